@@ -1,0 +1,231 @@
+//! Packets to bytes.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{
+    IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader, TcpOptionElement,
+};
+
+use crate::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment, UdpDatagram};
+
+/// The packet as bytes from the IP header on, with all lengths and checksums filled in.
+///
+/// A length that does not fit 16 bits is written as 0, as Linux does for its big packets inside a host.
+pub fn emit(packet: &Packet) -> Vec<u8> {
+    let total = packet.wire_len();
+    let mut out = Vec::with_capacity(total);
+    let body_len = total - packet.ip.len();
+    push_ip(&mut out, &packet.ip, packet.protocol(), u16::try_from(body_len).unwrap_or(0));
+    let at = out.len();
+    match &packet.body {
+        Body::Tcp(tcp) => {
+            push_tcp(&mut out, tcp);
+            fill_checksum(&mut out, at, 16, Some((&packet.ip, 6)));
+        }
+        Body::Udp(udp) => {
+            push_udp(&mut out, udp);
+            fill_checksum(&mut out, at, 6, Some((&packet.ip, 17)));
+            // A computed 0 is sent as all ones: 0 means "no checksum" (RFC 768).
+            if out[at + 6..at + 8] == [0, 0] {
+                out[at + 6..at + 8].fill(0xff);
+            }
+        }
+        Body::Icmp(icmp) => {
+            let v6 = packet.ip.is_v6();
+            push_icmp(&mut out, icmp, v6);
+            // Only ICMPv6 has a pseudo header (RFC 4443, 2.3).
+            fill_checksum(&mut out, at, 2, v6.then_some((&packet.ip, 58)));
+        }
+        Body::Other { payload, .. } => out.extend_from_slice(payload),
+    }
+    out
+}
+
+fn v6_bytes(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V6(addr) => addr.octets(),
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+    }
+}
+
+fn v4_bytes(addr: IpAddr) -> [u8; 4] {
+    match addr {
+        IpAddr::V4(addr) => addr.octets(),
+        IpAddr::V6(addr) => addr.to_ipv4_mapped().map_or([0; 4], |addr| addr.octets()),
+    }
+}
+
+fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: u16) {
+    if ip.is_v6() {
+        let header = Ipv6Header {
+            traffic_class: ip.tos,
+            flow_label: Ipv6FlowLabel::try_new(ip.flow_label & 0xf_ffff).unwrap_or_default(),
+            payload_length: body_len,
+            next_header: IpNumber(protocol),
+            hop_limit: ip.hop_limit,
+            source: v6_bytes(ip.src),
+            destination: v6_bytes(ip.dst),
+        };
+        out.extend_from_slice(&header.to_bytes());
+        return;
+    }
+    let mut header = Ipv4Header {
+        dscp: etherparse::IpDscp::try_new(ip.tos >> 2).unwrap_or_default(),
+        ecn: etherparse::IpEcn::try_new(ip.tos & 3).unwrap_or_default(),
+        total_len: if body_len == 0 { 0 } else { body_len.checked_add(20).unwrap_or(0) },
+        identification: ip.ident,
+        dont_fragment: ip.dont_fragment,
+        more_fragments: false,
+        fragment_offset: IpFragOffset::ZERO,
+        time_to_live: ip.hop_limit,
+        protocol: IpNumber(protocol),
+        header_checksum: 0,
+        source: v4_bytes(ip.src),
+        destination: v4_bytes(ip.dst),
+        options: Default::default(),
+    };
+    header.header_checksum = header.calc_header_checksum();
+    out.extend_from_slice(&header.to_bytes());
+}
+
+fn push_tcp(out: &mut Vec<u8>, tcp: &TcpSegment) {
+    use crate::TcpFlags as F;
+    let has = |flag| tcp.flags.contains(flag);
+    let mut header = TcpHeader::new(tcp.src_port, tcp.dst_port, tcp.seq.0, tcp.window);
+    header.acknowledgment_number = tcp.ack.0;
+    header.ns = has(F::AE);
+    header.fin = has(F::FIN);
+    header.syn = has(F::SYN);
+    header.rst = has(F::RST);
+    header.psh = has(F::PSH);
+    header.ack = has(F::ACK);
+    header.urg = has(F::URG);
+    header.ece = has(F::ECE);
+    header.cwr = has(F::CWR);
+    header.urgent_pointer = tcp.urgent;
+    let (elements, n) = option_elements(&tcp.options);
+    // The layout never exceeds 40 bytes: wire_len() leaves out what does not fit.
+    let fits = header.set_options(&elements[..n]);
+    debug_assert!(fits.is_ok());
+    out.extend_from_slice(&header.to_bytes());
+    for chunk in &tcp.payload {
+        out.extend_from_slice(chunk);
+    }
+}
+
+/// The options in the order and with the padding that Linux uses (tcp_options_write).
+fn option_elements(options: &TcpOptions) -> ([TcpOptionElement; 9], usize) {
+    use TcpOptionElement as E;
+    let mut list = [const { E::Noop }; 9];
+    let mut n = 0;
+    let mut used = 0;
+    let mut push = |element: E, len: usize| {
+        list[n] = element;
+        n += 1;
+        used += len;
+        used
+    };
+    let mut len = 0;
+    if let Some(mss) = options.mss {
+        len = push(E::MaximumSegmentSize(mss), 4);
+    }
+    if let Some(ts) = options.timestamps {
+        if options.sack_permitted {
+            push(E::SelectiveAcknowledgementPermitted, 2);
+        } else {
+            push(E::Noop, 1);
+            push(E::Noop, 1);
+        }
+        len = push(E::Timestamp(ts.value, ts.echo), 10);
+    } else if options.sack_permitted {
+        push(E::Noop, 1);
+        push(E::Noop, 1);
+        len = push(E::SelectiveAcknowledgementPermitted, 2);
+    }
+    if let Some(shift) = options.window_scale {
+        push(E::Noop, 1);
+        len = push(E::WindowScale(shift), 3);
+    }
+    let fit = options.sack_blocks_that_fit(len);
+    if let [first, rest @ ..] = &options.sack.as_slice()[..fit] {
+        let mut more = [None; 3];
+        for (slot, block) in more.iter_mut().zip(rest) {
+            *slot = Some((block.0.0, block.1.0));
+        }
+        push(E::Noop, 1);
+        push(E::Noop, 1);
+        push(E::SelectiveAcknowledgement((first.0.0, first.1.0), more), 2 + 8 * fit);
+    }
+    (list, n)
+}
+
+fn push_udp(out: &mut Vec<u8>, udp: &UdpDatagram) {
+    let length = u16::try_from(UdpDatagram::HEADER_LEN + udp.payload.len()).unwrap_or(0);
+    out.extend_from_slice(&udp.src_port.to_be_bytes());
+    out.extend_from_slice(&udp.dst_port.to_be_bytes());
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&[0, 0]);
+    for chunk in &udp.payload {
+        out.extend_from_slice(chunk);
+    }
+}
+
+fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
+    let (kind, code, rest) = match icmp {
+        IcmpMessage::EchoRequest { ident, sequence, .. } => {
+            (if v6 { 128 } else { 8 }, 0, u32::from(*ident) << 16 | u32::from(*sequence))
+        }
+        IcmpMessage::EchoReply { ident, sequence, .. } => {
+            (if v6 { 129 } else { 0 }, 0, u32::from(*ident) << 16 | u32::from(*sequence))
+        }
+        IcmpMessage::Unreachable { code, mtu, .. } if v6 => {
+            let (kind, code) = code.to_v6();
+            (kind, code, *mtu)
+        }
+        // RFC 1191, 4: the MTU is the low half.
+        IcmpMessage::Unreachable { code, mtu, .. } => (3, code.to_v4(), *mtu & 0xffff),
+        IcmpMessage::TimeExceeded { code, .. } => (if v6 { 3 } else { 11 }, *code, 0),
+        IcmpMessage::ParameterProblem { code, pointer, .. } if v6 => (4, *code, *pointer),
+        IcmpMessage::ParameterProblem { code, pointer, .. } => (12, *code, *pointer << 24),
+        IcmpMessage::Other { kind, code, rest, .. } => (*kind, *code, *rest),
+    };
+    out.extend_from_slice(&[kind, code, 0, 0]);
+    out.extend_from_slice(&rest.to_be_bytes());
+    match icmp {
+        IcmpMessage::EchoRequest { payload, .. }
+        | IcmpMessage::EchoReply { payload, .. }
+        | IcmpMessage::Other { payload, .. } => out.extend_from_slice(payload),
+        IcmpMessage::Unreachable { original, .. }
+        | IcmpMessage::TimeExceeded { original, .. }
+        | IcmpMessage::ParameterProblem { original, .. } => push_quoted(out, original),
+    }
+}
+
+fn push_quoted(out: &mut Vec<u8>, quoted: &Quoted) {
+    push_ip(out, &quoted.ip, quoted.protocol, quoted.length);
+    out.extend_from_slice(&quoted.transport);
+}
+
+/// Sums the bytes from `at` on, with the pseudo header if there is one, into the field at `at + field`.
+fn fill_checksum(out: &mut [u8], at: usize, field: usize, pseudo: Option<(&IpHeader, u8)>) {
+    let sum = match pseudo {
+        Some((ip, protocol)) => pseudo_sum(ip, protocol, out.len() - at),
+        None => Sum16BitWords::new(),
+    };
+    let check = sum.add_slice(&out[at..]).ones_complement().to_be_bytes();
+    out[at + field..at + field + 2].copy_from_slice(&check);
+}
+
+/// The pseudo header's part of a checksum (RFC 9293, 3.1; RFC 8200, 8.1).
+pub(crate) fn pseudo_sum(ip: &IpHeader, protocol: u8, len: usize) -> Sum16BitWords {
+    let mut sum = match (ip.src, ip.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            Sum16BitWords::new().add_4bytes(src.octets()).add_4bytes(dst.octets())
+        }
+        (src, dst) => Sum16BitWords::new().add_16bytes(v6_bytes(src)).add_16bytes(v6_bytes(dst)),
+    };
+    sum.add_4bytes((len as u32).to_be_bytes()).add_2bytes([0, protocol])
+}
+

@@ -1,0 +1,120 @@
+//! IP packets and UDP datagrams as values.
+
+use core::net::IpAddr;
+
+use bytes::Bytes;
+
+use crate::{IcmpMessage, Payload, TcpSegment};
+
+/// One IP packet, structured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The IP header.
+    pub ip: IpHeader,
+    /// What it carries.
+    pub body: Body,
+}
+
+/// The IPv4 or IPv6 header; which one follows from the family of the addresses.
+///
+/// IPv4 options and IPv6 extension headers are not represented. `src` and `dst` are of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpHeader {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// IPv4 time to live, IPv6 hop limit.
+    pub hop_limit: u8,
+    /// IPv4 type of service, IPv6 traffic class (DSCP and ECN).
+    pub tos: u8,
+    /// IPv4 identification; 0 in IPv6.
+    pub ident: u16,
+    /// IPv4's DF bit; true in IPv6, which routers never fragment.
+    pub dont_fragment: bool,
+    /// IPv6 flow label (20 bits); 0 in IPv4.
+    pub flow_label: u32,
+}
+
+impl IpHeader {
+    /// A header with Linux's defaults: 64 hops, best effort, don't fragment.
+    #[inline]
+    pub const fn new(src: IpAddr, dst: IpAddr) -> IpHeader {
+        IpHeader { src, dst, hop_limit: 64, tos: 0, ident: 0, dont_fragment: true, flow_label: 0 }
+    }
+
+    /// Whether this is an IPv6 header.
+    #[inline]
+    pub const fn is_v6(&self) -> bool {
+        self.dst.is_ipv6()
+    }
+
+    /// Length of the header on the wire.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        if self.is_v6() { 40 } else { 20 }
+    }
+}
+
+/// What an IP packet carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// TCP, protocol 6.
+    Tcp(TcpSegment),
+    /// UDP, protocol 17.
+    Udp(UdpDatagram),
+    /// ICMP (protocol 1) in an IPv4 packet, ICMPv6 (58) in an IPv6 packet.
+    Icmp(IcmpMessage),
+    /// Any other protocol, uninterpreted.
+    Other {
+        /// The IP protocol number.
+        protocol: u8,
+        /// The bytes after the IP header.
+        payload: Bytes,
+    },
+}
+
+/// A UDP datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpDatagram {
+    /// Source port; 0 when no reply is wanted (RFC 768).
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// The data.
+    pub payload: Payload,
+}
+
+impl Packet {
+    /// The IP protocol number.
+    pub const fn protocol(&self) -> u8 {
+        match &self.body {
+            Body::Tcp(_) => 6,
+            Body::Udp(_) => 17,
+            Body::Icmp(_) => {
+                if self.ip.is_v6() {
+                    58
+                } else {
+                    1
+                }
+            }
+            Body::Other { protocol, .. } => *protocol,
+        }
+    }
+
+    /// Length of the whole packet on the wire.
+    pub fn wire_len(&self) -> usize {
+        self.ip.len()
+            + match &self.body {
+                Body::Tcp(tcp) => tcp.header_len() + tcp.payload.len(),
+                Body::Udp(udp) => UdpDatagram::HEADER_LEN + udp.payload.len(),
+                Body::Icmp(icmp) => icmp.wire_len(),
+                Body::Other { payload, .. } => payload.len(),
+            }
+    }
+}
+
+impl UdpDatagram {
+    /// Length of the header (RFC 768).
+    pub const HEADER_LEN: usize = 8;
+}

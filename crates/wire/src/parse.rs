@@ -1,0 +1,240 @@
+//! Bytes to packets.
+
+use alloc::boxed::Box;
+use core::net::IpAddr;
+
+use bytes::Bytes;
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{IpSlice, Ipv4Header, Ipv6Header, TcpOptionElement, TcpSlice, UdpSlice};
+
+use crate::emit::pseudo_sum;
+use crate::{
+    Body, IcmpMessage, IpHeader, Packet, Payload, Quoted, SeqNum, TcpFlags, TcpOptions, TcpSegment,
+    Timestamps, UdpDatagram, Unreachable,
+};
+
+/// Why bytes are not a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The IP header is cut short, of no known version, or contradicts the length.
+    #[error("malformed IP header")]
+    Ip,
+    /// The IPv4 header's checksum is wrong.
+    #[error("wrong IPv4 header checksum")]
+    IpChecksum,
+    /// One fragment of a larger packet.
+    #[error("a fragment")]
+    Fragment,
+    /// The TCP, UDP or ICMP header is cut short or contradicts the length.
+    #[error("malformed transport header")]
+    Transport,
+    /// The TCP, UDP or ICMP checksum is wrong.
+    #[error("wrong transport checksum")]
+    TransportChecksum,
+}
+
+/// Parses one packet from its IP header on; checks lengths and checksums. Bytes behind the packet are ignored.
+///
+/// Never panics. Options of the IPv4 header, IPv6 extension headers and unknown TCP options are dropped.
+pub fn parse(bytes: &[u8]) -> Result<Packet, ParseError> {
+    let slice = IpSlice::from_slice(bytes).map_err(|_| ParseError::Ip)?;
+    if slice.is_fragmenting_payload() {
+        return Err(ParseError::Fragment);
+    }
+    let ip = match &slice {
+        IpSlice::Ipv4(v4) => {
+            let header = v4.header().to_header();
+            if header.header_checksum != header.calc_header_checksum() {
+                return Err(ParseError::IpChecksum);
+            }
+            ip_from_v4(&header)
+        }
+        IpSlice::Ipv6(v6) => ip_from_v6(&v6.header().to_header()),
+    };
+    let protocol = slice.payload_ip_number().0;
+    let payload = slice.payload().payload;
+    let body = match protocol {
+        6 => Body::Tcp(parse_tcp(&ip, payload)?),
+        17 => Body::Udp(parse_udp(&ip, payload)?),
+        1 if !ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
+        58 if ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
+        _ => Body::Other { protocol, payload: Bytes::copy_from_slice(payload) },
+    };
+    Ok(Packet { ip, body })
+}
+
+fn ip_from_v4(header: &Ipv4Header) -> IpHeader {
+    IpHeader {
+        src: IpAddr::from(header.source),
+        dst: IpAddr::from(header.destination),
+        hop_limit: header.time_to_live,
+        tos: header.dscp.value() << 2 | header.ecn.value(),
+        ident: header.identification,
+        dont_fragment: header.dont_fragment,
+        flow_label: 0,
+    }
+}
+
+fn ip_from_v6(header: &Ipv6Header) -> IpHeader {
+    IpHeader {
+        src: IpAddr::from(header.source),
+        dst: IpAddr::from(header.destination),
+        hop_limit: header.hop_limit,
+        tos: header.traffic_class,
+        ident: 0,
+        dont_fragment: true,
+        flow_label: header.flow_label.value(),
+    }
+}
+
+/// Whether the checksum over `bytes` (its field included) is right.
+fn sums_up(pseudo: Option<(&IpHeader, u8)>, bytes: &[u8]) -> bool {
+    let sum = match pseudo {
+        Some((ip, protocol)) => pseudo_sum(ip, protocol, bytes.len()),
+        None => Sum16BitWords::new(),
+    };
+    sum.add_slice(bytes).ones_complement() == 0
+}
+
+fn parse_tcp(ip: &IpHeader, bytes: &[u8]) -> Result<TcpSegment, ParseError> {
+    let tcp = TcpSlice::from_slice(bytes).map_err(|_| ParseError::Transport)?;
+    if !sums_up(Some((ip, 6)), bytes) {
+        return Err(ParseError::TransportChecksum);
+    }
+    let mut flags = TcpFlags::empty();
+    for (flag, set) in [
+        (TcpFlags::FIN, tcp.fin()),
+        (TcpFlags::SYN, tcp.syn()),
+        (TcpFlags::RST, tcp.rst()),
+        (TcpFlags::PSH, tcp.psh()),
+        (TcpFlags::ACK, tcp.ack()),
+        (TcpFlags::URG, tcp.urg()),
+        (TcpFlags::ECE, tcp.ece()),
+        (TcpFlags::CWR, tcp.cwr()),
+        (TcpFlags::AE, tcp.ns()),
+    ] {
+        flags.set(flag, set);
+    }
+    let mut options = TcpOptions::default();
+    // An option of a wrong length ends the list; what came before it counts, as in Linux (tcp_parse_options).
+    for element in tcp.options_iterator().map_while(Result::ok) {
+        match element {
+            TcpOptionElement::Noop => {}
+            TcpOptionElement::MaximumSegmentSize(mss) => options.mss = Some(mss),
+            TcpOptionElement::WindowScale(shift) => options.window_scale = Some(shift),
+            TcpOptionElement::SelectiveAcknowledgementPermitted => options.sack_permitted = true,
+            TcpOptionElement::SelectiveAcknowledgement(first, more) => {
+                options.sack = Default::default();
+                for (left, right) in core::iter::once(first).chain(more.into_iter().flatten()) {
+                    options.sack.push(SeqNum(left), SeqNum(right));
+                }
+            }
+            TcpOptionElement::Timestamp(value, echo) => {
+                options.timestamps = Some(Timestamps { value, echo });
+            }
+        }
+    }
+    Ok(TcpSegment {
+        src_port: tcp.source_port(),
+        dst_port: tcp.destination_port(),
+        seq: SeqNum(tcp.sequence_number()),
+        ack: SeqNum(tcp.acknowledgment_number()),
+        flags,
+        window: tcp.window_size(),
+        urgent: tcp.urgent_pointer(),
+        options,
+        payload: Payload::from(tcp.payload()),
+    })
+}
+
+fn parse_udp(ip: &IpHeader, bytes: &[u8]) -> Result<UdpDatagram, ParseError> {
+    let udp = UdpSlice::from_slice(bytes).map_err(|_| ParseError::Transport)?;
+    // A zero field: no checksum in IPv4 (RFC 768), forbidden in IPv6 (RFC 8200, 8.1).
+    let unchecked = udp.checksum() == 0 && !ip.is_v6();
+    if !unchecked && (udp.checksum() == 0 || !sums_up(Some((ip, 17)), udp.slice())) {
+        return Err(ParseError::TransportChecksum);
+    }
+    Ok(UdpDatagram {
+        src_port: udp.source_port(),
+        dst_port: udp.destination_port(),
+        payload: Payload::from(udp.payload()),
+    })
+}
+
+fn parse_icmp(ip: &IpHeader, bytes: &[u8]) -> Result<IcmpMessage, ParseError> {
+    let [kind, code, _, _, r0, r1, r2, r3, payload @ ..] = bytes else {
+        return Err(ParseError::Transport);
+    };
+    let v6 = ip.is_v6();
+    if !sums_up(v6.then_some((ip, 58)), bytes) {
+        return Err(ParseError::TransportChecksum);
+    }
+    let (kind, code, rest) = (*kind, *code, u32::from_be_bytes([*r0, *r1, *r2, *r3]));
+    let (ident, sequence) = ((rest >> 16) as u16, rest as u16);
+    let data = || Bytes::copy_from_slice(payload);
+    // An error whose quotation is unreadable or of the other family is kept as it is.
+    let quoted = || parse_quoted(payload).filter(|q| q.ip.is_v6() == v6).map(Box::new);
+    let known = match (v6, kind, code) {
+        (false, 8, 0) | (true, 128, 0) => {
+            Some(IcmpMessage::EchoRequest { ident, sequence, payload: data() })
+        }
+        (false, 0, 0) | (true, 129, 0) => {
+            Some(IcmpMessage::EchoReply { ident, sequence, payload: data() })
+        }
+        (false, 3, code) => quoted().map(|original| {
+            let mtu = if code == 4 { rest & 0xffff } else { 0 };
+            IcmpMessage::Unreachable { code: Unreachable::from_v4(code), mtu, original }
+        }),
+        (true, 1, code) => quoted().map(|original| IcmpMessage::Unreachable {
+            code: Unreachable::from_v6(code),
+            mtu: 0,
+            original,
+        }),
+        (true, 2, _) => quoted().map(|original| IcmpMessage::Unreachable {
+            code: Unreachable::PacketTooBig,
+            mtu: rest,
+            original,
+        }),
+        (false, 11, code) | (true, 3, code) => {
+            quoted().map(|original| IcmpMessage::TimeExceeded { code, original })
+        }
+        (false, 12, code) => quoted().map(|original| IcmpMessage::ParameterProblem {
+            code,
+            pointer: rest >> 24,
+            original,
+        }),
+        (true, 4, code) => {
+            quoted().map(|original| IcmpMessage::ParameterProblem { code, pointer: rest, original })
+        }
+        _ => None,
+    };
+    Ok(known.unwrap_or_else(|| IcmpMessage::Other { kind, code, rest, payload: data() }))
+}
+
+/// The start of a packet, as an error message quotes it: the IP header must be whole, the rest may be cut.
+fn parse_quoted(bytes: &[u8]) -> Option<Quoted> {
+    match bytes.first()? >> 4 {
+        4 => {
+            let (header, rest) = Ipv4Header::from_slice(bytes).ok()?;
+            Some(Quoted {
+                ip: ip_from_v4(&header),
+                protocol: header.protocol.0,
+                length: header.payload_len().unwrap_or(0),
+                transport: Bytes::copy_from_slice(rest),
+            })
+        }
+        6 => {
+            let (header, rest) = Ipv6Header::from_slice(bytes).ok()?;
+            Some(Quoted {
+                ip: ip_from_v6(&header),
+                protocol: header.next_header.0,
+                length: header.payload_length,
+                transport: Bytes::copy_from_slice(rest),
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
