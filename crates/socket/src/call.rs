@@ -1,0 +1,113 @@
+//! What a call gets and gives: its context, its outcome, its wake-ups.
+
+use crate::cred::Cred;
+use crate::mask::PollMask;
+use crate::table::SocketId;
+use crate::unix::paths::Paths;
+use alloc::sync::Arc;
+use core::time::Duration;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{Instant, TcpId};
+
+/// The circumstances of a call: time, who calls, and how paths resolve for them.
+pub struct Cx<'a> {
+    /// Monotonic time since the host booted.
+    pub now: Instant,
+    /// Wall-clock time since the epoch, for receive timestamps.
+    pub realtime: Duration,
+    /// The calling task's credentials.
+    pub cred: &'a Arc<Cred>,
+    /// How AF_UNIX pathnames resolve for the calling task.
+    pub paths: &'a mut dyn Paths,
+}
+
+/// The outcome of an attempt that did not fail.
+#[derive(Debug)]
+pub enum Attempt<T> {
+    /// The call can finish now, with this.
+    Ready(T),
+    /// The call has to wait.
+    Blocked(Blocked),
+}
+
+/// What a blocked call waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Blocked {
+    /// Attempt again when an event of the socket has one of these bits (`ERR` and `HUP` count
+    /// always, as in poll(2)).
+    pub interest: PollMask,
+    /// `SO_RCVTIMEO` or `SO_SNDTIMEO`, counted from the first attempt. When it has passed, attempt
+    /// once more with `last` set. A signal makes a call with a timeout fail with `EINTR` whatever
+    /// `SA_RESTART` says (signal(7)).
+    pub timeout: Option<Duration>,
+}
+
+/// A wake-up, as Linux's wait queues carry it: the bits that triggered it, not the whole mask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Whose.
+    pub socket: SocketId,
+    /// Which bits changed or fired again.
+    pub wake: PollMask,
+}
+
+/// Why a call failed, and what goes with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fail {
+    /// The error number.
+    pub errno: Errno,
+    /// Whether Linux sends `SIGPIPE` with it (unless the call said `MSG_NOSIGNAL`).
+    pub sigpipe: bool,
+    /// The error is the socket's pending one (`SO_ERROR`), which delivering it clears: see
+    /// [`Host::commit_fail`](crate::Host::commit_fail).
+    pub pending: bool,
+}
+
+impl From<Errno> for Fail {
+    fn from(errno: Errno) -> Fail {
+        Fail { errno, sigpipe: false, pending: false }
+    }
+}
+
+impl Fail {
+    /// `EPIPE` with its signal.
+    pub(crate) const PIPE: Fail = Fail { errno: Errno::EPIPE, sigpipe: true, pending: false };
+
+    /// The socket's pending error.
+    pub(crate) fn pending(errno: Errno) -> Fail {
+        Fail { errno, sigpipe: false, pending: true }
+    }
+}
+
+/// A connection that accept(2) would return. Dropping it leaves the connection in the queue.
+#[derive(Debug)]
+pub struct AcceptPlan {
+    /// What accept(2) tells of the peer; `None` where Linux leaves `addrlen` zero... never for
+    /// inet sockets.
+    pub peer: SockAddr,
+    pub(crate) listener: SocketId,
+    pub(crate) child: AcceptChild,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AcceptChild {
+    Tcp(TcpId),
+    Unix(SocketId),
+}
+
+/// How far a connect(2) has come; kept by the caller between attempts of one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectProgress {
+    /// This call has started the connection (so it reports `EINPROGRESS`, not `EALREADY`).
+    pub started: bool,
+}
+
+/// What close(2) did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseOutcome {
+    /// The socket is gone.
+    Done,
+    /// `SO_LINGER` wants the caller to wait until the peer has everything, at most this long. The
+    /// socket is gone for the caller all the same.
+    Linger(Duration),
+}

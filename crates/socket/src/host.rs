@@ -1,0 +1,376 @@
+//! The socket layer of one virtual host, and where each call goes.
+
+use crate::call::{
+    AcceptChild, AcceptPlan, Attempt, CloseOutcome, ConnectProgress, Cx, Event, Fail,
+};
+use crate::mask::PollMask;
+use crate::message::{
+    FileToken, PlanKind, RecvEffect, RecvProgress, RecvRequest, Received, SendPlan, SendRequest,
+};
+use crate::socket::{Kind, Socket};
+use crate::table::{SocketId, Table};
+use crate::{inet, unix};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{Config, IfIndex, Instant, Stack};
+use switchboard_wire::{Packet, Payload};
+
+/// How to make a [`Host`].
+#[derive(Clone, Debug, Default)]
+pub struct HostConfig {
+    /// The stack's seed, sysctls and limits.
+    pub stack: Config,
+}
+
+/// The socket layer of one virtual host.
+pub struct Host {
+    pub(crate) stack: Stack,
+    pub(crate) sockets: Table,
+    pub(crate) unix: unix::Namespace,
+    pub(crate) inet: inet::Tables,
+    pub(crate) events: VecDeque<Event>,
+    /// Files in flight that nobody will receive any more.
+    pub(crate) released: Vec<FileToken>,
+    pub(crate) next_cookie: u64,
+}
+
+impl Host {
+    /// A host with `lo` up and nothing else.
+    pub fn new(config: HostConfig) -> Host {
+        Host {
+            stack: Stack::new(config.stack),
+            sockets: Table::default(),
+            unix: unix::Namespace::default(),
+            inet: inet::Tables::default(),
+            events: VecDeque::new(),
+            released: Vec::new(),
+            next_cookie: 1,
+        }
+    }
+
+    /// The host's stack, to add interfaces, addresses and routes or to read sysctls.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The host's stack, to change it.
+    pub fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    /// How many sockets are open.
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// socket(2): a new socket. `ty` is without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`, which belong
+    /// to the descriptor.
+    #[doc(alias = "socket")]
+    pub fn socket(
+        &mut self,
+        cx: &mut Cx<'_>,
+        domain: i32,
+        ty: i32,
+        protocol: i32,
+    ) -> Result<SocketId, Errno> {
+        // __sock_create() looks at the ranges before the family.
+        if !(0..AF_MAX).contains(&domain) {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        if !(0..=SOCK_PACKET).contains(&ty) {
+            return Err(Errno::EINVAL);
+        }
+        match domain {
+            AF_UNIX => self.unix_socket(cx, ty, protocol),
+            AF_INET | AF_INET6 => self.inet_socket(cx, domain, ty, protocol),
+            _ => Err(Errno::EAFNOSUPPORT),
+        }
+    }
+
+    /// socketpair(2): two connected sockets.
+    #[doc(alias = "socketpair")]
+    pub fn socketpair(
+        &mut self,
+        cx: &mut Cx<'_>,
+        domain: i32,
+        ty: i32,
+        protocol: i32,
+    ) -> Result<(SocketId, SocketId), Errno> {
+        if domain == AF_UNIX {
+            return self.unix_socketpair(cx, ty, protocol);
+        }
+        // The sockets are made, then found unable to pair.
+        let id = self.socket(cx, domain, ty, protocol)?;
+        let _ = self.close(cx, id);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// bind(2). `addr` holds the bytes of the `sockaddr`.
+    #[doc(alias = "bind")]
+    pub fn bind(&mut self, cx: &mut Cx<'_>, id: SocketId, addr: &[u8]) -> Result<(), Errno> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_bind(cx, id, addr),
+            Kind::Tcp(_) | Kind::Udp(_) => self.inet_bind(cx, id, addr),
+        }
+    }
+
+    /// connect(2).
+    #[doc(alias = "connect")]
+    pub fn attempt_connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        addr: &[u8],
+        progress: &mut ConnectProgress,
+        last: bool,
+    ) -> Result<Attempt<()>, Fail> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_attempt_connect(cx, id, addr, last),
+            Kind::Tcp(_) => self.tcp_attempt_connect(cx, id, addr, progress, last),
+            Kind::Udp(_) => self.udp_connect(cx, id, addr).map(Attempt::Ready).map_err(Fail::from),
+        }
+    }
+
+    /// listen(2).
+    #[doc(alias = "listen")]
+    pub fn listen(&mut self, cx: &mut Cx<'_>, id: SocketId, backlog: i32) -> Result<(), Errno> {
+        // Negative is taken as unsigned: as many as somaxconn allows.
+        let backlog = (backlog as u32).min(self.stack.sysctl().somaxconn);
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_listen(cx, id, backlog),
+            Kind::Tcp(_) => self.tcp_listen(cx, id, backlog),
+            Kind::Udp(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// accept(2), first half: the connection that would be returned.
+    #[doc(alias = "accept")]
+    pub fn attempt_accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        last: bool,
+    ) -> Result<Attempt<AcceptPlan>, Fail> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_attempt_accept(cx, id, last),
+            Kind::Tcp(_) => self.tcp_attempt_accept(cx, id, last),
+            Kind::Udp(_) => Err(Errno::EOPNOTSUPP.into()),
+        }
+    }
+
+    /// accept(2), second half: takes the connection off the queue. Must follow its attempt with
+    /// no other call between them.
+    pub fn commit_accept(&mut self, cx: &mut Cx<'_>, plan: AcceptPlan) -> SocketId {
+        match plan.child {
+            AcceptChild::Unix(child) => self.unix_commit_accept(cx, plan.listener, child),
+            AcceptChild::Tcp(child) => self.tcp_commit_accept(cx, plan.listener, child),
+        }
+    }
+
+    /// getsockname(2).
+    #[doc(alias = "getsockname")]
+    pub fn getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_getsockname(id),
+            Kind::Tcp(_) | Kind::Udp(_) => self.inet_getsockname(id),
+        }
+    }
+
+    /// getpeername(2).
+    #[doc(alias = "getpeername")]
+    pub fn getpeername(&self, id: SocketId) -> Result<SockAddr, Errno> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_getpeername(id),
+            Kind::Tcp(_) | Kind::Udp(_) => self.inet_getpeername(id),
+        }
+    }
+
+    /// send(2), sendto(2), sendmsg(2), write(2), first half: how much would be taken.
+    #[doc(alias = "sendmsg")]
+    pub fn attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_attempt_send(cx, id, request),
+            Kind::Tcp(_) => self.tcp_attempt_send(cx, id, request),
+            Kind::Udp(_) => self.udp_attempt_send(cx, id, request),
+        }
+    }
+
+    /// send(2), second half: queues `data`, which is exactly what the plan takes.
+    pub fn commit_send(&mut self, cx: &mut Cx<'_>, id: SocketId, plan: SendPlan, data: Payload) {
+        debug_assert_eq!(plan.take, data.len());
+        match plan.kind {
+            PlanKind::Tcp(plan) => self.tcp_commit_send(cx, id, plan, data),
+            PlanKind::Udp(plan) => self.udp_commit_send(cx, id, plan, data),
+            PlanKind::Unix(plan) => self.unix_commit_send(cx, id, plan, data),
+        }
+    }
+
+    /// recv(2), recvfrom(2), recvmsg(2), read(2), first half: what would be returned.
+    #[doc(alias = "recvmsg")]
+    pub fn attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_attempt_recv(cx, id, request),
+            Kind::Tcp(_) => self.tcp_attempt_recv(cx, id, request),
+            Kind::Udp(_) => self.udp_attempt_recv(cx, id, request),
+        }
+    }
+
+    /// recv(2), second half: takes what was returned off the queue. Several receives of one
+    /// recvmmsg(2) are committed in their order.
+    pub fn commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, received: Received) {
+        match received.effect {
+            RecvEffect::None => {}
+            RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
+            RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
+            RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
+        }
+    }
+
+    /// Gives up a receive that was blocked: what it held goes back to the front of the queue.
+    pub fn abandon_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, progress: RecvProgress) {
+        if progress.held.is_empty() {
+            return;
+        }
+        match self.kind(id) {
+            Ok(Kind::Unix(_)) => self.unix_unread(id, progress.held),
+            Ok(Kind::Tcp(_)) => self.tcp_unread(cx, id, progress.held),
+            _ => {}
+        }
+    }
+
+    /// An error was delivered: clears the pending error that it was.
+    pub fn commit_fail(&mut self, id: SocketId, fail: Fail) {
+        if fail.pending {
+            let _ = self.take_pending_error(id);
+        }
+    }
+
+    /// shutdown(2).
+    #[doc(alias = "shutdown")]
+    pub fn shutdown(&mut self, cx: &mut Cx<'_>, id: SocketId, how: i32) -> Result<(), Errno> {
+        if !(SHUT_RD..=SHUT_RDWR).contains(&how) {
+            return Err(Errno::EINVAL);
+        }
+        match self.kind(id)? {
+            Kind::Unix(_) => self.unix_shutdown(cx, id, how),
+            Kind::Tcp(_) => self.tcp_shutdown(cx, id, how),
+            Kind::Udp(_) => self.udp_shutdown(cx, id, how),
+        }
+    }
+
+    /// poll(2)'s mask of the socket now.
+    #[doc(alias = "poll")]
+    pub fn poll(&self, id: SocketId) -> PollMask {
+        match self.kind(id) {
+            Ok(Kind::Unix(_)) => self.unix_poll(id),
+            Ok(Kind::Tcp(_)) => self.tcp_poll(id),
+            Ok(Kind::Udp(_)) => self.udp_poll(id),
+            Err(_) => PollMask::empty(),
+        }
+    }
+
+    /// close(2) of the last descriptor.
+    #[doc(alias = "close")]
+    pub fn close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
+        match self.kind(id) {
+            Ok(Kind::Unix(_)) => self.unix_close(cx, id),
+            Ok(Kind::Tcp(_)) => return self.tcp_close(cx, id),
+            Ok(Kind::Udp(_)) => self.udp_close(cx, id),
+            Err(_) => {}
+        }
+        CloseOutcome::Done
+    }
+
+    /// A packet came in on an interface.
+    pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        self.stack.deliver(now, interface, packet);
+        self.collect_stack_events();
+    }
+
+    /// The next packet to put on an interface.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(IfIndex, Packet)> {
+        self.stack.poll_transmit(now)
+    }
+
+    /// When [`Host::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.stack.poll_timeout()
+    }
+
+    /// Runs the timers that are due. Early or repeated calls are harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+        self.collect_stack_events();
+    }
+
+    /// The next wake-up.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next file in flight that nobody will receive: the embedder closes it.
+    pub fn poll_released(&mut self) -> Option<FileToken> {
+        self.released.pop()
+    }
+
+    pub(crate) fn wake(&mut self, socket: SocketId, wake: PollMask) {
+        // Consecutive wake-ups of the same kind are one: nobody can have looked in between.
+        if let Some(last) = self.events.back_mut()
+            && last.socket == socket
+            && last.wake == wake
+        {
+            return;
+        }
+        self.events.push_back(Event { socket, wake });
+    }
+
+    pub(crate) fn get(&self, id: SocketId) -> Result<&Socket, Errno> {
+        self.sockets.get(id).ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Result<&mut Socket, Errno> {
+        self.sockets.get_mut(id).ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn kind(&self, id: SocketId) -> Result<&Kind, Errno> {
+        Ok(&self.get(id)?.kind)
+    }
+
+    /// `SO_ERROR` without clearing it.
+    pub(crate) fn pending_error(&self, id: SocketId) -> Option<Errno> {
+        match self.kind(id).ok()? {
+            Kind::Unix(_) => self.unix_pending_error(id),
+            Kind::Tcp(s) => self.tcp_pending_error(s),
+            Kind::Udp(s) => self.udp_pending_error(s),
+        }
+    }
+
+    /// `SO_ERROR`, cleared.
+    pub(crate) fn take_pending_error(&mut self, id: SocketId) -> Option<Errno> {
+        let error = self.pending_error(id)?;
+        match self.get(id).ok().map(|s| &s.kind)? {
+            Kind::Unix(_) => self.unix_clear_error(id),
+            Kind::Tcp(s) => {
+                let handle = s.handle;
+                let _ = self.stack.tcp_take_error(handle);
+            }
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                let _ = self.stack.udp_take_error(handle);
+            }
+        }
+        Some(error)
+    }
+}

@@ -1,0 +1,160 @@
+//! Messages: what a send takes and a receive gives.
+
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use core::time::Duration;
+use switchboard_abi::SockAddr;
+use switchboard_wire::Payload;
+
+/// An open file of the embedder, as `SCM_RIGHTS` carries it. The layer keeps it and gives it back;
+/// the embedder owns what it means.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileToken(pub u64);
+
+/// A file in flight, and which socket of this host it is, if it is one (for collecting cycles).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Right {
+    /// The file.
+    pub token: FileToken,
+    /// The socket behind it.
+    pub socket: Option<SocketId>,
+}
+
+/// `struct ucred` of unix(7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Ucred {
+    pub pid: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// Control messages of a send, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct SendControl {
+    /// `SCM_RIGHTS`: files to pass. They become the layer's when the send is committed.
+    pub rights: Vec<Right>,
+    /// `SCM_CREDENTIALS`.
+    pub credentials: Option<Ucred>,
+    /// Every other control message: level, type, data.
+    pub other: Vec<(i32, i32, Vec<u8>)>,
+}
+
+/// Work of the same recvmmsg(2) or sendmmsg(2) that is planned and not yet committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Skip {
+    /// Bytes at the front of a stream, or bytes that will be queued.
+    pub bytes: usize,
+    /// Messages at the front of a queue, or messages that will be queued.
+    pub messages: usize,
+}
+
+/// A send as the layer sees it: how much is offered, not the bytes.
+#[derive(Debug)]
+pub struct SendRequest<'a> {
+    /// Bytes the caller offers in all.
+    pub len: usize,
+    /// Of them, bytes that earlier attempts of this call have queued (streams only).
+    pub done: usize,
+    /// Messages of the same sendmmsg(2) planned before this one.
+    pub skip: Skip,
+    /// `MSG_*` flags.
+    pub flags: i32,
+    /// The destination, as the bytes of a `sockaddr`.
+    pub name: Option<&'a [u8]>,
+    /// Control messages.
+    pub control: &'a SendControl,
+    /// The call may not wait (non-blocking, or its time is up): answer with what can be had.
+    pub last: bool,
+}
+
+/// A send that can take effect. Commit it with [`Host::commit_send`](crate::Host::commit_send) and
+/// exactly `take` bytes; dropping it sends nothing.
+#[derive(Debug)]
+pub struct SendPlan {
+    /// How many bytes to hand to the commit, starting at the request's `done`.
+    pub take: usize,
+    pub(crate) kind: PlanKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum PlanKind {
+    Tcp(crate::inet::tcp::TcpSendPlan),
+    Udp(crate::inet::udp::UdpSendPlan),
+    Unix(crate::unix::UnixSendPlan),
+}
+
+/// A receive as the layer sees it.
+#[derive(Debug)]
+pub struct RecvRequest<'a> {
+    /// Room in the caller's buffers, in bytes.
+    pub len: usize,
+    /// `MSG_*` flags.
+    pub flags: i32,
+    /// Messages and bytes that earlier entries of the same recvmmsg(2) hold uncommitted.
+    pub skip: Skip,
+    /// Progress of a `MSG_WAITALL` that is larger than the receive buffer.
+    pub progress: &'a mut RecvProgress,
+    /// The call may not wait (non-blocking, or its time is up): answer with what can be had.
+    pub last: bool,
+}
+
+/// Bytes that a waiting `MSG_WAITALL` has already taken off a full queue. When the call is given
+/// up, [`Host::abandon_recv`](crate::Host::abandon_recv) puts them back.
+#[derive(Debug, Default)]
+pub struct RecvProgress {
+    pub(crate) held: Payload,
+}
+
+/// What a receive would return. Commit it with [`Host::commit_recv`](crate::Host::commit_recv);
+/// dropping it leaves the socket as it was.
+#[derive(Debug)]
+pub struct Received {
+    /// The bytes, in order.
+    pub data: Payload,
+    /// What the call returns: more than `data` holds when a datagram was cut and `MSG_TRUNC` asked
+    /// for its real length.
+    pub ret: usize,
+    /// `msg_flags` of recvmsg(2).
+    pub msg_flags: i32,
+    /// The sender; `None` where Linux sets `msg_namelen` to zero.
+    pub name: Option<SockAddr>,
+    /// Control messages, in Linux's order.
+    pub control: Vec<ControlOut>,
+    pub(crate) effect: RecvEffect,
+}
+
+/// A control message to hand to the caller.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ControlOut {
+    /// `SCM_RIGHTS`: files to install. What does not fit in the caller's buffer, or was only
+    /// peeked at, stays the layer's business: see [`Received`].
+    Rights(Vec<Right>),
+    /// `SCM_CREDENTIALS`.
+    Credentials(Ucred),
+    /// `SCM_TIMESTAMP`: wall-clock time since the epoch, as a `timeval` in the old or new width.
+    Timestamp {
+        /// Since the epoch.
+        at: Duration,
+        /// The 64-bit form was asked for (`SO_TIMESTAMP_NEW`).
+        new: bool,
+    },
+    /// Any other: level, type and data, the same for both word sizes.
+    Raw {
+        /// `cmsg_level`
+        level: i32,
+        /// `cmsg_type`
+        kind: i32,
+        /// The payload.
+        data: Vec<u8>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum RecvEffect {
+    /// Nothing to take (peek, end of file, zero-length read).
+    None,
+    Tcp(crate::inet::tcp::TcpRecvEffect),
+    Udp(crate::inet::udp::UdpRecvEffect),
+    Unix(crate::unix::UnixRecvEffect),
+}

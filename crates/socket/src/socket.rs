@@ -1,0 +1,87 @@
+//! One socket: what all families share, and the family's own part.
+
+use crate::cred::Cred;
+use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
+use crate::unix::UnixSocket;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+/// A socket of a host.
+pub(crate) struct Socket {
+    pub(crate) common: Common,
+    pub(crate) kind: Kind,
+}
+
+/// The family's part.
+pub(crate) enum Kind {
+    Tcp(TcpSocket),
+    Udp(Box<UdpSocket>),
+    Unix(Box<UnixSocket>),
+}
+
+/// What `SOL_SOCKET` keeps for every family. Fields that only the engine acts on live there.
+pub(crate) struct Common {
+    /// `AF_*`
+    pub(crate) domain: u16,
+    /// `SOCK_*`
+    pub(crate) ty: u16,
+    /// `IPPROTO_*`
+    pub(crate) protocol: u16,
+    pub(crate) flags: CommonFlags,
+    /// The creator's effective user, as SO_REUSEPORT compares it.
+    pub(crate) uid: u32,
+    /// `SO_COOKIE`, given when first asked for, as Linux does.
+    pub(crate) cookie: u64,
+    /// `SO_SNDBUF` as getsockopt(2) tells it (doubled). For TCP the engine's value rules.
+    pub(crate) sndbuf: u32,
+    /// `SO_RCVBUF` as getsockopt(2) tells it (doubled).
+    pub(crate) rcvbuf: u32,
+    /// `SO_RCVLOWAT`, at least 1.
+    pub(crate) rcvlowat: u32,
+    pub(crate) priority: u32,
+    /// `SO_RCVTIMEO`; `None` waits for ever.
+    pub(crate) rcvtimeo: Option<Duration>,
+    /// `SO_SNDTIMEO`; `None` waits for ever.
+    pub(crate) sndtimeo: Option<Duration>,
+    /// `SO_LINGER`; `None` is off. Kept when off, as getsockopt(2) still tells the time.
+    pub(crate) linger: Linger,
+    /// Wall-clock minus monotonic time is the caller's; kept only to stamp what is received.
+    pub(crate) creator: Option<Arc<Cred>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Linger {
+    pub(crate) on: bool,
+    pub(crate) seconds: u32,
+}
+
+bitflags::bitflags! {
+    /// Boolean `SO_*` options.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct CommonFlags: u32 {
+        const REUSEADDR = 1 << 0;
+        const REUSEPORT = 1 << 1;
+        const KEEPALIVE = 1 << 2;
+        const BROADCAST = 1 << 3;
+        const OOBINLINE = 1 << 4;
+        const PASSCRED = 1 << 5;
+        const TIMESTAMP = 1 << 6;
+        const TIMESTAMP_NEW = 1 << 7;
+        const SNDBUF_LOCKED = 1 << 8;
+        const RCVBUF_LOCKED = 1 << 9;
+    }
+}
+
+impl Common {
+    pub(crate) fn has(&self, flag: CommonFlags) -> bool {
+        self.flags.contains(flag)
+    }
+
+    /// `SO_RCVLOWAT` as a receive of `len` bytes applies it (sock_rcvlowat()): all of it with
+    /// `MSG_WAITALL`, else the smaller of the two, and never zero.
+    pub(crate) fn low_water(&self, waitall: bool, len: usize) -> usize {
+        let want = if waitall { len } else { len.min(self.rcvlowat as usize) };
+        want.max(1)
+    }
+}
