@@ -17,7 +17,7 @@ pub fn emit(packet: &Packet) -> Vec<u8> {
     let total = packet.wire_len();
     let mut out = Vec::with_capacity(total);
     let body_len = total - packet.ip.len();
-    push_ip(&mut out, &packet.ip, packet.protocol(), u16::try_from(body_len).unwrap_or(0));
+    push_ip(&mut out, &packet.ip, packet.protocol(), body_len);
     let at = out.len();
     match &packet.body {
         Body::Tcp(tcp) => {
@@ -57,12 +57,12 @@ fn v4_bytes(addr: IpAddr) -> [u8; 4] {
     }
 }
 
-fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: u16) {
+fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: usize) {
     if ip.is_v6() {
         let header = Ipv6Header {
             traffic_class: ip.tos,
             flow_label: Ipv6FlowLabel::try_new(ip.flow_label & 0xf_ffff).unwrap_or_default(),
-            payload_length: body_len,
+            payload_length: u16::try_from(body_len).unwrap_or(0),
             next_header: IpNumber(protocol),
             hop_limit: ip.hop_limit,
             source: v6_bytes(ip.src),
@@ -74,7 +74,7 @@ fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: u16) {
     let mut header = Ipv4Header {
         dscp: etherparse::IpDscp::try_new(ip.tos >> 2).unwrap_or_default(),
         ecn: etherparse::IpEcn::try_new(ip.tos & 3).unwrap_or_default(),
-        total_len: if body_len == 0 { 0 } else { body_len.checked_add(20).unwrap_or(0) },
+        total_len: u16::try_from(ip.len() + body_len).unwrap_or(0),
         identification: ip.ident,
         dont_fragment: ip.dont_fragment,
         more_fragments: false,
@@ -204,7 +204,7 @@ fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
 }
 
 fn push_quoted(out: &mut Vec<u8>, quoted: &Quoted) {
-    push_ip(out, &quoted.ip, quoted.protocol, quoted.length);
+    push_ip(out, &quoted.ip, quoted.protocol, usize::from(quoted.length));
     out.extend_from_slice(&quoted.transport);
 }
 
@@ -214,7 +214,8 @@ fn fill_checksum(out: &mut [u8], at: usize, field: usize, pseudo: Option<(&IpHea
         Some((ip, protocol)) => pseudo_sum(ip, protocol, out.len() - at),
         None => Sum16BitWords::new(),
     };
-    let check = sum.add_slice(&out[at..]).ones_complement().to_be_bytes();
+    // etherparse sums words as they lie in memory, so the result is in memory order too.
+    let check = sum.add_slice(&out[at..]).ones_complement().to_ne_bytes();
     out[at + field..at + field + 2].copy_from_slice(&check);
 }
 

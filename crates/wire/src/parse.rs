@@ -43,11 +43,10 @@ pub fn parse(bytes: &[u8]) -> Result<Packet, ParseError> {
     }
     let ip = match &slice {
         IpSlice::Ipv4(v4) => {
-            let header = v4.header().to_header();
-            if header.header_checksum != header.calc_header_checksum() {
+            if !sums_up(None, v4.header().slice()) {
                 return Err(ParseError::IpChecksum);
             }
-            ip_from_v4(&header)
+            ip_from_v4(&v4.header().to_header())
         }
         IpSlice::Ipv6(v6) => ip_from_v6(&v6.header().to_header()),
     };
