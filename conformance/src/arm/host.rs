@@ -1,0 +1,157 @@
+//! The host arm: the kernel this program runs on. Under `switchboard run --` it is the runner arm.
+
+use crate::kernel::{Kernel, SocketCall};
+use crate::registry::Needs;
+use std::time::Duration;
+
+/// The uid and gid of an ordinary user: `nobody`.
+const NOBODY: u64 = 65534;
+
+/// The kernel this program runs on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostKernel;
+
+impl HostKernel {
+    /// The kernel this program runs on, with SIGPIPE blocked so that it can be observed.
+    pub fn new() -> HostKernel {
+        // SAFETY: `set` is a local; blocking a signal changes nothing that Rust relies on.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGPIPE);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        }
+        HostKernel
+    }
+}
+
+/// `syscall(nr, ...)` with Linux's own return convention.
+fn raw(nr: i64, a: [u64; 6]) -> i64 {
+    // SAFETY: this is the purpose of the program: bodies pass addresses of buffers they own, or
+    // addresses that the kernel must refuse. The kernel checks every one of them.
+    let value = unsafe { libc::syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]) };
+    if value == -1 {
+        -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    } else {
+        value
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn int80_raw(nr: u32, a: [u32; 6]) -> i64 {
+    let result: i64;
+    // SAFETY: the i386 entry reads eax, ebx, ecx, edx, esi, edi and ebp and returns in rax; rbx and
+    // rbp cannot be named as operands, so they are saved around the call; older kernels clear
+    // r8 to r11. Addresses are the bodies' own, as for `raw`.
+    unsafe {
+        std::arch::asm!(
+            "push rbp",
+            "push rbx",
+            "mov ebx, r12d",
+            "mov ebp, r13d",
+            "int 0x80",
+            "pop rbx",
+            "pop rbp",
+            inlateout("rax") u64::from(nr) => result,
+            in("rcx") u64::from(a[1]),
+            in("rdx") u64::from(a[2]),
+            in("rsi") u64::from(a[3]),
+            in("rdi") u64::from(a[4]),
+            in("r12") u64::from(a[0]),
+            in("r13") u64::from(a[5]),
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+        );
+    }
+    // The i386 entry returns a 32-bit value.
+    i64::from(result as i32)
+}
+
+impl Kernel for HostKernel {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    fn syscall(&mut self, nr: i64, args: [u64; 6]) -> i64 {
+        raw(nr, args)
+    }
+
+    fn socketcall(&mut self, call: u32, args: &[u64]) -> Option<i64> {
+        let Some(call) = SocketCall::from_number(call) else {
+            return Some(-i64::from(libc::EINVAL));
+        };
+        let (nr, count) = call.direct();
+        let mut full = [0; 6];
+        full[..count].copy_from_slice(args.get(..count)?);
+        Some(raw(nr, full))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn int80(&mut self, nr: u32, args: [u32; 6]) -> Option<i64> {
+        Some(int80_raw(nr, args))
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn int80(&mut self, _nr: u32, _args: [u32; 6]) -> Option<i64> {
+        None
+    }
+
+    fn poll(&mut self, fds: &mut [libc::pollfd], timeout_ms: i32) -> i64 {
+        raw(
+            libc::SYS_poll,
+            [fds.as_mut_ptr() as u64, fds.len() as u64, timeout_ms as u64, 0, 0, 0],
+        )
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]
+    fn pause(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn another_thread(&self) -> Option<Box<dyn Kernel + Send>> {
+        Some(Box::new(*self))
+    }
+
+    fn take_sigpipe(&mut self) -> Option<bool> {
+        // SAFETY: locals only; SIGPIPE is blocked in this thread, so it waits to be taken here.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGPIPE);
+            let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            Some(libc::sigtimedwait(&set, std::ptr::null_mut(), &none) == libc::SIGPIPE)
+        }
+    }
+
+    fn drop_privileges(&mut self) -> bool {
+        // Raw calls: they change this thread alone, and the body's process has no other yet.
+        raw(libc::SYS_geteuid, [0; 6]) != 0
+            || (raw(libc::SYS_setgroups, [0; 6]) == 0
+                && raw(libc::SYS_setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]) == 0
+                && raw(libc::SYS_setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]) == 0)
+    }
+
+    fn privileged(&self) -> bool {
+        raw(libc::SYS_geteuid, [0; 6]) == 0
+    }
+
+    fn descriptor_count(&self) -> Option<usize> {
+        // The directory's own descriptor is among them.
+        std::fs::read_dir("/proc/self/fd").ok().map(|dir| dir.count() - 1)
+    }
+
+    fn offers(&self) -> Needs {
+        let mut all = Needs::all();
+        if !self.privileged() {
+            all -= Needs::ROOT;
+        }
+        // getpid is 20 in the i386 table; a kernel without that entry would deliver SIGSEGV, so ask
+        // whether it was built with it before trying.
+        if !std::path::Path::new("/proc/sys/abi/vsyscall32").exists() {
+            all -= Needs::INT80;
+        }
+        all
+    }
+}

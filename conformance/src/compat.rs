@@ -1,0 +1,1 @@
+//! ILP32 layouts for the i386 entry.
