@@ -2,7 +2,10 @@
 
 use crate::registry::Test;
 
+mod bind;
+mod conflicts;
+mod connect;
 mod create;
 
 /// Every area's tests.
-pub(crate) const ALL: &[&[Test]] = &[create::TESTS];
+pub(crate) const ALL: &[&[Test]] = &[create::TESTS, bind::TESTS, conflicts::TESTS, connect::TESTS];

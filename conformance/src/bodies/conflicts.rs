@@ -1,0 +1,350 @@
+//! Which binds conflict: SO_REUSEADDR, SO_REUSEPORT, listening, families, as tables.
+
+use crate::addr::Addr;
+use crate::check::{Got, Outcome, check, err, ok, ret};
+use crate::kernel::Kernel;
+use crate::registry::tests;
+use crate::sys::Fd;
+use libc::{AF_INET, AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET};
+
+tests! {
+    tcp_reuseaddr_table,
+    tcp_reuseaddr_with_a_listener,
+    tcp_second_listen_is_refused,
+    tcp_reuseaddr_set_late,
+    udp_reuseaddr_table,
+    reuseport_table,
+    reuseport_differs_by_user [ROOT],
+    reuseport_tcp_both_listen,
+    dual_stack_table,
+    v6only_lets_both_bind,
+    mapped_address_is_ipv4,
+    port_of_connected_socket,
+    time_wait_wants_reuseaddr,
+    time_wait_is_free_for_ephemeral_bind,
+    accepted_socket_holds_the_port,
+    reuseaddr_bound_pair_may_not_both_connect,
+}
+
+struct Binder<'a> {
+    k: &'a mut dyn Kernel,
+    kind: i32,
+}
+
+impl Binder<'_> {
+    /// A socket with these options, not yet bound.
+    fn with(&mut self, family: i32, options: &[i32]) -> Got<Fd> {
+        let fd = ok!(self.k.socket(family, self.kind, 0));
+        for option in options {
+            ret!(self.k.set_int(fd, SOL_SOCKET, *option, 1), 0);
+        }
+        Ok(fd)
+    }
+
+    /// Whether `second` may be bound while `first` is.
+    fn both(&mut self, first: (Addr, &[i32]), second: (Addr, &[i32])) -> Got<bool> {
+        let a = self.with(first.0.family(), first.1)?;
+        ret!(self.k.bind(a, &first.0), 0);
+        let port = self.k.sockname(a)?.port();
+        let b = self.with(second.0.family(), second.1)?;
+        let got = self.k.bind(b, &second.0.with_port(port));
+        check!(got == 0 || got == -i64::from(libc::EADDRINUSE), "bind = {got}");
+        self.k.close(a);
+        self.k.close(b);
+        Ok(got == 0)
+    }
+}
+
+fn tcp_reuseaddr_table(k: &mut dyn Kernel) -> Outcome {
+    let mut b = Binder { k, kind: SOCK_STREAM };
+    const NONE: &[i32] = &[];
+    const REUSE: &[i32] = &[SO_REUSEADDR];
+    let (any, lo, lo2) = (Addr::any4(0), Addr::lo4(0), Addr::v4([127, 0, 0, 2], 0));
+    for (first, second, want) in [
+        ((&any, NONE), (&any, NONE), false),
+        ((&any, REUSE), (&any, NONE), false),
+        ((&any, NONE), (&any, REUSE), false),
+        ((&any, REUSE), (&any, REUSE), true),
+        ((&any, REUSE), (&lo, REUSE), true),
+        ((&lo, REUSE), (&any, REUSE), true),
+        ((&lo, REUSE), (&lo, REUSE), true),
+        ((&lo, REUSE), (&lo, NONE), false),
+        ((&any, NONE), (&lo, REUSE), false),
+        ((&lo, NONE), (&lo2, NONE), true),
+    ] {
+        let got = b.both((first.0.clone(), first.1), (second.0.clone(), second.1))?;
+        check!(got == want, "{first:?} then {second:?}");
+    }
+    Ok(())
+}
+
+fn tcp_reuseaddr_with_a_listener(k: &mut dyn Kernel) -> Outcome {
+    for (bound, other, want) in [
+        (Addr::lo4(0), Addr::lo4(0), false),
+        (Addr::any4(0), Addr::lo4(0), false),
+        (Addr::lo4(0), Addr::any4(0), false),
+        (Addr::lo4(0), Addr::v4([127, 0, 0, 2], 0), true),
+    ] {
+        let a = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+        ret!(k.set_int(a, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+        ret!(k.bind(a, &bound), 0);
+        ret!(k.listen(a, 1), 0);
+        let port = k.sockname(a)?.port();
+        let b = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+        ret!(k.set_int(b, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+        let got = k.bind(b, &other.with_port(port));
+        check!((got == 0) == want, "{bound:?} listens, bind {other:?} = {got}");
+    }
+    Ok(())
+}
+
+fn tcp_second_listen_is_refused(k: &mut dyn Kernel) -> Outcome {
+    let mut b = Binder { k, kind: SOCK_STREAM };
+    let first = b.with(AF_INET, &[SO_REUSEADDR])?;
+    let second = b.with(AF_INET, &[SO_REUSEADDR])?;
+    ret!(k.bind(first, &Addr::lo4(0)), 0);
+    let name = k.sockname(first)?;
+    ret!(k.bind(second, &name), 0);
+    ret!(k.listen(first, 1), 0);
+    err!(k.listen(second, 1), EADDRINUSE);
+    // When the first no longer listens, the second may.
+    k.close(first);
+    ret!(k.listen(second, 1), 0);
+    Ok(())
+}
+
+fn tcp_reuseaddr_set_late(k: &mut dyn Kernel) -> Outcome {
+    // The option counts as it is at the second bind, on both sockets.
+    let a = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    ret!(k.bind(a, &Addr::lo4(0)), 0);
+    let name = k.sockname(a)?;
+    let b = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    ret!(k.set_int(b, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    err!(k.bind(b, &name), EADDRINUSE);
+    ret!(k.set_int(a, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    ret!(k.bind(b, &name), 0);
+    Ok(())
+}
+
+fn udp_reuseaddr_table(k: &mut dyn Kernel) -> Outcome {
+    let mut b = Binder { k, kind: SOCK_DGRAM };
+    const NONE: &[i32] = &[];
+    const REUSE: &[i32] = &[SO_REUSEADDR];
+    let (any, lo) = (Addr::any4(0), Addr::lo4(0));
+    for (first, second, want) in [
+        ((&any, NONE), (&any, NONE), false),
+        ((&any, REUSE), (&any, NONE), false),
+        ((&any, NONE), (&any, REUSE), false),
+        ((&any, REUSE), (&any, REUSE), true),
+        ((&lo, REUSE), (&lo, REUSE), true),
+        ((&lo, REUSE), (&any, NONE), false),
+    ] {
+        let got = b.both((first.0.clone(), first.1), (second.0.clone(), second.1))?;
+        check!(got == want, "{first:?} then {second:?}");
+    }
+    Ok(())
+}
+
+fn reuseport_table(k: &mut dyn Kernel) -> Outcome {
+    const NONE: &[i32] = &[];
+    const PORT: &[i32] = &[SO_REUSEPORT];
+    const ADDR: &[i32] = &[SO_REUSEADDR];
+    const BOTH: &[i32] = &[SO_REUSEADDR, SO_REUSEPORT];
+    for kind in [SOCK_STREAM, SOCK_DGRAM] {
+        let mut b = Binder { k, kind };
+        for (first, second, want) in [
+            (PORT, PORT, true),
+            (PORT, NONE, false),
+            (NONE, PORT, false),
+            (PORT, ADDR, false),
+            (ADDR, PORT, false),
+            (BOTH, PORT, true),
+            (BOTH, ADDR, true),
+        ] {
+            let got = b.both((Addr::lo4(0), first), (Addr::lo4(0), second))?;
+            check!(got == want, "type {kind}: {first:?} then {second:?}");
+        }
+    }
+    Ok(())
+}
+
+fn reuseport_differs_by_user(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_STREAM, SOCK_DGRAM] {
+        let a = ok!(k.socket(AF_INET, kind, 0));
+        ret!(k.set_int(a, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+        ret!(k.bind(a, &Addr::lo4(0)), 0);
+        let name = k.sockname(a)?;
+        // The first stays root's, whoever holds it now.
+        if kind == SOCK_DGRAM {
+            check!(k.drop_privileges(), "could not become an ordinary user");
+            let b = ok!(k.socket(AF_INET, kind, 0));
+            ret!(k.set_int(b, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+            err!(k.bind(b, &name), EADDRINUSE);
+        }
+    }
+    Ok(())
+}
+
+fn reuseport_tcp_both_listen(k: &mut dyn Kernel) -> Outcome {
+    let mut b = Binder { k, kind: SOCK_STREAM };
+    let first = b.with(AF_INET, &[SO_REUSEPORT])?;
+    let second = b.with(AF_INET, &[SO_REUSEPORT])?;
+    ret!(k.bind(first, &Addr::lo4(0)), 0);
+    let name = k.sockname(first)?;
+    ret!(k.bind(second, &name), 0);
+    ret!(k.listen(first, 64), 0);
+    ret!(k.listen(second, 64), 0);
+    k.nonblocking(first);
+    k.nonblocking(second);
+    // Connections are spread over both by the hash of their addresses.
+    let mut clients = Vec::new();
+    for _ in 0..64 {
+        let c = k.tcp_socket(AF_INET, crate::scene::NB)?;
+        k.connect_now(c, &name)?;
+        clients.push(c);
+    }
+    let mut count = |fd| {
+        let mut n = 0;
+        while k.accept(fd) >= 0 {
+            n += 1;
+        }
+        n
+    };
+    let (a, b) = (count(first), count(second));
+    check!(a + b == 64 && a > 0 && b > 0, "{a} and {b}");
+    Ok(())
+}
+
+fn dual_stack_table(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_STREAM, SOCK_DGRAM] {
+        let mut b = Binder { k, kind };
+        const NONE: &[i32] = &[];
+        for (first, second, want) in [
+            // A dual-stack wildcard takes the IPv4 port as well.
+            (Addr::any6(0), Addr::any4(0), false),
+            (Addr::any6(0), Addr::lo4(0), false),
+            (Addr::any4(0), Addr::any6(0), false),
+            (Addr::lo4(0), Addr::any6(0), false),
+            (Addr::lo6(0), Addr::any4(0), true),
+            (Addr::lo6(0), Addr::lo4(0), true),
+            (Addr::any4(0), Addr::lo6(0), true),
+            (Addr::mapped([127, 0, 0, 1], 0), Addr::lo4(0), false),
+            (Addr::mapped([127, 0, 0, 1], 0), Addr::lo6(0), true),
+            (Addr::any4(0), Addr::mapped([127, 0, 0, 1], 0), false),
+        ] {
+            let got = b.both((first.clone(), NONE), (second.clone(), NONE))?;
+            check!(got == want, "type {kind}: {first:?} then {second:?}");
+        }
+    }
+    Ok(())
+}
+
+fn v6only_lets_both_bind(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_STREAM, SOCK_DGRAM] {
+        let v6 = ok!(k.socket(AF_INET6, kind, 0));
+        ret!(k.set_int(v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), 0);
+        ret!(k.bind(v6, &Addr::any6(0)), 0);
+        let port = k.sockname(v6)?.port();
+        let v4 = ok!(k.socket(AF_INET, kind, 0));
+        ret!(k.bind(v4, &Addr::any4(port)), 0);
+        let other = ok!(k.socket(AF_INET6, kind, 0));
+        err!(k.bind(other, &Addr::any6(port)), EADDRINUSE);
+    }
+    Ok(())
+}
+
+fn mapped_address_is_ipv4(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_STREAM, SOCK_DGRAM] {
+        let fd = ok!(k.socket(AF_INET6, kind, 0));
+        ret!(k.set_int(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), 0);
+        err!(k.bind(fd, &Addr::mapped([127, 0, 0, 1], 0)), EINVAL);
+    }
+    Ok(())
+}
+
+fn port_of_connected_socket(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    let name = k.sockname(t.client)?;
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    err!(k.bind(fd, &name), EADDRINUSE);
+    ret!(k.set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    // The client's own socket does not allow it.
+    err!(k.bind(fd, &name), EADDRINUSE);
+    ret!(k.set_int(t.client, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    let got = k.bind(fd, &name);
+    check!(got == 0, "bind = {got}");
+    Ok(())
+}
+
+/// A connection whose server side closed first, so that the server's port is in TIME_WAIT.
+fn time_wait(k: &mut dyn Kernel, options: &[i32]) -> Got<Addr> {
+    let listener = k.tcp_socket(AF_INET, 0)?;
+    for option in options {
+        ret!(k.set_int(listener, SOL_SOCKET, *option, 1), 0);
+    }
+    ret!(k.bind(listener, &Addr::lo4(0)), 0);
+    ret!(k.listen(listener, 1), 0);
+    let addr = k.sockname(listener)?;
+    let client = k.tcp_socket(AF_INET, crate::scene::NB)?;
+    k.connect_now(client, &addr)?;
+    let server = k.accept_now(listener)?;
+    k.close(server);
+    let got = k.recv_now(client)?;
+    check!(got.is_empty(), "end of file");
+    k.close(client);
+    k.close(listener);
+    Ok(addr)
+}
+
+fn time_wait_wants_reuseaddr(k: &mut dyn Kernel) -> Outcome {
+    let addr = time_wait(k, &[])?;
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    err!(k.bind(fd, &addr), EADDRINUSE);
+    // The connection in TIME_WAIT had not set it, so it does not help either.
+    ret!(k.set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    err!(k.bind(fd, &addr), EADDRINUSE);
+    let addr = time_wait(k, &[SO_REUSEADDR])?;
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    err!(k.bind(fd, &addr), EADDRINUSE);
+    ret!(k.set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
+    ret!(k.bind(fd, &addr), 0);
+    ret!(k.listen(fd, 1), 0);
+    Ok(())
+}
+
+fn time_wait_is_free_for_ephemeral_bind(k: &mut dyn Kernel) -> Outcome {
+    // The client's port is not in TIME_WAIT when the server closed first.
+    let (listener, addr) = k.tcp_listener(AF_INET, 1)?;
+    let client = k.tcp_socket(AF_INET, crate::scene::NB)?;
+    k.connect_now(client, &addr)?;
+    let name = k.sockname(client)?;
+    let server = k.accept_now(listener)?;
+    k.close(server);
+    k.close(client);
+    k.pause(std::time::Duration::from_millis(10));
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    ret!(k.bind(fd, &name), 0);
+    Ok(())
+}
+
+fn accepted_socket_holds_the_port(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    k.close(t.listener);
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    err!(k.bind(fd, &t.addr), EADDRINUSE);
+    Ok(())
+}
+
+fn reuseaddr_bound_pair_may_not_both_connect(k: &mut dyn Kernel) -> Outcome {
+    let (_l, addr) = k.tcp_listener(AF_INET, 4)?;
+    let mut b = Binder { k, kind: SOCK_STREAM | crate::scene::NB };
+    let first = b.with(AF_INET, &[SO_REUSEADDR])?;
+    let second = b.with(AF_INET, &[SO_REUSEADDR])?;
+    ret!(k.bind(first, &Addr::lo4(0)), 0);
+    let name = k.sockname(first)?;
+    ret!(k.bind(second, &name), 0);
+    k.connect_now(first, &addr)?;
+    // The four-tuple exists already.
+    err!(k.connect(second, &addr), EADDRNOTAVAIL);
+    Ok(())
+}
