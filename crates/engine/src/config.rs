@@ -1,0 +1,158 @@
+//! What a host is made with: its seed, and the values that Linux keeps under /proc/sys/net.
+
+use core::time::Duration;
+
+/// Makes a [`Stack`](crate::Stack).
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The only source of randomness: ports, sequence numbers, hash keys. The same seed and the same inputs give the
+    /// same packets.
+    pub seed: [u8; 32],
+    /// The tunables to start with.
+    pub sysctl: Sysctl,
+}
+
+/// The tunables under /proc/sys/net, with Linux 6.18's defaults.
+///
+/// Linux sets a few by the amount of memory; here they have the value of a machine with plenty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctl {
+    /// net.core.rmem_default: receive buffer of a new UDP (or raw) socket.
+    pub rmem_default: u32,
+    /// net.core.wmem_default: send buffer of a new UDP (or raw) socket.
+    pub wmem_default: u32,
+    /// net.core.rmem_max: the most that SO_RCVBUF grants (before doubling).
+    pub rmem_max: u32,
+    /// net.core.wmem_max: the most that SO_SNDBUF grants (before doubling).
+    pub wmem_max: u32,
+    /// net.core.somaxconn: the longest accept queue.
+    pub somaxconn: u32,
+    /// net.core.netdev_max_backlog: packets that may wait on the loopback interface.
+    pub netdev_max_backlog: u32,
+    /// net.ipv4.ip_local_port_range: first and last ephemeral port.
+    pub ip_local_port_range: (u16, u16),
+    /// net.ipv4.ip_unprivileged_port_start: the first port that anyone may bind.
+    pub ip_unprivileged_port_start: u16,
+    /// net.ipv4.ip_default_ttl.
+    pub ip_default_ttl: u8,
+    /// net.ipv6.conf.default.hop_limit.
+    pub ipv6_hop_limit: u8,
+    /// net.ipv6.bindv6only: new IPv6 sockets have IPV6_V6ONLY set.
+    pub bindv6only: bool,
+    /// net.ipv4.ip_nonlocal_bind: addresses that are not the host's may be bound.
+    pub ip_nonlocal_bind: bool,
+    /// net.ipv4.icmp_echo_ignore_all.
+    pub icmp_echo_ignore_all: bool,
+    /// net.ipv4.icmp_echo_ignore_broadcasts.
+    pub icmp_echo_ignore_broadcasts: bool,
+    /// net.ipv4.icmp_ratelimit: the least time between two ICMP errors to one destination.
+    pub icmp_ratelimit: Duration,
+    /// net.ipv4.icmp_msgs_per_sec: ICMP errors per second to all destinations.
+    pub icmp_msgs_per_sec: u32,
+    /// net.ipv4.icmp_msgs_burst: how many of them may come at once.
+    pub icmp_msgs_burst: u32,
+    /// net.ipv4.tcp_rmem: least, default and greatest receive buffer.
+    pub tcp_rmem: [u32; 3],
+    /// net.ipv4.tcp_wmem: least, default and greatest send buffer.
+    pub tcp_wmem: [u32; 3],
+    /// net.ipv4.tcp_fin_timeout: how long an orphan stays in FIN_WAIT2.
+    pub tcp_fin_timeout: Duration,
+    /// net.ipv4.tcp_syn_retries.
+    pub tcp_syn_retries: u8,
+    /// net.ipv4.tcp_synack_retries.
+    pub tcp_synack_retries: u8,
+    /// net.ipv4.tcp_retries1: retransmissions before the route is doubted.
+    pub tcp_retries1: u8,
+    /// net.ipv4.tcp_retries2: retransmissions before the connection is given up.
+    pub tcp_retries2: u8,
+    /// net.ipv4.tcp_orphan_retries: the same for orphans; 0 means 8.
+    pub tcp_orphan_retries: u8,
+    /// net.ipv4.tcp_max_orphans.
+    pub tcp_max_orphans: u32,
+    /// net.ipv4.tcp_max_syn_backlog: half-open connections of a listener.
+    pub tcp_max_syn_backlog: u32,
+    /// net.ipv4.tcp_max_tw_buckets: connections in TIME_WAIT.
+    pub tcp_max_tw_buckets: u32,
+    /// net.ipv4.tcp_abort_on_overflow: reset instead of ignoring when the accept queue is full.
+    pub tcp_abort_on_overflow: bool,
+    /// net.ipv4.tcp_keepalive_time.
+    pub tcp_keepalive_time: Duration,
+    /// net.ipv4.tcp_keepalive_intvl.
+    pub tcp_keepalive_intvl: Duration,
+    /// net.ipv4.tcp_keepalive_probes.
+    pub tcp_keepalive_probes: u8,
+    /// net.ipv4.tcp_window_scaling.
+    pub tcp_window_scaling: bool,
+    /// net.ipv4.tcp_timestamps.
+    pub tcp_timestamps: bool,
+    /// net.ipv4.tcp_sack.
+    pub tcp_sack: bool,
+    /// net.ipv4.tcp_stdurg: the urgent pointer names the last urgent octet (RFC 1122) and not, as BSD has it, the
+    /// octet after it.
+    pub tcp_stdurg: bool,
+    /// net.ipv4.tcp_rfc1337: ignore RST in TIME_WAIT.
+    pub tcp_rfc1337: bool,
+    /// net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback only.
+    pub tcp_tw_reuse: u8,
+    /// net.ipv4.tcp_moderate_rcvbuf: grow the receive buffer with the reader.
+    pub tcp_moderate_rcvbuf: bool,
+    /// net.ipv4.tcp_slow_start_after_idle.
+    pub tcp_slow_start_after_idle: bool,
+    /// net.ipv4.tcp_challenge_ack_limit: challenge ACKs per second (RFC 5961, 10); `i32::MAX` is no limit.
+    pub tcp_challenge_ack_limit: u32,
+    /// net.ipv4.tcp_invalid_ratelimit: the least time between two ACKs that answer invalid segments.
+    pub tcp_invalid_ratelimit: Duration,
+    /// net.ipv4.tcp_notsent_lowat.
+    pub tcp_notsent_lowat: u32,
+}
+
+impl Default for Sysctl {
+    fn default() -> Sysctl {
+        Sysctl {
+            // SK_RMEM_MAX and kin: 256 packets of 256 bytes with overhead.
+            rmem_default: 212_992,
+            wmem_default: 212_992,
+            rmem_max: 212_992,
+            wmem_max: 212_992,
+            somaxconn: 4096,
+            netdev_max_backlog: 1000,
+            ip_local_port_range: (32_768, 60_999),
+            ip_unprivileged_port_start: 1024,
+            ip_default_ttl: 64,
+            ipv6_hop_limit: 64,
+            bindv6only: false,
+            ip_nonlocal_bind: false,
+            icmp_echo_ignore_all: false,
+            icmp_echo_ignore_broadcasts: true,
+            icmp_ratelimit: Duration::from_secs(1),
+            icmp_msgs_per_sec: 1000,
+            icmp_msgs_burst: 50,
+            tcp_rmem: [4096, 131_072, 6_291_456],
+            tcp_wmem: [4096, 16_384, 4_194_304],
+            tcp_fin_timeout: Duration::from_secs(60),
+            tcp_syn_retries: 6,
+            tcp_synack_retries: 5,
+            tcp_retries1: 3,
+            tcp_retries2: 15,
+            tcp_orphan_retries: 0,
+            tcp_max_orphans: 65_536,
+            tcp_max_syn_backlog: 2048,
+            tcp_max_tw_buckets: 65_536,
+            tcp_abort_on_overflow: false,
+            tcp_keepalive_time: Duration::from_secs(7200),
+            tcp_keepalive_intvl: Duration::from_secs(75),
+            tcp_keepalive_probes: 9,
+            tcp_window_scaling: true,
+            tcp_timestamps: true,
+            tcp_sack: true,
+            tcp_stdurg: false,
+            tcp_rfc1337: false,
+            tcp_tw_reuse: 2,
+            tcp_moderate_rcvbuf: true,
+            tcp_slow_start_after_idle: true,
+            tcp_challenge_ack_limit: i32::MAX as u32,
+            tcp_invalid_ratelimit: Duration::from_millis(500),
+            tcp_notsent_lowat: u32::MAX,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! ICMP: echo replies, the errors that the host sends, and those that come in for its sockets.
+//!
+//! # Limits
+//! Errors that leave the host are limited as in Linux: `icmp_msgs_per_sec` with bursts of `icmp_msgs_burst` in all, and
+//! to one destination one per `icmp_ratelimit` with bursts of [`HOST_BURST`]. On `lo` nothing is limited. The memory of
+//! destinations is bounded by [`MAX_HOSTS`].
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use alloc::boxed::Box;
+use switchboard_wire::{
+    Body, IcmpMessage, IpHeader, Packet, Quoted, UdpDatagram, Unreachable,
+};
+
+use crate::config::Sysctl;
+use crate::hash::{KeyedMap, KeyedState};
+use crate::iface::IfIndex;
+use crate::stack::{Cast, Stack};
+use crate::time::Instant;
+
+/// Errors to one destination that may follow each other at once (XRLIM_BURST_FACTOR).
+const HOST_BURST: u32 = 6;
+
+/// Destinations remembered for the limit; when there are more, all are forgotten.
+const MAX_HOSTS: usize = 4096;
+
+/// The precedence "internetwork control" that ICMPv4 errors carry (RFC 1812, 4.3.2.5).
+const TOS_INTERNETWORK_CONTROL: u8 = 0xc0;
+
+#[derive(Debug)]
+pub(crate) struct IcmpState {
+    global: Credit,
+    hosts: KeyedMap<IpAddr, Credit>,
+}
+
+/// A token bucket that counts time: a token is worth a period.
+#[derive(Clone, Copy, Debug)]
+struct Credit {
+    have: Duration,
+    at: Instant,
+}
+
+impl Credit {
+    fn full(period: Duration, burst: u32) -> Credit {
+        Credit { have: period * burst, at: Instant::BOOT }
+    }
+
+    fn spend(&mut self, now: Instant, period: Duration, burst: u32) -> bool {
+        self.have = (self.have + now.saturating_sub(self.at)).min(period * burst);
+        self.at = now;
+        match self.have.checked_sub(period) {
+            Some(rest) => {
+                self.have = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl IcmpState {
+    pub(crate) fn new(hash: KeyedState, sysctl: &Sysctl) -> IcmpState {
+        let global = Credit::full(global_period(sysctl), sysctl.icmp_msgs_burst);
+        IcmpState { global, hosts: KeyedMap::with_hasher(hash) }
+    }
+}
+
+fn global_period(sysctl: &Sysctl) -> Duration {
+    Duration::from_secs(1) / sysctl.icmp_msgs_per_sec.max(1)
+}
+
+/// What is wrong with a packet, to be told to its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Port,
+    Protocol,
+}
+
+impl Stack {
+    /// An ICMP message came in.
+    pub(crate) fn icmp_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        cast: Cast,
+        ip: IpHeader,
+        message: IcmpMessage,
+    ) {
+        self.counters.icmp_in_msgs += 1;
+        match message {
+            IcmpMessage::EchoRequest { ident, sequence, payload } => {
+                let ignored = self.sysctl.icmp_echo_ignore_all
+                    || (cast != Cast::Unicast && self.sysctl.icmp_echo_ignore_broadcasts);
+                if !ignored {
+                    let reply = IcmpMessage::EchoReply { ident, sequence, payload };
+                    // RFC 1122, 3.2.2.6: from the address that was asked, if it is one of a host.
+                    let from = Some(ip.dst).filter(|_| cast == Cast::Unicast);
+                    self.icmp_send(interface, ip.src, from, ip.tos, reply);
+                }
+            }
+            IcmpMessage::EchoReply { .. } | IcmpMessage::Other { .. } => {}
+            error => match error.original().map(|quoted| quoted.protocol) {
+                Some(6) => self.tcp_icmp_error(now, interface, &error),
+                Some(17) => self.udp_icmp_error(interface, &error),
+                _ => {}
+            },
+        }
+    }
+
+    /// Nobody has the port of this datagram.
+    pub(crate) fn icmp_port_unreachable(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: IpHeader,
+        datagram: UdpDatagram,
+    ) {
+        let packet = Packet { ip, body: Body::Udp(datagram) };
+        self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Port);
+    }
+
+    /// Nobody speaks the protocol of this packet.
+    pub(crate) fn icmp_unknown_protocol(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        cast: Cast,
+        packet: &Packet,
+    ) {
+        self.icmp_error(now, interface, cast, packet, Fault::Protocol);
+    }
+
+    /// Sends an error about `packet`, unless the rules forbid it.
+    fn icmp_error(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        cast: Cast,
+        packet: &Packet,
+        fault: Fault,
+    ) {
+        let v6 = packet.ip.is_v6();
+        // RFC 1122, 3.2.2; RFC 4443, 2.4 e: never about an error, a broadcast or a group, nor to no single host.
+        let forbidden = cast != Cast::Unicast
+            || packet.ip.src.is_unspecified()
+            || packet.ip.src.is_multicast()
+            || matches!(packet.ip.src, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4))
+            || matches!(&packet.body, Body::Icmp(icmp) if icmp.is_error(v6));
+        if forbidden || !self.icmp_may_send(now, interface, packet.ip.src) {
+            return;
+        }
+        let original = Box::new(Quoted::of(packet));
+        let message = match fault {
+            Fault::Port => {
+                IcmpMessage::Unreachable { code: Unreachable::Port, mtu: 0, original }
+            }
+            // RFC 4443, 3.4, code 1: the next header field, the seventh octet, is at fault.
+            Fault::Protocol if v6 => {
+                IcmpMessage::ParameterProblem { code: 1, pointer: 6, original }
+            }
+            Fault::Protocol => {
+                IcmpMessage::Unreachable { code: Unreachable::Protocol, mtu: 0, original }
+            }
+        };
+        let tos = if v6 { 0 } else { packet.ip.tos & 0x1e | TOS_INTERNETWORK_CONTROL };
+        self.icmp_send(interface, packet.ip.src, Some(packet.ip.dst), tos, message);
+    }
+
+    fn icmp_send(
+        &mut self,
+        interface: IfIndex,
+        dst: IpAddr,
+        src: Option<IpAddr>,
+        tos: u8,
+        message: IcmpMessage,
+    ) {
+        // A link-local sender is reached by the link it was heard on.
+        let link_local = matches!(dst, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let Ok(route) = self.route(dst, src, link_local.then_some(interface)) else {
+            self.counters.ip_out_no_routes += 1;
+            return;
+        };
+        let mut ip = IpHeader::new(route.source, route.destination);
+        ip.tos = tos;
+        ip.hop_limit =
+            if ip.is_v6() { self.sysctl.ipv6_hop_limit } else { self.sysctl.ip_default_ttl };
+        ip.dont_fragment = ip.is_v6();
+        self.counters.icmp_out_msgs += 1;
+        self.ip_output(&route, Packet { ip, body: Body::Icmp(message) });
+    }
+
+    /// icmpv4_xrlim_allow and icmp_global_allow.
+    fn icmp_may_send(&mut self, now: Instant, interface: IfIndex, dst: IpAddr) -> bool {
+        if interface == IfIndex::LO || self.interfaces.owner(dst).is_some() {
+            return true;
+        }
+        if !self.icmp.global.spend(now, global_period(&self.sysctl), self.sysctl.icmp_msgs_burst) {
+            self.counters.icmp_out_rate_limit_global += 1;
+            return false;
+        }
+        let period = self.sysctl.icmp_ratelimit;
+        if self.icmp.hosts.len() >= MAX_HOSTS && !self.icmp.hosts.contains_key(&dst) {
+            self.icmp.hosts.clear();
+        }
+        let full = Credit::full(period, HOST_BURST);
+        let allowed = self.icmp.hosts.entry(dst).or_insert(full).spend(now, period, HOST_BURST);
+        if !allowed {
+            self.counters.icmp_out_rate_limit_host += 1;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! Interfaces and their addresses.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Names an interface of a host, as Linux's ifindex does. `lo` is 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfIndex(u32);
+
+impl IfIndex {
+    /// The loopback interface, which every host has.
+    pub const LO: IfIndex = IfIndex(1);
+
+    /// From Linux's number; `None` for 0, which means "any interface".
+    pub const fn new(index: u32) -> Option<IfIndex> {
+        if index == 0 { None } else { Some(IfIndex(index)) }
+    }
+
+    /// Linux's number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Debug for IfIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "if{}", self.0)
+    }
+}
+
+/// Makes an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceConfig {
+    /// Its name, such as `eth0`.
+    pub name: String,
+    /// The largest IP packet it carries, in bytes.
+    pub mtu: u32,
+}
+
+/// An interface of a host.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    index: IfIndex,
+    name: String,
+    mtu: u32,
+    addresses: Vec<InterfaceAddress>,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The address.
+    pub addr: IpAddr,
+    /// How many of its leading bits name the subnet.
+    pub prefix_len: u8,
+}
+
+impl Interface {
+    /// Its index.
+    pub fn index(&self) -> IfIndex {
+        self.index
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The largest IP packet it carries, in bytes.
+    pub fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    /// Whether it is the loopback interface.
+    pub fn is_loopback(&self) -> bool {
+        self.index == IfIndex::LO
+    }
+
+    /// Its addresses, in the order in which they were added.
+    pub fn addresses(&self) -> &[InterfaceAddress] {
+        &self.addresses
+    }
+}
+
+impl InterfaceAddress {
+    /// Whether `addr` is in the subnet.
+    pub fn covers(&self, addr: IpAddr) -> bool {
+        in_prefix(addr, self.addr, self.prefix_len)
+    }
+
+    /// The subnet's broadcast address; none in IPv6 and in subnets of one or two addresses (RFC 3021).
+    pub fn broadcast(&self) -> Option<Ipv4Addr> {
+        match self.addr {
+            IpAddr::V4(addr) if self.prefix_len < 31 => {
+                Some(Ipv4Addr::from_bits(addr.to_bits() | u32::MAX >> self.prefix_len))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether the first `prefix_len` bits of two addresses of one family agree.
+pub(crate) fn in_prefix(addr: IpAddr, prefix: IpAddr, prefix_len: u8) -> bool {
+    match (addr, prefix) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => common_v4(a, b) >= prefix_len.into(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => common_v6(a, b) >= prefix_len.into(),
+        _ => false,
+    }
+}
+
+fn common_v4(a: Ipv4Addr, b: Ipv4Addr) -> u32 {
+    (a.to_bits() ^ b.to_bits()).leading_zeros()
+}
+
+/// How many leading bits two addresses share.
+pub(crate) fn common_v6(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
+    (a.to_bits() ^ b.to_bits()).leading_zeros()
+}
+
+/// All interfaces of a host. There are few; what is asked per packet is a hash lookup.
+#[derive(Debug)]
+pub(crate) struct Interfaces {
+    list: Vec<Interface>,
+    /// The interface of every own address.
+    owners: crate::hash::KeyedMap<IpAddr, IfIndex>,
+    /// The broadcast addresses of all subnets.
+    broadcasts: crate::hash::KeyedMap<Ipv4Addr, IfIndex>,
+}
+
+impl Interfaces {
+    /// With `lo`: 127.0.0.1/8 and ::1/128, MTU 65536.
+    pub(crate) fn new(hash: crate::hash::KeyedState) -> Interfaces {
+        let mut interfaces = Interfaces {
+            list: Vec::new(),
+            owners: crate::hash::KeyedMap::with_hasher(hash),
+            broadcasts: crate::hash::KeyedMap::with_hasher(hash),
+        };
+        let lo = interfaces.add(InterfaceConfig { name: String::from("lo"), mtu: 65_536 });
+        interfaces.add_address(lo, Ipv4Addr::LOCALHOST.into(), 8);
+        interfaces.add_address(lo, Ipv6Addr::LOCALHOST.into(), 128);
+        interfaces
+    }
+
+    pub(crate) fn add(&mut self, config: InterfaceConfig) -> IfIndex {
+        let index = IfIndex(self.list.len() as u32 + 1);
+        let InterfaceConfig { name, mtu } = config;
+        self.list.push(Interface { index, name, mtu, addresses: Vec::new() });
+        index
+    }
+
+    pub(crate) fn add_address(&mut self, index: IfIndex, addr: IpAddr, prefix_len: u8) {
+        let longest = if addr.is_ipv4() { 32 } else { 128 };
+        let address = InterfaceAddress { addr, prefix_len: prefix_len.min(longest) };
+        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else { return };
+        if !interface.addresses.contains(&address) {
+            interface.addresses.push(address);
+        }
+        self.owners.entry(addr).or_insert(index);
+        if let Some(broadcast) = address.broadcast() {
+            self.broadcasts.entry(broadcast).or_insert(index);
+        }
+    }
+
+    pub(crate) fn get(&self, index: IfIndex) -> Option<&Interface> {
+        self.list.get(index.0 as usize - 1)
+    }
+
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Interface> {
+        self.list.iter()
+    }
+
+    /// The interface that has this address, if it is the host's own. All of 127.0.0.0/8 is (RFC 1122, 3.2.1.3 g).
+    #[inline]
+    pub(crate) fn owner(&self, addr: IpAddr) -> Option<IfIndex> {
+        match addr {
+            IpAddr::V4(v4) if v4.is_loopback() && !self.is_broadcast(v4) => Some(IfIndex::LO),
+            _ => self.owners.get(&addr).copied(),
+        }
+    }
+
+    /// Whether this is the limited broadcast address or that of one of the host's subnets.
+    #[inline]
+    pub(crate) fn is_broadcast(&self, addr: Ipv4Addr) -> bool {
+        // No subnet's broadcast address ends in 0: its last two bits at least are ones.
+        addr.to_bits() & 3 == 3 && (addr.is_broadcast() || self.broadcasts.contains_key(&addr))
+    }
+
+    /// The interface whose subnet has this broadcast address.
+    pub(crate) fn broadcast_interface(&self, addr: Ipv4Addr) -> Option<IfIndex> {
+        self.broadcasts.get(&addr).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests;

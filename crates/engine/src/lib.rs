@@ -1,0 +1,36 @@
+//! One virtual host's network stack, without I/O.
+//!
+//! A [`Stack`] is a plain value with one owner. Packets of its interfaces go in with [`Stack::deliver`] and come out of
+//! [`Stack::poll_transmit`]; time is an argument; what happened to sockets comes out of [`Stack::poll_event`]. The
+//! loopback interface is served inside: what a call sends to 127.0.0.1 has arrived when the call returns. The engine
+//! knows no errno, no descriptor and no process.
+//!
+//! The same seed and the same calls give the same packets.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod config;
+mod counters;
+mod event;
+mod hash;
+mod icmp;
+mod iface;
+mod ports;
+mod route;
+mod stack;
+mod tcp;
+mod time;
+mod timer;
+mod udp;
+
+pub use config::{Config, Sysctl};
+pub use counters::Counters;
+pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
+pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig};
+pub use ports::{BindError, BindRequest, Family};
+pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
+pub use stack::Stack;
+pub use time::Instant;
+pub use udp::{UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

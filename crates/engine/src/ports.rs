@@ -1,0 +1,368 @@
+//! Which ports are taken: bind(2)'s conflict rules, which are Linux's, and ephemeral ports.
+//!
+//! # Theory of operation
+//! One table per transport. A port's bucket holds its owners' attributes with a count of owners that share them (a
+//! listener's million children are one entry), so the cost of a check grows with the number of *different* bindings of
+//! a port only. The rules are those of inet_bind_conflict() for TCP and udp_lib_lport_inuse() for UDP.
+
+use core::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use crate::hash::{KeyedMap, KeyedState, Random};
+use crate::iface::IfIndex;
+
+/// Which sockets exist: IPv4 ones and IPv6 ones. An IPv6 socket may speak IPv4 too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// AF_INET.
+    V4,
+    /// AF_INET6.
+    V6,
+}
+
+/// What bind(2) asks for.
+///
+/// `addr` is IPv4 for an IPv4 socket, and also for an IPv6 socket that binds an IPv4-mapped address (mapped addresses
+/// may also be given as they are; the engine unmaps them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindRequest {
+    /// The local address; unspecified for all.
+    pub addr: IpAddr,
+    /// The port; 0 for an ephemeral one.
+    pub port: u16,
+    /// The socket's family.
+    pub family: Family,
+    /// IPV6_V6ONLY.
+    pub v6only: bool,
+    /// SO_BINDTODEVICE.
+    pub device: Option<IfIndex>,
+    /// SO_REUSEADDR.
+    pub reuse_addr: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// The owner of the socket; SO_REUSEPORT works among sockets of one user.
+    pub uid: u32,
+}
+
+/// Why bind(2) fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// Another socket has the address.
+    #[error("address already in use")]
+    InUse,
+    /// The address is not the host's.
+    #[error("address is not local")]
+    NotLocal,
+    /// No ephemeral port is free.
+    #[error("no free port")]
+    PortsExhausted,
+}
+
+/// Whose rules a table follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// What the owner of a port is doing with it (TCP; UDP sockets are `Bound`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "TCP states")]
+pub(crate) enum BindState {
+    Bound,
+    Listening,
+    TimeWait,
+}
+
+/// One owner's claim to a port. Owners with equal keys are counted, not told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BindKey {
+    pub(crate) addr: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) family: Family,
+    pub(crate) v6only: bool,
+    pub(crate) device: Option<IfIndex>,
+    pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) uid: u32,
+    pub(crate) state: BindState,
+}
+
+impl BindKey {
+    fn new(request: &BindRequest, port: u16) -> BindKey {
+        let &BindRequest { addr, port: _, family, v6only, device, reuse_addr, reuse_port, uid } =
+            request;
+        let state = BindState::Bound;
+        let addr = addr.to_canonical();
+        BindKey { addr, port, family, v6only, device, reuse_addr, reuse_port, uid, state }
+    }
+
+    /// Whether a packet could be for both (inet_rcv_saddr_equal).
+    fn overlaps(&self, other: &BindKey) -> bool {
+        match (self.addr, other.addr) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+            // Only an IPv6 wildcard that takes IPv4 too meets an IPv4 address.
+            (IpAddr::V6(a), IpAddr::V4(_)) => a.is_unspecified() && !self.v6only,
+            (IpAddr::V4(_), IpAddr::V6(b)) => b.is_unspecified() && !other.v6only,
+        }
+    }
+
+    fn shares_device(&self, other: &BindKey) -> bool {
+        self.device.is_none() || other.device.is_none() || self.device == other.device
+    }
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    owners: SmallVec<[(BindKey, u32); 1]>,
+    /// Only connect(2) has chosen this port so far, so it may choose it again for another peer (`fastreuse == -1`).
+    connect_only: bool,
+}
+
+/// The ports of one transport.
+#[derive(Debug)]
+pub(crate) struct BindTable {
+    transport: Transport,
+    buckets: KeyedMap<u16, Bucket>,
+    /// Per destination class: how far connect(2) has gone through its ports (`table_perturb`).
+    perturb: [u32; PERTURB],
+}
+
+/// Linux keeps 64 Ki; classes only make the sequence of one destination's ports harder to see from another.
+const PERTURB: usize = 256;
+
+impl BindTable {
+    pub(crate) fn new(transport: Transport, hash: KeyedState, random: &mut Random) -> BindTable {
+        let perturb = core::array::from_fn(|_| random.u32());
+        BindTable { transport, buckets: KeyedMap::with_hasher(hash), perturb }
+    }
+
+    /// bind(2): claims the port asked for, or an ephemeral one out of `range`.
+    pub(crate) fn bind(
+        &mut self,
+        request: &BindRequest,
+        range: (u16, u16),
+        random: &mut Random,
+    ) -> Result<BindKey, BindError> {
+        let key = if request.port != 0 {
+            let key = BindKey::new(request, request.port);
+            if self.conflicts(&key, Strictness::Explicit) {
+                return Err(BindError::InUse);
+            }
+            key
+        } else {
+            let port = match self.transport {
+                Transport::Tcp => self.open_port_tcp(request, range, random),
+                Transport::Udp => self.open_port_udp(request, range, random),
+            };
+            BindKey::new(request, port.ok_or(BindError::PortsExhausted)?)
+        };
+        self.insert(key);
+        Ok(key)
+    }
+
+    /// Adds an owner without a check: a child of a listener, or a state change.
+    pub(crate) fn insert(&mut self, key: BindKey) {
+        let bucket = self.buckets.entry(key.port).or_default();
+        bucket.connect_only &= key.reuse_addr;
+        bucket.insert(key);
+    }
+
+    /// Removes an owner.
+    pub(crate) fn remove(&mut self, key: &BindKey) {
+        let hashbrown::hash_map::Entry::Occupied(mut bucket) = self.buckets.entry(key.port) else {
+            debug_assert!(false, "port was not bound");
+            return;
+        };
+        let owners = &mut bucket.get_mut().owners;
+        if let Some(at) = owners.iter().position(|(owner, _)| owner == key) {
+            owners[at].1 -= 1;
+            if owners[at].1 == 0 {
+                owners.swap_remove(at);
+            }
+        } else {
+            debug_assert!(false, "no such owner");
+        }
+        if owners.is_empty() {
+            bucket.remove();
+        }
+    }
+
+    /// An owner's attributes changed: an option was set, or its state.
+    pub(crate) fn replace(&mut self, old: &BindKey, new: BindKey) {
+        debug_assert_eq!(old.port, new.port);
+        if let Some(bucket) = self.buckets.get_mut(&new.port) {
+            bucket.insert(new);
+            self.remove(old);
+        }
+    }
+
+    /// listen(2): an owner wants to listen; the port is checked again (inet_csk_listen_start calls get_port).
+    #[allow(dead_code, reason = "for TCP")]
+    pub(crate) fn listen(&mut self, key: &mut BindKey) -> Result<(), BindError> {
+        let listening = BindKey { state: BindState::Listening, ..*key };
+        let old = *key;
+        self.buckets.get_mut(&key.port).map(|bucket| bucket.uncount(&old));
+        let conflict = self.conflicts(&listening, Strictness::Explicit);
+        if let Some(bucket) = self.buckets.get_mut(&key.port) {
+            bucket.insert(if conflict { old } else { listening });
+        }
+        if conflict {
+            return Err(BindError::InUse);
+        }
+        *key = listening;
+        Ok(())
+    }
+
+    /// connect(2) of an unbound TCP socket: chooses a port as __inet_hash_connect does.
+    ///
+    /// `offset` is a keyed hash of both addresses and the remote port (RFC 6056, algorithm 4). `unique` says whether
+    /// the four-tuple with this port is free. Ports that bind(2) took are passed over.
+    #[allow(dead_code, reason = "for TCP")]
+    pub(crate) fn connect_port(
+        &mut self,
+        key: BindKey,
+        (low, high): (u16, u16),
+        offset: u64,
+        mut unique: impl FnMut(u16) -> bool,
+    ) -> Option<BindKey> {
+        let low = u32::from(low);
+        let mut remaining = (u32::from(high) + 1).checked_sub(low)?;
+        if remaining > 1 {
+            remaining &= !1;
+        }
+        let class = offset as usize % PERTURB;
+        let start = self.perturb[class].wrapping_add((offset >> 32) as u32) % remaining.max(1);
+        // The first pass tries ports of `low`'s parity, bind(2) does the opposite, so that they stay apart.
+        for parity in 0..2.min(remaining) {
+            let start = (start & !1) + parity;
+            for step in (0..remaining).step_by(2) {
+                let port = (low + (start + step) % remaining) as u16;
+                let free = match self.buckets.get(&port) {
+                    None => true,
+                    Some(bucket) => bucket.connect_only && unique(port),
+                };
+                if !free {
+                    continue;
+                }
+                self.perturb[class] = self.perturb[class].wrapping_add(step + 2);
+                let bucket = self.buckets.entry(port).or_insert_with(|| Bucket {
+                    connect_only: true,
+                    ..Bucket::default()
+                });
+                let key = BindKey { port, ..key };
+                bucket.insert(key);
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// inet_csk_find_open_port: a random odd offset from the range's start, then the other parity. A socket with
+    /// SO_REUSEADDR tries the lower half first.
+    fn open_port_tcp(
+        &self,
+        request: &BindRequest,
+        (low, high): (u16, u16),
+        random: &mut Random,
+    ) -> Option<u16> {
+        let (low, high) = (u32::from(low), u32::from(high) + 1);
+        let half = low + (high.saturating_sub(low) >> 2 << 1);
+        let halves = request.reuse_addr && high.saturating_sub(low) >= 4;
+        let spans = if halves { [(low, half), (half, high)] } else { [(low, high), (high, high)] };
+        for (low, high) in spans {
+            let mut remaining = high.saturating_sub(low);
+            if remaining > 1 {
+                remaining &= !1;
+            }
+            if remaining == 0 {
+                continue;
+            }
+            let start = random.below(remaining) | 1;
+            for start in [start, start - 1] {
+                for step in (0..remaining).step_by(2) {
+                    let port = (low + (start + step) % remaining) as u16;
+                    if !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral) {
+                        return Some(port);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// udp_lib_get_port: any port of the range from a random one on.
+    fn open_port_udp(
+        &self,
+        request: &BindRequest,
+        (low, high): (u16, u16),
+        random: &mut Random,
+    ) -> Option<u16> {
+        let count = (u32::from(high) + 1).saturating_sub(u32::from(low));
+        let start = random.below(count);
+        (0..count)
+            .map(|step| (u32::from(low) + (start + step) % count) as u16)
+            .find(|&port| !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral))
+    }
+
+    /// Whether the owners of the port forbid one more with this key.
+    fn conflicts(&self, key: &BindKey, strictness: Strictness) -> bool {
+        let Some(bucket) = self.buckets.get(&key.port) else { return false };
+        let conflict = match self.transport {
+            Transport::Tcp => tcp_conflict,
+            Transport::Udp => udp_conflict,
+        };
+        bucket.owners.iter().any(|(owner, _)| {
+            owner.shares_device(key) && owner.overlaps(key) && conflict(key, owner, strictness)
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// The caller named the port: options may allow sharing it.
+    Explicit,
+    /// The kernel chooses the port: it shares none with a TCP socket.
+    Ephemeral,
+}
+
+/// inet_bind_conflict(), for owners whose device and address meet. `relax` and `reuseport_ok` there are `Explicit` here.
+fn tcp_conflict(new: &BindKey, owner: &BindKey, strictness: Strictness) -> bool {
+    let explicit = strictness == Strictness::Explicit;
+    if new.reuse_addr && owner.reuse_addr && owner.state != BindState::Listening {
+        return !explicit;
+    }
+    let same_user = owner.state == BindState::TimeWait || new.uid == owner.uid;
+    !(explicit && new.reuse_port && owner.reuse_port && same_user)
+}
+
+/// udp_lib_lport_inuse(), for owners whose device and address meet.
+fn udp_conflict(new: &BindKey, owner: &BindKey, _: Strictness) -> bool {
+    let reuse_addr = new.reuse_addr && owner.reuse_addr;
+    let reuse_port = new.reuse_port && owner.reuse_port && new.uid == owner.uid;
+    !reuse_addr && !reuse_port
+}
+
+impl Bucket {
+    fn insert(&mut self, key: BindKey) {
+        match self.owners.iter_mut().find(|(owner, _)| *owner == key) {
+            Some((_, count)) => *count += 1,
+            None => self.owners.push((key, 1)),
+        }
+    }
+
+    /// Takes an owner out and leaves the bucket, which is about to get another.
+    fn uncount(&mut self, key: &BindKey) {
+        if let Some(at) = self.owners.iter().position(|(owner, _)| owner == key) {
+            self.owners[at].1 -= 1;
+            if self.owners[at].1 == 0 {
+                self.owners.swap_remove(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

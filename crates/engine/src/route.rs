@@ -1,0 +1,264 @@
+//! Where a packet goes: local table, subnets, added routes, default.
+//!
+//! As in Linux, the host's own addresses are looked up first and lead to `lo`; then the longest prefix wins, among
+//! equals the smaller metric, then the older route. A connected subnet is a route with the subnet's prefix.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::iface::{IfIndex, Interface, Interfaces, common_v6, in_prefix};
+
+/// A route to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// Destination prefix; 0.0.0.0 or :: with length 0 is the default route.
+    pub prefix: IpAddr,
+    /// Length of the prefix in bits.
+    pub prefix_len: u8,
+    /// The router to hand packets to; none when the destination is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The interface packets leave by.
+    pub interface: IfIndex,
+    /// The source address for packets whose sender did not choose one.
+    pub source: Option<IpAddr>,
+    /// The smaller one wins among routes with the same prefix.
+    pub metric: u32,
+}
+
+/// What kind of destination a route leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// The host itself.
+    Local,
+    /// Another host.
+    Unicast,
+    /// All hosts of a subnet; needs SO_BROADCAST in Linux.
+    Broadcast,
+    /// A group.
+    Multicast,
+}
+
+/// How a destination is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The destination in effect: an unspecified destination means this host.
+    pub destination: IpAddr,
+    /// The source address a packet gets when its sender chose none.
+    pub source: IpAddr,
+    /// The largest packet the path takes.
+    pub mtu: u32,
+    /// The interface packets leave by; `lo` for the host's own addresses.
+    pub interface: IfIndex,
+    /// The node on the link that takes the packet.
+    pub next_hop: IpAddr,
+    /// What kind of destination it is.
+    pub kind: RouteKind,
+}
+
+/// Why there is no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No route leads there.
+    #[error("network is unreachable")]
+    Unreachable,
+    /// A route leads there, but the host has no address of the family to send from.
+    #[error("no source address")]
+    NoSource,
+    /// The socket could not be bound to a port first.
+    #[error("no free port")]
+    PortsExhausted,
+}
+
+/// The routes that were added; connected subnets follow from the addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// Sorted: longest prefix first, then smallest metric, then oldest.
+    list: Vec<RouteConfig>,
+    /// Changes whenever a cached route may have become wrong.
+    generation: u32,
+}
+
+impl Routes {
+    pub(crate) fn add(&mut self, route: RouteConfig) {
+        let key = |r: &RouteConfig| (core::cmp::Reverse(r.prefix_len), r.metric);
+        let at = self.list.partition_point(|other| key(other) <= key(&route));
+        self.list.insert(at, route);
+        self.touch();
+    }
+
+    /// Makes cached routes stale.
+    pub(crate) fn touch(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+/// Finds the route to `dst`, from `src` if the sender chose one, by `device` if the socket is bound to one.
+pub(crate) fn lookup(
+    interfaces: &Interfaces,
+    routes: &Routes,
+    dst: IpAddr,
+    src: Option<IpAddr>,
+    device: Option<IfIndex>,
+) -> Result<RouteInfo, RouteError> {
+    let src = src.filter(|src| !src.is_unspecified());
+    // ip_route_output_key: the unspecified destination is the source address, or the loopback address.
+    let dst = match dst {
+        IpAddr::V4(v4) if v4.is_unspecified() => src.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(v6) if v6.is_unspecified() => src.unwrap_or(Ipv6Addr::LOCALHOST.into()),
+        _ => dst,
+    };
+    let on = |interface: IfIndex| device.is_none_or(|d| d == interface || d == IfIndex::LO);
+    if let Some(owner) = interfaces.owner(dst).filter(|&owner| on(owner)) {
+        let source = src.unwrap_or_else(|| local_source(dst));
+        return Ok(info(interfaces, IfIndex::LO, dst, source, dst, RouteKind::Local))
+            .map(|route| RouteInfo { interface: IfIndex::LO, ..route })
+            .inspect(|_| debug_assert!(interfaces.get(owner).is_some()));
+    }
+    let kind = match dst {
+        IpAddr::V4(v4) if v4.is_multicast() => RouteKind::Multicast,
+        IpAddr::V4(v4) if interfaces.is_broadcast(v4) => RouteKind::Broadcast,
+        IpAddr::V6(v6) if v6.is_multicast() => RouteKind::Multicast,
+        _ => RouteKind::Unicast,
+    };
+    let (interface, next_hop, preferred) = egress(interfaces, routes, dst, src, device, kind)?;
+    let link = interfaces.get(interface).ok_or(RouteError::Unreachable)?;
+    let source = match src.or(preferred) {
+        Some(src) => src,
+        None => select_source(interfaces, link, dst).ok_or(RouteError::NoSource)?,
+    };
+    Ok(info(interfaces, interface, dst, source, next_hop, kind))
+}
+
+fn info(
+    interfaces: &Interfaces,
+    interface: IfIndex,
+    destination: IpAddr,
+    source: IpAddr,
+    next_hop: IpAddr,
+    kind: RouteKind,
+) -> RouteInfo {
+    let mtu = interfaces.get(interface).map_or(0, Interface::mtu);
+    RouteInfo { destination, source, mtu, interface, next_hop, kind }
+}
+
+/// The preferred source of a local route: the address itself, but 127.0.0.1 for all of 127.0.0.0/8.
+fn local_source(dst: IpAddr) -> IpAddr {
+    match dst {
+        IpAddr::V4(v4) if v4.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        _ => dst,
+    }
+}
+
+/// Outgoing interface, next hop and the route's preferred source.
+fn egress(
+    interfaces: &Interfaces,
+    routes: &Routes,
+    dst: IpAddr,
+    src: Option<IpAddr>,
+    device: Option<IfIndex>,
+    kind: RouteKind,
+) -> Result<(IfIndex, IpAddr, Option<IpAddr>), RouteError> {
+    if let IpAddr::V4(v4) = dst {
+        if let Some(interface) = interfaces.broadcast_interface(v4).filter(|_| !v4.is_broadcast()) {
+            if device.is_none_or(|d| d == interface) {
+                return Ok((interface, dst, None));
+            }
+        }
+        // ip_route_output_key_hash: a group or 255.255.255.255 leaves by the interface of a chosen source.
+        if device.is_none() && (v4.is_broadcast() || v4.is_multicast()) {
+            if let Some(interface) = src.and_then(|src| interfaces.owner(src)) {
+                return Ok((interface, dst, None));
+            }
+        }
+    }
+    // Every interface but lo has a multicast route in IPv6 (ff00::/8 in the local table).
+    if let (IpAddr::V6(_), RouteKind::Multicast) = (dst, kind) {
+        let link = interfaces.iter().find(|i| match device {
+            Some(device) => i.index() == device,
+            None => !i.is_loopback(),
+        });
+        return link.map(|i| (i.index(), dst, None)).ok_or(RouteError::Unreachable);
+    }
+    let connected = interfaces
+        .iter()
+        .filter(|i| !i.is_loopback() && device.is_none_or(|d| d == i.index()))
+        .flat_map(|i| i.addresses().iter().map(move |a| (i.index(), a)))
+        .filter(|(_, a)| a.covers(dst))
+        .fold(None, |best: Option<(IfIndex, _)>, new: (IfIndex, &_)| match best {
+            Some((_, old)) if longer(old, new.1) => best,
+            _ => Some(new),
+        });
+    let added = routes.list.iter().find(|route| {
+        in_prefix(dst, route.prefix, route.prefix_len)
+            && device.is_none_or(|d| d == route.interface)
+    });
+    match (connected, added) {
+        // A connected subnet has metric 0, so it wins among equals.
+        (Some((interface, address)), added)
+            if added.is_none_or(|route| address.prefix_len >= route.prefix_len) =>
+        {
+            // IPv4: the subnet route prefers the address that made it. IPv6: RFC 6724 decides.
+            Ok((interface, dst, Some(address.addr).filter(IpAddr::is_ipv4)))
+        }
+        (_, Some(route)) => Ok((route.interface, route.gateway.unwrap_or(dst), route.source)),
+        // ip_route_output_key_hash: a socket bound to a device treats everything as on that link.
+        (_, None) => match device {
+            Some(device) if dst.is_ipv4() => Ok((device, dst, None)),
+            _ => Err(RouteError::Unreachable),
+        },
+    }
+}
+
+fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAddress) -> bool {
+    old.prefix_len >= new.prefix_len
+}
+
+/// The source address when neither sender nor route chose one.
+fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Option<IpAddr> {
+    let all = || interfaces.iter().filter(|i| !i.is_loopback()).flat_map(|i| i.addresses());
+    match dst {
+        // inet_select_addr: the link's first address, on the destination's subnet if one is, else any of the host's.
+        IpAddr::V4(_) => {
+            let own = || link.addresses().iter().filter(|a| a.addr.is_ipv4());
+            own()
+                .find(|a| a.covers(dst))
+                .or_else(|| own().next())
+                .or_else(|| all().find(|a| a.addr.is_ipv4()))
+                .map(|a| a.addr)
+        }
+        // RFC 6724, 5, of its rules those that can differ here: 2 (appropriate scope), 5 (outgoing interface), 8 (longest
+        // matching prefix); the older address wins among equals.
+        IpAddr::V6(dst) => {
+            let candidates = link.addresses().iter().map(|a| (a, true));
+            let others = all().map(|a| (a, false));
+            let mut best: Option<(Ipv6Addr, _)> = None;
+            for (address, own) in candidates.chain(others) {
+                let IpAddr::V6(addr) = address.addr else { continue };
+                let (have, want) = (scope(addr), scope(dst));
+                // Rule 2: the smallest scope that is large enough, else the largest.
+                let fit = if have >= want { (1, -have) } else { (0, have) };
+                let key = (fit, own, common_v6(addr, dst));
+                if best.is_none_or(|(_, best)| key > best) {
+                    best = Some((addr, key));
+                }
+            }
+            best.map(|(addr, _)| addr.into())
+        }
+    }
+}
+
+/// Scopes in the order of their size (RFC 4007, 5; RFC 4291, 2.7).
+fn scope(addr: Ipv6Addr) -> i8 {
+    match addr.octets() {
+        [0xff, flags_scope, ..] => (flags_scope & 15) as i8,
+        _ if addr.is_unicast_link_local() || addr.is_loopback() => 2,
+        _ => 14,
+    }
+}
+
+#[cfg(test)]
+mod tests;

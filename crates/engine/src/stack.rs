@@ -1,0 +1,277 @@
+//! The stack: one host's network state, and the way of a packet through it.
+//!
+//! # Theory of operation
+//! - **Out.** A transport asks `route()` for a path and hands the packet to `ip_output()`. Packets for the host itself
+//!   go to the loopback queue, others to the transmit queue that `poll_transmit` empties.
+//! - **In.** `deliver()` and the loopback queue end in `ip_input()`: is the packet for this host? Then the transport's
+//!   input function runs.
+//! - **Loopback to quiescence.** `ip_output()` only queues. Every public call that can send ends with
+//!   `run_loopback(now)`, which delivers until the queue is empty, as Linux's softirq does before the system call
+//!   returns. Nothing recurses.
+//!
+//! # Limits
+//! - The loopback queue holds `netdev_max_backlog` packets; what comes on top is dropped and counted, as in Linux.
+//! - One run delivers [`LOOPBACK_BUDGET`] packets at most; then the rest waits for the next call, and `poll_timeout`
+//!   says "now". Two sockets cannot keep a call from returning.
+//! - The transmit queue of each interface holds [`TX_QUEUE_LEN`] packets.
+
+use alloc::collections::VecDeque;
+use core::net::IpAddr;
+
+use switchboard_wire::{Body, Packet};
+
+use crate::config::{Config, Sysctl};
+use crate::counters::Counters;
+use crate::event::{Event, EventQueue};
+use crate::hash::{KeyedState, Random};
+use crate::icmp::IcmpState;
+use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
+use crate::ports::{BindTable, Transport};
+use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
+use crate::tcp::TcpTable;
+use crate::time::Instant;
+use crate::timer::{TimerToken, Timers};
+use crate::udp::UdpTable;
+
+/// How many loopback packets one call delivers at most; a full window in minimal segments stays below.
+const LOOPBACK_BUDGET: usize = 1 << 16;
+
+/// How many packets wait for `poll_transmit` at most; Linux's default txqueuelen.
+const TX_QUEUE_LEN: usize = 1000;
+
+/// One virtual host's network stack.
+#[derive(Debug)]
+pub struct Stack {
+    pub(crate) sysctl: Sysctl,
+    pub(crate) random: Random,
+    pub(crate) hash: KeyedState,
+    pub(crate) counters: Counters,
+    pub(crate) events: EventQueue,
+    pub(crate) timers: Timers,
+    pub(crate) interfaces: Interfaces,
+    pub(crate) routes: Routes,
+    pub(crate) icmp: IcmpState,
+    pub(crate) udp: UdpTable,
+    pub(crate) udp_ports: BindTable,
+    pub(crate) tcp: TcpTable,
+    pub(crate) tcp_ports: BindTable,
+    /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
+    loopback: VecDeque<(IfIndex, Packet)>,
+    transmit: VecDeque<(IfIndex, Packet)>,
+}
+
+/// To whom a packet was addressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cast {
+    Unicast,
+    Broadcast,
+    Multicast,
+}
+
+impl Stack {
+    /// A host with the interface `lo` (127.0.0.1/8, ::1/128, MTU 65536).
+    pub fn new(config: Config) -> Stack {
+        let Config { seed, sysctl } = config;
+        let mut random = Random::new(seed);
+        let hash = random.hash_state();
+        Stack {
+            interfaces: Interfaces::new(hash),
+            routes: Routes::default(),
+            icmp: IcmpState::new(hash, &sysctl),
+            udp: UdpTable::new(hash),
+            udp_ports: BindTable::new(Transport::Udp, hash, &mut random),
+            tcp: TcpTable::new(hash, &mut random),
+            tcp_ports: BindTable::new(Transport::Tcp, hash, &mut random),
+            counters: Counters::default(),
+            events: EventQueue::default(),
+            timers: Timers::new(),
+            loopback: VecDeque::new(),
+            transmit: VecDeque::new(),
+            sysctl,
+            random,
+            hash,
+        }
+    }
+
+    /// The tunables.
+    pub fn sysctl(&self) -> &Sysctl {
+        &self.sysctl
+    }
+
+    /// The tunables, to change. A socket that exists keeps what it took from them when it was made.
+    pub fn sysctl_mut(&mut self) -> &mut Sysctl {
+        &mut self.sysctl
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Adds an interface. Its packets are the caller's to carry.
+    pub fn add_interface(&mut self, config: InterfaceConfig) -> IfIndex {
+        self.routes.touch();
+        self.interfaces.add(config)
+    }
+
+    /// Adds an address, and with it the connected subnet. An unknown interface is ignored.
+    pub fn add_address(&mut self, interface: IfIndex, addr: IpAddr, prefix_len: u8) {
+        self.routes.touch();
+        self.interfaces.add_address(interface, addr, prefix_len);
+    }
+
+    /// Adds a route.
+    pub fn add_route(&mut self, route: RouteConfig) {
+        self.routes.add(route);
+    }
+
+    /// An interface by index.
+    pub fn interface(&self, index: IfIndex) -> Option<&Interface> {
+        self.interfaces.get(index)
+    }
+
+    /// All interfaces, by index.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.interfaces.iter()
+    }
+
+    /// Whether the address is one of the host's own, so that it may be bound.
+    pub fn is_local(&self, addr: IpAddr) -> bool {
+        self.interfaces.owner(addr.to_canonical()).is_some()
+    }
+
+    /// Finds the way to `dst`, from `src` if the sender chose one, by `device` if the socket is bound to one.
+    pub fn route(
+        &self,
+        dst: IpAddr,
+        src: Option<IpAddr>,
+        device: Option<IfIndex>,
+    ) -> Result<RouteInfo, RouteError> {
+        route::lookup(&self.interfaces, &self.routes, dst.to_canonical(), src, device)
+    }
+
+    /// A packet came in on an interface.
+    pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        self.ip_input(now, interface, packet);
+        self.run_loopback(now);
+    }
+
+    /// The next packet to carry, and the interface it leaves by. Packets on `lo` never come out.
+    pub fn poll_transmit(&mut self, _now: Instant) -> Option<(IfIndex, Packet)> {
+        self.transmit.pop_front()
+    }
+
+    /// When `handle_timeout` is to be called. It may be earlier than anything that is due: calling it then is harmless,
+    /// calling it late delays what is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.loopback.is_empty() { self.timers.next() } else { Some(Instant::BOOT) }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, token)) = self.timers.pop_due(now) {
+            match token {
+                TimerToken::Tcp(id) => self.tcp_timer(now, id),
+            }
+        }
+        self.run_loopback(now);
+    }
+
+    /// What changed about which socket.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Queues a packet for the interface that `route` named. Callers outside of input processing end with
+    /// [`run_loopback`](Self::run_loopback).
+    #[inline]
+    pub(crate) fn ip_output(&mut self, route: &RouteInfo, packet: Packet) {
+        self.counters.ip_out_requests += 1;
+        if route.interface == IfIndex::LO {
+            self.loop_back(IfIndex::LO, packet);
+            return;
+        }
+        if route.kind == RouteKind::Broadcast {
+            // ip_mc_output: the sender is one of those addressed.
+            self.loop_back(route.interface, packet.clone());
+        }
+        if self.transmit.len() < TX_QUEUE_LEN * self.interfaces.iter().len() {
+            self.transmit.push_back((route.interface, packet));
+        } else {
+            self.counters.ip_in_discards += 1;
+        }
+    }
+
+    #[inline]
+    fn loop_back(&mut self, interface: IfIndex, packet: Packet) {
+        if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
+            self.loopback.push_back((interface, packet));
+        } else {
+            self.counters.ip_in_discards += 1;
+        }
+    }
+
+    /// Delivers what the host sent to itself, until nothing is left.
+    #[inline]
+    pub(crate) fn run_loopback(&mut self, now: Instant) {
+        for _ in 0..LOOPBACK_BUDGET {
+            let Some((interface, packet)) = self.loopback.pop_front() else { return };
+            self.ip_input(now, interface, packet);
+        }
+    }
+
+    /// A packet came in: is it for this host, and for whom in it?
+    fn ip_input(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        self.counters.ip_in_receives += 1;
+        let Some(cast) = self.accepts(interface, &packet) else { return };
+        self.counters.ip_in_delivers += 1;
+        let Packet { ip, body } = packet;
+        match body {
+            Body::Tcp(segment) if cast == Cast::Unicast => {
+                self.tcp_input(now, interface, ip, segment);
+            }
+            // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
+            Body::Tcp(_) => {}
+            Body::Udp(datagram) => self.udp_input(now, interface, cast, ip, datagram),
+            Body::Icmp(message) => self.icmp_input(now, interface, cast, ip, message),
+            Body::Other { .. } => {
+                self.counters.ip_in_unknown_protos += 1;
+                self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
+            }
+        }
+    }
+
+    /// Whether the host takes the packet, and how it was addressed. Drops are counted here.
+    fn accepts(&mut self, interface: IfIndex, packet: &Packet) -> Option<Cast> {
+        let (src, dst) = (packet.ip.src, packet.ip.dst);
+        // RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3: loopback addresses stay inside the host. A source that is a group or a
+        // broadcast address is a martian (RFC 1122, 3.2.1.3).
+        let martian = (interface != IfIndex::LO && (src.is_loopback() || dst.is_loopback()))
+            || src.is_multicast()
+            || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
+            || src.is_ipv4() != dst.is_ipv4();
+        if martian {
+            self.counters.ip_in_hdr_errors += 1;
+            return None;
+        }
+        // The weak host model (RFC 1122, 3.3.4.2), as in Linux: any own address on any interface.
+        if self.interfaces.owner(dst).is_some() {
+            return Some(Cast::Unicast);
+        }
+        match dst {
+            IpAddr::V4(v4) if self.interfaces.is_broadcast(v4) => Some(Cast::Broadcast),
+            // 224.0.0.1 and ff02::1: every host is in the all-hosts group (RFC 1112, 4; RFC 4291, 2.8).
+            IpAddr::V4(v4) if v4.octets() == [224, 0, 0, 1] => Some(Cast::Multicast),
+            IpAddr::V6(v6) if v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1] => {
+                Some(Cast::Multicast)
+            }
+            _ => {
+                self.counters.ip_in_addr_errors += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

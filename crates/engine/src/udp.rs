@@ -1,0 +1,465 @@
+//! UDP (RFC 768): sockets, sending, receiving, and the errors that come back.
+//!
+//! # Theory of operation
+//! A socket is unbound, bound or connected. Binding claims the port in `udp_ports` and registers the socket in the demux
+//! tables; connecting registers it by four-tuple. Addresses are canonical throughout: an IPv4 peer of a dual-stack IPv6
+//! socket appears with its IPv4 address, and the layer above maps it.
+//!
+//! # Limits
+//! A datagram carries 65507 bytes over IPv4 and 65527 over IPv6. There is no fragmentation yet: what does not fit the
+//! interface's MTU is refused with [`UdpSendError::TooBig`], where Linux would fragment it. The receive queue is bounded
+//! by the receive buffer (see `queue`); sending is never held back, since `lo` delivers at once and other interfaces
+//! drop when their queue is full, as Linux does.
+
+mod demux;
+mod input;
+mod queue;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
+
+use crate::event::{EventKind, SocketHandle, UdpId};
+use crate::hash::KeyedState;
+use crate::iface::IfIndex;
+use crate::ports::{BindError, BindKey, BindRequest, Family};
+use crate::route::{RouteError, RouteInfo, RouteKind};
+use crate::stack::Stack;
+use crate::time::Instant;
+
+use demux::{Candidate, Demux, Registration};
+pub use queue::UdpReceived;
+use queue::ReceiveQueue;
+
+/// A datagram to send.
+#[derive(Clone, Debug)]
+pub struct UdpSend {
+    /// Where to.
+    pub dst: SocketAddr,
+    /// From which address, instead of the socket's or the route's (IP_PKTINFO).
+    pub src: Option<IpAddr>,
+    /// Type of service or traffic class, instead of 0.
+    pub tos: Option<u8>,
+    /// Time to live or hop limit, instead of the host's default (1 for groups).
+    pub ttl: Option<u8>,
+    /// The data.
+    pub payload: Payload,
+}
+
+/// Why a datagram was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UdpSendError {
+    /// No route leads to the destination.
+    #[error("network is unreachable")]
+    NoRoute,
+    /// The destination is of the other family than the socket or its source.
+    #[error("wrong address family")]
+    WrongFamily,
+    /// Too long for UDP, or for the path.
+    #[error("message too long")]
+    TooBig,
+    /// The socket could not be bound to a port first.
+    #[error("no free port")]
+    PortsExhausted,
+}
+
+/// An error that came back for a datagram sent earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UdpError {
+    /// Nobody listens on the port.
+    #[error("connection refused")]
+    ConnectionRefused,
+    /// The host cannot be reached.
+    #[error("host is unreachable")]
+    HostUnreachable,
+    /// The network cannot be reached.
+    #[error("network is unreachable")]
+    NetUnreachable,
+    /// The host does not speak UDP.
+    #[error("protocol not available")]
+    ProtocolUnreachable,
+    /// The datagram exceeded the path's MTU.
+    #[error("message too long")]
+    MessageTooLong,
+    /// A router found fault with the header.
+    #[error("protocol error")]
+    ParameterProblem,
+    /// The host is down or unknown (ICMP code 7).
+    #[error("host is down")]
+    HostDown,
+    /// The host is isolated (ICMP code 8).
+    #[error("host is not on the network")]
+    HostIsolated,
+    /// Access is prohibited (ICMPv6 code 1 and kin).
+    #[error("prohibited")]
+    Prohibited,
+}
+
+/// An attribute of a socket that can change while it is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpSet {
+    /// SO_REUSEADDR.
+    ReuseAddr(bool),
+    /// SO_REUSEPORT.
+    ReusePort(bool),
+    /// SO_BINDTODEVICE.
+    Device(Option<IfIndex>),
+    /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
+    ReceiveBuffer(u32),
+}
+
+#[derive(Debug)]
+pub(crate) struct UdpTable {
+    sockets: slab::Slab<UdpSocket>,
+    next_generation: u32,
+    demux: Demux,
+}
+
+#[derive(Debug)]
+struct UdpSocket {
+    generation: u32,
+    family: Family,
+    /// The claim to the port, while bound.
+    key: Option<BindKey>,
+    /// Local address and port; the address may be narrower than `key`'s, since connect(2) chooses one.
+    local: SocketAddr,
+    /// bind(2) named the address or the port, so disconnecting keeps it (SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK).
+    addr_locked: bool,
+    port_locked: bool,
+    remote: Option<SocketAddr>,
+    /// The way to `remote`, and the generation of the routes it was found with.
+    route: Option<(u32, RouteInfo)>,
+    attributes: Attributes,
+    queue: ReceiveQueue,
+    error: Option<UdpError>,
+}
+
+/// What an implicit bind uses, and what `udp_set` changes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attributes {
+    v6only: bool,
+    device: Option<IfIndex>,
+    reuse_addr: bool,
+    reuse_port: bool,
+    uid: u32,
+}
+
+impl UdpTable {
+    pub(crate) fn new(hash: KeyedState) -> UdpTable {
+        UdpTable { sockets: slab::Slab::new(), next_generation: 0, demux: Demux::new(hash) }
+    }
+
+    #[inline]
+    fn get(&self, id: UdpId) -> Option<&UdpSocket> {
+        self.sockets.get(id.index as usize).filter(|socket| socket.generation == id.generation)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, id: UdpId) -> Option<&mut UdpSocket> {
+        self.sockets.get_mut(id.index as usize).filter(|socket| socket.generation == id.generation)
+    }
+
+    /// Every public call names a socket that was opened and not closed; anything else is the caller's bug.
+    #[inline]
+    #[track_caller]
+    fn open(&self, id: UdpId) -> &UdpSocket {
+        self.get(id).expect("a UdpId was used after udp_close")
+    }
+
+    #[inline]
+    #[track_caller]
+    fn open_mut(&mut self, id: UdpId) -> &mut UdpSocket {
+        self.get_mut(id).expect("a UdpId was used after udp_close")
+    }
+}
+
+impl UdpSocket {
+    fn registration(&self, id: UdpId) -> Option<Registration> {
+        let key = self.key.as_ref()?;
+        let (remote, local) = (self.remote, self.local);
+        let &BindKey { family, device, reuse_port, uid, v6only, .. } = key;
+        let candidate = Candidate { id, family, device, reuse_port, uid };
+        Some(Registration { local, remote, v6only, candidate })
+    }
+
+    /// The source address that bind(2) or connect(2) fixed: not a wildcard, nor an address of many.
+    fn fixed_source(&self) -> Option<IpAddr> {
+        let addr = self.local.ip();
+        let many = addr.is_multicast() || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast());
+        (!addr.is_unspecified() && !many).then_some(addr)
+    }
+}
+
+fn any(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// All of these panic when `id` names a socket that was closed.
+impl Stack {
+    /// `socket(domain, SOCK_DGRAM, 0)`: a new socket, not bound.
+    pub fn udp_open(&mut self, family: Family) -> UdpId {
+        let generation = self.udp.next_generation;
+        self.udp.next_generation = generation.wrapping_add(1);
+        let attributes = Attributes { v6only: self.sysctl.bindv6only, ..Attributes::default() };
+        let socket = UdpSocket {
+            generation,
+            family,
+            key: None,
+            local: SocketAddr::new(any(family), 0),
+            addr_locked: false,
+            port_locked: false,
+            remote: None,
+            route: None,
+            attributes,
+            queue: ReceiveQueue::new(self.sysctl.rmem_default),
+            error: None,
+        };
+        UdpId { index: self.udp.sockets.insert(socket) as u32, generation }
+    }
+
+    /// `bind(fd, addr, len)`: claims an address and a port. A socket that is bound already is bound anew.
+    pub fn udp_bind(&mut self, id: UdpId, request: BindRequest) -> Result<SocketAddr, BindError> {
+        let addr = request.addr.to_canonical();
+        let many = addr.is_multicast()
+            || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
+        let bindable = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
+        if !bindable && !self.sysctl.ip_nonlocal_bind {
+            return Err(BindError::NotLocal);
+        }
+        self.udp_unhash(id);
+        let range = self.sysctl.ip_local_port_range;
+        let key = self.udp_ports.bind(&request, range, &mut self.random)?;
+        let BindRequest { v6only, device, reuse_addr, reuse_port, uid, .. } = request;
+        let socket = self.udp.open_mut(id);
+        socket.attributes = Attributes { v6only, device, reuse_addr, reuse_port, uid };
+        socket.key = Some(key);
+        socket.local = SocketAddr::new(addr, key.port);
+        socket.addr_locked = !addr.is_unspecified();
+        socket.port_locked = request.port != 0;
+        self.udp_hash(id);
+        Ok(self.udp.open(id).local)
+    }
+
+    /// `connect(fd, addr, len)`: sends to and receives from `remote` only. Binds an unbound socket first.
+    pub fn udp_connect(
+        &mut self,
+        _now: Instant,
+        id: UdpId,
+        remote: SocketAddr,
+    ) -> Result<(), RouteError> {
+        self.udp_autobind(id).map_err(|_| RouteError::PortsExhausted)?;
+        let remote = canonical(remote);
+        let route = self.udp_route(id, remote.ip(), None)?;
+        let generation = self.routes.generation();
+        self.udp_unregister(id);
+        let socket = self.udp.open_mut(id);
+        // ip4_datagram_connect: the route's source becomes the socket's address, unless it has one.
+        if socket.local.ip().is_unspecified() {
+            socket.local.set_ip(route.source);
+        }
+        socket.remote = Some(SocketAddr::new(route.destination, remote.port()));
+        socket.route = Some((generation, route));
+        self.udp_hash(id);
+        Ok(())
+    }
+
+    /// `connect(fd, AF_UNSPEC)`: sends to and receives from anyone again. What bind(2) did not name is given up
+    /// (__udp_disconnect): after a bind to port 0 the socket has no port any more.
+    pub fn udp_disconnect(&mut self, id: UdpId) {
+        self.udp_unregister(id);
+        let socket = self.udp.open_mut(id);
+        socket.remote = None;
+        socket.route = None;
+        if !socket.addr_locked {
+            socket.local.set_ip(socket.key.map_or(any(socket.family), |key| key.addr));
+        }
+        if socket.port_locked {
+            self.udp_hash(id);
+        } else if let Some(key) = socket.key.take() {
+            socket.local.set_port(0);
+            self.udp_ports.remove(&key);
+        }
+    }
+
+    /// `getsockname(fd, ...)`: local address and port; port 0 while unbound.
+    pub fn udp_local(&self, id: UdpId) -> SocketAddr {
+        self.udp.open(id).local
+    }
+
+    /// `getpeername(fd, ...)`: the peer of a connected socket.
+    pub fn udp_peer(&self, id: UdpId) -> Option<SocketAddr> {
+        self.udp.open(id).remote
+    }
+
+    /// How a datagram to `dst` would go.
+    pub fn udp_route(
+        &self,
+        id: UdpId,
+        dst: IpAddr,
+        src_hint: Option<IpAddr>,
+    ) -> Result<RouteInfo, RouteError> {
+        let socket = self.udp.open(id);
+        self.route(dst, src_hint.or(socket.fixed_source()), socket.attributes.device)
+    }
+
+    /// `setsockopt(fd, ...)`: changes an attribute.
+    pub fn udp_set(&mut self, id: UdpId, set: UdpSet) {
+        self.udp_unregister(id);
+        let socket = self.udp.open_mut(id);
+        let attributes = &mut socket.attributes;
+        match set {
+            UdpSet::ReuseAddr(on) => attributes.reuse_addr = on,
+            UdpSet::ReusePort(on) => attributes.reuse_port = on,
+            UdpSet::Device(device) => attributes.device = device,
+            UdpSet::ReceiveBuffer(bytes) => socket.queue.set_limit(bytes),
+        }
+        socket.route = None;
+        if let Some(old) = socket.key {
+            let Attributes { device, reuse_addr, reuse_port, .. } = socket.attributes;
+            let new = BindKey { device, reuse_addr, reuse_port, ..old };
+            socket.key = Some(new);
+            self.udp_ports.replace(&old, new);
+        }
+        self.udp_hash(id);
+    }
+
+    /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
+    pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
+        let UdpSend { dst, src, tos, ttl, payload } = send;
+        let dst = canonical(dst);
+        if self.udp.open(id).key.is_none() {
+            self.udp_autobind(id).map_err(|_| UdpSendError::PortsExhausted)?;
+        }
+        let generation = self.routes.generation();
+        let socket = self.udp.open(id);
+        let route = match socket.route {
+            Some((then, route))
+                if then == generation && src.is_none() && socket.remote == Some(dst) =>
+            {
+                route
+            }
+            _ => self.udp_route(id, dst.ip(), src).map_err(|_| UdpSendError::NoRoute)?,
+        };
+        if route.source.is_ipv4() != route.destination.is_ipv4() {
+            return Err(UdpSendError::WrongFamily);
+        }
+        let mut ip = IpHeader::new(route.source, route.destination);
+        ip.tos = tos.unwrap_or(0);
+        ip.hop_limit = ttl.unwrap_or(match route.kind {
+            // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
+            RouteKind::Multicast => 1,
+            _ if ip.is_v6() => self.sysctl.ipv6_hop_limit,
+            _ => self.sysctl.ip_default_ttl,
+        });
+        // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
+        let datagram = UdpDatagram::HEADER_LEN + payload.len();
+        let counted = if ip.is_v6() { datagram } else { datagram + ip.len() };
+        if counted > usize::from(u16::MAX) || datagram + ip.len() > route.mtu as usize {
+            return Err(UdpSendError::TooBig);
+        }
+        let src_port = self.udp.open(id).local.port();
+        let body = Body::Udp(UdpDatagram { src_port, dst_port: dst.port(), payload });
+        self.counters.udp_out_datagrams += 1;
+        self.ip_output(&route, Packet { ip, body });
+        self.run_loopback(now);
+        Ok(())
+    }
+
+    /// `recv(fd, ..., MSG_PEEK)`: the next datagram, which stays.
+    #[inline]
+    pub fn udp_peek(&self, id: UdpId) -> Option<&UdpReceived> {
+        self.udp.open(id).queue.front()
+    }
+
+    /// All queued datagrams from the front (SO_PEEK_OFF and kin).
+    pub fn udp_queue(&self, id: UdpId) -> impl Iterator<Item = &UdpReceived> {
+        self.udp.open(id).queue.iter()
+    }
+
+    /// `recv(fd, ...)`: takes the next datagram.
+    #[inline]
+    pub fn udp_pop(&mut self, id: UdpId) -> Option<UdpReceived> {
+        self.udp.open_mut(id).queue.pop()
+    }
+
+    /// Memory charged for queued datagrams, as SO_MEMINFO shows it.
+    pub fn udp_receive_memory(&self, id: UdpId) -> u32 {
+        self.udp.open(id).queue.charged()
+    }
+
+    /// How many datagrams the socket dropped for want of memory.
+    pub fn udp_drops(&self, id: UdpId) -> u32 {
+        self.udp.open(id).queue.drops
+    }
+
+    /// SO_ERROR without taking it: the pending error.
+    pub fn udp_error(&self, id: UdpId) -> Option<UdpError> {
+        self.udp.open(id).error
+    }
+
+    /// SO_ERROR: takes the pending error.
+    pub fn udp_take_error(&mut self, id: UdpId) -> Option<UdpError> {
+        self.udp.open_mut(id).error.take()
+    }
+
+    /// `close(fd)`: forgets the socket and what it has queued.
+    pub fn udp_close(&mut self, id: UdpId) {
+        self.udp_unhash(id);
+        self.udp.sockets.remove(id.index as usize);
+    }
+
+    /// inet_autobind: any address, an ephemeral port.
+    fn udp_autobind(&mut self, id: UdpId) -> Result<(), BindError> {
+        let socket = self.udp.open(id);
+        if socket.key.is_some() {
+            return Ok(());
+        }
+        let Attributes { v6only, device, reuse_addr, reuse_port, uid } = socket.attributes;
+        let (family, addr) = (socket.family, socket.local.ip());
+        let request =
+            BindRequest { addr, port: 0, family, v6only, device, reuse_addr, reuse_port, uid };
+        let range = self.sysctl.ip_local_port_range;
+        let key = self.udp_ports.bind(&request, range, &mut self.random)?;
+        let socket = self.udp.open_mut(id);
+        socket.key = Some(key);
+        socket.local.set_port(key.port);
+        self.udp_hash(id);
+        Ok(())
+    }
+
+    /// Enters a bound socket into the demux tables.
+    fn udp_hash(&mut self, id: UdpId) {
+        if let Some(registration) = self.udp.open(id).registration(id) {
+            self.udp.demux.insert(&registration);
+        }
+    }
+
+    /// Takes a bound socket out of the demux tables; it keeps its port.
+    fn udp_unregister(&mut self, id: UdpId) {
+        if let Some(registration) = self.udp.open(id).registration(id) {
+            self.udp.demux.remove(&registration);
+        }
+    }
+
+    /// Takes a socket out of the demux tables and gives its port up.
+    fn udp_unhash(&mut self, id: UdpId) {
+        self.udp_unregister(id);
+        if let Some(key) = self.udp.open_mut(id).key.take() {
+            self.udp_ports.remove(&key);
+        }
+    }
+
+    fn udp_event(&mut self, id: UdpId, kind: EventKind) {
+        self.events.push(SocketHandle::Udp(id), kind);
+    }
+}
+
+#[cfg(test)]
+mod tests;

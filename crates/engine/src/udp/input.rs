@@ -1,0 +1,101 @@
+//! UDP input: datagrams to sockets, ICMP errors to their senders.
+
+use core::net::SocketAddr;
+
+use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram, Unreachable};
+
+use super::UdpError;
+use super::queue::UdpReceived;
+use crate::event::{EventKind, UdpId};
+use crate::iface::IfIndex;
+use crate::stack::{Cast, Stack};
+use crate::time::Instant;
+
+impl Stack {
+    /// A datagram came in.
+    pub(crate) fn udp_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        cast: Cast,
+        ip: IpHeader,
+        datagram: UdpDatagram,
+    ) {
+        let from = SocketAddr::new(ip.src, datagram.src_port);
+        let to = SocketAddr::new(ip.dst, datagram.dst_port);
+        let received = |payload| UdpReceived {
+            from,
+            to: ip.dst,
+            interface,
+            tos: ip.tos,
+            ttl: ip.hop_limit,
+            at: now,
+            payload,
+        };
+        if cast != Cast::Unicast {
+            for id in self.udp.demux.lookup_all(interface, from, to) {
+                self.udp_enqueue(id, received(datagram.payload.clone()));
+            }
+            return;
+        }
+        match self.udp.demux.lookup(interface, from, to) {
+            Some(id) => self.udp_enqueue(id, received(datagram.payload)),
+            None => {
+                // RFC 1122, 4.1.3.1.
+                self.counters.udp_no_ports += 1;
+                self.icmp_port_unreachable(now, interface, ip, datagram);
+            }
+        }
+    }
+
+    fn udp_enqueue(&mut self, id: UdpId, datagram: UdpReceived) {
+        let Some(socket) = self.udp.get_mut(id) else { return };
+        if socket.queue.push(datagram) {
+            self.counters.udp_in_datagrams += 1;
+            self.udp_event(id, EventKind::READABLE);
+        } else {
+            self.counters.udp_in_errors += 1;
+            self.counters.udp_rcvbuf_errors += 1;
+        }
+    }
+
+    /// An ICMP error about a datagram of this host came in (__udp4_lib_err).
+    pub(crate) fn udp_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
+        let Some(quoted) = error.original() else { return };
+        let Some((src_port, dst_port)) = quoted.ports() else { return };
+        let local = SocketAddr::new(quoted.ip.src, src_port);
+        let remote = SocketAddr::new(quoted.ip.dst, dst_port);
+        let Some(id) = self.udp.demux.lookup(interface, remote, local) else { return };
+        let Some(socket) = self.udp.get_mut(id) else { return };
+        // Without IP_RECVERR only hard errors count, and only on connected sockets (RFC 1122, 4.1.3.3 asks for more;
+        // Linux explains why not).
+        if let (Some(error), true) = (hard_error(error, quoted.ip.is_v6()), socket.remote.is_some()) {
+            socket.error = Some(error);
+            self.udp_event(id, EventKind::ERROR);
+        }
+    }
+}
+
+/// The error that a connected socket sees, if the message is a hard one (icmp_err_convert, icmpv6_err_convert).
+fn hard_error(message: &IcmpMessage, v6: bool) -> Option<UdpError> {
+    use Unreachable as U;
+    match message {
+        IcmpMessage::Unreachable { code, .. } => match (code, v6) {
+            (U::Port, _) => Some(UdpError::ConnectionRefused),
+            (U::Protocol, _) => Some(UdpError::ProtocolUnreachable),
+            // Sockets discover the path MTU by default (IP_PMTUDISC_WANT).
+            (U::PacketTooBig, _) => Some(UdpError::MessageTooLong),
+            (U::AdminProhibited, true) => Some(UdpError::Prohibited),
+            // Policy failed, and reject route.
+            (U::Code(5 | 6), true) => Some(UdpError::Prohibited),
+            (U::AdminProhibited, false) => Some(UdpError::HostUnreachable),
+            (U::Code(6 | 9), false) => Some(UdpError::NetUnreachable),
+            (U::Code(7), false) => Some(UdpError::HostDown),
+            (U::Code(8), false) => Some(UdpError::HostIsolated),
+            (U::Code(10 | 14 | 15), false) => Some(UdpError::HostUnreachable),
+            _ => None,
+        },
+        IcmpMessage::ParameterProblem { .. } => Some(UdpError::ParameterProblem),
+        _ => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! The receive queue of a UDP socket and its memory accounting.
+//!
+//! # Theory of operation
+//! Linux charges a queued datagram by its truesize: the sk_buff, its data area rounded up to an allocation size, and
+//! pages. A socket takes a datagram if it fits the rest of its receive buffer, or if nothing is charged
+//! (__udp_enqueue_schedule_skb, Linux 6.18). What a reader takes is not uncharged at once: the reader works on a batch
+//! of its own, and gives memory back when it has taken a quarter of the buffer or the batch is empty
+//! (udp_rmem_release). So how many datagrams fit depends on how they were read, here as there.
+
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, SocketAddr};
+
+use switchboard_wire::Payload;
+
+use crate::iface::IfIndex;
+use crate::time::Instant;
+
+/// A datagram in a socket's receive queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpReceived {
+    /// Who sent it. IPv4 senders have IPv4 addresses here, on IPv6 sockets too.
+    pub from: SocketAddr,
+    /// The address it was sent to.
+    pub to: IpAddr,
+    /// The interface it came in by.
+    pub interface: IfIndex,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// When it came in.
+    pub at: Instant,
+    /// The data.
+    pub payload: Payload,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReceiveQueue {
+    items: VecDeque<(UdpReceived, u32)>,
+    /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
+    limit: u32,
+    /// sk_rmem_alloc.
+    charged: u32,
+    /// How many items at the front are the reader's batch (reader_queue).
+    batch: usize,
+    /// What was read and is still charged (forward_deficit).
+    deficit: u32,
+    /// Datagrams that did not fit (sk_drops).
+    pub(crate) drops: u32,
+}
+
+impl ReceiveQueue {
+    pub(crate) fn new(limit: u32) -> ReceiveQueue {
+        ReceiveQueue { items: VecDeque::new(), limit, charged: 0, batch: 0, deficit: 0, drops: 0 }
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub(crate) fn charged(&self) -> u32 {
+        self.charged
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Takes a datagram, or drops and counts it when it does not fit.
+    pub(crate) fn push(&mut self, datagram: UdpReceived) -> bool {
+        let size = truesize(datagram.payload.len(), datagram.to.is_ipv6());
+        // With nothing charged any datagram is taken, however small the buffer.
+        if self.charged != 0 && self.charged.saturating_add(size) > self.limit {
+            self.drops = self.drops.wrapping_add(1);
+            return false;
+        }
+        self.charged += size;
+        self.items.push_back((datagram, size));
+        true
+    }
+
+    pub(crate) fn front(&self) -> Option<&UdpReceived> {
+        self.items.front().map(|(datagram, _)| datagram)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &UdpReceived> {
+        self.items.iter().map(|(datagram, _)| datagram)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<UdpReceived> {
+        if self.batch == 0 {
+            self.batch = self.items.len();
+        }
+        let (datagram, size) = self.items.pop_front()?;
+        self.batch -= 1;
+        self.deficit += size;
+        // forward_threshold: a quarter of the buffer.
+        if self.deficit >= self.limit >> 2 || self.batch == 0 {
+            self.charged -= self.deficit;
+            self.deficit = 0;
+        }
+        Some(datagram)
+    }
+}
+
+/// sizeof(struct sk_buff), rounded up to a cache line.
+const SKB: u32 = 256;
+/// sizeof(struct skb_shared_info), which ends the data area.
+const SHARED_INFO: u32 = 320;
+/// The smallest data area (SKB_SMALL_HEAD_CACHE_SIZE as the kernel measured against has it; it follows from its build
+/// options).
+const SMALL_HEAD: u32 = 576;
+/// The largest header and data that go in one piece of memory (SKB_MAX_ALLOC).
+const MAX_LINEAR: u32 = (16 << 10) - SHARED_INFO;
+
+/// What Linux 6.18 charges for a datagram of `len` bytes that came over `lo`.
+pub(crate) fn truesize(len: usize, v6: bool) -> u32 {
+    let len = u32::try_from(len).unwrap_or(u32::MAX >> 2);
+    // UDP and IP headers, then room for the link header: 16 bytes, and 15 for alignment in IPv4 or 8 for a fragment
+    // header in IPv6 (__ip_append_data, __ip6_append_data).
+    let overhead = if v6 { 8 + 40 + 16 + 8 } else { 8 + 20 + 16 + 15 };
+    if len + overhead >= MAX_LINEAR {
+        // Headers in a small head, data in pages that are charged by the byte.
+        return SKB + SMALL_HEAD + len;
+    }
+    let area = len + overhead + SHARED_INFO;
+    SKB + if area <= SMALL_HEAD { SMALL_HEAD } else { area.next_power_of_two() }
+}
+
+#[cfg(test)]
+mod tests;
