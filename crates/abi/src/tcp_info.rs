@@ -56,6 +56,10 @@ fields! {
     delivered: u32, delivered_ce: u32, bytes_sent: u64, bytes_retrans: u64,
     dsack_dups: u32, reord_seen: u32, rcv_ooopack: u32, snd_wnd: u32, rcv_wnd: u32, rehash: u32,
     total_rto: u16, total_rto_recoveries: u16, total_rto_time: u32,
+    // AccECN, since Linux 6.18.
+    received_ce: u32, delivered_e1_bytes: u32, delivered_e0_bytes: u32, delivered_ce_bytes: u32,
+    received_e1_bytes: u32, received_e0_bytes: u32, received_ce_bytes: u32,
+    accecn_fail_mode: u16, accecn_opt_seen: u16,
 }
 
 /// `TCPI_OPT_TIMESTAMPS`: RFC 7323 timestamps are in use.

@@ -61,6 +61,6 @@ fn addresses_round_trip() {
 
 #[test]
 fn tcp_info_is_as_long_as_the_headers_say() {
-    // Up to tcpi_total_rto_time (Linux 6.7).
-    assert_eq!(crate::tcp_info::TcpInfo::default().encode().len(), 248);
+    // With the AccECN members of Linux 6.18.
+    assert_eq!(crate::tcp_info::TcpInfo::default().encode().len(), 280);
 }

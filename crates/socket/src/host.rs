@@ -10,7 +10,7 @@ use crate::message::{
 use crate::socket::{Kind, Socket};
 use crate::table::{SocketId, Table};
 use crate::{inet, unix};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
@@ -33,7 +33,8 @@ pub struct Host {
     pub(crate) events: VecDeque<Event>,
     /// Files in flight that nobody will receive any more.
     pub(crate) released: Vec<FileToken>,
-    pub(crate) next_cookie: u64,
+    /// Options that were asked for and are refused, by name.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
 }
 
 impl Host {
@@ -46,7 +47,7 @@ impl Host {
             inet: inet::Tables::default(),
             events: VecDeque::new(),
             released: Vec::new(),
-            next_cookie: 1,
+            refused: BTreeMap::new(),
         }
     }
 

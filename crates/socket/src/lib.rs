@@ -40,6 +40,6 @@ pub use message::{
     ControlOut, FileToken, Right, Received, RecvProgress, RecvRequest, SendControl, SendPlan,
     SendRequest, Skip, Ucred,
 };
-pub use options::{OptionRow, Status, support_table};
+pub use options::{OptValue, OptionRow, Status, support_table};
 pub use table::SocketId;
 pub use unix::paths::{Inode, MemoryPaths, Paths};

@@ -1,0 +1,325 @@
+//! AF_INET and AF_INET6: ip(7), ipv6(7), tcp(7), udp(7).
+
+pub(crate) mod addr;
+pub(crate) mod tcp;
+mod tcp_data;
+pub(crate) mod udp;
+
+use crate::call::Cx;
+use crate::cred::Caps;
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
+use crate::table::SocketId;
+use addr::{InetAddr, is_broadcast};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{BindRequest, EventKind, Family, SocketHandle, TcpId, UdpId};
+
+/// Which socket of the layer stands for which of the engine's, by the engine's index.
+#[derive(Default)]
+pub(crate) struct Tables {
+    tcp: Vec<Option<SocketId>>,
+    udp: Vec<Option<SocketId>>,
+}
+
+impl Tables {
+    fn slot(table: &mut Vec<Option<SocketId>>, index: usize) -> &mut Option<SocketId> {
+        if table.len() <= index {
+            table.resize(index + 1, None);
+        }
+        &mut table[index]
+    }
+
+    pub(crate) fn set_tcp(&mut self, handle: TcpId, id: Option<SocketId>) {
+        *Tables::slot(&mut self.tcp, handle.index()) = id;
+    }
+
+    pub(crate) fn set_udp(&mut self, handle: UdpId, id: Option<SocketId>) {
+        *Tables::slot(&mut self.udp, handle.index()) = id;
+    }
+}
+
+/// What both protocols keep for the IP layer.
+#[derive(Clone, Debug)]
+pub(crate) struct InetOptions {
+    /// `IP_TOS`
+    pub(crate) tos: u8,
+    /// `IP_TTL`; `None` is net.ipv4.ip_default_ttl.
+    pub(crate) ttl: Option<u8>,
+    /// `IPV6_UNICAST_HOPS`; `None` is the interface's default.
+    pub(crate) hops: Option<u8>,
+    pub(crate) v6only: bool,
+    /// `IP_PKTINFO`
+    pub(crate) pktinfo: bool,
+    /// `IPV6_RECVPKTINFO`
+    pub(crate) pktinfo6: bool,
+}
+
+impl InetOptions {
+    fn new() -> InetOptions {
+        InetOptions { tos: 0, ttl: None, hops: None, v6only: false, pktinfo: false, pktinfo6: false }
+    }
+}
+
+impl Host {
+    /// inet_create() and inet6_create().
+    pub(crate) fn inet_socket(
+        &mut self,
+        cx: &mut Cx<'_>,
+        domain: i32,
+        ty: i32,
+        protocol: i32,
+    ) -> Result<SocketId, Errno> {
+        // IPPROTO_MAX is 263 since MPTCP.
+        if !(0..263).contains(&protocol) {
+            return Err(Errno::EINVAL);
+        }
+        let family = if domain == AF_INET { Family::V4 } else { Family::V6 };
+        match (ty, protocol) {
+            (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(self.new_tcp(cx, domain, family)),
+            (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(self.new_udp(cx, domain, family)),
+            // Ping sockets: net.ipv4.ping_group_range is "1 0" by default, which is nobody.
+            (SOCK_DGRAM, IPPROTO_ICMP) if domain == AF_INET => Err(Errno::EACCES),
+            (SOCK_DGRAM, IPPROTO_ICMPV6) if domain == AF_INET6 => Err(Errno::EACCES),
+            (SOCK_STREAM | SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT),
+            // IPPROTO_IP is a wildcard in the table and not a protocol one can ask for.
+            (SOCK_RAW, 0) => Err(Errno::EPROTONOSUPPORT),
+            (SOCK_RAW, _) if !cx.cred.caps.contains(Caps::NET_RAW) => Err(Errno::EPERM),
+            (SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+            // SOCK_PACKET of AF_INET is taken for AF_PACKET, which is not here.
+            (SOCK_PACKET, _) if domain == AF_INET => Err(Errno::EAFNOSUPPORT),
+            _ => Err(Errno::ESOCKTNOSUPPORT),
+        }
+    }
+
+    fn new_common(&self, cx: &Cx<'_>, domain: i32, ty: i32, protocol: i32) -> Common {
+        let sysctl = self.stack.sysctl();
+        let (sndbuf, rcvbuf) = (sysctl.wmem_default, sysctl.rmem_default);
+        Common {
+            domain: domain as u16,
+            ty: ty as u16,
+            protocol: protocol as u16,
+            flags: CommonFlags::empty(),
+            uid: cx.cred.euid,
+            cookie: 0,
+            sndbuf: sndbuf as u32,
+            rcvbuf: rcvbuf as u32,
+            rcvlowat: 1,
+            priority: 0,
+            rcvtimeo: None,
+            sndtimeo: None,
+            linger: Linger::default(),
+            creator: None,
+        }
+    }
+
+    fn new_tcp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
+        let common = self.new_common(cx, domain, SOCK_STREAM, IPPROTO_TCP);
+        let handle = self.stack.tcp_open(family);
+        let kind = Kind::Tcp(tcp::TcpSocket::new(handle, InetOptions::new()));
+        let id = self.sockets.insert(Socket { common, kind });
+        self.inet.set_tcp(handle, Some(id));
+        id
+    }
+
+    fn new_udp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
+        let common = self.new_common(cx, domain, SOCK_DGRAM, IPPROTO_UDP);
+        let handle = self.stack.udp_open(family);
+        let kind = Kind::Udp(Box::new(udp::UdpSocket::new(handle, InetOptions::new())));
+        let id = self.sockets.insert(Socket { common, kind });
+        self.inet.set_udp(handle, Some(id));
+        id
+    }
+
+    pub(crate) fn inet_options(&self, id: SocketId) -> Result<&InetOptions, Errno> {
+        match self.kind(id)? {
+            Kind::Tcp(s) => Ok(&s.inet),
+            Kind::Udp(s) => Ok(&s.inet),
+            Kind::Unix(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    pub(crate) fn inet_options_mut(&mut self, id: SocketId) -> Result<&mut InetOptions, Errno> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Tcp(s) => Ok(&mut s.inet),
+            Kind::Udp(s) => Ok(&mut s.inet),
+            Kind::Unix(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// inet_bind() and inet6_bind(): the checks in Linux's order, then the protocol's get_port().
+    pub(crate) fn inet_bind(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        raw: &[u8],
+    ) -> Result<(), Errno> {
+        let socket = self.get(id)?;
+        let common = &socket.common;
+        let v6 = i32::from(common.domain) == AF_INET6;
+        let stream = i32::from(common.ty) == SOCK_STREAM;
+        let v6only = self.inet_options(id)?.v6only;
+        let addr = if v6 {
+            match InetAddr::parse_v6(raw)? {
+                InetAddr::V6(a) => a,
+                InetAddr::Unspec | InetAddr::V4(_) => return Err(Errno::EAFNOSUPPORT),
+            }
+        } else {
+            match InetAddr::parse_v4(raw)? {
+                InetAddr::V4(a) => addr::map_v4(a),
+                // AF_UNSPEC with INADDR_ANY is taken for AF_INET: old programs do that.
+                InetAddr::Unspec if raw[4..8] == [0; 4] => {
+                    let port = u16::from_be_bytes([raw[2], raw[3]]);
+                    addr::map_v4(core::net::SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
+                }
+                InetAddr::Unspec | InetAddr::V6(_) => return Err(Errno::EAFNOSUPPORT),
+            }
+        };
+        let mapped = addr.ip().to_ipv4_mapped();
+        if v6 && addr.ip().is_multicast() && stream {
+            return Err(Errno::EINVAL);
+        }
+        if v6 && mapped.is_some() && v6only {
+            return Err(Errno::EINVAL);
+        }
+        let ip = match mapped {
+            Some(ip) => IpAddr::V4(ip),
+            None => IpAddr::V6(*addr.ip()),
+        };
+        // A link-local address needs its interface (inet6_bind()).
+        if let IpAddr::V6(a) = ip
+            && a.is_unicast_link_local()
+            && addr.scope_id() == 0
+        {
+            return Err(Errno::EINVAL);
+        }
+        let check_addr = |host: &Host| {
+            let bindable = ip.is_unspecified()
+                || ip.is_multicast()
+                || is_broadcast(ip)
+                || host.stack.is_broadcast(ip)
+                || host.stack.is_local(ip);
+            if bindable { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
+        };
+        let check_port = |host: &Host, cx: &Cx<'_>| {
+            let port = addr.port();
+            if port != 0
+                && u32::from(port) < u32::from(host.stack.sysctl().ip_unprivileged_port_start)
+                && !cx.cred.caps.contains(Caps::NET_BIND_SERVICE)
+            {
+                return Err(Errno::EACCES);
+            }
+            Ok(())
+        };
+        // IPv4 looks at the address first, IPv6 at the port and the state.
+        if v6 {
+            check_port(self, cx)?;
+            self.inet_unbound(id)?;
+            check_addr(self)?;
+        } else {
+            check_addr(self)?;
+            check_port(self, cx)?;
+            self.inet_unbound(id)?;
+        }
+        let socket = self.get(id)?;
+        let request = BindRequest {
+            addr: ip,
+            port: addr.port(),
+            family: if v6 { Family::V6 } else { Family::V4 },
+            v6only,
+            device: None,
+            reuse_addr: socket.common.has(CommonFlags::REUSEADDR),
+            reuse_port: socket.common.has(CommonFlags::REUSEPORT),
+            uid: socket.common.uid,
+        };
+        match &socket.kind {
+            Kind::Tcp(s) => {
+                let handle = s.handle;
+                self.stack.tcp_bind(handle, request).map_err(crate::error::bind)?;
+            }
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                self.stack.udp_bind(handle, request).map_err(crate::error::bind)?;
+            }
+            Kind::Unix(_) => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    /// "Check these errors (active socket, double bind)."
+    fn inet_unbound(&self, id: SocketId) -> Result<(), Errno> {
+        let free = match self.kind(id)? {
+            Kind::Tcp(s) => self.tcp_is_closed(s) && self.stack.tcp_local(s.handle).is_none(),
+            Kind::Udp(s) => self.stack.udp_local(s.handle).is_none(),
+            Kind::Unix(_) => false,
+        };
+        if free { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    pub(crate) fn inet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
+        let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        let local = match self.kind(id)? {
+            Kind::Tcp(s) => self.stack.tcp_local(s.handle),
+            Kind::Udp(s) => self.stack.udp_local(s.handle),
+            Kind::Unix(_) => None,
+        };
+        Ok(SockAddr::Inet(match local {
+            Some(a) => addr::present(a, v6),
+            None if v6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        }))
+    }
+
+    pub(crate) fn inet_getpeername(&self, id: SocketId) -> Result<SockAddr, Errno> {
+        let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        let peer = match self.kind(id)? {
+            Kind::Tcp(s) => self.tcp_peer(s),
+            Kind::Udp(s) => self.stack.udp_remote(s.handle),
+            Kind::Unix(_) => None,
+        };
+        match peer {
+            Some(a) => Ok(SockAddr::Inet(addr::present(a, v6))),
+            None => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// Turns the stack's events into Linux's wake-ups.
+    pub(crate) fn collect_stack_events(&mut self) {
+        while let Some(event) = self.stack.poll_event() {
+            let id = match event.socket {
+                SocketHandle::Tcp(h) => self.inet.tcp.get(h.index()).copied().flatten(),
+                SocketHandle::Udp(h) => self.inet.udp.get(h.index()).copied().flatten(),
+            };
+            let Some(id) = id else { continue };
+            self.wake(id, wake_bits(event.kind));
+        }
+    }
+}
+
+/// What Linux's sk_data_ready, sk_write_space, sk_state_change and sk_error_report pass on.
+fn wake_bits(kind: EventKind) -> PollMask {
+    let mut wake = PollMask::empty();
+    if kind.intersects(EventKind::READABLE | EventKind::ACCEPTABLE) {
+        wake |= PollMask::READABLE;
+    }
+    if kind.contains(EventKind::WRITABLE) {
+        wake |= PollMask::WRITABLE;
+    }
+    if kind.contains(EventKind::URGENT) {
+        wake |= PollMask::PRI;
+    }
+    if kind.contains(EventKind::ERROR) {
+        wake |= PollMask::ERR;
+    }
+    if kind.contains(EventKind::CONNECTED) {
+        wake |= PollMask::WRITABLE;
+    }
+    if kind.contains(EventKind::HANGUP) {
+        wake |= PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP | PollMask::RDHUP;
+    }
+    wake
+}

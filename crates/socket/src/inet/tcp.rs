@@ -1,0 +1,430 @@
+//! tcp(7): connect, listen, accept, shutdown, close and readiness.
+//!
+//! The RFC machine is the engine's; here is what Linux's `struct socket` adds to it: the SS_*
+//! state that tells EALREADY from EISCONN, waiting, and the poll mask.
+
+use super::addr::{InetAddr, present, unmap};
+use super::InetOptions;
+use crate::call::{
+    AcceptChild, AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Fail,
+};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::socket::{Common, CommonFlags, Kind, Socket};
+use crate::table::SocketId;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use core::time::Duration;
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{Shutdown, State, TcpId};
+
+/// `struct socket`'s state, as inet_stream_connect() keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SockState {
+    Unconnected,
+    Connecting,
+    Connected,
+}
+
+pub(crate) struct TcpSocket {
+    pub(crate) handle: TcpId,
+    pub(crate) state: SockState,
+    pub(crate) inet: InetOptions,
+    /// shutdown(2) on a socket without a connection fails, and is remembered all the same.
+    pub(crate) shutdown_closed: ShutdownBits,
+}
+
+/// RCV_SHUTDOWN and SEND_SHUTDOWN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ShutdownBits {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl ShutdownBits {
+    pub(crate) fn add(&mut self, how: i32) {
+        self.read |= how != SHUT_WR;
+        self.write |= how != SHUT_RD;
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct TcpSendPlan {
+    pub(crate) more: bool,
+    pub(crate) oob: bool,
+    pub(crate) eor: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct TcpRecvEffect {
+    /// Bytes to take off the queue, an urgent byte that was stepped over included.
+    pub(crate) consume: usize,
+    /// The urgent byte was read with MSG_OOB.
+    pub(crate) oob: bool,
+}
+
+impl TcpSocket {
+    pub(crate) fn new(handle: TcpId, inet: InetOptions) -> TcpSocket {
+        TcpSocket {
+            handle,
+            state: SockState::Unconnected,
+            inet,
+            shutdown_closed: ShutdownBits::default(),
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn tcp(&self, id: SocketId) -> Result<&TcpSocket, Errno> {
+        match self.kind(id)? {
+            Kind::Tcp(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    pub(crate) fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Errno> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Tcp(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    pub(crate) fn tcp_is_closed(&self, s: &TcpSocket) -> bool {
+        self.stack.tcp_state(s.handle) == State::Close
+    }
+
+    /// inet_getname(): the peer, unless closed or still connecting.
+    pub(crate) fn tcp_peer(&self, s: &TcpSocket) -> Option<SocketAddr> {
+        match self.stack.tcp_state(s.handle) {
+            State::Close | State::SynSent => None,
+            _ => self.stack.tcp_remote(s.handle),
+        }
+    }
+
+    pub(crate) fn tcp_pending_error(&self, s: &TcpSocket) -> Option<Errno> {
+        self.stack.tcp_status(s.handle).error.map(crate::error::tcp)
+    }
+
+    /// inet_stream_connect(). Its effects are immediate: it is a state machine that a caller asks
+    /// again, not a result that can be lost.
+    pub(crate) fn tcp_attempt_connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        raw: &[u8],
+        progress: &mut ConnectProgress,
+        last: bool,
+    ) -> Result<Attempt<()>, Fail> {
+        if raw.len() < 2 {
+            return Err(Errno::EINVAL.into());
+        }
+        if switchboard_abi::sockaddr::family(raw) == Some(AF_UNSPEC) {
+            self.tcp_unconnect(cx, id)?;
+            return Ok(Attempt::Ready(()));
+        }
+        let s = self.tcp(id)?;
+        let handle = s.handle;
+        let in_progress = match s.state {
+            SockState::Connected => return Err(Errno::EISCONN.into()),
+            SockState::Connecting if progress.started => Errno::EINPROGRESS,
+            SockState::Connecting => Errno::EALREADY,
+            SockState::Unconnected => {
+                if self.stack.tcp_state(handle) != State::Close {
+                    return Err(Errno::EISCONN.into());
+                }
+                let remote = self.tcp_destination(id, raw)?;
+                let connected = self.stack.tcp_connect(cx.now, handle, remote);
+                connected.map_err(crate::error::connect)?;
+                self.tcp_mut(id)?.state = SockState::Connecting;
+                progress.started = true;
+                self.collect_stack_events();
+                if last {
+                    // The answer to the SYN is looked at when the socket is next asked, as on
+                    // Linux, where it waits in the backlog of a socket that is in use.
+                    return Err(Errno::EINPROGRESS.into());
+                }
+                Errno::EINPROGRESS
+            }
+        };
+        match self.stack.tcp_state(handle) {
+            State::SynSent | State::SynRecv => {
+                if last {
+                    return Err(in_progress.into());
+                }
+                let timeout = self.get(id)?.common.sndtimeo;
+                Ok(Attempt::Blocked(Blocked { interest: PollMask::OUT, timeout }))
+            }
+            State::Close => {
+                // Reset, timed out or unreachable: the error once, then a socket to try again.
+                let error = self.take_pending_error(id).unwrap_or(Errno::ECONNABORTED);
+                self.tcp_unconnect(cx, id)?;
+                Err(error.into())
+            }
+            _ => {
+                self.tcp_mut(id)?.state = SockState::Connected;
+                Ok(Attempt::Ready(()))
+            }
+        }
+    }
+
+    /// tcp_disconnect(): back to a socket that may connect or listen.
+    fn tcp_unconnect(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<(), Errno> {
+        let s = self.tcp_mut(id)?;
+        s.state = SockState::Unconnected;
+        s.shutdown_closed = ShutdownBits::default();
+        let handle = s.handle;
+        self.stack.tcp_disconnect(cx.now, handle);
+        self.collect_stack_events();
+        Ok(())
+    }
+
+    /// tcp_v4_connect() and tcp_v6_connect(): the address rules.
+    fn tcp_destination(&self, id: SocketId, raw: &[u8]) -> Result<SocketAddr, Errno> {
+        let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        let remote = if v6 {
+            let InetAddr::V6(a) = InetAddr::parse_v6(raw)? else {
+                return Err(Errno::EAFNOSUPPORT);
+            };
+            let mut a = a;
+            if a.ip().is_unspecified() {
+                // "connect() to INADDR_ANY means loopback"
+                a.set_ip(Ipv6Addr::LOCALHOST);
+            }
+            if a.ip().is_multicast() {
+                return Err(Errno::ENETUNREACH);
+            }
+            if a.ip().is_unicast_link_local() && a.scope_id() == 0 {
+                return Err(Errno::EINVAL);
+            }
+            if a.ip().to_ipv4_mapped().is_some() && self.tcp(id)?.inet.v6only {
+                return Err(Errno::ENETUNREACH);
+            }
+            unmap(a)
+        } else {
+            let InetAddr::V4(a) = InetAddr::parse_v4(raw)? else {
+                return Err(Errno::EAFNOSUPPORT);
+            };
+            SocketAddr::V4(a)
+        };
+        let remote = match remote {
+            SocketAddr::V4(a) if a.ip().is_unspecified() => {
+                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port()))
+            }
+            other => other,
+        };
+        let unreachable = match remote.ip() {
+            IpAddr::V4(ip) => {
+                ip.is_multicast() || ip.is_broadcast() || self.stack.is_broadcast(remote.ip())
+            }
+            IpAddr::V6(_) => false,
+        };
+        if unreachable { Err(Errno::ENETUNREACH) } else { Ok(remote) }
+    }
+
+    /// inet_listen().
+    pub(crate) fn tcp_listen(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        backlog: u32,
+    ) -> Result<(), Errno> {
+        let s = self.tcp(id)?;
+        if s.state != SockState::Unconnected {
+            return Err(Errno::EINVAL);
+        }
+        let handle = s.handle;
+        self.stack.tcp_listen(cx.now, handle, backlog).map_err(crate::error::listen)?;
+        self.collect_stack_events();
+        Ok(())
+    }
+
+    /// inet_csk_accept().
+    pub(crate) fn tcp_attempt_accept(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        last: bool,
+    ) -> Result<Attempt<AcceptPlan>, Fail> {
+        let s = self.tcp(id)?;
+        if self.stack.tcp_state(s.handle) != State::Listen {
+            return Err(Errno::EINVAL.into());
+        }
+        let common = &self.get(id)?.common;
+        let Some(child) = self.stack.tcp_accept_peek(s.handle) else {
+            if last {
+                return Err(Errno::EAGAIN.into());
+            }
+            let timeout = common.rcvtimeo;
+            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+        };
+        let v6 = i32::from(common.domain) == AF_INET6;
+        // A connection that was reset while it waited is handed out all the same; its peer is
+        // still known to the child.
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let peer = self.stack.tcp_remote(child).unwrap_or(any);
+        let peer = SockAddr::Inet(present(peer, v6));
+        Ok(Attempt::Ready(AcceptPlan { peer, listener: id, child: AcceptChild::Tcp(child) }))
+    }
+
+    pub(crate) fn tcp_commit_accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        listener: SocketId,
+        child: TcpId,
+    ) -> SocketId {
+        let mut inet = InetOptions::new();
+        let mut inherited = None;
+        if let (Ok(parent), Ok(s)) = (self.get(listener), self.tcp(listener)) {
+            inet = s.inet.clone();
+            let c = &parent.common;
+            // sk_clone(): the child is the listener's image but for what belongs to the listener.
+            inherited = Some(Common { creator: None, cookie: 0, ..c.inherit() });
+        }
+        let taken = match self.tcp(listener) {
+            Ok(s) => {
+                let handle = s.handle;
+                self.stack.tcp_accept(cx.now, handle)
+            }
+            Err(_) => None,
+        };
+        debug_assert_eq!(taken, Some(child));
+        let common = inherited.unwrap_or_else(|| self.new_common(cx, AF_INET, SOCK_STREAM, 6));
+        let mut socket = TcpSocket::new(child, inet);
+        socket.state = SockState::Connected;
+        let id = self.sockets.insert(Socket { common, kind: Kind::Tcp(socket) });
+        self.inet.set_tcp(child, Some(id));
+        self.collect_stack_events();
+        id
+    }
+
+    /// inet_shutdown().
+    pub(crate) fn tcp_shutdown(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        how: i32,
+    ) -> Result<(), Errno> {
+        let handle = self.tcp(id)?.handle;
+        let state = self.stack.tcp_state(handle);
+        let s = self.tcp_mut(id)?;
+        if s.state == SockState::Connecting
+            && !matches!(state, State::SynSent | State::SynRecv | State::Close)
+        {
+            s.state = SockState::Connected;
+        }
+        match state {
+            State::Close => {
+                s.shutdown_closed.add(how);
+                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+                return Err(Errno::ENOTCONN);
+            }
+            // A listener, or a connection being set up, is taken down (for a listener: by the
+            // read side).
+            State::Listen if how == SHUT_WR => {}
+            State::Listen | State::SynSent => {
+                self.tcp_unconnect(cx, id)?;
+                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+            }
+            _ => {
+                let how = match how {
+                    SHUT_RD => Shutdown::Read,
+                    SHUT_WR => Shutdown::Write,
+                    _ => Shutdown::Both,
+                };
+                // The state was looked at above: there is a connection.
+                let _ = self.stack.tcp_shutdown(cx.now, handle, how);
+                self.collect_stack_events();
+                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+            }
+        }
+        Ok(())
+    }
+
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN, wherever they were set.
+    pub(crate) fn tcp_shut(&self, s: &TcpSocket) -> ShutdownBits {
+        let status = self.stack.tcp_status(s.handle);
+        ShutdownBits {
+            read: status.rcv_shutdown || s.shutdown_closed.read,
+            write: status.snd_shutdown || s.shutdown_closed.write,
+        }
+    }
+
+    /// tcp_poll().
+    pub(crate) fn tcp_poll(&self, id: SocketId) -> PollMask {
+        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else { return PollMask::empty() };
+        let state = self.stack.tcp_state(s.handle);
+        let mut mask = PollMask::empty();
+        if state == State::Listen {
+            if self.stack.tcp_accept_peek(s.handle).is_some() {
+                mask |= PollMask::IN | PollMask::RDNORM;
+            }
+            return mask;
+        }
+        let shut = self.tcp_shut(s);
+        if (shut.read && shut.write) || state == State::Close {
+            mask |= PollMask::HUP;
+        }
+        if shut.read {
+            mask |= PollMask::IN | PollMask::RDNORM | PollMask::RDHUP;
+        }
+        if !matches!(state, State::SynSent | State::SynRecv) {
+            let available = self.stack.tcp_recv_available(s.handle);
+            let mut target = socket.common.low_water(false, i32::MAX as usize);
+            let inline = socket.common.has(CommonFlags::OOBINLINE);
+            let urgent = self.stack.tcp_urgent(s.handle);
+            if urgent.at_mark && !inline && urgent.pending {
+                // The urgent byte is in the stream and not to be read as data.
+                target += 1;
+            }
+            if available > 0 && (available >= target || self.stack.tcp_window_is_tight(s.handle)) {
+                mask |= PollMask::IN | PollMask::RDNORM;
+            }
+            if shut.write || self.stack.tcp_is_writable(s.handle) {
+                mask |= PollMask::OUT | PollMask::WRNORM;
+            }
+            if urgent.valid {
+                mask |= PollMask::PRI;
+            }
+        }
+        if self.stack.tcp_status(s.handle).error.is_some() {
+            mask |= PollMask::ERR;
+        }
+        mask
+    }
+
+    pub(crate) fn tcp_close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
+        let Some(socket) = self.sockets.remove(id) else { return CloseOutcome::Done };
+        let Kind::Tcp(s) = socket.kind else { return CloseOutcome::Done };
+        self.inet.set_tcp(s.handle, None);
+        let linger = socket.common.linger;
+        let time = linger.on.then(|| Duration::from_secs(u64::from(linger.seconds)));
+        self.stack.tcp_close(cx.now, s.handle, time);
+        self.collect_stack_events();
+        match time {
+            Some(time) if !time.is_zero() => CloseOutcome::Linger(time),
+            _ => CloseOutcome::Done,
+        }
+    }
+}
+
+impl Common {
+    /// What accept(2)'s socket has from its listener.
+    pub(crate) fn inherit(&self) -> Common {
+        Common {
+            domain: self.domain,
+            ty: self.ty,
+            protocol: self.protocol,
+            flags: self.flags,
+            uid: self.uid,
+            cookie: 0,
+            sndbuf: self.sndbuf,
+            rcvbuf: self.rcvbuf,
+            rcvlowat: self.rcvlowat,
+            priority: self.priority,
+            rcvtimeo: self.rcvtimeo,
+            sndtimeo: self.sndtimeo,
+            linger: self.linger,
+            creator: None,
+        }
+    }
+}

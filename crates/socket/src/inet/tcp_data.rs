@@ -1,0 +1,329 @@
+//! tcp(7): sending and receiving.
+
+use super::tcp::{TcpRecvEffect, TcpSendPlan};
+use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{
+    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+};
+use crate::socket::CommonFlags;
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_engine::{SendFlags, State};
+use switchboard_wire::Payload;
+
+/// The largest piece queued at once: one send buffer page of Linux's, a 64 KiB segment. A send may
+/// overshoot the buffer by less than this, as an skb may.
+const PIECE: usize = 64 * 1024;
+
+impl Host {
+    /// tcp_sendmsg_locked(), up to where it would copy.
+    pub(crate) fn tcp_attempt_send(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        let socket = self.get(id)?;
+        let s = self.tcp(id)?;
+        let handle = s.handle;
+        if request.flags & MSG_FASTOPEN != 0 {
+            // net.ipv4.tcp_fastopen without its client bit.
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        crate::error::check_control(request.control)?;
+        let timeout = socket.common.sndtimeo;
+        let blocked = Blocked { interest: PollMask::OUT, timeout };
+        let error = self.tcp_pending_error(s);
+        // sk_stream_error(): a pending error stands in for EPIPE, and then there is no signal.
+        let pipe = || error.map_or(Fail::PIPE, Fail::pending);
+        match self.stack.tcp_state(handle) {
+            State::Established | State::CloseWait => {}
+            State::SynSent | State::SynRecv if error.is_none() => {
+                // sk_stream_wait_connect()
+                if request.last {
+                    return Err(Errno::EAGAIN.into());
+                }
+                return Ok(Attempt::Blocked(blocked));
+            }
+            _ => return Err(pipe()),
+        }
+        if error.is_some() || self.tcp_shut(s).write {
+            return Err(pipe());
+        }
+        let left = request.len - request.done;
+        let plan = |take| {
+            let kind = TcpSendPlan {
+                more: request.flags & MSG_MORE != 0 || request.done + take < request.len,
+                oob: request.flags & MSG_OOB != 0 && request.done + take == request.len,
+                eor: request.flags & MSG_EOR != 0,
+            };
+            Ok(Attempt::Ready(SendPlan { take, kind: PlanKind::Tcp(kind) }))
+        };
+        if left == 0 {
+            return plan(0);
+        }
+        let room = self.stack.tcp_send_room(handle).saturating_sub(request.skip.bytes);
+        if room == 0 {
+            if request.last {
+                return Err(Errno::EAGAIN.into());
+            }
+            return Ok(Attempt::Blocked(blocked));
+        }
+        plan(left.min(room.next_multiple_of(PIECE)))
+    }
+
+    pub(crate) fn tcp_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        plan: TcpSendPlan,
+        data: Payload,
+    ) {
+        let Ok(s) = self.tcp(id) else { return };
+        let handle = s.handle;
+        let chunks = data.iter().len();
+        for (i, chunk) in data.iter().enumerate() {
+            let last = i + 1 == chunks;
+            let flags = SendFlags {
+                more: plan.more || !last,
+                oob: plan.oob && last,
+                eor: plan.eor && last,
+            };
+            self.stack.tcp_send(cx.now, handle, chunk.clone(), flags);
+        }
+        self.collect_stack_events();
+    }
+
+    /// tcp_recvmsg_locked().
+    pub(crate) fn tcp_attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        if request.flags & MSG_ERRQUEUE != 0 {
+            // Nothing puts anything on the error queue yet.
+            return Err(Errno::EAGAIN.into());
+        }
+        let socket = self.get(id)?;
+        let s = self.tcp(id)?;
+        let state = self.stack.tcp_state(s.handle);
+        if state == State::Listen {
+            return Err(Errno::ENOTCONN.into());
+        }
+        if request.flags & MSG_OOB != 0 {
+            return self.tcp_recv_oob(id, request);
+        }
+        let peek = request.flags & MSG_PEEK != 0;
+        let held = request.progress.held.len();
+        let waitall = request.flags & MSG_WAITALL != 0 && !request.last;
+        let target = socket.common.low_water(waitall, request.len);
+        let shut = self.tcp_shut(s);
+
+        // What may be read in one call: up to an urgent byte, which is stepped over when it is
+        // first and not to be read inline.
+        let inline = socket.common.has(CommonFlags::OOBINLINE);
+        let mut available =
+            self.stack.tcp_recv_available(s.handle).saturating_sub(request.skip.bytes);
+        let mut hole = 0;
+        let mut at_mark = false;
+        if let Some(mark) = self.stack.tcp_urgent(s.handle).offset {
+            let mark = mark.saturating_sub(request.skip.bytes);
+            if mark == 0 && !inline && available > 0 {
+                hole = 1;
+                available -= 1;
+            } else if mark > 0 && mark < available {
+                available = mark;
+                at_mark = true;
+            }
+        }
+        let have = held + available;
+
+        let error = self.tcp_pending_error(s);
+        let over = error.is_some() || shut.read || state == State::Close;
+        if have < target && !(have > 0 && (over || at_mark || request.last)) && have < request.len.max(1) {
+            if have == 0 {
+                if hole > 0 && request.len == 0 {
+                    return Ok(Attempt::Ready(self.tcp_received(cx, id, request, 0, 0, peek)));
+                }
+                if let Some(errno) = error {
+                    return Err(Fail::pending(errno));
+                }
+                if shut.read {
+                    return Ok(Attempt::Ready(self.tcp_received(cx, id, request, 0, hole, peek)));
+                }
+                if state == State::Close {
+                    // Read before it was ever connected.
+                    return Err(Errno::ENOTCONN.into());
+                }
+                if request.last {
+                    return Err(Errno::EAGAIN.into());
+                }
+            }
+            let timeout = socket.common.rcvtimeo;
+            // A MSG_WAITALL larger than the window would wait for ever: hold what is there.
+            if waitall && !peek && self.stack.tcp_window_is_tight(s.handle) && available > 0 {
+                self.tcp_hold(cx, id, request, available, hole);
+            }
+            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+        }
+        let n = request.len.min(have);
+        Ok(Attempt::Ready(self.tcp_received(cx, id, request, n, hole, peek)))
+    }
+
+    /// Builds the result: `n` bytes, of which the call may hold some already, after a `hole`.
+    fn tcp_received(
+        &self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        request: &RecvRequest<'_>,
+        n: usize,
+        hole: usize,
+        peek: bool,
+    ) -> Received {
+        let mut data = Payload::new();
+        let held = request.progress.held.len().min(n);
+        for chunk in request.progress.held.iter() {
+            data.push(chunk.clone());
+        }
+        let from_queue = n - held;
+        let mut control = Vec::new();
+        if let Ok(s) = self.tcp(id) {
+            // MSG_TRUNC throws the bytes away instead of copying them (tcp(7)).
+            if request.flags & MSG_TRUNC == 0 {
+                let mut skip = request.skip.bytes + hole;
+                let mut left = from_queue;
+                for chunk in self.stack.tcp_recv_queue(s.handle).iter() {
+                    if left == 0 {
+                        break;
+                    }
+                    if skip >= chunk.len() {
+                        skip -= chunk.len();
+                        continue;
+                    }
+                    let take = left.min(chunk.len() - skip);
+                    data.push(chunk.slice(skip..skip + take));
+                    skip = 0;
+                    left -= take;
+                }
+            }
+            if let Ok(socket) = self.get(id)
+                && socket.common.has(CommonFlags::TIMESTAMP)
+                && n > 0
+                && let Some(at) = self.stack.tcp_last_receive(s.handle)
+            {
+                let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
+                let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);
+                control.push(ControlOut::Timestamp { at, new });
+            }
+        }
+        let effect = if peek || (from_queue == 0 && hole == 0) {
+            RecvEffect::None
+        } else {
+            let consume = if from_queue > 0 { from_queue + hole } else { 0 };
+            RecvEffect::Tcp(TcpRecvEffect { consume, oob: false })
+        };
+        let data = if request.flags & MSG_TRUNC != 0 { Payload::new() } else { data };
+        Received { data, ret: n, msg_flags: 0, name: None, control, effect }
+    }
+
+    /// Takes `n` bytes off the queue into the call, so that the window opens for the rest.
+    fn tcp_hold(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+        n: usize,
+        hole: usize,
+    ) {
+        let Ok(s) = self.tcp(id) else { return };
+        let handle = s.handle;
+        let mut skip = hole;
+        let mut left = n;
+        for chunk in self.stack.tcp_recv_queue(handle).iter() {
+            if left == 0 {
+                break;
+            }
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            let take = left.min(chunk.len() - skip);
+            request.progress.held.push(chunk.slice(skip..skip + take));
+            skip = 0;
+            left -= take;
+        }
+        self.stack.tcp_consume(cx.now, handle, n + hole);
+        self.collect_stack_events();
+    }
+
+    /// tcp_recv_urg(). It never waits.
+    fn tcp_recv_oob(
+        &mut self,
+        id: SocketId,
+        request: &RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        let socket = self.get(id)?;
+        let s = self.tcp(id)?;
+        let urgent = self.stack.tcp_urgent(s.handle);
+        if socket.common.has(CommonFlags::OOBINLINE) || !urgent.pending {
+            return Err(Errno::EINVAL.into());
+        }
+        let state = self.stack.tcp_state(s.handle);
+        if state == State::Close && s.state == super::tcp::SockState::Unconnected {
+            return Err(Errno::ENOTCONN.into());
+        }
+        let mut received = Received {
+            data: Payload::new(),
+            ret: 0,
+            msg_flags: 0,
+            name: None,
+            control: Vec::new(),
+            effect: RecvEffect::None,
+        };
+        if let Some(byte) = urgent.byte {
+            received.msg_flags = MSG_OOB;
+            if request.len == 0 {
+                received.msg_flags |= MSG_TRUNC;
+            } else {
+                received.ret = 1;
+                if request.flags & MSG_TRUNC == 0 {
+                    received.data.push(bytes::Bytes::copy_from_slice(&[byte]));
+                }
+            }
+            if request.flags & MSG_PEEK == 0 {
+                received.effect = RecvEffect::Tcp(TcpRecvEffect { consume: 0, oob: true });
+            }
+            return Ok(Attempt::Ready(received));
+        }
+        if state == State::Close || self.tcp_shut(s).read {
+            return Ok(Attempt::Ready(received));
+        }
+        // The mark has come, its byte has not: "BSD doesn't wait here."
+        Err(Errno::EAGAIN.into())
+    }
+
+    pub(crate) fn tcp_commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, effect: TcpRecvEffect) {
+        let Ok(s) = self.tcp(id) else { return };
+        let handle = s.handle;
+        if effect.oob {
+            self.stack.tcp_urgent_taken(handle);
+        }
+        if effect.consume > 0 {
+            self.stack.tcp_consume(cx.now, handle, effect.consume);
+            self.collect_stack_events();
+        }
+    }
+
+    /// Puts back what an abandoned MSG_WAITALL held.
+    pub(crate) fn tcp_unread(&mut self, cx: &mut Cx<'_>, id: SocketId, held: Payload) {
+        let Ok(s) = self.tcp(id) else { return };
+        let handle = s.handle;
+        self.stack.tcp_unread(cx.now, handle, held);
+        self.wake(id, PollMask::READABLE);
+    }
+}

@@ -1,0 +1,515 @@
+//! udp(7): connect, send, receive and readiness.
+
+use super::InetOptions;
+use super::addr::{InetAddr, is_broadcast, present, unmap};
+use super::tcp::ShutdownBits;
+use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{
+    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+};
+use crate::socket::{CommonFlags, Kind};
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use switchboard_abi::number::*;
+use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{BindRequest, Family, UdpId, UdpReceived, UdpSend};
+use switchboard_wire::Payload;
+
+pub(crate) struct UdpSocket {
+    pub(crate) handle: UdpId,
+    pub(crate) inet: InetOptions,
+    pub(crate) shut: ShutdownBits,
+    /// bind(2) gave the port, so it survives a disconnect (SOCK_BINDPORT_LOCK).
+    pub(crate) user_bound: bool,
+    /// Datagram bytes held back by `MSG_MORE`, and where they go.
+    pub(crate) corked: Option<Corked>,
+}
+
+pub(crate) struct Corked {
+    data: Payload,
+    to: UdpSendPlan,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UdpSendPlan {
+    dst: SocketAddr,
+    src: Option<IpAddr>,
+    hop_limit: Option<u8>,
+    tos: Option<u8>,
+    more: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct UdpRecvEffect;
+
+impl UdpSocket {
+    pub(crate) fn new(handle: UdpId, inet: InetOptions) -> UdpSocket {
+        UdpSocket {
+            handle,
+            inet,
+            shut: ShutdownBits::default(),
+            user_bound: false,
+            corked: None,
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn udp(&self, id: SocketId) -> Result<&UdpSocket, Errno> {
+        match self.kind(id)? {
+            Kind::Udp(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    pub(crate) fn udp_mut(&mut self, id: SocketId) -> Result<&mut UdpSocket, Errno> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Udp(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    pub(crate) fn udp_pending_error(&self, s: &UdpSocket) -> Option<Errno> {
+        self.stack.udp_error(s.handle).map(crate::error::udp)
+    }
+
+    /// inet_autobind(): the first send or connect gives a socket its port.
+    fn udp_autobind(&mut self, id: SocketId) -> Result<(), Errno> {
+        let socket = self.get(id)?;
+        let s = self.udp(id)?;
+        if self.stack.udp_local(s.handle).is_some() {
+            return Ok(());
+        }
+        let v6 = i32::from(socket.common.domain) == AF_INET6;
+        let request = BindRequest {
+            addr: if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() },
+            port: 0,
+            family: if v6 { Family::V6 } else { Family::V4 },
+            v6only: s.inet.v6only,
+            device: None,
+            reuse_addr: socket.common.has(CommonFlags::REUSEADDR),
+            reuse_port: socket.common.has(CommonFlags::REUSEPORT),
+            uid: socket.common.uid,
+        };
+        let handle = s.handle;
+        // inet_autobind() says EAGAIN when there is no port left.
+        self.stack.udp_bind(handle, request).map_err(|_| Errno::EAGAIN)?;
+        Ok(())
+    }
+
+    /// inet_dgram_connect() with ip4_datagram_connect() and ip6_datagram_connect().
+    pub(crate) fn udp_connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        raw: &[u8],
+    ) -> Result<(), Errno> {
+        let family = sockaddr::family(raw).ok_or(Errno::EINVAL)?;
+        let handle = self.udp(id)?.handle;
+        if family == AF_UNSPEC {
+            let keep = self.udp(id)?.user_bound;
+            self.stack.udp_disconnect(handle, keep);
+            return Ok(());
+        }
+        self.udp_autobind(id)?;
+        let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        let v6only = self.udp(id)?.inet.v6only;
+        let remote = if v6 && family == AF_INET {
+            if v6only {
+                return Err(Errno::EAFNOSUPPORT);
+            }
+            let InetAddr::V4(a) = InetAddr::parse_v4(raw)? else { return Err(Errno::EINVAL) };
+            SocketAddr::V4(a)
+        } else if v6 {
+            let InetAddr::V6(mut a) = InetAddr::parse_v6(raw)? else {
+                return Err(Errno::EAFNOSUPPORT);
+            };
+            if a.ip().is_unspecified() {
+                a.set_ip(Ipv6Addr::LOCALHOST);
+            }
+            if a.ip().to_ipv4_mapped().is_some() && v6only {
+                return Err(Errno::ENETUNREACH);
+            }
+            if a.ip().is_unicast_link_local() && a.scope_id() == 0 {
+                return Err(Errno::EINVAL);
+            }
+            unmap(a)
+        } else {
+            let InetAddr::V4(a) = InetAddr::parse_v4(raw)? else {
+                return Err(Errno::EAFNOSUPPORT);
+            };
+            SocketAddr::V4(a)
+        };
+        let remote = match remote {
+            SocketAddr::V4(a) if a.ip().is_unspecified() => {
+                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port()))
+            }
+            other => other,
+        };
+        self.udp_check_broadcast(id, remote.ip())?;
+        self.stack.udp_connect(cx.now, handle, remote).map_err(crate::error::route)?;
+        self.collect_stack_events();
+        Ok(())
+    }
+
+    /// A broadcast destination needs SO_BROADCAST.
+    fn udp_check_broadcast(&self, id: SocketId, ip: IpAddr) -> Result<(), Errno> {
+        let broadcast = is_broadcast(ip) || self.stack.is_broadcast(ip);
+        if broadcast && !self.get(id)?.common.has(CommonFlags::BROADCAST) {
+            return Err(Errno::EACCES);
+        }
+        Ok(())
+    }
+
+    /// udp_sendmsg() and udpv6_sendmsg(): the destination a call names.
+    fn udp_destination(&self, id: SocketId, raw: &[u8]) -> Result<Option<SocketAddr>, Errno> {
+        let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        if !v6 {
+            if raw.len() < SOCKADDR_IN_SIZE {
+                return Err(Errno::EINVAL);
+            }
+            // AF_UNSPEC is taken for AF_INET here.
+            if !matches!(sockaddr::family(raw), Some(AF_INET | AF_UNSPEC)) {
+                return Err(Errno::EAFNOSUPPORT);
+            }
+            let a = sockaddr::read_in(raw).ok_or(Errno::EINVAL)?;
+            if a.port() == 0 {
+                return Err(Errno::EINVAL);
+            }
+            return Ok(Some(SocketAddr::V4(a)));
+        }
+        match sockaddr::family(raw) {
+            Some(AF_INET6) => {
+                let raw = raw.get(..raw.len().min(28)).filter(|r| r.len() >= SIN6_LEN_RFC2133);
+                let a = sockaddr::read_in6(raw.ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
+                if a.port() == 0 {
+                    return Err(Errno::EINVAL);
+                }
+                self.udp_v6_destination(id, a).map(Some)
+            }
+            Some(AF_INET) => {
+                if self.udp(id)?.inet.v6only {
+                    return Err(Errno::ENETUNREACH);
+                }
+                if raw.len() < SOCKADDR_IN_SIZE {
+                    return Err(Errno::EINVAL);
+                }
+                let a = sockaddr::read_in(raw).ok_or(Errno::EINVAL)?;
+                if a.port() == 0 {
+                    return Err(Errno::EINVAL);
+                }
+                Ok(Some(SocketAddr::V4(a)))
+            }
+            // As if no name had been given.
+            Some(AF_UNSPEC) => Ok(None),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn udp_v6_destination(&self, id: SocketId, mut a: SocketAddrV6) -> Result<SocketAddr, Errno> {
+        let s = self.udp(id)?;
+        if a.ip().is_unspecified() {
+            a.set_ip(match self.stack.udp_local(s.handle) {
+                Some(SocketAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+                _ => Ipv6Addr::LOCALHOST,
+            });
+        }
+        if a.ip().to_ipv4_mapped().is_some() && s.inet.v6only {
+            return Err(Errno::ENETUNREACH);
+        }
+        Ok(unmap(a))
+    }
+
+    pub(crate) fn udp_attempt_send(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        if request.len > 0xffff {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let s = self.udp(id)?;
+        let handle = s.handle;
+        let connected = self.stack.udp_remote(handle);
+        let named = match request.name {
+            Some(raw) => self.udp_destination(id, raw)?,
+            None => None,
+        };
+        let corked_to = s.corked.as_ref().map(|c| c.to.dst);
+        let Some(mut dst) = corked_to.or(named).or(connected) else {
+            return Err(Errno::EDESTADDRREQ.into());
+        };
+        if let SocketAddr::V4(a) = &mut dst
+            && a.ip().is_unspecified()
+        {
+            a.set_ip(Ipv4Addr::LOCALHOST);
+        }
+        let mut plan = UdpSendPlan {
+            dst,
+            src: None,
+            hop_limit: match dst {
+                SocketAddr::V4(_) => s.inet.ttl,
+                SocketAddr::V6(_) => s.inet.hops,
+            },
+            tos: dst.is_ipv4().then_some(s.inet.tos),
+            more: request.flags & MSG_MORE != 0,
+        };
+        crate::error::check_control(request.control)?;
+        for (level, kind, data) in &request.control.other {
+            self.udp_control(id, *level, *kind, data, &mut plan)?;
+        }
+        self.udp_check_broadcast(id, dst.ip())?;
+        self.udp_autobind(id)?;
+        let route = self.stack.udp_route(handle, dst, plan.src).map_err(crate::error::route)?;
+        let s = self.udp(id)?;
+        let held = s.corked.as_ref().map_or(0, |c| c.data.len());
+        let headers = if dst.is_ipv4() { 28 } else { 48 };
+        let total = held + request.len;
+        if total + headers - if dst.is_ipv4() { 0 } else { 40 } > 0xffff {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if total + headers > route.mtu && total + headers > 0xffff {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        // sock_alloc_send_pskb(): a pending error is reported by the next send.
+        if let Some(errno) = self.udp_pending_error(s) {
+            return Err(Fail::pending(errno));
+        }
+        if s.shut.write {
+            return Err(Fail::PIPE);
+        }
+        Ok(Attempt::Ready(SendPlan { take: request.len, kind: PlanKind::Udp(plan) }))
+    }
+
+    /// ip_cmsg_send() and ip6_datagram_send_ctl(), the parts that are here.
+    fn udp_control(
+        &self,
+        _id: SocketId,
+        level: i32,
+        kind: i32,
+        data: &[u8],
+        plan: &mut UdpSendPlan,
+    ) -> Result<(), Errno> {
+        match (level, kind) {
+            (SOL_IP, IP_PKTINFO) => {
+                // struct in_pktinfo: ifindex, spec_dst, addr.
+                if data.len() != 12 {
+                    return Err(Errno::EINVAL);
+                }
+                let ip = Ipv4Addr::new(data[4], data[5], data[6], data[7]);
+                if !ip.is_unspecified() {
+                    plan.src = Some(ip.into());
+                }
+                Ok(())
+            }
+            (SOL_IP, IP_TTL) | (SOL_IPV6, IPV6_HOPLIMIT) => {
+                let raw: [u8; 4] = data.try_into().map_err(|_| Errno::EINVAL)?;
+                let value = i32::from_ne_bytes(raw);
+                plan.hop_limit = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
+                Ok(())
+            }
+            (SOL_IP, IP_TOS) => {
+                let value = match data.len() {
+                    4 => i32::from_ne_bytes([data[0], data[1], data[2], data[3]]),
+                    1 => i32::from(data[0]),
+                    _ => return Err(Errno::EINVAL),
+                };
+                plan.tos = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
+                Ok(())
+            }
+            (SOL_IPV6, IPV6_PKTINFO) => {
+                // struct in6_pktinfo: addr, ifindex.
+                if data.len() < 20 {
+                    return Err(Errno::EINVAL);
+                }
+                let mut raw = [0; 16];
+                raw.copy_from_slice(&data[..16]);
+                let ip = Ipv6Addr::from(raw);
+                if !ip.is_unspecified() {
+                    if !self.stack.is_local(ip.into()) {
+                        return Err(Errno::EINVAL);
+                    }
+                    plan.src = Some(ip.into());
+                }
+                Ok(())
+            }
+            // Other levels are not for this protocol and are passed over.
+            (SOL_IP | SOL_IPV6, _) => Err(Errno::EINVAL),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn udp_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        plan: UdpSendPlan,
+        data: Payload,
+    ) {
+        let Ok(s) = self.udp_mut(id) else { return };
+        let handle = s.handle;
+        let mut all = data;
+        if let Some(mut corked) = s.corked.take() {
+            for chunk in all.iter() {
+                corked.data.push(chunk.clone());
+            }
+            all = corked.data;
+        }
+        if plan.more {
+            s.corked = Some(Corked { data: all, to: plan });
+            return;
+        }
+        let send = UdpSend {
+            dst: plan.dst,
+            src: plan.src,
+            tos: plan.tos,
+            hop_limit: plan.hop_limit,
+            payload: all,
+        };
+        // The route and the size were looked at; what fails now is a datagram that was lost.
+        let _ = self.stack.udp_send(cx.now, handle, send);
+        self.collect_stack_events();
+    }
+
+    /// udp_recvmsg().
+    pub(crate) fn udp_attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        if request.flags & MSG_ERRQUEUE != 0 {
+            // Nothing puts anything on the error queue yet.
+            return Err(Errno::EAGAIN.into());
+        }
+        let socket = self.get(id)?;
+        let s = self.udp(id)?;
+        if request.skip.messages == 0
+            && let Some(errno) = self.udp_pending_error(s)
+        {
+            return Err(Fail::pending(errno));
+        }
+        let Some(message) = self.stack.udp_peek_nth(s.handle, request.skip.messages) else {
+            if s.shut.read && !request.last {
+                let effect = RecvEffect::None;
+                let (data, control) = (Payload::new(), Vec::new());
+                let nothing = Received { data, ret: 0, msg_flags: 0, name: None, control, effect };
+                return Ok(Attempt::Ready(nothing));
+            }
+            if request.last {
+                return Err(Errno::EAGAIN.into());
+            }
+            let timeout = socket.common.rcvtimeo;
+            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+        };
+        let v6 = i32::from(socket.common.domain) == AF_INET6;
+        let whole = message.payload.len();
+        let n = request.len.min(whole);
+        let truncated = n < whole;
+        let ret = if request.flags & MSG_TRUNC != 0 { whole } else { n };
+        let control = self.udp_control_out(cx, id, message);
+        let effect = if request.flags & MSG_PEEK != 0 {
+            RecvEffect::None
+        } else {
+            RecvEffect::Udp(UdpRecvEffect)
+        };
+        Ok(Attempt::Ready(Received {
+            data: message.payload.slice(..n),
+            ret,
+            msg_flags: if truncated { MSG_TRUNC } else { 0 },
+            name: Some(SockAddr::Inet(present(message.from, v6))),
+            control,
+            effect,
+        }))
+    }
+
+    /// sock_recv_cmsgs(), then ip_cmsg_recv() or ip6_datagram_recv_ctl().
+    fn udp_control_out(&self, cx: &Cx<'_>, id: SocketId, m: &UdpReceived) -> Vec<ControlOut> {
+        let mut out = Vec::new();
+        let (Ok(socket), Ok(s)) = (self.get(id), self.udp(id)) else { return out };
+        let common = &socket.common;
+        if common.has(CommonFlags::TIMESTAMP) {
+            let at = cx.realtime.saturating_sub(cx.now.saturating_sub(m.at));
+            out.push(ControlOut::Timestamp { at, new: common.has(CommonFlags::TIMESTAMP_NEW) });
+        }
+        let v6 = i32::from(common.domain) == AF_INET6;
+        let interface = m.interface.get();
+        if s.inet.pktinfo6 && v6 {
+            let ip = match m.to {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            };
+            let mut data = ip.octets().to_vec();
+            data.extend_from_slice(&interface.to_ne_bytes());
+            out.push(ControlOut::Raw { level: SOL_IPV6, kind: IPV6_PKTINFO, data });
+        }
+        if s.inet.pktinfo
+            && let IpAddr::V4(ip) = m.to
+        {
+            // ipi_spec_dst is the address to answer from: for unicast the destination itself.
+            let mut data = interface.to_ne_bytes().to_vec();
+            data.extend_from_slice(&ip.octets());
+            data.extend_from_slice(&ip.octets());
+            out.push(ControlOut::Raw { level: SOL_IP, kind: IP_PKTINFO, data });
+        }
+        out
+    }
+
+    pub(crate) fn udp_commit_recv(&mut self, _cx: &mut Cx<'_>, id: SocketId, _: UdpRecvEffect) {
+        let Ok(s) = self.udp(id) else { return };
+        let handle = s.handle;
+        let _ = self.stack.udp_pop(handle);
+    }
+
+    /// inet_shutdown() of a datagram socket: an unconnected one fails, and shuts all the same.
+    pub(crate) fn udp_shutdown(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        how: i32,
+    ) -> Result<(), Errno> {
+        let s = self.udp_mut(id)?;
+        s.shut.add(how);
+        let handle = s.handle;
+        self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+        match self.stack.udp_remote(handle) {
+            Some(_) => Ok(()),
+            None => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// datagram_poll().
+    pub(crate) fn udp_poll(&self, id: SocketId) -> PollMask {
+        let Ok(s) = self.udp(id) else { return PollMask::empty() };
+        let mut mask = PollMask::empty();
+        if self.stack.udp_error(s.handle).is_some() {
+            mask |= PollMask::ERR;
+        }
+        if s.shut.read {
+            mask |= PollMask::RDHUP | PollMask::IN | PollMask::RDNORM;
+        }
+        if s.shut.read && s.shut.write {
+            mask |= PollMask::HUP;
+        }
+        if self.stack.udp_peek(s.handle).is_some() {
+            mask |= PollMask::IN | PollMask::RDNORM;
+        }
+        // A datagram leaves the send buffer at once: there is always room.
+        mask | PollMask::WRITABLE
+    }
+
+    pub(crate) fn udp_close(&mut self, _cx: &mut Cx<'_>, id: SocketId) {
+        let Some(socket) = self.sockets.remove(id) else { return };
+        let Kind::Udp(s) = socket.kind else { return };
+        self.inet.set_udp(s.handle, None);
+        self.stack.udp_close(s.handle);
+    }
+}

@@ -1,0 +1,170 @@
+//! `IPPROTO_IP` and `IPPROTO_IPV6`, ip(7) and ipv6(7).
+
+use super::{GetArg, OptValue, SetArg};
+use crate::call::Cx;
+use crate::host::Host;
+use crate::socket::Kind;
+use crate::table::SocketId;
+use switchboard_abi::Errno;
+use switchboard_engine::TcpSet;
+
+/// do_ip_setsockopt(): an `int`, or a single byte for those who have learnt it from BSD.
+fn int_or_byte(a: &SetArg<'_>) -> i32 {
+    match (a.int(), a.raw.first()) {
+        (Ok(value), _) => value,
+        (Err(_), Some(byte)) => i32::from(*byte),
+        (Err(_), None) => 0,
+    }
+}
+
+/// do_ip_getsockopt(): a byte when the caller has room for less than an `int` and it fits one.
+fn put(value: i32, a: &GetArg) -> OptValue {
+    if (1..4).contains(&a.len)
+        && let Ok(byte) = u8::try_from(value)
+    {
+        return OptValue { bytes: alloc::vec![byte], clears_error: false };
+    }
+    OptValue::int(value, a)
+}
+
+fn tell_tcp(h: &mut Host, cx: &mut Cx<'_>, id: SocketId, option: TcpSet) {
+    if let Ok(Kind::Tcp(s)) = h.kind(id) {
+        let handle = s.handle;
+        h.stack.tcp_set(cx.now, handle, option);
+    }
+}
+
+pub(super) fn get_tos(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    Ok(put(i32::from(h.inet_options(id)?.tos), a))
+}
+
+pub(super) fn set_tos(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let mut tos = int_or_byte(a) as u8;
+    let stream = matches!(h.kind(id)?, Kind::Tcp(_));
+    let options = h.inet_options_mut(id)?;
+    if stream {
+        // INET_ECN_MASK: the ECN bits are TCP's own.
+        tos = (tos & !3) | (options.tos & 3);
+    }
+    options.tos = tos;
+    tell_tcp(h, cx, id, TcpSet::Tos(tos));
+    Ok(())
+}
+
+pub(super) fn get_ttl(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    let ttl = h.inet_options(id)?.ttl.unwrap_or(h.stack.sysctl().ip_default_ttl);
+    Ok(put(i32::from(ttl), a))
+}
+
+pub(super) fn set_ttl(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if a.raw.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    let ttl = match int_or_byte(a) {
+        -1 => None,
+        value @ 1..=255 => Some(value as u8),
+        _ => return Err(Errno::EINVAL),
+    };
+    h.inet_options_mut(id)?.ttl = ttl;
+    tell_tcp(h, cx, id, TcpSet::Ttl(ttl));
+    Ok(())
+}
+
+pub(super) fn get_pktinfo(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(put(i32::from(h.inet_options(id)?.pktinfo), a))
+}
+
+pub(super) fn set_pktinfo(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    h.inet_options_mut(id)?.pktinfo = int_or_byte(a) != 0;
+    Ok(())
+}
+
+pub(super) fn get_v6only(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::bool(h.inet_options(id)?.v6only, a))
+}
+
+/// IPV6_V6ONLY cannot change once the socket has a port.
+pub(super) fn set_v6only(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let on = a.bool()?;
+    let bound = match h.kind(id)? {
+        Kind::Tcp(s) => h.stack.tcp_local(s.handle).is_some(),
+        Kind::Udp(s) => h.stack.udp_local(s.handle).is_some(),
+        Kind::Unix(_) => false,
+    };
+    if bound {
+        return Err(Errno::EINVAL);
+    }
+    h.inet_options_mut(id)?.v6only = on;
+    tell_tcp(h, cx, id, TcpSet::V6Only(on));
+    Ok(())
+}
+
+pub(super) fn get_hops(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    let hops = h.inet_options(id)?.hops.unwrap_or(h.stack.sysctl().ipv6_hop_limit);
+    Ok(OptValue::int(i32::from(hops), a))
+}
+
+pub(super) fn set_hops(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let hops = match a.int()? {
+        -1 => None,
+        value @ 0..=255 => Some(value as u8),
+        _ => return Err(Errno::EINVAL),
+    };
+    h.inet_options_mut(id)?.hops = hops;
+    tell_tcp(h, cx, id, TcpSet::HopLimit(hops));
+    Ok(())
+}
+
+pub(super) fn get_recvpktinfo(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::bool(h.inet_options(id)?.pktinfo6, a))
+}
+
+pub(super) fn set_recvpktinfo(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    h.inet_options_mut(id)?.pktinfo6 = a.bool()?;
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! setsockopt(2) and getsockopt(2): every option is a row of a table.
+//!
+//! A row names an option, says where it applies and whether it is done, stored or refused, and
+//! holds the functions that read and write it. What has no function is refused as Linux refuses
+//! what it does not know: nothing is accepted without effect. `switchboard support` prints the
+//! rows.
+//!
+//! See [getsockopt(2)] and [socket(7)].
+//!
+//! [getsockopt(2)]: https://man7.org/linux/man-pages/man2/getsockopt.2.html
+//! [socket(7)]: https://man7.org/linux/man-pages/man7/socket.7.html
+
+mod ip;
+mod rows;
+mod socket;
+mod tcp;
+
+use crate::call::Cx;
+use crate::host::Host;
+use crate::socket::Kind;
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
+
+/// How far an option is implemented.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Status {
+    /// It has its effect.
+    Done,
+    /// It is kept and given back; on a virtual host there is nothing for it to change.
+    Stored,
+    /// It is refused with the errno Linux uses for an option it does not have.
+    Refused,
+}
+
+/// One option, as the support table shows it.
+#[derive(Clone, Copy)]
+pub struct OptionRow {
+    /// `SOL_SOCKET` and kin.
+    pub level: i32,
+    /// The option's number.
+    pub number: i32,
+    /// Its name in the man pages, `SO_TYPE` and kin.
+    pub name: &'static str,
+    /// How far it is implemented.
+    pub status: Status,
+    pub(crate) on: On,
+    pub(crate) get: Option<Get>,
+    pub(crate) set: Option<Set>,
+}
+
+impl core::fmt::Debug for OptionRow {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} {:?}", self.name, self.status)
+    }
+}
+
+impl OptionRow {
+    /// Whether getsockopt(2) and setsockopt(2) take it.
+    pub fn access(&self) -> (bool, bool) {
+        (self.get.is_some(), self.set.is_some())
+    }
+}
+
+/// Which sockets an option exists on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum On {
+    All,
+    Tcp,
+    Inet,
+    Inet6,
+}
+
+pub(crate) type Get = fn(&Host, &Cx<'_>, SocketId, &GetArg) -> Result<OptValue, Errno>;
+pub(crate) type Set = fn(&mut Host, &mut Cx<'_>, SocketId, &SetArg<'_>) -> Result<(), Errno>;
+
+/// What getsockopt(2)'s caller offers.
+pub(crate) struct GetArg {
+    /// `*optlen`
+    pub(crate) len: usize,
+    pub(crate) word: Word,
+}
+
+/// What setsockopt(2)'s caller gives.
+pub(crate) struct SetArg<'a> {
+    pub(crate) raw: &'a [u8],
+    pub(crate) word: Word,
+}
+
+impl SetArg<'_> {
+    /// The value as an `int`; EINVAL when it is shorter.
+    pub(crate) fn int(&self) -> Result<i32, Errno> {
+        match self.raw.get(..4) {
+            Some(b) => Ok(i32::from_ne_bytes([b[0], b[1], b[2], b[3]])),
+            None => Err(Errno::EINVAL),
+        }
+    }
+
+    pub(crate) fn bool(&self) -> Result<bool, Errno> {
+        Ok(self.int()? != 0)
+    }
+}
+
+/// The value of an option, cut to what the caller has room for, as Linux cuts it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OptValue {
+    /// The bytes to write; their number is the new `*optlen`.
+    pub bytes: Vec<u8>,
+    /// Delivering the value clears the pending error (`SO_ERROR`): then call
+    /// [`Host::commit_getsockopt`].
+    pub clears_error: bool,
+}
+
+impl OptValue {
+    /// An `int`, cut to the room there is.
+    pub(crate) fn int(value: i32, arg: &GetArg) -> OptValue {
+        OptValue::bytes(&value.to_ne_bytes(), arg)
+    }
+
+    pub(crate) fn bool(value: bool, arg: &GetArg) -> OptValue {
+        OptValue::int(i32::from(value), arg)
+    }
+
+    /// A structure, cut to the room there is.
+    pub(crate) fn bytes(value: &[u8], arg: &GetArg) -> OptValue {
+        OptValue { bytes: value[..value.len().min(arg.len)].to_vec(), clears_error: false }
+    }
+}
+
+/// Every option the layer knows by name, whether it has it or refuses it.
+pub fn support_table() -> &'static [OptionRow] {
+    rows::ROWS
+}
+
+fn find(level: i32, number: i32) -> Option<&'static OptionRow> {
+    rows::ROWS.iter().find(|row| row.level == level && row.number == number)
+}
+
+impl Host {
+    /// setsockopt(2). `value` holds the `optlen` bytes at `optval`; the caller has refused a
+    /// negative length with `EINVAL`.
+    #[doc(alias = "setsockopt")]
+    pub fn setsockopt(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        value: &[u8],
+        word: Word,
+    ) -> Result<(), Errno> {
+        self.check_level(id, level, true)?;
+        // sk_setsockopt() reads an int before it looks at the name, but for SO_BINDTODEVICE.
+        if level == SOL_SOCKET && value.len() < 4 && name != SO_BINDTODEVICE {
+            return Err(Errno::EINVAL);
+        }
+        let row = self.row(id, level, name)?;
+        let Some(set) = row.set else {
+            self.count_refused(row);
+            return Err(Errno::ENOPROTOOPT);
+        };
+        set(self, cx, id, &SetArg { raw: value, word })
+    }
+
+    /// getsockopt(2). `len` is `*optlen`, which the caller has found not to be negative.
+    #[doc(alias = "getsockopt")]
+    pub fn getsockopt(
+        &self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        len: usize,
+        word: Word,
+    ) -> Result<OptValue, Errno> {
+        self.check_level(id, level, false)?;
+        let row = self.row(id, level, name)?;
+        let get = row.get.ok_or(Errno::ENOPROTOOPT)?;
+        get(self, cx, id, &GetArg { len, word })
+    }
+
+    /// Delivers what a value said it does when it is delivered.
+    pub fn commit_getsockopt(&mut self, id: SocketId, value: &OptValue) {
+        if value.clears_error {
+            let _ = self.take_pending_error(id);
+        }
+    }
+
+    /// How often setsockopt(2) was refused for an option that Linux has and this layer has not.
+    pub fn refused_options(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.refused.iter().map(|(name, count)| (*name, *count))
+    }
+
+    fn count_refused(&mut self, row: &OptionRow) {
+        *self.refused.entry(row.name).or_insert(0) += 1;
+    }
+
+    /// Levels a socket's protocol does not have: ENOPROTOOPT when setting and EOPNOTSUPP when
+    /// reading; EOPNOTSUPP both ways for AF_UNIX.
+    fn check_level(&self, id: SocketId, level: i32, set: bool) -> Result<(), Errno> {
+        let socket = self.get(id)?;
+        let has = match (level, &socket.kind) {
+            (SOL_SOCKET, _) => true,
+            (_, Kind::Unix(_)) => return Err(Errno::EOPNOTSUPP),
+            (SOL_TCP, Kind::Tcp(_)) | (SOL_UDP, Kind::Udp(_)) => true,
+            // An AF_INET6 socket has the IPv4 options too.
+            (SOL_IP, _) => true,
+            (SOL_IPV6, _) => i32::from(socket.common.domain) == AF_INET6,
+            _ => false,
+        };
+        match (has, set) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Errno::ENOPROTOOPT),
+            (false, false) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    fn row(&self, id: SocketId, level: i32, name: i32) -> Result<&'static OptionRow, Errno> {
+        let row = find(level, name).ok_or(Errno::ENOPROTOOPT)?;
+        let socket = self.get(id)?;
+        let applies = match row.on {
+            On::All => true,
+            On::Tcp => matches!(socket.kind, Kind::Tcp(_)),
+            On::Inet => !matches!(socket.kind, Kind::Unix(_)),
+            On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
+        };
+        if applies { Ok(row) } else { Err(Errno::ENOPROTOOPT) }
+    }
+}

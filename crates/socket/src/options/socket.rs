@@ -1,0 +1,497 @@
+//! `SOL_SOCKET`, socket(7).
+
+use super::{GetArg, OptValue, SetArg};
+use crate::call::Cx;
+use crate::cred::Caps;
+use crate::host::Host;
+use crate::socket::{CommonFlags, Kind, Linger};
+use crate::table::SocketId;
+use core::time::Duration;
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
+use switchboard_engine::{State, TcpSet};
+
+/// The clock tick timeouts are rounded up to: CONFIG_HZ=250, as Debian and Ubuntu build it.
+const TICK: Duration = Duration::from_millis(4);
+
+/// SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF: TCP_SKB_MIN_TRUESIZE is 2048 and an sk_buff of 256. The
+/// 256 and 2048 of socket(7) are older than that.
+const MIN_RCVBUF: u32 = 2304;
+const MIN_SNDBUF: u32 = 2 * 2304;
+
+pub(super) fn get_type(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(i32::from(h.get(id)?.common.ty), a))
+}
+
+pub(super) fn get_domain(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(i32::from(h.get(id)?.common.domain), a))
+}
+
+pub(super) fn get_protocol(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(i32::from(h.get(id)?.common.protocol), a))
+}
+
+pub(super) fn get_error(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    let error = h.pending_error(id);
+    let mut value = OptValue::int(error.map_or(0, |e| i32::from(e.0)), a);
+    value.clears_error = error.is_some();
+    Ok(value)
+}
+
+pub(super) fn get_acceptconn(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let listening = match h.kind(id)? {
+        Kind::Tcp(s) => h.stack.tcp_state(s.handle) == State::Listen,
+        Kind::Udp(_) => false,
+        Kind::Unix(_) => h.unix_is_listening(id),
+    };
+    Ok(OptValue::bool(listening, a))
+}
+
+pub(super) fn get_cookie(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    if a.len < 8 {
+        return Err(Errno::EINVAL);
+    }
+    // Unique for the life of the host and never zero: the slot with its generation.
+    Ok(OptValue::bytes(&(id.to_u64() + 1).to_ne_bytes(), a))
+}
+
+/// A boolean kept in [`CommonFlags`] and nowhere else.
+macro_rules! flag {
+    ($get:ident, $set:ident, $flag:ident) => {
+        pub(super) fn $get(
+            h: &Host,
+            _: &Cx<'_>,
+            id: SocketId,
+            a: &GetArg,
+        ) -> Result<OptValue, Errno> {
+            Ok(OptValue::bool(h.get(id)?.common.has(CommonFlags::$flag), a))
+        }
+
+        pub(super) fn $set(
+            h: &mut Host,
+            _: &mut Cx<'_>,
+            id: SocketId,
+            a: &SetArg<'_>,
+        ) -> Result<(), Errno> {
+            let on = a.bool()?;
+            h.get_mut(id)?.common.flags.set(CommonFlags::$flag, on);
+            h.bind_flags_changed(id);
+            Ok(())
+        }
+    };
+}
+
+flag!(get_reuseaddr, set_reuseaddr_flag, REUSEADDR);
+flag!(get_reuseport, set_reuseport_flag, REUSEPORT);
+flag!(get_broadcast, set_broadcast, BROADCAST);
+flag!(get_keepalive, set_keepalive_flag, KEEPALIVE);
+flag!(get_oobinline, set_oobinline_flag, OOBINLINE);
+flag!(get_passcred_flag, set_passcred_flag, PASSCRED);
+
+/// `sk_reuse` keeps the value, 1 for any other than zero: getsockopt(2) tells 1.
+pub(super) fn set_reuseaddr(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_reuseaddr_flag(h, cx, id, a)
+}
+
+pub(super) fn set_reuseport(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if a.bool()? && matches!(h.kind(id)?, Kind::Unix(_)) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    set_reuseport_flag(h, cx, id, a)
+}
+
+pub(super) fn set_keepalive(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_keepalive_flag(h, cx, id, a)?;
+    if let Kind::Tcp(s) = h.kind(id)? {
+        let handle = s.handle;
+        h.stack.tcp_set(cx.now, handle, TcpSet::KeepAlive(a.bool()?));
+    }
+    Ok(())
+}
+
+pub(super) fn set_oobinline(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_oobinline_flag(h, cx, id, a)?;
+    if let Kind::Tcp(s) = h.kind(id)? {
+        let handle = s.handle;
+        h.stack.tcp_set(cx.now, handle, TcpSet::OobInline(a.bool()?));
+    }
+    Ok(())
+}
+
+/// sk_may_scm_recv(): only families that carry credentials.
+pub(super) fn get_passcred(
+    h: &Host,
+    cx: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    match h.kind(id)? {
+        Kind::Unix(_) => get_passcred_flag(h, cx, id, a),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+pub(super) fn set_passcred(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    match h.kind(id)? {
+        Kind::Unix(_) => set_passcred_flag(h, cx, id, a),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+pub(super) fn get_peercred(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let (pid, uid, gid) = match h.kind(id)? {
+        Kind::Unix(_) => {
+            let c = h.unix_peercred(id);
+            (c.pid, c.uid, c.gid)
+        }
+        // cred_to_ucred() of no credentials.
+        _ => (0, u32::MAX, u32::MAX),
+    };
+    let mut bytes = [0; 12];
+    bytes[..4].copy_from_slice(&pid.to_ne_bytes());
+    bytes[4..8].copy_from_slice(&uid.to_ne_bytes());
+    bytes[8..].copy_from_slice(&gid.to_ne_bytes());
+    Ok(OptValue::bytes(&bytes, a))
+}
+
+pub(super) fn get_linger(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let linger = h.get(id)?.common.linger;
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&i32::from(linger.on).to_ne_bytes());
+    bytes[4..].copy_from_slice(&linger.seconds.to_ne_bytes());
+    Ok(OptValue::bytes(&bytes, a))
+}
+
+pub(super) fn set_linger(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let raw = a.raw.get(..8).ok_or(Errno::EINVAL)?;
+    let linger = &mut h.get_mut(id)?.common.linger;
+    if raw[..4] == [0; 4] {
+        linger.on = false;
+    } else {
+        let seconds = u32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
+        *linger = Linger { on: true, seconds };
+    }
+    Ok(())
+}
+
+pub(super) fn get_sndbuf(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let socket = h.get(id)?;
+    let value = match &socket.kind {
+        Kind::Tcp(s) => h.stack.tcp_buffers(s.handle).0,
+        _ => socket.common.sndbuf,
+    };
+    Ok(OptValue::int(value as i32, a))
+}
+
+pub(super) fn get_rcvbuf(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let socket = h.get(id)?;
+    let value = match &socket.kind {
+        Kind::Tcp(s) => h.stack.tcp_buffers(s.handle).1,
+        _ => socket.common.rcvbuf,
+    };
+    Ok(OptValue::int(value as i32, a))
+}
+
+/// "We double it on the way in to account for struct sk_buff etc. overhead"; a negative value is
+/// taken for the largest.
+pub(super) fn set_sndbuf(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = (a.int()? as u32).min(h.stack.sysctl().wmem_max);
+    let value = value.min(i32::MAX as u32 / 2) * 2;
+    let value = value.max(MIN_SNDBUF);
+    let common = &mut h.get_mut(id)?.common;
+    common.sndbuf = value;
+    common.flags.insert(CommonFlags::SNDBUF_LOCKED);
+    match h.kind(id)? {
+        Kind::Tcp(s) => {
+            let handle = s.handle;
+            h.stack.tcp_set(cx.now, handle, TcpSet::SendBuffer(value));
+            h.collect_stack_events();
+        }
+        Kind::Unix(_) => h.unix_sndbuf_changed(id),
+        Kind::Udp(_) => {}
+    }
+    Ok(())
+}
+
+pub(super) fn set_rcvbuf(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = (a.int()? as u32).min(h.stack.sysctl().rmem_max);
+    let value = value.min(i32::MAX as u32 / 2) * 2;
+    let value = value.max(MIN_RCVBUF);
+    let common = &mut h.get_mut(id)?.common;
+    common.rcvbuf = value;
+    common.flags.insert(CommonFlags::RCVBUF_LOCKED);
+    match h.kind(id)? {
+        Kind::Tcp(s) => {
+            let handle = s.handle;
+            h.stack.tcp_set(cx.now, handle, TcpSet::ReceiveBuffer(value));
+        }
+        Kind::Udp(s) => {
+            let handle = s.handle;
+            h.stack.udp_set_receive_buffer(handle, value);
+        }
+        Kind::Unix(_) => {}
+    }
+    Ok(())
+}
+
+pub(super) fn get_rcvlowat(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(h.get(id)?.common.rcvlowat as i32, a))
+}
+
+pub(super) fn set_rcvlowat(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = a.int()?;
+    let mut value = if value < 0 { i32::MAX as u32 } else { value as u32 };
+    if let Kind::Tcp(s) = h.kind(id)? {
+        // tcp_set_rcvlowat(): no more than half of what the buffer may become.
+        let locked = h.get(id)?.common.has(CommonFlags::RCVBUF_LOCKED);
+        let buffer =
+            if locked { h.stack.tcp_buffers(s.handle).1 } else { h.stack.sysctl().tcp_rmem[2] };
+        value = value.min(buffer / 2);
+    }
+    h.get_mut(id)?.common.rcvlowat = value.max(1);
+    // A lower mark may have made the socket readable.
+    h.wake(id, h.poll(id) & crate::mask::PollMask::READABLE);
+    Ok(())
+}
+
+pub(super) fn get_sndlowat(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    // "Always 1": SO_SNDLOWAT cannot be set on Linux.
+    Ok(OptValue::int(1, a))
+}
+
+pub(super) fn get_priority(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(h.get(id)?.common.priority as i32, a))
+}
+
+pub(super) fn set_priority(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = a.int()?;
+    if !(0..=6).contains(&value) && !cx.cred.caps.intersects(Caps::NET_ADMIN | Caps::NET_RAW) {
+        return Err(Errno::EPERM);
+    }
+    h.get_mut(id)?.common.priority = value as u32;
+    Ok(())
+}
+
+/// The two widths of a `timeval`: `old` follows the caller's word, new is always 64-bit.
+fn timeval_size(old: bool, word: Word) -> usize {
+    if old { word.old_time_size() } else { 16 }
+}
+
+fn put_timeout(timeout: Option<Duration>, old: bool, a: &GetArg) -> OptValue {
+    let timeout = timeout.unwrap_or_default();
+    let (sec, usec) = (timeout.as_secs(), u64::from(timeout.subsec_micros()));
+    let mut bytes = [0; 16];
+    let size = timeval_size(old, a.word);
+    if size == 16 {
+        bytes[..8].copy_from_slice(&sec.to_ne_bytes());
+        bytes[8..].copy_from_slice(&usec.to_ne_bytes());
+    } else {
+        bytes[..4].copy_from_slice(&(sec as u32).to_ne_bytes());
+        bytes[4..8].copy_from_slice(&(usec as u32).to_ne_bytes());
+    }
+    OptValue::bytes(&bytes[..size], a)
+}
+
+/// sock_set_timeout(): zero is for ever, a negative time is none at all, and what is between is
+/// rounded up to clock ticks.
+fn take_timeout(old: bool, a: &SetArg<'_>) -> Result<Option<Duration>, Errno> {
+    let size = timeval_size(old, a.word);
+    let raw = a.raw.get(..size).ok_or(Errno::EINVAL)?;
+    let word = if size == 16 { Word::Lp64 } else { Word::Ilp32 };
+    let (sec, usec) = (word.read_long(raw, 0), word.read_long(raw, size / 2));
+    if !(0..1_000_000).contains(&usec) {
+        return Err(Errno::EDOM);
+    }
+    if sec < 0 {
+        return Ok(Some(Duration::ZERO));
+    }
+    if sec == 0 && usec == 0 {
+        return Ok(None);
+    }
+    // Beyond MAX_SCHEDULE_TIMEOUT: for ever.
+    if sec >= i64::MAX / 250 - 1 {
+        return Ok(None);
+    }
+    let ticks = (usec as u64).div_ceil(TICK.as_micros() as u64);
+    Ok(Some(Duration::from_secs(sec as u64) + TICK * ticks as u32))
+}
+
+macro_rules! timeout {
+    ($get:ident, $set:ident, $field:ident, $old:literal) => {
+        pub(super) fn $get(
+            h: &Host,
+            _: &Cx<'_>,
+            id: SocketId,
+            a: &GetArg,
+        ) -> Result<OptValue, Errno> {
+            Ok(put_timeout(h.get(id)?.common.$field, $old, a))
+        }
+
+        pub(super) fn $set(
+            h: &mut Host,
+            _: &mut Cx<'_>,
+            id: SocketId,
+            a: &SetArg<'_>,
+        ) -> Result<(), Errno> {
+            let timeout = take_timeout($old, a)?;
+            h.get_mut(id)?.common.$field = timeout;
+            Ok(())
+        }
+    };
+}
+
+timeout!(get_rcvtimeo_old, set_rcvtimeo_old, rcvtimeo, true);
+timeout!(get_rcvtimeo_new, set_rcvtimeo_new, rcvtimeo, false);
+timeout!(get_sndtimeo_old, set_sndtimeo_old, sndtimeo, true);
+timeout!(get_sndtimeo_new, set_sndtimeo_new, sndtimeo, false);
+
+fn set_timestamp(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Result<(), Errno> {
+    let on = a.bool()?;
+    let flags = &mut h.get_mut(id)?.common.flags;
+    flags.set(CommonFlags::TIMESTAMP, on);
+    flags.set(CommonFlags::TIMESTAMP_NEW, on && new);
+    Ok(())
+}
+
+pub(super) fn set_timestamp_old(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_timestamp(h, id, a, false)
+}
+
+pub(super) fn set_timestamp_new(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_timestamp(h, id, a, true)
+}
+
+/// Each form is on only when it was the last one asked for.
+pub(super) fn get_timestamp_old(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let c = &h.get(id)?.common;
+    Ok(OptValue::bool(c.has(CommonFlags::TIMESTAMP) && !c.has(CommonFlags::TIMESTAMP_NEW), a))
+}
+
+pub(super) fn get_timestamp_new(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::bool(h.get(id)?.common.has(CommonFlags::TIMESTAMP_NEW), a))
+}
