@@ -80,14 +80,14 @@ fn round_trip(name: &str, answer: impl Fn(&Listener, Notification) -> Result<(),
 
 fn main() {
     measure("a call without filter", ROUNDS, free_call);
-    let (done, wait) = std::sync::mpsc::channel();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
         let listener = install(&filter());
         measure("a call that the filter lets pass", ROUNDS, free_call);
         drop(listener);
         drop(done);
     });
-    drop(wait.recv());
+    wait.recv().expect_err("dropped when it is done");
     round_trip("round trip: poll, recv, reply", |listener, call| {
         listener.reply_value(call.id, 1)
     });

@@ -28,7 +28,7 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use std::fs::OpenOptions;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use thiserror::Error;
@@ -257,52 +257,39 @@ impl RemoteMemory {
             .open(format!("/proc/{}/mem", self.tid))
             .map_err(failed)?;
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.tid)).map_err(failed)?;
+        let mut here = Cursor::new(local, |piece: &libc::iovec| {
+            (piece.iov_base as u64, piece.iov_len as u64)
+        });
         let mut done = 0;
-        let mut mine = local.iter().copied();
-        let mut room: &mut [u8] = &mut [];
         for piece in remote {
             let len = piece.iov_len as u64;
-            let allowed = accessible(&maps, piece.iov_base as u64, len, writing);
             let mut address = piece.iov_base as u64;
+            let allowed = accessible(&maps, address, len, writing);
             let end = address.saturating_add(allowed);
             while address < end {
-                if room.is_empty() {
-                    match mine.next() {
-                        // SAFETY: `local` describes memory borrowed for this transfer, mutably
-                        // for reading; for writing the slice is only read from below.
-                        Some(next) => {
-                            room = unsafe {
-                                core::slice::from_raw_parts_mut(
-                                    next.iov_base.cast::<u8>(),
-                                    next.iov_len,
-                                )
-                            }
-                        }
-                        None => return Ok(done),
-                    }
-                    continue;
-                }
-                let count = room.len().min((end - address) as usize);
-                let (now, later) = room.split_at_mut(count);
-                let moved = match direction {
-                    Direction::Read => memory.read_at(now, address),
-                    Direction::Write => memory.write_at(now, address),
+                let Some((base, room)) = here.first() else {
+                    return Ok(done);
                 };
-                let moved = match moved {
-                    Ok(moved) => moved,
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                        room = join(now, later);
-                        continue;
-                    }
-                    // EIO is this file's EFAULT; 0 bytes: the address space is gone.
-                    Err(_) => 0,
-                };
+                let count = room.min(end - address) as usize;
+                let (fd, at) = (memory.as_raw_fd(), address as i64);
+                let moved = Errno::retry(|| match direction {
+                    // SAFETY: `local` describes memory borrowed mutably for this transfer.
+                    Direction::Read => unsafe {
+                        libc::pread(fd, base as *mut c_void, count, at) as i64
+                    },
+                    // SAFETY: `local` describes memory borrowed for this transfer; it is only read.
+                    Direction::Write => unsafe {
+                        libc::pwrite(fd, base as *const c_void, count, at) as i64
+                    },
+                });
+                // EIO is this file's EFAULT; 0 bytes: the address space is gone.
+                let moved = moved.unwrap_or(0) as usize;
                 done += moved;
                 address += moved as u64;
+                here.advance(moved as u64);
                 if moved < count {
                     return Ok(done);
                 }
-                room = later;
             }
             if allowed < len {
                 return Ok(done);
@@ -310,14 +297,6 @@ impl RemoteMemory {
         }
         Ok(done)
     }
-}
-
-/// Undoes a split_at_mut.
-fn join<'a>(first: &'a mut [u8], second: &'a mut [u8]) -> &'a mut [u8] {
-    debug_assert_eq!(first.as_ptr_range().end, second.as_ptr());
-    // SAFETY: the two come from one split_at_mut of one slice: adjacent, same allocation, and
-    // both exclusive borrows are given up for the result.
-    unsafe { core::slice::from_raw_parts_mut(first.as_mut_ptr(), first.len() + second.len()) }
 }
 
 /// How many bytes from `address` on are mapped with the permission, by /proc/PID/maps.
@@ -422,10 +401,15 @@ impl<'a, T, F: Fn(&T) -> (u64, u64)> Cursor<'a, T, F> {
         }
     }
 
+    /// Where the rest of the first piece is, and how long.
+    fn first(&self) -> Option<(u64, u64)> {
+        let (base, len) = (self.get)(self.pieces.first()?);
+        Some((base.wrapping_add(self.offset), len - self.offset))
+    }
+
     /// Bytes up to the next page boundary, at most up to the end of the first piece.
     fn to_page_end(&self) -> Option<u64> {
-        let (base, len) = (self.get)(self.pieces.first()?);
-        let base = base.wrapping_add(self.offset);
-        Some((PAGE - base % PAGE).min(len - self.offset))
+        let (base, len) = self.first()?;
+        Some((PAGE - base % PAGE).min(len))
     }
 }

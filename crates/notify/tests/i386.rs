@@ -99,10 +99,8 @@ fn a_freestanding_program() {
     assert_ne!(common::poll(child.pidfd.as_fd(), libc::POLLIN, 20_000), 0);
     let mut status = 0;
     // SAFETY: our child; one int is written.
-    assert_eq!(
-        unsafe { libc::waitpid(child.pid, &raw mut status, 0) },
-        child.pid
-    );
+    let collected = unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
+    assert_eq!(collected, child.pid);
     assert_eq!(code(status), 0);
     assert!(placeholder.released());
 }

@@ -192,10 +192,8 @@ fn more_pieces_than_one_call_takes() {
 fn protections_hold_both_ways() {
     let base = guarded(3);
     // SAFETY: our mapping, which nobody else uses.
-    assert_eq!(
-        unsafe { libc::mprotect(base.cast(), PAGE, libc::PROT_READ) },
-        0
-    );
+    let protected = unsafe { libc::mprotect(base.cast(), PAGE, libc::PROT_READ) };
+    assert_eq!(protected, 0);
     let kid = Kid::fork(pauses);
     for memory in [
         RemoteMemory::new(kid.0),

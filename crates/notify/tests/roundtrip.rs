@@ -386,10 +386,8 @@ fn exec_by_another_thread() {
         processes.identify(tid, 1).unwrap();
     }
     // SAFETY: one byte is read.
-    assert_eq!(
-        unsafe { libc::write(feed_writer.as_raw_fd(), b"x".as_ptr().cast(), 1) },
-        1
-    );
+    let fed = unsafe { libc::write(feed_writer.as_raw_fd(), b"x".as_ptr().cast(), 1) };
+    assert_eq!(fed, 1);
     read_word('\n');
     let now = switchboard_notify::Identity::of(writer.as_fd());
     for processes in &mut cached {

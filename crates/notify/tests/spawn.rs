@@ -17,10 +17,8 @@ fn wait(child: &Child) -> i32 {
     );
     let mut status = 0;
     // SAFETY: our child; one int is written.
-    assert_eq!(
-        unsafe { libc::waitpid(child.pid, &raw mut status, 0) },
-        child.pid
-    );
+    let collected = unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
+    assert_eq!(collected, child.pid);
     code(status)
 }
 
