@@ -64,6 +64,9 @@ pub enum RouteError {
     /// A route leads there, but the host has no address of the family to send from.
     #[error("no source address")]
     NoSource,
+    /// Source and destination are of different families.
+    #[error("wrong address family")]
+    WrongFamily,
     /// The socket could not be bound to a port first.
     #[error("no free port")]
     PortsExhausted,
@@ -105,6 +108,9 @@ pub(crate) fn lookup(
     device: Option<IfIndex>,
 ) -> Result<RouteInfo, RouteError> {
     let src = src.filter(|src| !src.is_unspecified());
+    if src.is_some_and(|src| src.is_ipv4() != dst.is_ipv4()) {
+        return Err(RouteError::WrongFamily);
+    }
     // ip_route_output_key: the unspecified destination is the source address, or the loopback address.
     let dst = match dst {
         IpAddr::V4(v4) if v4.is_unspecified() => src.unwrap_or(Ipv4Addr::LOCALHOST.into()),
@@ -112,11 +118,9 @@ pub(crate) fn lookup(
         _ => dst,
     };
     let on = |interface: IfIndex| device.is_none_or(|d| d == interface || d == IfIndex::LO);
-    if let Some(owner) = interfaces.owner(dst).filter(|&owner| on(owner)) {
+    if interfaces.owner(dst).is_some_and(on) {
         let source = src.unwrap_or_else(|| local_source(dst));
-        return Ok(info(interfaces, IfIndex::LO, dst, source, dst, RouteKind::Local))
-            .map(|route| RouteInfo { interface: IfIndex::LO, ..route })
-            .inspect(|_| debug_assert!(interfaces.get(owner).is_some()));
+        return Ok(info(interfaces, IfIndex::LO, dst, source, dst, RouteKind::Local));
     }
     let kind = match dst {
         IpAddr::V4(v4) if v4.is_multicast() => RouteKind::Multicast,

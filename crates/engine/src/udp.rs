@@ -7,7 +7,7 @@
 //!
 //! # Limits
 //! A datagram carries 65507 bytes over IPv4 and 65527 over IPv6. There is no fragmentation yet: what does not fit the
-//! interface's MTU is refused with [`UdpSendError::TooBig`], where Linux would fragment it. The receive queue is bounded
+//! MTU of an interface other than `lo` is refused with [`UdpSendError::TooBig`], where Linux would fragment it. The receive queue is bounded
 //! by the receive buffer (see `queue`); sending is never held back, since `lo` delivers at once and other interfaces
 //! drop when their queue is full, as Linux does.
 
@@ -345,11 +345,11 @@ impl Stack {
             {
                 route
             }
-            _ => self.udp_route(id, dst.ip(), src).map_err(|_| UdpSendError::NoRoute)?,
+            _ => self.udp_route(id, dst.ip(), src).map_err(|error| match error {
+                RouteError::WrongFamily => UdpSendError::WrongFamily,
+                _ => UdpSendError::NoRoute,
+            })?,
         };
-        if route.source.is_ipv4() != route.destination.is_ipv4() {
-            return Err(UdpSendError::WrongFamily);
-        }
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos.unwrap_or(0);
         ip.hop_limit = ttl.unwrap_or(match route.kind {
@@ -361,7 +361,9 @@ impl Stack {
         // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
         let datagram = UdpDatagram::HEADER_LEN + payload.len();
         let counted = if ip.is_v6() { datagram } else { datagram + ip.len() };
-        if counted > usize::from(u16::MAX) || datagram + ip.len() > route.mtu as usize {
+        // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
+        let fits = route.interface == IfIndex::LO || datagram + ip.len() <= route.mtu as usize;
+        if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }
         let src_port = self.udp.open(id).local.port();

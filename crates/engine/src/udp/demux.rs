@@ -137,17 +137,6 @@ impl Demux {
         members.filter(|c| c.hears(interface)).map(|c| c.id).collect()
     }
 
-    /// The socket that an ICMP error about a datagram sent from `local` to `remote` concerns, and whether it is
-    /// connected.
-    pub(crate) fn lookup_error(
-        &self,
-        interface: IfIndex,
-        local: SocketAddr,
-        remote: SocketAddr,
-    ) -> Option<UdpId> {
-        self.lookup(interface, remote, local)
-    }
-
     fn best(
         &self,
         list: &List,

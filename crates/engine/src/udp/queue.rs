@@ -58,16 +58,8 @@ impl ReceiveQueue {
         self.limit = limit;
     }
 
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit
-    }
-
     pub(crate) fn charged(&self) -> u32 {
         self.charged
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
     }
 
     /// Takes a datagram, or drops and counts it when it does not fit.
