@@ -1,0 +1,46 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Parser, Debug)]
+#[command(name = "switchboard", version, about = "Linux sockets in user space")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a program and its children on a virtual host of their own.
+    ///
+    /// The host has a loopback interface and nothing else. The exit status is the program's, or
+    /// 128 and the signal's number; 125 when the run could not be set up, 126 when the program
+    /// could not be executed, 127 when it was not found.
+    Run(RunArgs),
+    /// Print what is implemented, option by option.
+    Support {
+        /// As JSON, one object with an array of rows.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what this machine allows and what that means.
+    Doctor,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct RunArgs {
+    /// Print each socket call with its arguments and result, to standard error or to FILE.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Print to standard error, when the run ends, what the supervisor did: calls, sockets, memory.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Seed of ports, sequence numbers and hash keys; random when it is not given.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+}

@@ -1,0 +1,69 @@
+//! `switchboard doctor`: what this machine allows, and what that means.
+
+use std::process::ExitCode;
+use switchboard_notify::{Support, probe};
+
+pub(crate) fn print() -> ExitCode {
+    let report = probe();
+    println!("Linux {}", report.release);
+    let mut usable = true;
+    match &report.listener {
+        Ok(()) => line("seccomp user notification", "yes", ""),
+        Err(error) => {
+            usable = false;
+            line(
+                "seccomp user notification",
+                &format!("no ({error})"),
+                "nothing can be run here: the kernel, a container or an outer run refuses it",
+            );
+        }
+    }
+    let mut row = |name: &str, support: Support, without: &str, needed: bool| {
+        if needed && !support.is_yes() {
+            usable = false;
+        }
+        let note = if support.is_yes() { "" } else { without };
+        line(name, &support.to_string(), note);
+    };
+    row("  replies with a descriptor (5.14)", report.add_fd_send, "no socket can be made", true);
+    row("  synchronous wake-up (6.6)", report.sync_wake_up, "calls cost about a third more", false);
+    row("process_vm_readv", report.process_vm, "/proc/PID/mem is used, slower", false);
+    row(
+        "/proc/PID/mem",
+        report.proc_mem,
+        "no other way if process_vm_readv is refused too",
+        !report.process_vm.is_yes(),
+    );
+    row("pidfd_open", report.pidfd_open, "/proc is used", false);
+    row("  threads (6.9)", report.pidfd_thread, "the process's pidfd is used, with a check", false);
+    row(
+        "pidfd_getfd",
+        report.pidfd_getfd,
+        "poll cannot be told that a socket is empty again: not supported yet",
+        true,
+    );
+    row("/proc/PID/fd", report.proc_fd, "needed where pidfd_getfd is refused", false);
+    match report.ptrace_scope {
+        None => line("Yama ptrace_scope", "none", ""),
+        Some(scope @ 0..=1) => line("Yama ptrace_scope", &scope.to_string(), ""),
+        Some(scope) => {
+            usable = false;
+            line("Yama ptrace_scope", &scope.to_string(), "other processes cannot be served");
+        }
+    }
+    if usable {
+        println!("Programs can be run here: switchboard run -- PROGRAM");
+        ExitCode::SUCCESS
+    } else {
+        println!("Programs cannot be run here, for the reasons above.");
+        ExitCode::FAILURE
+    }
+}
+
+fn line(name: &str, value: &str, note: &str) {
+    if note.is_empty() {
+        println!("{name:36} {value}");
+    } else {
+        println!("{name:36} {value}; {note}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Which system calls come to the supervisor.
+
+use switchboard_abi::number::{FIONREAD, SIOCOUTQ};
+use switchboard_abi::sysno::{self, Arch, Sysno};
+use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
+
+/// ioctl(2) commands that are a socket's: those by number, and 0x89xx as a whole.
+const IOCTLS: &[u32] = &[FIONREAD, SIOCOUTQ];
+/// The type byte of the socket ioctls.
+const SIOC: u32 = 0x89;
+
+/// Calls after which a thread's credentials may be others: setuid(2) and kin, capset(2).
+const CREDENTIALS_X86_64: &[u32] = &[105, 106, 113, 114, 116, 117, 119, 122, 123, 126, 272, 308];
+const CREDENTIALS_I386: &[u32] = &[
+    23, 46, 70, 71, 81, 138, 139, 164, 170, 185, 203, 204, 206, 208, 210, 213, 214, 215, 216, 310,
+    346,
+];
+
+/// io_uring_setup(2), the same number everywhere: through a ring sockets would pass by the filter.
+const IO_URING_SETUP: u32 = 425;
+const ENOSYS: Errno = Errno(libc::ENOSYS);
+
+/// Whether the call is one of the credentials' calls.
+pub(super) fn changes_credentials(arch: Arch, nr: u32) -> bool {
+    match arch {
+        Arch::X86_64 => CREDENTIALS_X86_64.contains(&nr),
+        Arch::I386 => CREDENTIALS_I386.contains(&nr),
+    }
+}
+
+pub(super) fn filter() -> Result<Filter, FilterError> {
+    let table = RuleTable {
+        x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64),
+        i386: rules(Arch::I386, CREDENTIALS_I386),
+    };
+    Filter::new(&table)
+}
+
+fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (nr, call) in sysno::table(arch) {
+        match call {
+            Sysno::Ioctl => {
+                rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
+                rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
+            }
+            // The last close shows at the placeholder: nothing to ask.
+            Sysno::Close => {}
+            _ => rules.push(Rule::new(*nr, Action::Notify)),
+        }
+    }
+    rules.extend(credentials.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_makes_a_filter() {
+        let filter = filter().expect("a valid table");
+        assert!(filter.instructions().len() < 500);
+    }
+
+    #[test]
+    fn setuid_and_kin_are_libcs() {
+        for nr in [
+            libc::SYS_setuid,
+            libc::SYS_setgid,
+            libc::SYS_setreuid,
+            libc::SYS_setregid,
+            libc::SYS_setgroups,
+            libc::SYS_setresuid,
+            libc::SYS_setresgid,
+            libc::SYS_setfsuid,
+            libc::SYS_setfsgid,
+            libc::SYS_capset,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+        ] {
+            assert!(changes_credentials(Arch::X86_64, nr as u32), "{nr}");
+        }
+    }
+}

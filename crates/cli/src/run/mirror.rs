@@ -1,0 +1,179 @@
+//! What programs hold for sockets, and what poll(2) sees there.
+//!
+//! Each socket has a placeholder: one end of a host socket pair in the program, the other here. The
+//! mirror finds the socket of a descriptor, keeps the placeholder's readiness equal to the
+//! socket's, and tells when the last copy of the descriptor is gone.
+
+use std::collections::HashMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::event::epoll;
+use switchboard_notify::{Errno, Identity, Mask, Placeholder, Signalled};
+use switchboard_socket::{PollMask, SocketId};
+
+pub(super) struct Mirror {
+    epoll: OwnedFd,
+    by_file: HashMap<Identity, SocketId>,
+    sockets: HashMap<SocketId, Entry>,
+}
+
+struct Entry {
+    placeholder: Placeholder,
+    /// Placeholders that another has taken the place of, and of which copies may be left.
+    old: Vec<Placeholder>,
+    /// A falling edge could not be shown for want of the program's end.
+    stale: bool,
+}
+
+impl Mirror {
+    pub(super) fn new(epoll: OwnedFd) -> Mirror {
+        Mirror { epoll, by_file: HashMap::new(), sockets: HashMap::new() }
+    }
+
+    pub(super) fn find(&self, file: Identity) -> Option<SocketId> {
+        self.by_file.get(&file).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// A placeholder stands for the socket from now on.
+    pub(super) fn insert(&mut self, id: SocketId, placeholder: Placeholder) {
+        self.watch(id, &placeholder);
+        self.by_file.insert(placeholder.identity(), id);
+        match self.sockets.get_mut(&id) {
+            Some(entry) => {
+                let old = std::mem::replace(&mut entry.placeholder, placeholder);
+                entry.old.push(old);
+            }
+            None => {
+                let entry = Entry { placeholder, old: Vec::new(), stale: false };
+                self.sockets.insert(id, entry);
+            }
+        }
+    }
+
+    fn watch(&self, id: SocketId, placeholder: &Placeholder) {
+        let Some(fd) = placeholder.watch() else { return };
+        let data = epoll::EventData::new_u64(id.to_u64());
+        // No events asked for: HUP and ERR come unasked. EEXIST is a descriptor watched already.
+        let _ = epoll::add(&self.epoll, fd, data, epoll::EventFlags::ET);
+    }
+
+    /// Whether every copy of the socket's descriptor is gone; then it is forgotten here.
+    pub(super) fn take_released(&mut self, id: SocketId) -> bool {
+        let Some(entry) = self.sockets.get_mut(&id) else { return false };
+        let by_file = &mut self.by_file;
+        entry.old.retain(|old| {
+            let released = old.released();
+            if released {
+                by_file.remove(&old.identity());
+            }
+            !released
+        });
+        if !entry.old.is_empty() || !entry.placeholder.released() {
+            return false;
+        }
+        self.by_file.remove(&entry.placeholder.identity());
+        self.sockets.remove(&id);
+        true
+    }
+
+    /// Forgets a socket whose descriptor was never delivered.
+    pub(super) fn forget(&mut self, id: SocketId) {
+        if let Some(entry) = self.sockets.remove(&id) {
+            self.by_file.remove(&entry.placeholder.identity());
+        }
+    }
+
+    /// Brings the placeholder to the socket's mask. `wake` are the bits that fired; `a` is the
+    /// program's end where a call has it at hand, without which falling edges have to wait.
+    pub(super) fn show(
+        &mut self,
+        id: SocketId,
+        mask: PollMask,
+        wake: PollMask,
+        a: Option<BorrowedFd<'_>>,
+    ) {
+        let Some(entry) = self.sockets.get_mut(&id) else { return };
+        let want = to_mask(mask);
+        let before = entry.placeholder.mask();
+        if before == want && wake.is_empty() {
+            entry.stale = false;
+            return;
+        }
+        let again = wake & mask;
+        if again.contains(PollMask::PRI) && before.contains(Mask::PRI) {
+            let _ = entry.placeholder.signal_pri();
+        } else if again.contains(PollMask::IN) && before.contains(Mask::IN) {
+            // An edge for those who see IN already.
+            if entry.placeholder.signal_in() == Signalled::Full
+                && let Some(a) = a
+            {
+                entry.placeholder.drain_in(a);
+                let _ = entry.placeholder.signal_in();
+            }
+        }
+        if before == want {
+            return;
+        }
+        let shown = entry.placeholder.show(want, a);
+        entry.stale = shown.needs_a;
+        if shown.rewatch
+            && let Some(entry) = self.sockets.get(&id)
+        {
+            self.watch(id, &entry.placeholder);
+        }
+    }
+
+    /// Whether the placeholder shows a hang-up that the socket has not (any more): then only
+    /// another placeholder can show what is.
+    pub(super) fn needs_replacing(&mut self, id: SocketId, mask: PollMask) -> bool {
+        let Some(entry) = self.sockets.get_mut(&id) else { return false };
+        entry.placeholder.show(to_mask(mask), None).needs_replacing
+    }
+
+    /// The write half is shut for good: a write that the kernel runs on the descriptor itself gives
+    /// EPIPE and SIGPIPE.
+    pub(super) fn close_send(&mut self, id: SocketId) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.placeholder.close_send();
+        }
+    }
+
+    /// The pending error was taken.
+    pub(super) fn take_err(&mut self, id: SocketId, a: BorrowedFd<'_>) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.placeholder.take_err(a);
+        }
+    }
+
+    /// IN is about to be untrue: takes it away before the reply, so that no poll sees it after.
+    pub(super) fn drain(&mut self, id: SocketId, a: BorrowedFd<'_>) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.placeholder.drain_in(a);
+        }
+    }
+
+    /// A falling edge is owed.
+    pub(super) fn is_stale(&self, id: SocketId) -> bool {
+        self.sockets.get(&id).is_some_and(|entry| entry.stale)
+    }
+}
+
+/// A new pair, non-blocking if the socket is.
+pub(super) fn new_pair(nonblock: bool) -> Result<(OwnedFd, Placeholder), Errno> {
+    Placeholder::with_flags(if nonblock { libc::O_NONBLOCK } else { 0 })
+}
+
+fn to_mask(mask: PollMask) -> Mask {
+    let mut out = Mask::empty();
+    out.set(Mask::IN, mask.contains(PollMask::IN));
+    out.set(Mask::PRI, mask.contains(PollMask::PRI));
+    out.set(Mask::OUT, mask.contains(PollMask::OUT));
+    out.set(Mask::ERR, mask.contains(PollMask::ERR));
+    out.set(Mask::HUP, mask.contains(PollMask::HUP));
+    out.set(Mask::RDHUP, mask.contains(PollMask::RDHUP));
+    out
+}

@@ -1,0 +1,83 @@
+//! What is left when the program has ended: every descendant that is still there is ended too.
+
+use rustix::process::{self, Pid, Signal, WaitOptions};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// How long a killed process may take to go. SIGKILL works at once but for a process that waits
+/// for a device.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Orphans of the program become our children instead of init's.
+pub(super) fn become_subreaper() {
+    // Linux 3.4 has it; without it daemons of the program are left to init.
+    let _ = process::set_child_subreaper(process::getpid().into());
+}
+
+/// Collects the children that have ended. Returns the status of `main` when it is among them.
+pub(super) fn collect(main: Option<Pid>) -> Option<process::WaitStatus> {
+    let mut found = None;
+    while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        if Some(pid) == main {
+            found = Some(status);
+        }
+    }
+    found
+}
+
+/// Ends every descendant and waits until they are gone. True when none is left.
+#[allow(clippy::disallowed_methods, reason = "waits for the host's processes in real time")]
+pub(super) fn end_all() -> bool {
+    let start = Instant::now();
+    loop {
+        let children = descendants();
+        if children.is_empty() {
+            return true;
+        }
+        for pid in children {
+            let _ = process::kill_process(pid, Signal::KILL);
+        }
+        let _ = collect(None);
+        if start.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Children of ours and theirs, by /proc. Those that have ended and only wait to be collected do
+/// not count.
+fn descendants() -> Vec<Pid> {
+    let mut parents = Vec::new();
+    let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
+    for entry in dir.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|s| s.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        // The name is in parentheses and may hold anything; the fields follow the last one.
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let mut fields = rest.split_whitespace();
+        let state = fields.next();
+        let parent = fields.next().and_then(|s| s.parse::<i32>().ok());
+        if let (Some(state), Some(parent)) = (state, parent)
+            && state != "Z"
+            && state != "X"
+        {
+            parents.push((pid, parent));
+        }
+    }
+    let mut ours: HashSet<i32> = HashSet::from([std::process::id() as i32]);
+    let mut found = Vec::new();
+    loop {
+        let before = ours.len();
+        for (pid, parent) in &parents {
+            if ours.contains(parent) && ours.insert(*pid) {
+                found.extend(Pid::from_raw(*pid));
+            }
+        }
+        if ours.len() == before {
+            return found;
+        }
+    }
+}
