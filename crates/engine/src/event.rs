@@ -88,7 +88,10 @@ impl EventQueue {
         }
         let slot = &mut slots[index];
         if slot.generation != generation {
-            *slot = Slot { generation, pending: EventKind::empty() };
+            *slot = Slot {
+                generation,
+                pending: EventKind::empty(),
+            };
         }
         let first = slot.pending.is_empty();
         slot.pending |= kind;

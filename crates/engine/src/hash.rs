@@ -53,7 +53,9 @@ impl Random {
 
     /// A fresh hash key.
     pub(crate) fn hash_state(&mut self) -> KeyedState {
-        KeyedState { key: (self.0.next_u64(), self.0.next_u64()) }
+        KeyedState {
+            key: (self.0.next_u64(), self.0.next_u64()),
+        }
     }
 
     /// 32 random bits.

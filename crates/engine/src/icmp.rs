@@ -9,9 +9,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use alloc::boxed::Box;
-use switchboard_wire::{
-    Body, IcmpMessage, IpHeader, Packet, Quoted, UdpDatagram, Unreachable,
-};
+use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Quoted, UdpDatagram, Unreachable};
 
 use crate::config::Sysctl;
 use crate::hash::{KeyedMap, KeyedState};
@@ -43,7 +41,10 @@ struct Credit {
 
 impl Credit {
     fn full(period: Duration, burst: u32) -> Credit {
-        Credit { have: period * burst, at: Instant::BOOT }
+        Credit {
+            have: period * burst,
+            at: Instant::BOOT,
+        }
     }
 
     fn spend(&mut self, now: Instant, period: Duration, burst: u32) -> bool {
@@ -62,7 +63,10 @@ impl Credit {
 impl IcmpState {
     pub(crate) fn new(hash: KeyedState, sysctl: &Sysctl) -> IcmpState {
         let global = Credit::full(global_period(sysctl), sysctl.icmp_msgs_burst);
-        IcmpState { global, hosts: KeyedMap::with_hasher(hash) }
+        IcmpState {
+            global,
+            hosts: KeyedMap::with_hasher(hash),
+        }
     }
 }
 
@@ -89,11 +93,19 @@ impl Stack {
     ) {
         self.counters.icmp_in_msgs += 1;
         match message {
-            IcmpMessage::EchoRequest { ident, sequence, payload } => {
+            IcmpMessage::EchoRequest {
+                ident,
+                sequence,
+                payload,
+            } => {
                 let ignored = self.sysctl.icmp_echo_ignore_all
                     || (cast != Cast::Unicast && self.sysctl.icmp_echo_ignore_broadcasts);
                 if !ignored {
-                    let reply = IcmpMessage::EchoReply { ident, sequence, payload };
+                    let reply = IcmpMessage::EchoReply {
+                        ident,
+                        sequence,
+                        payload,
+                    };
                     // RFC 1122, 3.2.2.6: from the address that was asked, if it is one of a host.
                     let from = Some(ip.dst).filter(|_| cast == Cast::Unicast);
                     self.icmp_send(interface, ip.src, from, ip.tos, reply);
@@ -116,7 +128,10 @@ impl Stack {
         ip: IpHeader,
         datagram: UdpDatagram,
     ) {
-        let packet = Packet { ip, body: Body::Udp(datagram) };
+        let packet = Packet {
+            ip,
+            body: Body::Udp(datagram),
+        };
         self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Port);
     }
 
@@ -152,18 +167,28 @@ impl Stack {
         }
         let original = Box::new(Quoted::of(packet));
         let message = match fault {
-            Fault::Port => {
-                IcmpMessage::Unreachable { code: Unreachable::Port, mtu: 0, original }
-            }
+            Fault::Port => IcmpMessage::Unreachable {
+                code: Unreachable::Port,
+                mtu: 0,
+                original,
+            },
             // RFC 4443, 3.4, code 1: the next header field, the seventh octet, is at fault.
-            Fault::Protocol if v6 => {
-                IcmpMessage::ParameterProblem { code: 1, pointer: 6, original }
-            }
-            Fault::Protocol => {
-                IcmpMessage::Unreachable { code: Unreachable::Protocol, mtu: 0, original }
-            }
+            Fault::Protocol if v6 => IcmpMessage::ParameterProblem {
+                code: 1,
+                pointer: 6,
+                original,
+            },
+            Fault::Protocol => IcmpMessage::Unreachable {
+                code: Unreachable::Protocol,
+                mtu: 0,
+                original,
+            },
         };
-        let tos = if v6 { 0 } else { packet.ip.tos & 0x1e | TOS_INTERNETWORK_CONTROL };
+        let tos = if v6 {
+            0
+        } else {
+            packet.ip.tos & 0x1e | TOS_INTERNETWORK_CONTROL
+        };
         self.icmp_send(interface, packet.ip.src, Some(packet.ip.dst), tos, message);
     }
 
@@ -183,11 +208,20 @@ impl Stack {
         };
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos;
-        ip.hop_limit =
-            if ip.is_v6() { self.sysctl.ipv6_hop_limit } else { self.sysctl.ip_default_ttl };
+        ip.hop_limit = if ip.is_v6() {
+            self.sysctl.ipv6_hop_limit
+        } else {
+            self.sysctl.ip_default_ttl
+        };
         ip.dont_fragment = ip.is_v6();
         self.counters.icmp_out_msgs += 1;
-        self.ip_output(&route, Packet { ip, body: Body::Icmp(message) });
+        self.ip_output(
+            &route,
+            Packet {
+                ip,
+                body: Body::Icmp(message),
+            },
+        );
     }
 
     /// icmpv4_xrlim_allow and icmp_global_allow.
@@ -195,7 +229,11 @@ impl Stack {
         if interface == IfIndex::LO || self.interfaces.owner(dst).is_some() {
             return true;
         }
-        if !self.icmp.global.spend(now, global_period(&self.sysctl), self.sysctl.icmp_msgs_burst) {
+        if !self.icmp.global.spend(
+            now,
+            global_period(&self.sysctl),
+            self.sysctl.icmp_msgs_burst,
+        ) {
             self.counters.icmp_out_rate_limit_global += 1;
             return false;
         }
@@ -204,7 +242,12 @@ impl Stack {
             self.icmp.hosts.clear();
         }
         let full = Credit::full(period, HOST_BURST);
-        let allowed = self.icmp.hosts.entry(dst).or_insert(full).spend(now, period, HOST_BURST);
+        let allowed = self
+            .icmp
+            .hosts
+            .entry(dst)
+            .or_insert(full)
+            .spend(now, period, HOST_BURST);
         if !allowed {
             self.counters.icmp_out_rate_limit_host += 1;
         }

@@ -15,7 +15,11 @@ impl IfIndex {
 
     /// From Linux's number; `None` for 0, which means "any interface".
     pub const fn new(index: u32) -> Option<IfIndex> {
-        if index == 0 { None } else { Some(IfIndex(index)) }
+        if index == 0 {
+            None
+        } else {
+            Some(IfIndex(index))
+        }
     }
 
     /// Linux's number.
@@ -93,9 +97,9 @@ impl InterfaceAddress {
     /// The subnet's broadcast address; none in IPv6 and in subnets of one or two addresses (RFC 3021).
     pub fn broadcast(&self) -> Option<Ipv4Addr> {
         match self.addr {
-            IpAddr::V4(addr) if self.prefix_len < 31 => {
-                Some(Ipv4Addr::from_bits(addr.to_bits() | u32::MAX >> self.prefix_len))
-            }
+            IpAddr::V4(addr) if self.prefix_len < 31 => Some(Ipv4Addr::from_bits(
+                addr.to_bits() | u32::MAX >> self.prefix_len,
+            )),
             _ => None,
         }
     }
@@ -137,7 +141,10 @@ impl Interfaces {
             owners: crate::hash::KeyedMap::with_hasher(hash),
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
         };
-        let lo = interfaces.add(InterfaceConfig { name: String::from("lo"), mtu: 65_536 });
+        let lo = interfaces.add(InterfaceConfig {
+            name: String::from("lo"),
+            mtu: 65_536,
+        });
         interfaces.add_address(lo, Ipv4Addr::LOCALHOST.into(), 8);
         interfaces.add_address(lo, Ipv6Addr::LOCALHOST.into(), 128);
         interfaces
@@ -146,14 +153,24 @@ impl Interfaces {
     pub(crate) fn add(&mut self, config: InterfaceConfig) -> IfIndex {
         let index = IfIndex(self.list.len() as u32 + 1);
         let InterfaceConfig { name, mtu } = config;
-        self.list.push(Interface { index, name, mtu, addresses: Vec::new() });
+        self.list.push(Interface {
+            index,
+            name,
+            mtu,
+            addresses: Vec::new(),
+        });
         index
     }
 
     pub(crate) fn add_address(&mut self, index: IfIndex, addr: IpAddr, prefix_len: u8) {
         let longest = if addr.is_ipv4() { 32 } else { 128 };
-        let address = InterfaceAddress { addr, prefix_len: prefix_len.min(longest) };
-        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else { return };
+        let address = InterfaceAddress {
+            addr,
+            prefix_len: prefix_len.min(longest),
+        };
+        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else {
+            return;
+        };
         if !interface.addresses.contains(&address) {
             interface.addresses.push(address);
         }

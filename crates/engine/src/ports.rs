@@ -91,11 +91,29 @@ pub(crate) struct BindKey {
 
 impl BindKey {
     fn new(request: &BindRequest, port: u16) -> BindKey {
-        let &BindRequest { addr, port: _, family, v6only, device, reuse_addr, reuse_port, uid } =
-            request;
+        let &BindRequest {
+            addr,
+            port: _,
+            family,
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+        } = request;
         let state = BindState::Bound;
         let addr = addr.to_canonical();
-        BindKey { addr, port, family, v6only, device, reuse_addr, reuse_port, uid, state }
+        BindKey {
+            addr,
+            port,
+            family,
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+            state,
+        }
     }
 
     /// Whether a packet could be for both (inet_rcv_saddr_equal).
@@ -136,7 +154,11 @@ const PERTURB: usize = 256;
 impl BindTable {
     pub(crate) fn new(transport: Transport, hash: KeyedState, random: &mut Random) -> BindTable {
         let perturb = core::array::from_fn(|_| random.u32());
-        BindTable { transport, buckets: KeyedMap::with_hasher(hash), perturb }
+        BindTable {
+            transport,
+            buckets: KeyedMap::with_hasher(hash),
+            perturb,
+        }
     }
 
     /// bind(2): claims the port asked for, or an ephemeral one out of `range`.
@@ -202,9 +224,14 @@ impl BindTable {
     /// listen(2): an owner wants to listen; the port is checked again (inet_csk_listen_start calls get_port).
     #[allow(dead_code, reason = "for TCP")]
     pub(crate) fn listen(&mut self, key: &mut BindKey) -> Result<(), BindError> {
-        let listening = BindKey { state: BindState::Listening, ..*key };
+        let listening = BindKey {
+            state: BindState::Listening,
+            ..*key
+        };
         let old = *key;
-        self.buckets.get_mut(&key.port).map(|bucket| bucket.uncount(&old));
+        self.buckets
+            .get_mut(&key.port)
+            .map(|bucket| bucket.uncount(&old));
         let conflict = self.conflicts(&listening, Strictness::Explicit);
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.insert(if conflict { old } else { listening });
@@ -271,7 +298,11 @@ impl BindTable {
         let (low, high) = (u32::from(low), u32::from(high) + 1);
         let half = low + (high.saturating_sub(low) >> 2 << 1);
         let halves = request.reuse_addr && high.saturating_sub(low) >= 4;
-        let spans = if halves { [(low, half), (half, high)] } else { [(low, high), (high, high)] };
+        let spans = if halves {
+            [(low, half), (half, high)]
+        } else {
+            [(low, high), (high, high)]
+        };
         for (low, high) in spans {
             let mut remaining = high.saturating_sub(low);
             if remaining > 1 {
@@ -309,7 +340,9 @@ impl BindTable {
 
     /// Whether the owners of the port forbid one more with this key.
     fn conflicts(&self, key: &BindKey, strictness: Strictness) -> bool {
-        let Some(bucket) = self.buckets.get(&key.port) else { return false };
+        let Some(bucket) = self.buckets.get(&key.port) else {
+            return false;
+        };
         let conflict = match self.transport {
             Transport::Tcp => tcp_conflict,
             Transport::Udp => udp_conflict,

@@ -120,7 +120,14 @@ pub(crate) fn lookup(
     let on = |interface: IfIndex| device.is_none_or(|d| d == interface || d == IfIndex::LO);
     if interfaces.owner(dst).is_some_and(on) {
         let source = src.unwrap_or_else(|| local_source(dst));
-        return Ok(info(interfaces, IfIndex::LO, dst, source, dst, RouteKind::Local));
+        return Ok(info(
+            interfaces,
+            IfIndex::LO,
+            dst,
+            source,
+            dst,
+            RouteKind::Local,
+        ));
     }
     let kind = match dst {
         IpAddr::V4(v4) if v4.is_multicast() => RouteKind::Multicast,
@@ -146,7 +153,14 @@ fn info(
     kind: RouteKind,
 ) -> RouteInfo {
     let mtu = interfaces.get(interface).map_or(0, Interface::mtu);
-    RouteInfo { destination, source, mtu, interface, next_hop, kind }
+    RouteInfo {
+        destination,
+        source,
+        mtu,
+        interface,
+        next_hop,
+        kind,
+    }
 }
 
 /// The preferred source of a local route: the address itself, but 127.0.0.1 for all of 127.0.0.0/8.
@@ -167,7 +181,10 @@ fn egress(
     kind: RouteKind,
 ) -> Result<(IfIndex, IpAddr, Option<IpAddr>), RouteError> {
     if let IpAddr::V4(v4) = dst {
-        if let Some(interface) = interfaces.broadcast_interface(v4).filter(|_| !v4.is_broadcast()) {
+        if let Some(interface) = interfaces
+            .broadcast_interface(v4)
+            .filter(|_| !v4.is_broadcast())
+        {
             if device.is_none_or(|d| d == interface) {
                 return Ok((interface, dst, None));
             }
@@ -185,17 +202,22 @@ fn egress(
             Some(device) => i.index() == device,
             None => !i.is_loopback(),
         });
-        return link.map(|i| (i.index(), dst, None)).ok_or(RouteError::Unreachable);
+        return link
+            .map(|i| (i.index(), dst, None))
+            .ok_or(RouteError::Unreachable);
     }
     let connected = interfaces
         .iter()
         .filter(|i| !i.is_loopback() && device.is_none_or(|d| d == i.index()))
         .flat_map(|i| i.addresses().iter().map(move |a| (i.index(), a)))
         .filter(|(_, a)| a.covers(dst))
-        .fold(None, |best: Option<(IfIndex, _)>, new: (IfIndex, &_)| match best {
-            Some((_, old)) if longer(old, new.1) => best,
-            _ => Some(new),
-        });
+        .fold(
+            None,
+            |best: Option<(IfIndex, _)>, new: (IfIndex, &_)| match best {
+                Some((_, old)) if longer(old, new.1) => best,
+                _ => Some(new),
+            },
+        );
     let added = routes.list.iter().find(|route| {
         in_prefix(dst, route.prefix, route.prefix_len)
             && device.is_none_or(|d| d == route.interface)
@@ -223,7 +245,12 @@ fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAdd
 
 /// The source address when neither sender nor route chose one.
 fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Option<IpAddr> {
-    let all = || interfaces.iter().filter(|i| !i.is_loopback()).flat_map(|i| i.addresses());
+    let all = || {
+        interfaces
+            .iter()
+            .filter(|i| !i.is_loopback())
+            .flat_map(|i| i.addresses())
+    };
     match dst {
         // inet_select_addr: the link's first address, on the destination's subnet if one is, else any of the host's.
         IpAddr::V4(_) => {
@@ -241,7 +268,9 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
             let others = all().map(|a| (a, false));
             let mut best: Option<(Ipv6Addr, _)> = None;
             for (address, own) in candidates.chain(others) {
-                let IpAddr::V6(addr) = address.addr else { continue };
+                let IpAddr::V6(addr) = address.addr else {
+                    continue;
+                };
                 let (have, want) = (scope(addr), scope(dst));
                 // Rule 2: the smallest scope that is large enough, else the largest.
                 let fit = if have >= want { (1, -have) } else { (0, have) };

@@ -147,7 +147,13 @@ impl Stack {
         src: Option<IpAddr>,
         device: Option<IfIndex>,
     ) -> Result<RouteInfo, RouteError> {
-        route::lookup(&self.interfaces, &self.routes, dst.to_canonical(), src, device)
+        route::lookup(
+            &self.interfaces,
+            &self.routes,
+            dst.to_canonical(),
+            src,
+            device,
+        )
     }
 
     /// A packet came in on an interface.
@@ -164,7 +170,11 @@ impl Stack {
     /// When `handle_timeout` is to be called. It may be earlier than anything that is due: calling it then is harmless,
     /// calling it late delays what is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.loopback.is_empty() { self.timers.next() } else { Some(Instant::BOOT) }
+        if self.loopback.is_empty() {
+            self.timers.next()
+        } else {
+            Some(Instant::BOOT)
+        }
     }
 
     /// Does what is due at `now`.
@@ -215,7 +225,9 @@ impl Stack {
     #[inline]
     pub(crate) fn run_loopback(&mut self, now: Instant) {
         for _ in 0..LOOPBACK_BUDGET {
-            let Some((interface, packet)) = self.loopback.pop_front() else { return };
+            let Some((interface, packet)) = self.loopback.pop_front() else {
+                return;
+            };
             self.ip_input(now, interface, packet);
         }
     }
@@ -223,7 +235,9 @@ impl Stack {
     /// A packet came in: is it for this host, and for whom in it?
     fn ip_input(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
         self.counters.ip_in_receives += 1;
-        let Some(cast) = self.accepts(interface, &packet) else { return };
+        let Some(cast) = self.accepts(interface, &packet) else {
+            return;
+        };
         self.counters.ip_in_delivers += 1;
         let Packet { ip, body } = packet;
         match body {

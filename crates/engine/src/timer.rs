@@ -46,12 +46,19 @@ const FAN: usize = 4;
 
 impl Timers {
     pub(crate) const fn new() -> Timers {
-        Timers { entries: slab::Slab::new(), heap: Vec::new() }
+        Timers {
+            entries: slab::Slab::new(),
+            heap: Vec::new(),
+        }
     }
 
     /// A new timer, disarmed.
     pub(crate) fn create(&mut self, token: TimerToken) -> TimerId {
-        let entry = Entry { token, deadline: Instant::MAX, place: NOWHERE };
+        let entry = Entry {
+            token,
+            deadline: Instant::MAX,
+            place: NOWHERE,
+        };
         TimerId(self.entries.insert(entry) as u32)
     }
 
@@ -157,7 +164,9 @@ impl Timers {
         loop {
             let first = at * FAN + 1;
             let last = (first + FAN).min(self.heap.len());
-            let Some(least) = (first..last).min_by_key(|&child| self.heap[child]) else { break };
+            let Some(least) = (first..last).min_by_key(|&child| self.heap[child]) else {
+                break;
+            };
             if moving <= self.heap[least] {
                 break;
             }

@@ -28,8 +28,8 @@ use crate::stack::Stack;
 use crate::time::Instant;
 
 use demux::{Candidate, Demux, Registration};
-pub use queue::UdpReceived;
 use queue::ReceiveQueue;
+pub use queue::UdpReceived;
 
 /// A datagram to send.
 #[derive(Clone, Debug)]
@@ -126,6 +126,8 @@ struct UdpSocket {
     /// bind(2) named the address or the port, so disconnecting keeps it (SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK).
     addr_locked: bool,
     port_locked: bool,
+    /// The socket had SO_REUSEPORT when it was bound; setting it later joins no group.
+    grouped: bool,
     remote: Option<SocketAddr>,
     /// The way to `remote`, and the generation of the routes it was found with.
     route: Option<(u32, RouteInfo)>,
@@ -146,17 +148,25 @@ struct Attributes {
 
 impl UdpTable {
     pub(crate) fn new(hash: KeyedState) -> UdpTable {
-        UdpTable { sockets: slab::Slab::new(), next_generation: 0, demux: Demux::new(hash) }
+        UdpTable {
+            sockets: slab::Slab::new(),
+            next_generation: 0,
+            demux: Demux::new(hash),
+        }
     }
 
     #[inline]
     fn get(&self, id: UdpId) -> Option<&UdpSocket> {
-        self.sockets.get(id.index as usize).filter(|socket| socket.generation == id.generation)
+        self.sockets
+            .get(id.index as usize)
+            .filter(|socket| socket.generation == id.generation)
     }
 
     #[inline]
     fn get_mut(&mut self, id: UdpId) -> Option<&mut UdpSocket> {
-        self.sockets.get_mut(id.index as usize).filter(|socket| socket.generation == id.generation)
+        self.sockets
+            .get_mut(id.index as usize)
+            .filter(|socket| socket.generation == id.generation)
     }
 
     /// Every public call names a socket that was opened and not closed; anything else is the caller's bug.
@@ -177,9 +187,26 @@ impl UdpSocket {
     fn registration(&self, id: UdpId) -> Option<Registration> {
         let key = self.key.as_ref()?;
         let (remote, local) = (self.remote, self.local);
-        let &BindKey { family, device, reuse_port, uid, v6only, .. } = key;
-        let candidate = Candidate { id, family, device, reuse_port, uid };
-        Some(Registration { local, remote, v6only, candidate })
+        let &BindKey {
+            family,
+            device,
+            uid,
+            v6only,
+            ..
+        } = key;
+        let candidate = Candidate {
+            id,
+            family,
+            device,
+            reuse_port: self.grouped,
+            uid,
+        };
+        Some(Registration {
+            local,
+            remote,
+            v6only,
+            candidate,
+        })
     }
 
     /// The source address that bind(2) or connect(2) fixed: not a wildcard, nor an address of many.
@@ -207,7 +234,10 @@ impl Stack {
     pub fn udp_open(&mut self, family: Family) -> UdpId {
         let generation = self.udp.next_generation;
         self.udp.next_generation = generation.wrapping_add(1);
-        let attributes = Attributes { v6only: self.sysctl.bindv6only, ..Attributes::default() };
+        let attributes = Attributes {
+            v6only: self.sysctl.bindv6only,
+            ..Attributes::default()
+        };
         let socket = UdpSocket {
             generation,
             family,
@@ -215,13 +245,17 @@ impl Stack {
             local: SocketAddr::new(any(family), 0),
             addr_locked: false,
             port_locked: false,
+            grouped: false,
             remote: None,
             route: None,
             attributes,
             queue: ReceiveQueue::new(self.sysctl.rmem_default),
             error: None,
         };
-        UdpId { index: self.udp.sockets.insert(socket) as u32, generation }
+        UdpId {
+            index: self.udp.sockets.insert(socket) as u32,
+            generation,
+        }
     }
 
     /// `bind(fd, addr, len)`: claims an address and a port. A socket that is bound already is bound anew.
@@ -236,10 +270,24 @@ impl Stack {
         self.udp_unhash(id);
         let range = self.sysctl.ip_local_port_range;
         let key = self.udp_ports.bind(&request, range, &mut self.random)?;
-        let BindRequest { v6only, device, reuse_addr, reuse_port, uid, .. } = request;
+        let BindRequest {
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+            ..
+        } = request;
         let socket = self.udp.open_mut(id);
-        socket.attributes = Attributes { v6only, device, reuse_addr, reuse_port, uid };
+        socket.attributes = Attributes {
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+        };
         socket.key = Some(key);
+        socket.grouped = reuse_port;
         socket.local = SocketAddr::new(addr, key.port);
         socket.addr_locked = !addr.is_unspecified();
         socket.port_locked = request.port != 0;
@@ -254,7 +302,8 @@ impl Stack {
         id: UdpId,
         remote: SocketAddr,
     ) -> Result<(), RouteError> {
-        self.udp_autobind(id).map_err(|_| RouteError::PortsExhausted)?;
+        self.udp_autobind(id)
+            .map_err(|_| RouteError::PortsExhausted)?;
         let remote = canonical(remote);
         let route = self.udp_route(id, remote.ip(), None)?;
         let generation = self.routes.generation();
@@ -278,7 +327,9 @@ impl Stack {
         socket.remote = None;
         socket.route = None;
         if !socket.addr_locked {
-            socket.local.set_ip(socket.key.map_or(any(socket.family), |key| key.addr));
+            socket
+                .local
+                .set_ip(socket.key.map_or(any(socket.family), |key| key.addr));
         }
         if socket.port_locked {
             self.udp_hash(id);
@@ -306,12 +357,15 @@ impl Stack {
         src_hint: Option<IpAddr>,
     ) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
-        self.route(dst, src_hint.or(socket.fixed_source()), socket.attributes.device)
+        self.route(
+            dst,
+            src_hint.or(socket.fixed_source()),
+            socket.attributes.device,
+        )
     }
 
     /// `setsockopt(fd, ...)`: changes an attribute.
     pub fn udp_set(&mut self, id: UdpId, set: UdpSet) {
-        self.udp_unregister(id);
         let socket = self.udp.open_mut(id);
         let attributes = &mut socket.attributes;
         match set {
@@ -322,20 +376,40 @@ impl Stack {
         }
         socket.route = None;
         if let Some(old) = socket.key {
-            let Attributes { device, reuse_addr, reuse_port, .. } = socket.attributes;
-            let new = BindKey { device, reuse_addr, reuse_port, ..old };
+            let Attributes {
+                device,
+                reuse_addr,
+                reuse_port,
+                ..
+            } = socket.attributes;
+            let new = BindKey {
+                device,
+                reuse_addr,
+                reuse_port,
+                ..old
+            };
             socket.key = Some(new);
             self.udp_ports.replace(&old, new);
         }
-        self.udp_hash(id);
+        // The socket keeps its place among its equals: Linux does not hash it anew.
+        if let Some(registration) = self.udp.open(id).registration(id) {
+            self.udp.demux.update(&registration);
+        }
     }
 
     /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
     pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
-        let UdpSend { dst, src, tos, ttl, payload } = send;
+        let UdpSend {
+            dst,
+            src,
+            tos,
+            ttl,
+            payload,
+        } = send;
         let dst = canonical(dst);
         if self.udp.open(id).key.is_none() {
-            self.udp_autobind(id).map_err(|_| UdpSendError::PortsExhausted)?;
+            self.udp_autobind(id)
+                .map_err(|_| UdpSendError::PortsExhausted)?;
         }
         let generation = self.routes.generation();
         let socket = self.udp.open(id);
@@ -345,10 +419,12 @@ impl Stack {
             {
                 route
             }
-            _ => self.udp_route(id, dst.ip(), src).map_err(|error| match error {
-                RouteError::WrongFamily => UdpSendError::WrongFamily,
-                _ => UdpSendError::NoRoute,
-            })?,
+            _ => self
+                .udp_route(id, dst.ip(), src)
+                .map_err(|error| match error {
+                    RouteError::WrongFamily => UdpSendError::WrongFamily,
+                    _ => UdpSendError::NoRoute,
+                })?,
         };
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos.unwrap_or(0);
@@ -360,14 +436,22 @@ impl Stack {
         });
         // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
         let datagram = UdpDatagram::HEADER_LEN + payload.len();
-        let counted = if ip.is_v6() { datagram } else { datagram + ip.len() };
+        let counted = if ip.is_v6() {
+            datagram
+        } else {
+            datagram + ip.len()
+        };
         // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
         let fits = route.interface == IfIndex::LO || datagram + ip.len() <= route.mtu as usize;
         if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }
         let src_port = self.udp.open(id).local.port();
-        let body = Body::Udp(UdpDatagram { src_port, dst_port: dst.port(), payload });
+        let body = Body::Udp(UdpDatagram {
+            src_port,
+            dst_port: dst.port(),
+            payload,
+        });
         self.counters.udp_out_datagrams += 1;
         self.ip_output(&route, Packet { ip, body });
         self.run_loopback(now);
@@ -423,14 +507,29 @@ impl Stack {
         if socket.key.is_some() {
             return Ok(());
         }
-        let Attributes { v6only, device, reuse_addr, reuse_port, uid } = socket.attributes;
+        let Attributes {
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+        } = socket.attributes;
         let (family, addr) = (socket.family, socket.local.ip());
-        let request =
-            BindRequest { addr, port: 0, family, v6only, device, reuse_addr, reuse_port, uid };
+        let request = BindRequest {
+            addr,
+            port: 0,
+            family,
+            v6only,
+            device,
+            reuse_addr,
+            reuse_port,
+            uid,
+        };
         let range = self.sysctl.ip_local_port_range;
         let key = self.udp_ports.bind(&request, range, &mut self.random)?;
         let socket = self.udp.open_mut(id);
         socket.key = Some(key);
+        socket.grouped = reuse_port;
         socket.local.set_port(key.port);
         self.udp_hash(id);
         Ok(())

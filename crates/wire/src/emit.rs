@@ -156,7 +156,10 @@ fn option_elements(options: &TcpOptions) -> ([TcpOptionElement; 9], usize) {
         }
         push(E::Noop, 1);
         push(E::Noop, 1);
-        push(E::SelectiveAcknowledgement((first.0.0, first.1.0), more), 2 + 8 * fit);
+        push(
+            E::SelectiveAcknowledgement((first.0.0, first.1.0), more),
+            2 + 8 * fit,
+        );
     }
     (list, n)
 }
@@ -174,12 +177,20 @@ fn push_udp(out: &mut Vec<u8>, udp: &UdpDatagram) {
 
 fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
     let (kind, code, rest) = match icmp {
-        IcmpMessage::EchoRequest { ident, sequence, .. } => {
-            (if v6 { 128 } else { 8 }, 0, u32::from(*ident) << 16 | u32::from(*sequence))
-        }
-        IcmpMessage::EchoReply { ident, sequence, .. } => {
-            (if v6 { 129 } else { 0 }, 0, u32::from(*ident) << 16 | u32::from(*sequence))
-        }
+        IcmpMessage::EchoRequest {
+            ident, sequence, ..
+        } => (
+            if v6 { 128 } else { 8 },
+            0,
+            u32::from(*ident) << 16 | u32::from(*sequence),
+        ),
+        IcmpMessage::EchoReply {
+            ident, sequence, ..
+        } => (
+            if v6 { 129 } else { 0 },
+            0,
+            u32::from(*ident) << 16 | u32::from(*sequence),
+        ),
         IcmpMessage::Unreachable { code, mtu, .. } if v6 => {
             let (kind, code) = code.to_v6();
             (kind, code, *mtu)
@@ -189,7 +200,9 @@ fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
         IcmpMessage::TimeExceeded { code, .. } => (if v6 { 3 } else { 11 }, *code, 0),
         IcmpMessage::ParameterProblem { code, pointer, .. } if v6 => (4, *code, *pointer),
         IcmpMessage::ParameterProblem { code, pointer, .. } => (12, *code, *pointer << 24),
-        IcmpMessage::Other { kind, code, rest, .. } => (*kind, *code, *rest),
+        IcmpMessage::Other {
+            kind, code, rest, ..
+        } => (*kind, *code, *rest),
     };
     out.extend_from_slice(&[kind, code, 0, 0]);
     out.extend_from_slice(&rest.to_be_bytes());
@@ -222,11 +235,13 @@ fn fill_checksum(out: &mut [u8], at: usize, field: usize, pseudo: Option<(&IpHea
 /// The pseudo header's part of a checksum (RFC 9293, 3.1; RFC 8200, 8.1).
 pub(crate) fn pseudo_sum(ip: &IpHeader, protocol: u8, len: usize) -> Sum16BitWords {
     let mut sum = match (ip.src, ip.dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            Sum16BitWords::new().add_4bytes(src.octets()).add_4bytes(dst.octets())
-        }
-        (src, dst) => Sum16BitWords::new().add_16bytes(v6_bytes(src)).add_16bytes(v6_bytes(dst)),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => Sum16BitWords::new()
+            .add_4bytes(src.octets())
+            .add_4bytes(dst.octets()),
+        (src, dst) => Sum16BitWords::new()
+            .add_16bytes(v6_bytes(src))
+            .add_16bytes(v6_bytes(dst)),
     };
-    sum.add_4bytes((len as u32).to_be_bytes()).add_2bytes([0, protocol])
+    sum.add_4bytes((len as u32).to_be_bytes())
+        .add_2bytes([0, protocol])
 }
-

@@ -196,7 +196,12 @@ impl Quoted {
         let length = u16::try_from(bytes.len() - header).unwrap_or(0);
         bytes.truncate(header + room);
         let transport = Bytes::from(bytes).slice(header..);
-        Quoted { ip: packet.ip, protocol: packet.protocol(), length, transport }
+        Quoted {
+            ip: packet.ip,
+            protocol: packet.protocol(),
+            length,
+            transport,
+        }
     }
 
     /// Source and destination port, when the protocol has them and they were quoted.
@@ -213,9 +218,7 @@ impl Quoted {
     /// The sequence number of a quoted TCP segment.
     pub fn tcp_seq(&self) -> Option<SeqNum> {
         match (self.protocol, &self.transport[..]) {
-            (6, [_, _, _, _, a, b, c, d, ..]) => {
-                Some(SeqNum(u32::from_be_bytes([*a, *b, *c, *d])))
-            }
+            (6, [_, _, _, _, a, b, c, d, ..]) => Some(SeqNum(u32::from_be_bytes([*a, *b, *c, *d]))),
             _ => None,
         }
     }

@@ -40,7 +40,15 @@ impl IpHeader {
     /// A header with Linux's defaults: 64 hops, best effort, don't fragment.
     #[inline]
     pub const fn new(src: IpAddr, dst: IpAddr) -> IpHeader {
-        IpHeader { src, dst, hop_limit: 64, tos: 0, ident: 0, dont_fragment: true, flow_label: 0 }
+        IpHeader {
+            src,
+            dst,
+            hop_limit: 64,
+            tos: 0,
+            ident: 0,
+            dont_fragment: true,
+            flow_label: 0,
+        }
     }
 
     /// Whether this is an IPv6 header.

@@ -57,7 +57,10 @@ pub fn parse(bytes: &[u8]) -> Result<Packet, ParseError> {
         17 => Body::Udp(parse_udp(&ip, payload)?),
         1 if !ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
         58 if ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
-        _ => Body::Other { protocol, payload: Bytes::copy_from_slice(payload) },
+        _ => Body::Other {
+            protocol,
+            payload: Bytes::copy_from_slice(payload),
+        },
     };
     Ok(Packet { ip, body })
 }
@@ -172,17 +175,29 @@ fn parse_icmp(ip: &IpHeader, bytes: &[u8]) -> Result<IcmpMessage, ParseError> {
     let (ident, sequence) = ((rest >> 16) as u16, rest as u16);
     let data = || Bytes::copy_from_slice(payload);
     // An error whose quotation is unreadable or of the other family is kept as it is.
-    let quoted = || parse_quoted(payload).filter(|q| q.ip.is_v6() == v6).map(Box::new);
+    let quoted = || {
+        parse_quoted(payload)
+            .filter(|q| q.ip.is_v6() == v6)
+            .map(Box::new)
+    };
     let known = match (v6, kind, code) {
-        (false, 8, 0) | (true, 128, 0) => {
-            Some(IcmpMessage::EchoRequest { ident, sequence, payload: data() })
-        }
-        (false, 0, 0) | (true, 129, 0) => {
-            Some(IcmpMessage::EchoReply { ident, sequence, payload: data() })
-        }
+        (false, 8, 0) | (true, 128, 0) => Some(IcmpMessage::EchoRequest {
+            ident,
+            sequence,
+            payload: data(),
+        }),
+        (false, 0, 0) | (true, 129, 0) => Some(IcmpMessage::EchoReply {
+            ident,
+            sequence,
+            payload: data(),
+        }),
         (false, 3, code) => quoted().map(|original| {
             let mtu = if code == 4 { rest & 0xffff } else { 0 };
-            IcmpMessage::Unreachable { code: Unreachable::from_v4(code), mtu, original }
+            IcmpMessage::Unreachable {
+                code: Unreachable::from_v4(code),
+                mtu,
+                original,
+            }
         }),
         (true, 1, code) => quoted().map(|original| IcmpMessage::Unreachable {
             code: Unreachable::from_v6(code),
@@ -202,12 +217,19 @@ fn parse_icmp(ip: &IpHeader, bytes: &[u8]) -> Result<IcmpMessage, ParseError> {
             pointer: rest >> 24,
             original,
         }),
-        (true, 4, code) => {
-            quoted().map(|original| IcmpMessage::ParameterProblem { code, pointer: rest, original })
-        }
+        (true, 4, code) => quoted().map(|original| IcmpMessage::ParameterProblem {
+            code,
+            pointer: rest,
+            original,
+        }),
         _ => None,
     };
-    Ok(known.unwrap_or_else(|| IcmpMessage::Other { kind, code, rest, payload: data() }))
+    Ok(known.unwrap_or_else(|| IcmpMessage::Other {
+        kind,
+        code,
+        rest,
+        payload: data(),
+    }))
 }
 
 /// The start of a packet, as an error message quotes it: the IP header must be whole, the rest may be cut.

@@ -158,8 +158,7 @@ impl<'a> IntoIterator for &'a Payload {
 /// Equal when the bytes are, however they are cut into chunks.
 impl PartialEq for Payload {
     fn eq(&self, other: &Payload) -> bool {
-        self.len() == other.len()
-            && self.0.iter().flatten().eq(other.0.iter().flatten())
+        self.len() == other.len() && self.0.iter().flatten().eq(other.0.iter().flatten())
     }
 }
 
@@ -171,7 +170,11 @@ impl core::fmt::Debug for Payload {
         let mut head = [0; SHOWN];
         let n = self.copy_to(&mut head);
         write!(f, "{}b\"{}\"", self.len(), head[..n].escape_ascii())?;
-        if n < self.len() { f.write_str("...") } else { Ok(()) }
+        if n < self.len() {
+            f.write_str("...")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -1,1 +1,174 @@
+use alloc::vec::Vec;
 
+use bytes::Bytes;
+
+use super::*;
+use crate::config::Config;
+use crate::iface::InterfaceConfig;
+
+const ETH0: IfIndex = IfIndex::new(2).unwrap();
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn host() -> Stack {
+    let mut stack = Stack::new(Config::default());
+    let eth0 = stack.add_interface(InterfaceConfig {
+        name: "eth0".into(),
+        mtu: 1500,
+    });
+    stack.add_address(eth0, ip("10.0.0.1"), 24);
+    stack.add_address(eth0, ip("fd00::1"), 64);
+    stack
+}
+
+fn out(stack: &mut Stack) -> Vec<Packet> {
+    core::iter::from_fn(|| stack.poll_transmit(Instant::BOOT))
+        .map(|(_, packet)| packet)
+        .collect()
+}
+
+fn ping(src: &str, dst: &str) -> Packet {
+    let payload = Bytes::from_static(b"abc");
+    let body = Body::Icmp(IcmpMessage::EchoRequest {
+        ident: 7,
+        sequence: 1,
+        payload,
+    });
+    Packet {
+        ip: IpHeader::new(ip(src), ip(dst)),
+        body,
+    }
+}
+
+fn datagram(src: &str, dst: &str) -> Packet {
+    let body = Body::Udp(UdpDatagram {
+        src_port: 9,
+        dst_port: 53,
+        payload: Default::default(),
+    });
+    Packet {
+        ip: IpHeader::new(ip(src), ip(dst)),
+        body,
+    }
+}
+
+#[test]
+fn an_echo_comes_back_with_its_data() {
+    let mut stack = host();
+    for (src, dst) in [("10.0.0.2", "10.0.0.1"), ("fd00::2", "fd00::1")] {
+        stack.deliver(Instant::BOOT, ETH0, ping(src, dst));
+        let [reply] = &out(&mut stack)[..] else {
+            panic!("one reply")
+        };
+        assert_eq!((reply.ip.src, reply.ip.dst), (ip(dst), ip(src)));
+        let payload = Bytes::from_static(b"abc");
+        let expected = IcmpMessage::EchoReply {
+            ident: 7,
+            sequence: 1,
+            payload,
+        };
+        assert_eq!(reply.body, Body::Icmp(expected));
+    }
+}
+
+#[test]
+fn echoes_can_be_ignored_and_those_to_a_broadcast_are() {
+    let mut stack = host();
+    stack.deliver(Instant::BOOT, ETH0, ping("10.0.0.2", "10.0.0.255"));
+    assert_eq!(out(&mut stack), []);
+    stack.sysctl_mut().icmp_echo_ignore_broadcasts = false;
+    stack.deliver(Instant::BOOT, ETH0, ping("10.0.0.2", "10.0.0.255"));
+    assert_eq!(
+        out(&mut stack).first().map(|p| p.ip.src),
+        Some(ip("10.0.0.1"))
+    );
+    stack.sysctl_mut().icmp_echo_ignore_all = true;
+    stack.deliver(Instant::BOOT, ETH0, ping("10.0.0.2", "10.0.0.1"));
+    assert_eq!(out(&mut stack), []);
+}
+
+#[test]
+fn a_port_nobody_has_is_reported_with_the_packet_quoted() {
+    let mut stack = host();
+    for (src, dst) in [("10.0.0.2", "10.0.0.1"), ("fd00::2", "fd00::1")] {
+        stack.deliver(Instant::BOOT, ETH0, datagram(src, dst));
+        let [error] = &out(&mut stack)[..] else {
+            panic!("one error")
+        };
+        assert_eq!((error.ip.src, error.ip.dst), (ip(dst), ip(src)));
+        let Body::Icmp(IcmpMessage::Unreachable { code, original, .. }) = &error.body else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*code, Unreachable::Port);
+        assert_eq!(original.ports(), Some((9, 53)));
+        assert_eq!(error.ip.tos, if error.ip.is_v6() { 0 } else { 0xc0 });
+        // It survives the wire.
+        assert_eq!(
+            switchboard_wire::parse(&switchboard_wire::emit(error)).as_ref(),
+            Ok(error)
+        );
+    }
+}
+
+#[test]
+fn no_error_about_an_error() {
+    let mut stack = host();
+    let quoted = Box::new(Quoted::of(&datagram("10.0.0.1", "10.0.0.2")));
+    let message = IcmpMessage::Unreachable {
+        code: Unreachable::Port,
+        mtu: 0,
+        original: quoted,
+    };
+    let error = Packet {
+        ip: IpHeader::new(ip("10.0.0.2"), ip("10.0.0.1")),
+        body: Body::Icmp(message),
+    };
+    stack.deliver(Instant::BOOT, ETH0, error.clone());
+    stack.icmp_unknown_protocol(Instant::BOOT, ETH0, Cast::Unicast, &error);
+    assert_eq!(out(&mut stack), []);
+}
+
+#[test]
+fn one_destination_gets_six_errors_and_then_one_a_second() {
+    let mut stack = host();
+    let mut sent = |ms: u64| {
+        for _ in 0..10 {
+            stack.deliver(
+                Instant::from_millis(ms),
+                ETH0,
+                datagram("10.0.0.2", "10.0.0.1"),
+            );
+        }
+        out(&mut stack).len()
+    };
+    assert_eq!(sent(1000), 6);
+    assert_eq!(sent(1999), 0);
+    assert_eq!(sent(2000), 1);
+    assert_eq!(sent(4500), 2);
+    assert_eq!(sent(60_000), 6);
+    assert!(stack.counters().icmp_out_rate_limit_host > 0);
+}
+
+#[test]
+fn all_destinations_together_get_fifty_errors_at_once() {
+    let mut stack = host();
+    for n in 2..102 {
+        let src = alloc::format!("10.0.0.{n}");
+        stack.deliver(Instant::BOOT, ETH0, datagram(&src, "10.0.0.1"));
+    }
+    assert_eq!(out(&mut stack).len(), 50);
+    assert_eq!(stack.counters().icmp_out_rate_limit_global, 50);
+}
+
+#[test]
+fn inside_the_host_nothing_is_limited() {
+    let mut stack = host();
+    let route = stack.route(ip("127.0.0.1"), None, None).unwrap();
+    for _ in 0..100 {
+        stack.ip_output(&route, datagram("127.0.0.1", "127.0.0.1"));
+        stack.run_loopback(Instant::BOOT);
+    }
+    assert_eq!(stack.counters().icmp_out_msgs, 100);
+}

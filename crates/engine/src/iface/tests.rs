@@ -7,7 +7,10 @@ fn ip(text: &str) -> IpAddr {
 
 fn interfaces() -> Interfaces {
     let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state());
-    let eth0 = interfaces.add(InterfaceConfig { name: "eth0".into(), mtu: 1500 });
+    let eth0 = interfaces.add(InterfaceConfig {
+        name: "eth0".into(),
+        mtu: 1500,
+    });
     interfaces.add_address(eth0, ip("10.0.0.1"), 24);
     interfaces
 }
@@ -35,9 +38,15 @@ fn broadcast_addresses() {
     ] {
         assert_eq!(interfaces.is_broadcast(addr.parse().unwrap()), is, "{addr}");
     }
-    let pair = InterfaceAddress { addr: ip("10.0.0.1"), prefix_len: 31 };
+    let pair = InterfaceAddress {
+        addr: ip("10.0.0.1"),
+        prefix_len: 31,
+    };
     assert_eq!(pair.broadcast(), None);
-    let all = InterfaceAddress { addr: ip("10.0.0.1"), prefix_len: 0 };
+    let all = InterfaceAddress {
+        addr: ip("10.0.0.1"),
+        prefix_len: 0,
+    };
     assert_eq!(all.broadcast(), Some(Ipv4Addr::BROADCAST));
 }
 

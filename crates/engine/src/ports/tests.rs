@@ -18,7 +18,11 @@ fn request(addr: &str, port: u16) -> BindRequest {
     BindRequest {
         addr,
         port,
-        family: if addr.is_ipv4() { Family::V4 } else { Family::V6 },
+        family: if addr.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        },
         v6only: false,
         device: None,
         reuse_addr: false,
@@ -42,7 +46,10 @@ fn address_overlap_is_linuxs() {
         (6, "::ffff:127.0.0.1", false, "XX..X...XX"),
         (6, "::ffff:0.0.0.0", false, "XXXXX...XX"),
     ];
-    let make = |(_, addr, v6only, _)| BindRequest { v6only, ..request(addr, 80) };
+    let make = |(_, addr, v6only, _)| BindRequest {
+        v6only,
+        ..request(addr, 80)
+    };
     for transport in [Transport::Tcp, Transport::Udp] {
         for first in sockets {
             let found: String = sockets
@@ -109,7 +116,9 @@ fn udp_reuse_options_are_linuxs() {
                 reuse_port,
                 ..request(addr, 80)
             };
-            table.bind(&bind("0.0.0.0", bit(0), bit(1)), RANGE, &mut random).unwrap();
+            table
+                .bind(&bind("0.0.0.0", bit(0), bit(1)), RANGE, &mut random)
+                .unwrap();
             match table.bind(&bind("127.0.0.1", bit(2), bit(3)), RANGE, &mut random) {
                 Ok(_) => '.',
                 Err(_) => 'X',
@@ -122,7 +131,10 @@ fn udp_reuse_options_are_linuxs() {
 #[test]
 fn two_reusing_sockets_bind_but_only_one_listens() {
     let (mut table, mut random) = table(Transport::Tcp);
-    let reuse = BindRequest { reuse_addr: true, ..request("0.0.0.0", 80) };
+    let reuse = BindRequest {
+        reuse_addr: true,
+        ..request("0.0.0.0", 80)
+    };
     let mut first = table.bind(&reuse, RANGE, &mut random).unwrap();
     let mut second = table.bind(&reuse, RANGE, &mut random).unwrap();
     assert_eq!(table.listen(&mut first), Ok(()));
@@ -136,30 +148,58 @@ fn two_reusing_sockets_bind_but_only_one_listens() {
 #[test]
 fn reuse_port_is_for_one_user_and_time_wait_does_not_count() {
     let (mut table, mut random) = table(Transport::Tcp);
-    let mine = BindRequest { reuse_port: true, uid: 1, ..request("0.0.0.0", 80) };
+    let mine = BindRequest {
+        reuse_port: true,
+        uid: 1,
+        ..request("0.0.0.0", 80)
+    };
     let theirs = BindRequest { uid: 2, ..mine };
     let key = table.bind(&mine, RANGE, &mut random).unwrap();
-    assert_eq!(table.bind(&theirs, RANGE, &mut random), Err(BindError::InUse));
-    table.replace(&key, BindKey { state: BindState::TimeWait, ..key });
+    assert_eq!(
+        table.bind(&theirs, RANGE, &mut random),
+        Err(BindError::InUse)
+    );
+    table.replace(
+        &key,
+        BindKey {
+            state: BindState::TimeWait,
+            ..key
+        },
+    );
     assert!(table.bind(&theirs, RANGE, &mut random).is_ok());
 }
 
 #[test]
 fn devices_keep_sockets_apart() {
     let (mut table, mut random) = table(Transport::Udp);
-    let on = |n| BindRequest { device: IfIndex::new(n), ..request("0.0.0.0", 80) };
+    let on = |n| BindRequest {
+        device: IfIndex::new(n),
+        ..request("0.0.0.0", 80)
+    };
     table.bind(&on(1), RANGE, &mut random).unwrap();
     assert!(table.bind(&on(2), RANGE, &mut random).is_ok());
-    assert_eq!(table.bind(&on(2), RANGE, &mut random), Err(BindError::InUse));
-    assert_eq!(table.bind(&on(0), RANGE, &mut random), Err(BindError::InUse));
+    assert_eq!(
+        table.bind(&on(2), RANGE, &mut random),
+        Err(BindError::InUse)
+    );
+    assert_eq!(
+        table.bind(&on(0), RANGE, &mut random),
+        Err(BindError::InUse)
+    );
 }
 
 #[test]
 fn a_million_children_are_one_entry() {
     let (mut table, mut random) = table(Transport::Tcp);
-    let mut key = table.bind(&request("0.0.0.0", 80), RANGE, &mut random).unwrap();
+    let mut key = table
+        .bind(&request("0.0.0.0", 80), RANGE, &mut random)
+        .unwrap();
     table.listen(&mut key).unwrap();
-    let child = BindKey { addr: "127.0.0.1".parse().unwrap(), state: BindState::Bound, ..key };
+    let child = BindKey {
+        addr: "127.0.0.1".parse().unwrap(),
+        state: BindState::Bound,
+        ..key
+    };
     for _ in 0..1000 {
         table.insert(child);
     }
@@ -175,36 +215,55 @@ fn ephemeral_tcp_ports_are_odd_first_and_all_get_used() {
     let (mut table, mut random) = table(Transport::Tcp);
     let range = (1000, 1009);
     let any = request("127.0.0.1", 0);
-    let ports: Vec<u16> =
-        (0..10).map(|_| table.bind(&any, range, &mut random).unwrap().port).collect();
+    let ports: Vec<u16> = (0..10)
+        .map(|_| table.bind(&any, range, &mut random).unwrap().port)
+        .collect();
     assert!(ports[..5].iter().all(|port| port % 2 == 1), "{ports:?}");
     let mut sorted = ports.clone();
     sorted.sort_unstable();
     assert!(sorted.into_iter().eq(1000..=1009));
-    assert_eq!(table.bind(&any, range, &mut random), Err(BindError::PortsExhausted));
+    assert_eq!(
+        table.bind(&any, range, &mut random),
+        Err(BindError::PortsExhausted)
+    );
     // Another address has the ports to itself.
-    assert!(table.bind(&request("127.0.0.2", 0), range, &mut random).is_ok());
+    assert!(
+        table
+            .bind(&request("127.0.0.2", 0), range, &mut random)
+            .is_ok()
+    );
 }
 
 #[test]
 fn an_ephemeral_tcp_port_is_not_shared_though_options_would_allow_it() {
     let (mut table, mut random) = table(Transport::Tcp);
-    let any = BindRequest { reuse_addr: true, reuse_port: true, ..request("127.0.0.1", 0) };
+    let any = BindRequest {
+        reuse_addr: true,
+        reuse_port: true,
+        ..request("127.0.0.1", 0)
+    };
     for _ in 0..4 {
         table.bind(&any, (1000, 1003), &mut random).unwrap();
     }
-    assert_eq!(table.bind(&any, (1000, 1003), &mut random), Err(BindError::PortsExhausted));
+    assert_eq!(
+        table.bind(&any, (1000, 1003), &mut random),
+        Err(BindError::PortsExhausted)
+    );
 }
 
 #[test]
 fn ephemeral_udp_ports_all_get_used() {
     let (mut table, mut random) = table(Transport::Udp);
     let any = request("0.0.0.0", 0);
-    let mut ports: Vec<u16> =
-        (0..10).map(|_| table.bind(&any, (1000, 1009), &mut random).unwrap().port).collect();
+    let mut ports: Vec<u16> = (0..10)
+        .map(|_| table.bind(&any, (1000, 1009), &mut random).unwrap().port)
+        .collect();
     ports.sort_unstable();
     assert!(ports.into_iter().eq(1000..=1009));
-    assert_eq!(table.bind(&any, (1000, 1009), &mut random), Err(BindError::PortsExhausted));
+    assert_eq!(
+        table.bind(&any, (1000, 1009), &mut random),
+        Err(BindError::PortsExhausted)
+    );
 }
 
 #[test]
@@ -212,7 +271,12 @@ fn degenerate_ranges() {
     let any = request("0.0.0.0", 0);
     for transport in [Transport::Tcp, Transport::Udp] {
         let (mut table, mut random) = table(transport);
-        assert_eq!(table.bind(&any, (65_535, 65_535), &mut random).map(|k| k.port), Ok(65_535));
+        assert_eq!(
+            table
+                .bind(&any, (65_535, 65_535), &mut random)
+                .map(|k| k.port),
+            Ok(65_535)
+        );
         let full = table.bind(&any, (65_535, 65_535), &mut random);
         assert_eq!(full, Err(BindError::PortsExhausted));
         let empty = table.bind(&any, (10, 9), &mut random);
@@ -223,19 +287,32 @@ fn degenerate_ranges() {
 #[test]
 fn connect_prefers_even_ports_and_shares_only_with_connect() {
     let (mut table, mut random) = table(Transport::Tcp);
-    let key = table.bind(&request("127.0.0.1", 1000), RANGE, &mut random).unwrap();
+    let key = table
+        .bind(&request("127.0.0.1", 1000), RANGE, &mut random)
+        .unwrap();
     let template = BindKey { port: 0, ..key };
     let mut ports: Vec<u16> = (0..5)
-        .map(|_| table.connect_port(template, (1000, 1005), 77, |_| false).unwrap().port)
+        .map(|_| {
+            table
+                .connect_port(template, (1000, 1005), 77, |_| false)
+                .unwrap()
+                .port
+        })
         .collect();
     assert!(ports[..2].iter().all(|port| port % 2 == 0), "{ports:?}");
     ports.sort_unstable();
     assert_eq!(ports, [1001, 1002, 1003, 1004, 1005]);
     // All are taken: by connect(2), so a free four-tuple will do; 1000 belongs to bind(2).
-    assert_eq!(table.connect_port(template, (1000, 1005), 77, |_| false), None);
+    assert_eq!(
+        table.connect_port(template, (1000, 1005), 77, |_| false),
+        None
+    );
     let again = table.connect_port(template, (1000, 1005), 77, |port| port == 1004);
     assert_eq!(again.map(|key| key.port), Some(1004));
-    assert_eq!(table.connect_port(template, (1000, 1000), 77, |_| true), None);
+    assert_eq!(
+        table.connect_port(template, (1000, 1000), 77, |_| true),
+        None
+    );
 }
 
 #[test]
@@ -243,7 +320,9 @@ fn the_same_seed_gives_the_same_ports() {
     let ports = || {
         let (mut table, mut random) = table(Transport::Tcp);
         let any = request("127.0.0.1", 0);
-        (0..20).map(|_| table.bind(&any, RANGE, &mut random).unwrap().port).collect::<Vec<_>>()
+        (0..20)
+            .map(|_| table.bind(&any, RANGE, &mut random).unwrap().port)
+            .collect::<Vec<_>>()
     };
     assert_eq!(ports(), ports());
 }

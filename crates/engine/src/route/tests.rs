@@ -13,9 +13,15 @@ fn host() -> (Interfaces, Routes) {
     let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state());
     for (name, addresses) in [
         ("eth0", [("10.0.0.1", 24), ("fd00::1", 64), ("fe80::1", 64)]),
-        ("eth1", [("10.0.0.65", 26), ("fd00:1::1", 64), ("fe80::2", 64)]),
+        (
+            "eth1",
+            [("10.0.0.65", 26), ("fd00:1::1", 64), ("fe80::2", 64)],
+        ),
     ] {
-        let index = interfaces.add(InterfaceConfig { name: name.into(), mtu: 1500 });
+        let index = interfaces.add(InterfaceConfig {
+            name: name.into(),
+            mtu: 1500,
+        });
         for (addr, len) in addresses {
             interfaces.add_address(index, ip(addr), len);
         }
@@ -40,16 +46,32 @@ fn check(host: &(Interfaces, Routes), dst: &str, expected: Option<(IfIndex, &str
     let found = lookup(&host.0, &host.1, ip(dst), None, None)
         .ok()
         .map(|route| (route.interface, route.source, route.next_hop));
-    assert_eq!(found, expected.map(|(i, source, hop)| (i, ip(source), ip(hop))), "{dst}");
+    assert_eq!(
+        found,
+        expected.map(|(i, source, hop)| (i, ip(source), ip(hop))),
+        "{dst}"
+    );
 }
 
 #[test]
 fn own_addresses_lead_to_lo() {
     let host = host();
-    check(&host, "127.0.0.1", Some((IfIndex::LO, "127.0.0.1", "127.0.0.1")));
+    check(
+        &host,
+        "127.0.0.1",
+        Some((IfIndex::LO, "127.0.0.1", "127.0.0.1")),
+    );
     // As Linux: the local route of 127.0.0.0/8 prefers 127.0.0.1.
-    check(&host, "127.0.0.5", Some((IfIndex::LO, "127.0.0.1", "127.0.0.5")));
-    check(&host, "10.0.0.1", Some((IfIndex::LO, "10.0.0.1", "10.0.0.1")));
+    check(
+        &host,
+        "127.0.0.5",
+        Some((IfIndex::LO, "127.0.0.1", "127.0.0.5")),
+    );
+    check(
+        &host,
+        "10.0.0.1",
+        Some((IfIndex::LO, "10.0.0.1", "10.0.0.1")),
+    );
     check(&host, "::1", Some((IfIndex::LO, "::1", "::1")));
     check(&host, "fd00::1", Some((IfIndex::LO, "fd00::1", "fd00::1")));
 }
@@ -60,8 +82,14 @@ fn the_unspecified_destination_is_this_host() {
     let route = |dst, src: Option<&str>| {
         lookup(&host.0, &host.1, ip(dst), src.map(ip), None).map(|r| (r.destination, r.source))
     };
-    assert_eq!(route("0.0.0.0", None), Ok((ip("127.0.0.1"), ip("127.0.0.1"))));
-    assert_eq!(route("0.0.0.0", Some("127.0.0.9")), Ok((ip("127.0.0.9"), ip("127.0.0.9"))));
+    assert_eq!(
+        route("0.0.0.0", None),
+        Ok((ip("127.0.0.1"), ip("127.0.0.1")))
+    );
+    assert_eq!(
+        route("0.0.0.0", Some("127.0.0.9")),
+        Ok((ip("127.0.0.9"), ip("127.0.0.9")))
+    );
     assert_eq!(route("::", None), Ok((ip("::1"), ip("::1"))));
 }
 
@@ -110,14 +138,26 @@ fn broadcasts_and_groups() {
     let kind = |host: &(Interfaces, Routes), dst| {
         lookup(&host.0, &host.1, ip(dst), None, None).map(|r| (r.interface, r.kind))
     };
-    assert_eq!(kind(&host, "127.255.255.255"), Ok((IfIndex::LO, RouteKind::Broadcast)));
+    assert_eq!(
+        kind(&host, "127.255.255.255"),
+        Ok((IfIndex::LO, RouteKind::Broadcast))
+    );
     assert_eq!(kind(&host, "10.0.0.255"), Ok((ETH0, RouteKind::Broadcast)));
     assert_eq!(kind(&host, "255.255.255.255"), Err(RouteError::Unreachable));
     assert_eq!(kind(&host, "224.1.2.3"), Err(RouteError::Unreachable));
     host.1.add(default_route("10.0.0.254", ETH0, 0));
-    assert_eq!(kind(&host, "255.255.255.255"), Ok((ETH0, RouteKind::Broadcast)));
+    assert_eq!(
+        kind(&host, "255.255.255.255"),
+        Ok((ETH0, RouteKind::Broadcast))
+    );
     assert_eq!(kind(&host, "224.1.2.3"), Ok((ETH0, RouteKind::Multicast)));
-    let from = lookup(&host.0, &host.1, ip("224.1.2.3"), Some(ip("10.0.0.65")), None);
+    let from = lookup(
+        &host.0,
+        &host.1,
+        ip("224.1.2.3"),
+        Some(ip("10.0.0.65")),
+        None,
+    );
     assert_eq!(from.map(|r| r.interface), Ok(ETH1));
 }
 
@@ -130,7 +170,10 @@ fn a_device_narrows_the_choice() {
     assert_eq!(by("10.0.0.70", ETH0), Ok((ETH0, ip("10.0.0.1"))));
     // As Linux: with a device, everything is on its link.
     assert_eq!(by("8.8.8.8", ETH1), Ok((ETH1, ip("10.0.0.65"))));
-    assert_eq!(by("127.0.0.1", IfIndex::LO), Ok((IfIndex::LO, ip("127.0.0.1"))));
+    assert_eq!(
+        by("127.0.0.1", IfIndex::LO),
+        Ok((IfIndex::LO, ip("127.0.0.1")))
+    );
 }
 
 #[test]

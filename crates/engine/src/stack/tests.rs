@@ -1,1 +1,267 @@
+//! Two hosts on a wire, and what a host takes in.
 
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram};
+
+use super::*;
+use crate::{BindRequest, Family, UdpError, UdpId, UdpSend, UdpSendError};
+
+const NOW: Instant = Instant::from_millis(5);
+const ETH0: IfIndex = IfIndex::new(2).unwrap();
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn host(addr: &str, seed: u8) -> Stack {
+    let mut stack = Stack::new(Config {
+        seed: [seed; 32],
+        ..Config::default()
+    });
+    let eth0 = stack.add_interface(InterfaceConfig {
+        name: "eth0".into(),
+        mtu: 1500,
+    });
+    stack.add_address(eth0, ip(addr), 24);
+    stack
+}
+
+/// Carries packets between two hosts until both are quiet; how many went each way.
+fn exchange(a: &mut Stack, b: &mut Stack) -> (usize, usize) {
+    let mut count = (0, 0);
+    loop {
+        if let Some((ETH0, packet)) = a.poll_transmit(NOW) {
+            b.deliver(NOW, ETH0, packet);
+            count.0 += 1;
+        } else if let Some((ETH0, packet)) = b.poll_transmit(NOW) {
+            a.deliver(NOW, ETH0, packet);
+            count.1 += 1;
+        } else {
+            return count;
+        }
+    }
+}
+
+fn bind(stack: &mut Stack, local: &str) -> UdpId {
+    let local: SocketAddr = local.parse().unwrap();
+    let family = if local.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    let id = stack.udp_open(family);
+    let request = BindRequest {
+        addr: local.ip(),
+        port: local.port(),
+        family,
+        v6only: false,
+        device: None,
+        reuse_addr: false,
+        reuse_port: false,
+        uid: 0,
+    };
+    stack.udp_bind(id, request).unwrap();
+    id
+}
+
+fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSendError> {
+    let payload = Bytes::from(alloc::vec![7; len]).into();
+    let dst = dst.parse().unwrap();
+    stack.udp_send(
+        NOW,
+        id,
+        UdpSend {
+            dst,
+            src: None,
+            tos: None,
+            ttl: None,
+            payload,
+        },
+    )
+}
+
+fn datagram(src: &str, dst: &str, port: u16) -> Packet {
+    let body = Body::Udp(UdpDatagram {
+        src_port: 9,
+        dst_port: port,
+        payload: Default::default(),
+    });
+    Packet {
+        ip: IpHeader::new(ip(src), ip(dst)),
+        body,
+    }
+}
+
+#[test]
+fn two_hosts_talk() {
+    let (mut a, mut b) = (host("10.0.0.1", 1), host("10.0.0.2", 2));
+    let server = bind(&mut b, "0.0.0.0:53");
+    let client = a.udp_open(Family::V4);
+    assert_eq!(send(&mut a, client, "10.0.0.2:53", 100), Ok(()));
+    assert_eq!(exchange(&mut a, &mut b), (1, 0));
+    let received = b.udp_pop(server).unwrap();
+    assert_eq!(received.from.ip(), ip("10.0.0.1"));
+    assert_eq!((received.interface, received.payload.len()), (ETH0, 100));
+    assert_eq!(
+        b.udp_send(
+            NOW,
+            server,
+            UdpSend {
+                dst: received.from,
+                src: None,
+                tos: None,
+                ttl: None,
+                payload: received.payload,
+            }
+        ),
+        Ok(())
+    );
+    assert_eq!(exchange(&mut a, &mut b), (0, 1));
+    assert_eq!(
+        a.udp_pop(client).map(|r| r.from),
+        Some("10.0.0.2:53".parse().unwrap())
+    );
+}
+
+#[test]
+fn a_refusal_crosses_the_wire() {
+    let (mut a, mut b) = (host("10.0.0.1", 1), host("10.0.0.2", 2));
+    let client = a.udp_open(Family::V4);
+    a.udp_connect(NOW, client, "10.0.0.2:53".parse().unwrap())
+        .unwrap();
+    send(&mut a, client, "10.0.0.2:53", 1).unwrap();
+    assert_eq!(exchange(&mut a, &mut b), (1, 1));
+    assert_eq!(a.udp_take_error(client), Some(UdpError::ConnectionRefused));
+}
+
+#[test]
+fn what_exceeds_the_mtu_is_refused() {
+    let mut a = host("10.0.0.1", 1);
+    let client = a.udp_open(Family::V4);
+    assert_eq!(send(&mut a, client, "10.0.0.2:53", 1472), Ok(()));
+    assert_eq!(
+        send(&mut a, client, "10.0.0.2:53", 1473),
+        Err(UdpSendError::TooBig)
+    );
+    // To itself the host goes by lo.
+    assert_eq!(send(&mut a, client, "10.0.0.1:53", 1473), Ok(()));
+}
+
+#[test]
+fn own_addresses_stay_inside() {
+    let mut a = host("10.0.0.1", 1);
+    let server = bind(&mut a, "10.0.0.1:53");
+    let client = a.udp_open(Family::V4);
+    send(&mut a, client, "10.0.0.1:53", 1).unwrap();
+    assert_eq!(a.poll_transmit(NOW), None);
+    let received = a.udp_pop(server).unwrap();
+    assert_eq!(
+        (received.from.ip(), received.interface),
+        (ip("10.0.0.1"), IfIndex::LO)
+    );
+}
+
+#[test]
+fn strangers_packets_are_dropped_and_counted() {
+    let mut a = host("10.0.0.1", 1);
+    let server = bind(&mut a, "0.0.0.0:53");
+    a.deliver(NOW, ETH0, datagram("10.0.0.2", "10.0.0.3", 53));
+    assert_eq!(a.counters().ip_in_addr_errors, 1);
+    for martian in [
+        datagram("127.0.0.1", "10.0.0.1", 53),
+        datagram("10.0.0.2", "127.0.0.1", 53),
+        datagram("224.0.0.1", "10.0.0.1", 53),
+        datagram("255.255.255.255", "10.0.0.1", 53),
+        datagram("::1", "10.0.0.1", 53),
+    ] {
+        a.deliver(NOW, ETH0, martian);
+    }
+    assert_eq!(a.counters().ip_in_hdr_errors, 5);
+    assert_eq!(a.udp_pop(server), None);
+    a.deliver(NOW, ETH0, datagram("10.0.0.2", "10.0.0.1", 53));
+    assert!(a.udp_pop(server).is_some());
+    assert_eq!(a.counters().ip_in_delivers, 1);
+    assert_eq!(a.poll_transmit(NOW), None);
+}
+
+#[test]
+fn a_broadcast_reaches_the_wire_and_the_sender() {
+    let (mut a, mut b) = (host("10.0.0.1", 1), host("10.0.0.2", 2));
+    let (ours, theirs) = (bind(&mut a, "0.0.0.0:53"), bind(&mut b, "0.0.0.0:53"));
+    send(&mut a, ours, "10.0.0.255:53", 1).unwrap();
+    assert_eq!(a.udp_pop(ours).map(|r| r.interface), Some(ETH0));
+    assert_eq!(exchange(&mut a, &mut b), (1, 0));
+    assert!(b.udp_pop(theirs).is_some());
+    // Nobody answers a broadcast to a port nobody has (RFC 1122, 3.2.2).
+    send(&mut a, ours, "10.0.0.255:54", 1).unwrap();
+    assert_eq!(exchange(&mut a, &mut b), (1, 0));
+}
+
+#[test]
+fn the_loopback_queue_is_bounded() {
+    let mut a = host("10.0.0.1", 1);
+    a.sysctl_mut().netdev_max_backlog = 3;
+    let route = a.route(ip("127.0.0.1"), None, None).unwrap();
+    for _ in 0..5 {
+        a.ip_output(&route, datagram("127.0.0.1", "127.0.0.1", 53));
+    }
+    assert_eq!(a.counters().ip_in_discards, 2);
+    assert_eq!(a.poll_timeout(), Some(Instant::BOOT));
+    a.handle_timeout(NOW);
+    assert_eq!(a.poll_timeout(), None);
+    assert_eq!(a.counters().udp_no_ports, 3);
+}
+
+#[test]
+fn the_transmit_queue_is_bounded() {
+    let mut a = host("10.0.0.1", 1);
+    let client = a.udp_open(Family::V4);
+    for _ in 0..3000 {
+        send(&mut a, client, "10.0.0.2:53", 1).unwrap();
+    }
+    assert_eq!(
+        core::iter::from_fn(|| a.poll_transmit(NOW)).count(),
+        2 * TX_QUEUE_LEN
+    );
+}
+
+#[test]
+fn an_unknown_protocol_is_answered() {
+    let (mut a, mut b) = (host("10.0.0.1", 1), host("10.0.0.2", 2));
+    let body = Body::Other {
+        protocol: 99,
+        payload: Bytes::from_static(b"12345678"),
+    };
+    let packet = Packet {
+        ip: IpHeader::new(ip("10.0.0.1"), ip("10.0.0.2")),
+        body,
+    };
+    b.deliver(NOW, ETH0, packet);
+    assert_eq!(b.counters().ip_in_unknown_protos, 1);
+    let (_, answer) = b.poll_transmit(NOW).unwrap();
+    let Body::Icmp(IcmpMessage::Unreachable { code, .. }) = &answer.body else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(*code, switchboard_wire::Unreachable::Protocol);
+    a.deliver(NOW, ETH0, answer);
+    assert_eq!(a.counters().icmp_in_msgs, 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let run = |seed| {
+        let mut a = host("10.0.0.1", seed);
+        for _ in 0..10 {
+            let client = a.udp_open(Family::V4);
+            send(&mut a, client, "10.0.0.2:53", 3).unwrap();
+        }
+        core::iter::from_fn(|| a.poll_transmit(NOW))
+            .map(|(_, packet)| switchboard_wire::emit(&packet))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TOKEN: TimerToken = TimerToken::Tcp(TcpId { index: 7, generation: 1 });
+const TOKEN: TimerToken = TimerToken::Tcp(TcpId {
+    index: 7,
+    generation: 1,
+});
 
 fn at(ms: u64) -> Instant {
     Instant::from_millis(ms)

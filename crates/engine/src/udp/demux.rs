@@ -55,7 +55,11 @@ fn pair(addr: SocketAddr) -> Local {
 impl Demux {
     pub(crate) fn new(hash: KeyedState) -> Demux {
         let (connected, bound) = (KeyedMap::with_hasher(hash), KeyedMap::with_hasher(hash));
-        Demux { connected, bound, hash }
+        Demux {
+            connected,
+            bound,
+            hash,
+        }
     }
 
     pub(crate) fn insert(&mut self, registration: &Registration) {
@@ -70,7 +74,9 @@ impl Demux {
 
     pub(crate) fn remove(&mut self, registration: &Registration) {
         fn take<K: core::hash::Hash + Eq>(map: &mut KeyedMap<K, List>, key: K, id: UdpId) {
-            let Some(list) = map.get_mut(&key) else { return };
+            let Some(list) = map.get_mut(&key) else {
+                return;
+            };
             list.retain(|candidate| candidate.id != id);
             if list.is_empty() {
                 map.remove(&key);
@@ -81,6 +87,21 @@ impl Demux {
             match list {
                 Table::Connected(remote) => take(&mut self.connected, (key, remote), id),
                 Table::Bound => take(&mut self.bound, key, id),
+            }
+        }
+    }
+
+    /// A registered socket's candidate changed.
+    pub(crate) fn update(&mut self, registration: &Registration) {
+        let id = registration.candidate.id;
+        for (key, list) in Self::places(registration) {
+            let list = match list {
+                Table::Connected(remote) => self.connected.get_mut(&(key, remote)),
+                Table::Bound => self.bound.get_mut(&key),
+            };
+            let candidate = list.and_then(|list| list.iter_mut().find(|c| c.id == id));
+            if let Some(candidate) = candidate {
+                *candidate = registration.candidate;
             }
         }
     }
@@ -134,16 +155,13 @@ impl Demux {
             self.bound.get(&(any, local.1)),
         ];
         let members = lists.into_iter().flatten().flat_map(|list| list.iter());
-        members.filter(|c| c.hears(interface)).map(|c| c.id).collect()
+        members
+            .filter(|c| c.hears(interface))
+            .map(|c| c.id)
+            .collect()
     }
 
-    fn best(
-        &self,
-        list: &List,
-        interface: IfIndex,
-        remote: Local,
-        local: Local,
-    ) -> Option<UdpId> {
+    fn best(&self, list: &List, interface: IfIndex, remote: Local, local: Local) -> Option<UdpId> {
         // Newest first: Linux adds sockets at the head of the chain.
         let mut best: Option<(u8, &Candidate)> = None;
         for candidate in list.iter().rev().filter(|c| c.hears(interface)) {

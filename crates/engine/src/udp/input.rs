@@ -49,7 +49,9 @@ impl Stack {
     }
 
     fn udp_enqueue(&mut self, id: UdpId, datagram: UdpReceived) {
-        let Some(socket) = self.udp.get_mut(id) else { return };
+        let Some(socket) = self.udp.get_mut(id) else {
+            return;
+        };
         if socket.queue.push(datagram) {
             self.counters.udp_in_datagrams += 1;
             self.udp_event(id, EventKind::READABLE);
@@ -61,15 +63,26 @@ impl Stack {
 
     /// An ICMP error about a datagram of this host came in (__udp4_lib_err).
     pub(crate) fn udp_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
-        let Some(quoted) = error.original() else { return };
-        let Some((src_port, dst_port)) = quoted.ports() else { return };
+        let Some(quoted) = error.original() else {
+            return;
+        };
+        let Some((src_port, dst_port)) = quoted.ports() else {
+            return;
+        };
         let local = SocketAddr::new(quoted.ip.src, src_port);
         let remote = SocketAddr::new(quoted.ip.dst, dst_port);
-        let Some(id) = self.udp.demux.lookup(interface, remote, local) else { return };
-        let Some(socket) = self.udp.get_mut(id) else { return };
+        let Some(id) = self.udp.demux.lookup(interface, remote, local) else {
+            return;
+        };
+        let Some(socket) = self.udp.get_mut(id) else {
+            return;
+        };
         // Without IP_RECVERR only hard errors count, and only on connected sockets (RFC 1122, 4.1.3.3 asks for more;
         // Linux explains why not).
-        if let (Some(error), true) = (hard_error(error, quoted.ip.is_v6()), socket.remote.is_some()) {
+        if let (Some(error), true) = (
+            hard_error(error, quoted.ip.is_v6()),
+            socket.remote.is_some(),
+        ) {
             socket.error = Some(error);
             self.udp_event(id, EventKind::ERROR);
         }

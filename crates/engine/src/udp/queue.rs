@@ -51,7 +51,14 @@ pub(crate) struct ReceiveQueue {
 
 impl ReceiveQueue {
     pub(crate) fn new(limit: u32) -> ReceiveQueue {
-        ReceiveQueue { items: VecDeque::new(), limit, charged: 0, batch: 0, deficit: 0, drops: 0 }
+        ReceiveQueue {
+            items: VecDeque::new(),
+            limit,
+            charged: 0,
+            batch: 0,
+            deficit: 0,
+            drops: 0,
+        }
     }
 
     pub(crate) fn set_limit(&mut self, limit: u32) {
@@ -114,13 +121,21 @@ pub(crate) fn truesize(len: usize, v6: bool) -> u32 {
     let len = u32::try_from(len).unwrap_or(u32::MAX >> 2);
     // UDP and IP headers, then room for the link header: 16 bytes, and 15 for alignment in IPv4 or 8 for a fragment
     // header in IPv6 (__ip_append_data, __ip6_append_data).
-    let overhead = if v6 { 8 + 40 + 16 + 8 } else { 8 + 20 + 16 + 15 };
+    let overhead = if v6 {
+        8 + 40 + 16 + 8
+    } else {
+        8 + 20 + 16 + 15
+    };
     if len + overhead >= MAX_LINEAR {
         // Headers in a small head, data in pages that are charged by the byte.
         return SKB + SMALL_HEAD + len;
     }
     let area = len + overhead + SHARED_INFO;
-    SKB + if area <= SMALL_HEAD { SMALL_HEAD } else { area.next_power_of_two() }
+    SKB + if area <= SMALL_HEAD {
+        SMALL_HEAD
+    } else {
+        area.next_power_of_two()
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ fn v4(last: u8) -> IpAddr {
 fn udp(ip: IpHeader, payload: &[u8]) -> Packet {
     Packet {
         ip,
-        body: Body::Udp(UdpDatagram { src_port: 53, dst_port: 4000, payload: payload.into() }),
+        body: Body::Udp(UdpDatagram {
+            src_port: 53,
+            dst_port: 4000,
+            payload: payload.into(),
+        }),
     }
 }
 
@@ -28,7 +32,8 @@ fn udp_bytes_are_the_known_ones() {
     assert_eq!(
         bytes,
         [
-            0x45, 0, 0, 30, 0x12, 0x34, 0x40, 0, 64, 17, 0x14, 0x99, 10, 0, 0, 1, 10, 0, 0, 2, //
+            0x45, 0, 0, 30, 0x12, 0x34, 0x40, 0, 64, 17, 0x14, 0x99, 10, 0, 0, 1, 10, 0, 0,
+            2, //
             0, 53, 0x0f, 0xa0, 0, 10, 0x73, 0x99, b'h', b'i',
         ]
     );
@@ -103,19 +108,24 @@ fn packets_beyond_64_kib_have_length_zero() {
 }
 
 fn any_header() -> impl Strategy<Value = IpHeader> {
-    let v4 = (any::<[u8; 4]>(), any::<[u8; 4]>(), any::<u16>(), any::<bool>()).prop_map(
-        |(src, dst, ident, dont_fragment)| IpHeader {
+    let v4 = (
+        any::<[u8; 4]>(),
+        any::<[u8; 4]>(),
+        any::<u16>(),
+        any::<bool>(),
+    )
+        .prop_map(|(src, dst, ident, dont_fragment)| IpHeader {
             ident,
             dont_fragment,
             ..IpHeader::new(src.into(), dst.into())
-        },
-    );
-    let v6 = (any::<[u8; 16]>(), any::<[u8; 16]>(), 0u32..1 << 20).prop_map(
-        |(src, dst, flow_label)| IpHeader {
-            flow_label,
-            ..IpHeader::new(IpAddr::from(src), IpAddr::from(dst))
-        },
-    );
+        });
+    let v6 =
+        (any::<[u8; 16]>(), any::<[u8; 16]>(), 0u32..1 << 20).prop_map(|(src, dst, flow_label)| {
+            IpHeader {
+                flow_label,
+                ..IpHeader::new(IpAddr::from(src), IpAddr::from(dst))
+            }
+        });
     (prop_oneof![v4, v6], any::<u8>(), any::<u8>()).prop_map(|(ip, hop_limit, tos)| IpHeader {
         hop_limit,
         tos,
@@ -167,45 +177,85 @@ fn any_icmp(v6: bool) -> impl Strategy<Value = IcmpMessage> {
     let echo = (any::<bool>(), any::<u16>(), any::<u16>(), any_bytes()).prop_map(
         |(request, ident, sequence, payload)| {
             if request {
-                IcmpMessage::EchoRequest { ident, sequence, payload }
+                IcmpMessage::EchoRequest {
+                    ident,
+                    sequence,
+                    payload,
+                }
             } else {
-                IcmpMessage::EchoReply { ident, sequence, payload }
+                IcmpMessage::EchoReply {
+                    ident,
+                    sequence,
+                    payload,
+                }
             }
         },
     );
-    let error = (any_packet_of(v6), any::<u8>(), any::<u32>()).prop_map(move |(packet, code, n)| {
-        let original = Box::new(Quoted::of(&packet));
-        match code % 4 {
-            0 if v6 && n % 2 == 0 => {
-                IcmpMessage::Unreachable { code: Unreachable::PacketTooBig, mtu: n, original }
+    let error =
+        (any_packet_of(v6), any::<u8>(), any::<u32>()).prop_map(move |(packet, code, n)| {
+            let original = Box::new(Quoted::of(&packet));
+            match code % 4 {
+                0 if v6 && n % 2 == 0 => IcmpMessage::Unreachable {
+                    code: Unreachable::PacketTooBig,
+                    mtu: n,
+                    original,
+                },
+                0 => {
+                    let code = if v6 {
+                        Unreachable::from_v6(code)
+                    } else {
+                        Unreachable::from_v4(code)
+                    };
+                    let mtu = if code == Unreachable::PacketTooBig {
+                        n & 0xffff
+                    } else {
+                        0
+                    };
+                    IcmpMessage::Unreachable {
+                        code,
+                        mtu,
+                        original,
+                    }
+                }
+                1 => IcmpMessage::TimeExceeded { code, original },
+                _ => {
+                    let pointer = if v6 { n } else { n & 0xff };
+                    IcmpMessage::ParameterProblem {
+                        code,
+                        pointer,
+                        original,
+                    }
+                }
             }
-            0 => {
-                let code =
-                    if v6 { Unreachable::from_v6(code) } else { Unreachable::from_v4(code) };
-                let mtu = if code == Unreachable::PacketTooBig { n & 0xffff } else { 0 };
-                IcmpMessage::Unreachable { code, mtu, original }
-            }
-            1 => IcmpMessage::TimeExceeded { code, original },
-            _ => {
-                let pointer = if v6 { n } else { n & 0xff };
-                IcmpMessage::ParameterProblem { code, pointer, original }
-            }
-        }
-    });
-    let other = (130u8.., any::<u8>(), any::<u32>(), any_bytes())
-        .prop_map(|(kind, code, rest, payload)| IcmpMessage::Other { kind, code, rest, payload });
+        });
+    let other = (130u8.., any::<u8>(), any::<u32>(), any_bytes()).prop_map(
+        |(kind, code, rest, payload)| IcmpMessage::Other {
+            kind,
+            code,
+            rest,
+            payload,
+        },
+    );
     prop_oneof![echo, error, other]
 }
 
 fn any_packet_of(v6: bool) -> impl Strategy<Value = Packet> {
     let header = any_header().prop_filter("family", move |ip| ip.is_v6() == v6);
-    let udp = (any::<u16>(), any::<u16>(), any_payload()).prop_map(|(src_port, dst_port, payload)| {
-        Body::Udp(UdpDatagram { src_port, dst_port, payload })
-    });
+    let udp =
+        (any::<u16>(), any::<u16>(), any_payload()).prop_map(|(src_port, dst_port, payload)| {
+            Body::Udp(UdpDatagram {
+                src_port,
+                dst_port,
+                payload,
+            })
+        });
     // 143..=252 holds no protocol that has a meaning here (IPv6 extension headers do).
-    let other =
-        (143u8..=252, any_bytes()).prop_map(|(protocol, payload)| Body::Other { protocol, payload });
-    (header, prop_oneof![any_tcp().prop_map(Body::Tcp), udp, other])
+    let other = (143u8..=252, any_bytes())
+        .prop_map(|(protocol, payload)| Body::Other { protocol, payload });
+    (
+        header,
+        prop_oneof![any_tcp().prop_map(Body::Tcp), udp, other],
+    )
         .prop_map(|(ip, body)| Packet { ip, body })
 }
 
@@ -214,7 +264,10 @@ fn any_packet() -> impl Strategy<Value = Packet> {
         (any_packet_of(false), any_icmp(false)),
         (any_packet_of(true), any_icmp(true))
     ]
-    .prop_map(|(packet, icmp)| Packet { ip: packet.ip, body: Body::Icmp(icmp) });
+    .prop_map(|(packet, icmp)| Packet {
+        ip: packet.ip,
+        body: Body::Icmp(icmp),
+    });
     prop_oneof![any_packet_of(false), any_packet_of(true), icmp]
 }
 

@@ -3,7 +3,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 fn rope(chunks: &[&'static str]) -> Payload {
-    chunks.iter().map(|c| Bytes::from_static(c.as_bytes())).collect()
+    chunks
+        .iter()
+        .map(|c| Bytes::from_static(c.as_bytes()))
+        .collect()
 }
 
 #[test]

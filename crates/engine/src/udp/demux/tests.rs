@@ -7,10 +7,28 @@ fn addr(text: &str) -> SocketAddr {
 
 fn socket(index: u32, local: &str) -> Registration {
     let local = addr(local);
-    let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
-    let id = UdpId { index, generation: 0 };
-    let candidate = Candidate { id, family, device: None, reuse_port: false, uid: 0 };
-    Registration { local, remote: None, v6only: false, candidate }
+    let family = if local.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    };
+    let id = UdpId {
+        index,
+        generation: 0,
+    };
+    let candidate = Candidate {
+        id,
+        family,
+        device: None,
+        reuse_port: false,
+        uid: 0,
+    };
+    Registration {
+        local,
+        remote: None,
+        v6only: false,
+        candidate,
+    }
 }
 
 fn demux(registrations: &[Registration]) -> Demux {
@@ -20,14 +38,22 @@ fn demux(registrations: &[Registration]) -> Demux {
 }
 
 fn find(demux: &Demux, from: &str, to: &str) -> Option<u32> {
-    demux.lookup(IfIndex::LO, addr(from), addr(to)).map(|id| id.index)
+    demux
+        .lookup(IfIndex::LO, addr(from), addr(to))
+        .map(|id| id.index)
 }
 
 #[test]
 fn connected_beats_bound_beats_wildcard() {
-    let connected =
-        Registration { remote: Some(addr("127.0.0.1:9")), ..socket(1, "127.0.0.1:53") };
-    let demux = demux(&[connected, socket(2, "127.0.0.1:53"), socket(3, "0.0.0.0:53")]);
+    let connected = Registration {
+        remote: Some(addr("127.0.0.1:9")),
+        ..socket(1, "127.0.0.1:53")
+    };
+    let demux = demux(&[
+        connected,
+        socket(2, "127.0.0.1:53"),
+        socket(3, "0.0.0.0:53"),
+    ]);
     assert_eq!(find(&demux, "127.0.0.1:9", "127.0.0.1:53"), Some(1));
     assert_eq!(find(&demux, "127.0.0.1:8", "127.0.0.1:53"), Some(2));
     assert_eq!(find(&demux, "127.0.0.1:9", "127.0.0.2:53"), Some(3));
@@ -44,7 +70,10 @@ fn among_equals_the_newest_wins() {
 
 #[test]
 fn a_dual_stack_wildcard_takes_ipv4_but_an_ipv4_socket_is_preferred() {
-    let only = Registration { v6only: true, ..socket(3, "[::]:54") };
+    let only = Registration {
+        v6only: true,
+        ..socket(3, "[::]:54")
+    };
     let both = demux(&[socket(1, "0.0.0.0:53"), socket(2, "[::]:53"), only]);
     assert_eq!(find(&both, "127.0.0.1:9", "127.0.0.1:53"), Some(1));
     assert_eq!(find(&both, "[::1]:9", "[::1]:53"), Some(2));
@@ -81,8 +110,13 @@ fn a_reuse_port_group_shares_by_four_tuple() {
     let mut hits = [0; 4];
     for port in 1000..2000 {
         let from = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-        let id = demux.lookup(IfIndex::LO, from, addr("127.0.0.1:53")).unwrap();
-        assert_eq!(demux.lookup(IfIndex::LO, from, addr("127.0.0.1:53")), Some(id));
+        let id = demux
+            .lookup(IfIndex::LO, from, addr("127.0.0.1:53"))
+            .unwrap();
+        assert_eq!(
+            demux.lookup(IfIndex::LO, from, addr("127.0.0.1:53")),
+            Some(id)
+        );
         hits[id.index as usize] += 1;
     }
     assert!(hits.iter().all(|&n| n > 150), "{hits:?}");
@@ -90,8 +124,10 @@ fn a_reuse_port_group_shares_by_four_tuple() {
 
 #[test]
 fn a_broadcast_reaches_all_that_listen_to_it() {
-    let connected =
-        Registration { remote: Some(addr("127.0.0.1:9")), ..socket(5, "127.0.0.1:53") };
+    let connected = Registration {
+        remote: Some(addr("127.0.0.1:9")),
+        ..socket(5, "127.0.0.1:53")
+    };
     let demux = demux(&[
         socket(1, "127.0.0.1:53"),
         socket(2, "0.0.0.0:53"),

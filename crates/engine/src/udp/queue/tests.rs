@@ -5,7 +5,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::*;
 
 fn datagram(len: usize, v6: bool) -> UdpReceived {
-    let to = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+    let to = if v6 {
+        Ipv6Addr::LOCALHOST.into()
+    } else {
+        Ipv4Addr::LOCALHOST.into()
+    };
     UdpReceived {
         from: SocketAddr::new(to, 1),
         to,
@@ -24,17 +28,53 @@ fn fill(queue: &mut ReceiveQueue, len: usize, v6: bool) -> usize {
 #[test]
 fn as_many_fit_the_default_buffer_as_in_linux() {
     for (len, expected) in [
-        (0, 256), (1, 256), (197, 256), (198, 166), (645, 166), (646, 92), (1000, 92), (1669, 92),
-        (1670, 48), (3717, 48), (3718, 25), (7813, 25), (7814, 12), (16917, 12), (16918, 11),
-        (20000, 10), (30000, 6), (40000, 5), (50000, 4), (60000, 3), (65507, 3),
+        (0, 256),
+        (1, 256),
+        (197, 256),
+        (198, 166),
+        (645, 166),
+        (646, 92),
+        (1000, 92),
+        (1669, 92),
+        (1670, 48),
+        (3717, 48),
+        (3718, 25),
+        (7813, 25),
+        (7814, 12),
+        (16917, 12),
+        (16918, 11),
+        (20000, 10),
+        (30000, 6),
+        (40000, 5),
+        (50000, 4),
+        (60000, 3),
+        (65507, 3),
     ] {
-        assert_eq!(fill(&mut ReceiveQueue::new(212_992), len, false), expected, "{len} over IPv4");
+        assert_eq!(
+            fill(&mut ReceiveQueue::new(212_992), len, false),
+            expected,
+            "{len} over IPv4"
+        );
     }
     for (len, expected) in [
-        (184, 256), (185, 166), (632, 166), (633, 92), (1656, 92), (1657, 48), (3704, 48),
-        (3705, 25), (7800, 25), (7801, 12), (16917, 12), (16918, 11),
+        (184, 256),
+        (185, 166),
+        (632, 166),
+        (633, 92),
+        (1656, 92),
+        (1657, 48),
+        (3704, 48),
+        (3705, 25),
+        (7800, 25),
+        (7801, 12),
+        (16917, 12),
+        (16918, 11),
     ] {
-        assert_eq!(fill(&mut ReceiveQueue::new(212_992), len, true), expected, "{len} over IPv6");
+        assert_eq!(
+            fill(&mut ReceiveQueue::new(212_992), len, true),
+            expected,
+            "{len} over IPv6"
+        );
     }
 }
 
@@ -42,15 +82,26 @@ fn as_many_fit_the_default_buffer_as_in_linux() {
 fn the_smallest_buffer_takes_any_one_datagram() {
     // SOCK_MIN_RCVBUF.
     for (len, expected) in [(1, 2), (200, 1), (1000, 1), (65507, 1)] {
-        assert_eq!(fill(&mut ReceiveQueue::new(2304), len, false), expected, "{len}");
+        assert_eq!(
+            fill(&mut ReceiveQueue::new(2304), len, false),
+            expected,
+            "{len}"
+        );
     }
 }
 
 #[test]
 fn memory_comes_back_by_the_quarter() {
-    for (drained, holds) in
-        [(1, 255), (10, 246), (63, 193), (64, 256), (65, 255), (100, 220), (255, 193), (256, 256)]
-    {
+    for (drained, holds) in [
+        (1, 255),
+        (10, 246),
+        (63, 193),
+        (64, 256),
+        (65, 255),
+        (100, 220),
+        (255, 193),
+        (256, 256),
+    ] {
         let mut queue = ReceiveQueue::new(212_992);
         fill(&mut queue, 1, false);
         (0..drained).for_each(|_| assert!(queue.pop().is_some()));
