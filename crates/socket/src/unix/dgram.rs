@@ -1,0 +1,333 @@
+//! SOCK_DGRAM and SOCK_SEQPACKET data: unix_dgram_sendmsg() and __unix_dgram_recvmsg().
+
+use super::ancillary::{self, NO_SENDER, control_out, may_passcred, wants_credentials};
+use super::names::{address_of, parse};
+use super::queue::{Chunk, dgram_truesize};
+use super::stream::uncommitted;
+use super::{
+    Shut, State, UnixRecvEffect, UnixSendPlan, UnixSocket, UnixType, received_nothing, wait,
+};
+use crate::call::{Attempt, Cx, Fail};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{
+    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+};
+use crate::socket::{CommonFlags, Kind};
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_wire::Payload;
+
+/// What unix_dgram_sendmsg() keeps of the send buffer for itself.
+const RESERVED: usize = 32;
+
+impl UnixSocket {
+    /// unix_recvq_full(), with messages that are planned but not queued yet.
+    pub(super) fn dgram_full(&self, planned: usize) -> bool {
+        match &self.state {
+            State::Datagram(d) => self.queue.len() + planned > d.limit as usize,
+            _ => false,
+        }
+    }
+}
+
+impl Host {
+    /// unix_seqpacket_sendmsg(): the destination is ignored.
+    pub(super) fn seqpacket_attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        let unix = self.unix(id).ok_or(Errno::EBADF)?;
+        if let Some(errno) = unix.error {
+            return Err(Fail::pending(errno));
+        }
+        if !matches!(unix.state, State::Connected(_)) {
+            return Err(Errno::ENOTCONN.into());
+        }
+        self.packet_attempt_send(cx, id, request, None)
+    }
+
+    pub(super) fn dgram_attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        self.packet_attempt_send(cx, id, request, request.name.filter(|name| !name.is_empty()))
+    }
+
+    /// unix_dgram_sendmsg(). Its `EPIPE`s come without a signal.
+    fn packet_attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+        name: Option<&[u8]>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        ancillary::check_control(cx, request.control)?;
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let address = name.map(parse).transpose()?;
+        if may_passcred(&self.get(id)?.common) {
+            self.unix_autobind(id)?;
+        }
+        let socket = self.get(id)?;
+        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let last = request.last || request.flags & MSG_DONTWAIT != 0;
+        let timeout = socket.common.sndtimeo;
+        let sndbuf = socket.common.sndbuf;
+        if request.len > (sndbuf as usize).saturating_sub(RESERVED) {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        // sock_alloc_send_pskb()
+        if let Some(errno) = unix.error {
+            return Err(Fail::pending(errno));
+        }
+        if unix.shut.contains(Shut::WRITE) {
+            return Err(Errno::EPIPE.into());
+        }
+        if unix.charged + uncommitted(request.skip) >= sndbuf {
+            return wait(last, PollMask::OUT, timeout);
+        }
+        self.check_in_flight(cx.cred, &request.control.rights)?;
+
+        let ty = unix.ty;
+        let to = match address {
+            Some(address) => self.find_other(cx, address, ty)?,
+            None => unix.peer().ok_or(Errno::ENOTCONN)?.id,
+        };
+        let Some(other) = self.unix(to) else {
+            // Only a peer can have closed: a name would not have been found.
+            if ty == UnixType::SeqPacket {
+                return Err(Errno::EPIPE.into());
+            }
+            self.dgram_detach(id);
+            return Err(Errno::ECONNREFUSED.into());
+        };
+        // unix_may_send(): a connected socket takes messages from its peer only.
+        let connected_back = other.peer_is(id);
+        if other.peer().is_some() && !connected_back {
+            return Err(Errno::EPERM.into());
+        }
+        if other.shut.contains(Shut::READ) {
+            return Err(Errno::EPIPE.into());
+        }
+        if to != id && !connected_back && other.dgram_full(request.skip.messages) {
+            let outcome = wait(last, PollMask::OUT, timeout);
+            if outcome.is_ok()
+                && let Some(State::Datagram(d)) = self.unix_mut(to).map(|other| &mut other.state)
+                && !d.waiting.contains(&id)
+            {
+                d.waiting.push(id);
+            }
+            return outcome;
+        }
+        let plan = UnixSendPlan {
+            to,
+            credentials: request.control.credentials,
+            rights: request.control.rights.clone(),
+        };
+        Ok(Attempt::Ready(SendPlan { take: request.len, kind: PlanKind::Unix(plan) }))
+    }
+
+    pub(super) fn dgram_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        plan: UnixSendPlan,
+        data: Payload,
+    ) {
+        let truesize = dgram_truesize(data.len());
+        // The receiver may be the sender, so the two are looked at one after the other.
+        let Some(other) = self.sockets.get(plan.to) else {
+            return self.release_rights(plan.rights);
+        };
+        let Kind::Unix(receiver) = &other.kind else { return };
+        let stamped = other.common.has(CommonFlags::TIMESTAMP);
+        let wanted = wants_credentials(&other.common, receiver);
+        let Some(socket) = self.sockets.get_mut(id) else {
+            return self.release_rights(plan.rights);
+        };
+        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let wanted = wanted || may_passcred(&socket.common);
+        self.unix.rights_sent(cx.cred.ruid, &plan.rights);
+        unix.charged += truesize;
+        let mut extra = ancillary::extra(cx, plan.credentials, wanted, plan.rights);
+        if stamped {
+            extra.get_or_insert_default().at = Some(cx.realtime);
+        }
+        let name = unix.name.clone();
+        if let Some(receiver) = self.unix_mut(plan.to) {
+            receiver.push(Chunk { data, taken: 0, truesize, sender: id, name, extra });
+        }
+        self.wake(plan.to, PollMask::READABLE);
+    }
+
+    /// __unix_dgram_recvmsg(), for seqpackets too.
+    pub(super) fn dgram_attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        let socket = self.get(id)?;
+        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let seqpacket = unix.ty == UnixType::SeqPacket;
+        if seqpacket && !matches!(unix.state, State::Connected(_)) {
+            return Err(Errno::ENOTCONN.into());
+        }
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        if let Some(errno) = unix.error {
+            return Err(Fail::pending(errno));
+        }
+        let Some(chunk) = unix.queue.get(request.skip.messages) else {
+            let last = request.last || request.flags & MSG_DONTWAIT != 0;
+            // A datagram socket that may not wait does not see its shutdown.
+            if unix.shut.contains(Shut::READ) && (seqpacket || !last) {
+                return Ok(Attempt::Ready(received_nothing(Vec::new())));
+            }
+            return wait(last, PollMask::IN, socket.common.rcvtimeo);
+        };
+        let whole = chunk.len();
+        let n = whole.min(request.len);
+        let mut control = Vec::new();
+        if socket.common.has(CommonFlags::TIMESTAMP) {
+            let at = chunk.extra.as_ref().and_then(|extra| extra.at).unwrap_or(cx.realtime);
+            let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);
+            control.push(ControlOut::Timestamp { at, new });
+        }
+        let passcred = may_passcred(&socket.common);
+        if passcred || !chunk.rights().is_empty() {
+            let credentials = passcred.then(|| chunk.credentials().unwrap_or(NO_SENDER));
+            control.extend(control_out(credentials, chunk.rights()));
+        }
+        // The sender's name as it is now: it may have bound since.
+        let name = match self.unix(chunk.sender) {
+            Some(sender) => sender.name.clone(),
+            None if seqpacket => self.peer_name(unix),
+            None => chunk.name.clone(),
+        };
+        let effect =
+            UnixRecvEffect { bytes: 0, messages: 1, rights: false, clear_error: false };
+        Ok(Attempt::Ready(Received {
+            data: chunk.data.slice(..n),
+            ret: if request.flags & MSG_TRUNC != 0 { whole } else { n },
+            msg_flags: if n < whole { MSG_TRUNC } else { 0 },
+            name: name.map(|name| address_of(Some(name))),
+            control,
+            effect: if request.flags & MSG_PEEK != 0 {
+                RecvEffect::None
+            } else {
+                RecvEffect::Unix(effect)
+            },
+        }))
+    }
+
+    /// Takes the front message off the queue; its rights are the reader's now.
+    pub(super) fn dgram_take(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let full = unix.dgram_full(0);
+        let Some(chunk) = unix.queue.pop_front() else { return };
+        unix.queued -= chunk.len();
+        let room = full && !unix.dgram_full(0);
+        if let Some(extra) = &chunk.extra {
+            self.unix.rights_landed(extra);
+        }
+        if room {
+            self.wake_dgram_senders(id);
+        }
+        self.uncharge(chunk.sender, chunk.truesize);
+    }
+
+    /// A full queue has room, or is gone: whoever waits for it looks again.
+    pub(super) fn wake_dgram_senders(&mut self, id: SocketId) {
+        let Some(State::Datagram(d)) = self.unix_mut(id).map(|unix| &mut unix.state) else {
+            return;
+        };
+        let mut senders = core::mem::take(&mut d.waiting);
+        senders.extend(d.connected.iter().copied().filter(|&sender| sender != id));
+        senders.sort_unstable();
+        senders.dedup();
+        for sender in senders {
+            self.wake(sender, PollMask::WRITABLE);
+        }
+    }
+
+    /// unix_dgram_connect(): at once, whatever the peer does.
+    pub(super) fn dgram_connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        raw: &[u8],
+    ) -> Result<(), Errno> {
+        let family = switchboard_abi::sockaddr::family(raw).ok_or(Errno::EINVAL)?;
+        let other = if family == AF_UNSPEC {
+            None
+        } else {
+            let address = parse(raw)?;
+            if may_passcred(&self.get(id)?.common) {
+                self.unix_autobind(id)?;
+            }
+            let other = self.find_other(cx, address, UnixType::Dgram)?;
+            let peer = self.unix(other).and_then(UnixSocket::peer);
+            if peer.is_some_and(|peer| peer.id != id) {
+                return Err(Errno::EPERM);
+            }
+            Some(other)
+        };
+        let old = self.unix(id).and_then(UnixSocket::peer).map(|peer| peer.id);
+        if old == other {
+            return Ok(());
+        }
+        if old.is_some() {
+            self.dgram_detach(id);
+        }
+        if let Some(other) = other {
+            self.dgram_attach(id, other);
+        }
+        Ok(())
+    }
+
+    /// Makes `other` the peer of `id`.
+    pub(super) fn dgram_attach(&mut self, id: SocketId, other: SocketId) {
+        if let Some(State::Datagram(d)) = self.unix_mut(id).map(|unix| &mut unix.state) {
+            d.peer = Some(super::Peer::new(other));
+        }
+        if let Some(State::Datagram(d)) = self.unix_mut(other).map(|unix| &mut unix.state) {
+            d.connected.insert(id);
+        }
+    }
+
+    /// Takes the peer away (unix_dgram_disconnected()): what it had sent is lost, and when it was
+    /// connected back it is told so.
+    fn dgram_detach(&mut self, id: SocketId) {
+        let Some(unix) = self.unix_mut(id) else { return };
+        let State::Datagram(d) = &mut unix.state else { return };
+        let Some(peer) = d.peer.take() else { return };
+        let full = unix.dgram_full(0);
+        let lost = core::mem::take(&mut unix.queue);
+        unix.queued = 0;
+        let told = !lost.is_empty();
+        self.drop_chunks(lost);
+        if full {
+            self.wake_dgram_senders(id);
+        }
+        let Some(old) = self.unix_mut(peer.id) else { return };
+        if let State::Datagram(d) = &mut old.state {
+            d.connected.remove(&id);
+        }
+        if told && old.peer_is(id) {
+            old.error = Some(Errno::ECONNRESET);
+            self.wake(peer.id, PollMask::ERR);
+        }
+    }
+}
+

@@ -1,0 +1,387 @@
+//! AF_UNIX: unix(7).
+//!
+//! # Theory of operation
+//!
+//! Every socket owns its receive queue; a send puts a [`Chunk`](queue::Chunk), Linux's skb, straight
+//! into the peer's and charges the sender for its memory until the chunk is read. So there is no
+//! connection object: two sockets name each other by [`SocketId`], and a name that no longer
+//! resolves is a peer that has closed.
+//!
+//! A stream (or seqpacket) connection exists from connect(2) on: connect makes the accepted socket
+//! as well, an *embryo* in the listener's queue, which accept(2) only hands out.
+//!
+//! Rights in flight are owned by the chunk that carries them. A chunk that nobody reads any more
+//! gives its files to `Host::released`.
+//!
+//! # Limits
+//!
+//! A sender's memory by `SO_SNDBUF`, the queue of a listener by its backlog, the queue of a
+//! datagram socket by net.unix.max_dgram_qlen (but for connected pairs, where the sender's buffer
+//! is the limit), files in flight by the sender's `RLIMIT_NOFILE`.
+//!
+//! # What is not here
+//!
+//! `MSG_OOB` on streams is refused as a kernel without CONFIG_AF_UNIX_OOB refuses it (current
+//! distribution kernels have it). A datagram socket that binds only after it has sent and is closed
+//! before that message is read appears unnamed to the reader.
+
+mod ancillary;
+mod close;
+mod connect;
+mod dgram;
+mod gc;
+mod names;
+pub(crate) mod paths;
+mod poll;
+mod queue;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use names::Namespace;
+
+use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{
+    ControlOut, RecvEffect, RecvProgress, RecvRequest, Received, Right, SendPlan, SendRequest, Ucred,
+};
+use crate::socket::{Kind, Socket};
+use crate::table::SocketId;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bitflags::bitflags;
+use core::time::Duration;
+use names::Bound;
+use queue::Chunk;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_wire::Payload;
+
+/// The three socket types; also the index of their abstract namespaces, which are apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UnixType {
+    Stream,
+    Dgram,
+    SeqPacket,
+}
+
+bitflags! {
+    /// Directions shut down (`RCV_SHUTDOWN`, `SEND_SHUTDOWN`).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) struct Shut: u8 {
+        const READ = 1;
+        const WRITE = 2;
+    }
+}
+
+/// The family's part of a socket.
+pub(crate) struct UnixSocket {
+    ty: UnixType,
+    shut: Shut,
+    /// `SO_ERROR`.
+    error: Option<Errno>,
+    /// The bytes of `sun_path`. An accepted socket has its listener's.
+    name: Option<Arc<[u8]>>,
+    /// Its entry in the namespace.
+    bound: Bound,
+    /// `SO_PEERCRED`; on a listener what its clients get.
+    peercred: Option<Ucred>,
+    /// Memory of our chunks in other sockets' queues (Linux's sk_wmem_alloc).
+    charged: u32,
+    /// Bytes in the queue.
+    queued: usize,
+    /// What has come and is not read yet.
+    queue: VecDeque<Chunk>,
+    state: State,
+}
+
+/// Where a socket stands.
+enum State {
+    /// Stream or seqpacket, neither connected nor listening.
+    Unconnected,
+    Listening(Box<Listening>),
+    Connected(Connected),
+    Datagram(Box<Datagram>),
+}
+
+/// A listener.
+#[derive(Default)]
+struct Listening {
+    /// One more connection than this may wait.
+    backlog: u32,
+    /// Connections that accept(2) has not handed out.
+    embryos: VecDeque<SocketId>,
+    /// Sockets whose connect(2) waits for room.
+    waiting: Vec<SocketId>,
+}
+
+/// The other end. When it has closed, its name stays (recvfrom(2) and getpeername(2) tell it).
+struct Peer {
+    id: SocketId,
+    last_name: Option<Arc<[u8]>>,
+}
+
+/// A connected stream or seqpacket socket.
+struct Connected {
+    peer: Peer,
+    /// Not yet accepted.
+    embryo: bool,
+}
+
+/// A datagram socket.
+struct Datagram {
+    /// Its default destination, and the only socket it takes messages from.
+    peer: Option<Peer>,
+    /// One message more than this may wait, but for those of a peer connected both ways.
+    limit: u32,
+    /// Sockets whose peer this is.
+    connected: BTreeSet<SocketId>,
+    /// Sockets that wait for room in the queue, besides them.
+    waiting: Vec<SocketId>,
+}
+
+/// What a planned send puts where.
+#[derive(Debug)]
+pub(crate) struct UnixSendPlan {
+    to: SocketId,
+    credentials: Option<Ucred>,
+    rights: Vec<Right>,
+}
+
+/// What a receive takes off the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct UnixRecvEffect {
+    /// Of a stream.
+    bytes: usize,
+    /// Of the other types.
+    messages: usize,
+    /// A stream read of no bytes takes the rights all the same.
+    rights: bool,
+    /// The pending error was met after some bytes: they are returned, the error is gone.
+    clear_error: bool,
+}
+
+impl UnixSocket {
+    fn new(ty: UnixType, state: State) -> UnixSocket {
+        UnixSocket {
+            ty,
+            shut: Shut::empty(),
+            error: None,
+            name: None,
+            bound: Bound::No,
+            peercred: None,
+            charged: 0,
+            queued: 0,
+            queue: VecDeque::new(),
+            state,
+        }
+    }
+
+    fn peer(&self) -> Option<&Peer> {
+        match &self.state {
+            State::Connected(c) => Some(&c.peer),
+            State::Datagram(d) => d.peer.as_ref(),
+            State::Unconnected | State::Listening(_) => None,
+        }
+    }
+
+    fn peer_mut(&mut self) -> Option<&mut Peer> {
+        match &mut self.state {
+            State::Connected(c) => Some(&mut c.peer),
+            State::Datagram(d) => d.peer.as_mut(),
+            State::Unconnected | State::Listening(_) => None,
+        }
+    }
+
+    fn peer_is(&self, id: SocketId) -> bool {
+        self.peer().is_some_and(|peer| peer.id == id)
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.queued += chunk.len();
+        self.queue.push_back(chunk);
+    }
+}
+
+impl Peer {
+    fn new(id: SocketId) -> Peer {
+        Peer { id, last_name: None }
+    }
+}
+
+/// The answer of a call that finds nothing to do: wait, or `EAGAIN` when it may not.
+fn wait<T>(
+    last: bool,
+    interest: PollMask,
+    timeout: Option<Duration>,
+) -> Result<Attempt<T>, Fail> {
+    // A negative SO_RCVTIMEO is a time that is always up.
+    if last || timeout == Some(Duration::ZERO) {
+        return Err(Errno::EAGAIN.into());
+    }
+    Ok(Attempt::Blocked(Blocked { interest, timeout }))
+}
+
+/// A receive that takes nothing off the queue.
+fn received_nothing(control: Vec<ControlOut>) -> Received {
+    Received {
+        data: Payload::new(),
+        ret: 0,
+        msg_flags: 0,
+        name: None,
+        control,
+        effect: RecvEffect::None,
+    }
+}
+
+impl Host {
+    /// unix_create().
+    pub(crate) fn unix_socket(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ty: i32,
+        protocol: i32,
+    ) -> Result<SocketId, Errno> {
+        let ty = unix_type(ty, protocol)?;
+        Ok(self.unix_new(cx, ty))
+    }
+
+    fn unix_new(&mut self, cx: &Cx<'_>, ty: UnixType) -> SocketId {
+        let number = match ty {
+            UnixType::Stream => SOCK_STREAM,
+            UnixType::Dgram => SOCK_DGRAM,
+            UnixType::SeqPacket => SOCK_SEQPACKET,
+        };
+        // SO_PROTOCOL is 0 even when PF_UNIX was asked for.
+        let common = self.new_common(cx, AF_UNIX, number, 0);
+        let state = match ty {
+            UnixType::Dgram => State::Datagram(Box::new(Datagram {
+                peer: None,
+                limit: self.unix.max_dgram_qlen,
+                connected: BTreeSet::new(),
+                waiting: Vec::new(),
+            })),
+            UnixType::Stream | UnixType::SeqPacket => State::Unconnected,
+        };
+        let kind = Kind::Unix(Box::new(UnixSocket::new(ty, state)));
+        self.sockets.insert(Socket { common, kind })
+    }
+
+    /// The socket's part of this family; `None` also when it has closed.
+    fn unix(&self, id: SocketId) -> Option<&UnixSocket> {
+        match &self.sockets.get(id)?.kind {
+            Kind::Unix(unix) => Some(unix),
+            Kind::Tcp(_) | Kind::Udp(_) => None,
+        }
+    }
+
+    fn unix_mut(&mut self, id: SocketId) -> Option<&mut UnixSocket> {
+        match &mut self.sockets.get_mut(id)?.kind {
+            Kind::Unix(unix) => Some(unix),
+            Kind::Tcp(_) | Kind::Udp(_) => None,
+        }
+    }
+
+    /// sendmsg(2), first half.
+    pub(crate) fn unix_attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        match self.unix(id).ok_or(Errno::EBADF)?.ty {
+            UnixType::Stream => self.stream_attempt_send(cx, id, request),
+            UnixType::Dgram => self.dgram_attempt_send(cx, id, request),
+            UnixType::SeqPacket => self.seqpacket_attempt_send(cx, id, request),
+        }
+    }
+
+    /// sendmsg(2), second half.
+    pub(crate) fn unix_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        plan: UnixSendPlan,
+        data: Payload,
+    ) {
+        match self.unix(id).map(|unix| unix.ty) {
+            Some(UnixType::Stream) => self.stream_commit_send(cx, id, plan, data),
+            Some(UnixType::Dgram | UnixType::SeqPacket) => {
+                self.dgram_commit_send(cx, id, plan, data);
+            }
+            None => self.release_rights(plan.rights),
+        }
+    }
+
+    /// recvmsg(2), first half.
+    pub(crate) fn unix_attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        match self.unix(id).ok_or(Errno::EBADF)?.ty {
+            UnixType::Stream => self.stream_attempt_recv(id, request),
+            UnixType::Dgram | UnixType::SeqPacket => self.dgram_attempt_recv(cx, id, request),
+        }
+    }
+
+    /// recvmsg(2), second half.
+    pub(crate) fn unix_commit_recv(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        effect: UnixRecvEffect,
+    ) {
+        if effect.clear_error {
+            self.unix_clear_error(id);
+        }
+        if effect.messages > 0 {
+            self.dgram_take(id);
+        }
+        if effect.bytes > 0 {
+            self.stream_take(id, effect.bytes);
+        } else if effect.rights {
+            self.stream_take_rights(id);
+        }
+    }
+
+    /// Puts back what a given-up `MSG_WAITALL` held.
+    pub(crate) fn unix_unread(&mut self, id: SocketId, progress: RecvProgress) {
+        self.stream_unread(id, progress);
+    }
+
+    /// `SO_ERROR`.
+    pub(crate) fn unix_pending_error(&self, id: SocketId) -> Option<Errno> {
+        self.unix(id)?.error
+    }
+
+    /// `SO_ERROR` was read.
+    pub(crate) fn unix_clear_error(&mut self, id: SocketId) {
+        if let Some(unix) = self.unix_mut(id) {
+            unix.error = None;
+        }
+    }
+
+    /// `SO_ACCEPTCONN`.
+    pub(crate) fn unix_is_listening(&self, id: SocketId) -> bool {
+        self.unix(id).is_some_and(|unix| matches!(unix.state, State::Listening(_)))
+    }
+}
+
+fn unix_type(ty: i32, protocol: i32) -> Result<UnixType, Errno> {
+    if protocol != 0 && protocol != AF_UNIX {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    match ty {
+        SOCK_STREAM => Ok(UnixType::Stream),
+        // "Believe it or not BSD has AF_UNIX, SOCK_RAW though nothing uses it."
+        SOCK_DGRAM | SOCK_RAW => Ok(UnixType::Dgram),
+        SOCK_SEQPACKET => Ok(UnixType::SeqPacket),
+        _ => Err(Errno::ESOCKTNOSUPPORT),
+    }
+}

@@ -1,0 +1,310 @@
+//! SOCK_STREAM data: unix_stream_sendmsg() and unix_stream_read_generic().
+
+use super::ancillary::{self, NO_MESSAGE, NO_SENDER, control_out, may_passcred, wants_credentials};
+use super::names::address_of;
+use super::queue::{Chunk, Extra, stream_piece, stream_truesize};
+use super::{
+    Shut, State, UnixRecvEffect, UnixSendPlan, UnixType, received_nothing, wait,
+};
+use crate::call::{Attempt, Cx, Fail};
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{
+    PlanKind, RecvEffect, RecvProgress, RecvRequest, Received, SendPlan, SendRequest, Skip,
+};
+use crate::socket::Kind;
+use crate::table::SocketId;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_wire::Payload;
+
+impl Host {
+    pub(super) fn stream_attempt_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        ancillary::check_control(cx, request.control)?;
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let socket = self.get(id)?;
+        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        if request.name.is_some_and(|name| !name.is_empty()) {
+            let connected = matches!(unix.state, State::Connected(_));
+            let errno = if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP };
+            return Err(errno.into());
+        }
+        let State::Connected(connected) = &unix.state else {
+            return Err(Errno::ENOTCONN.into());
+        };
+        // A peer that reads no more or has closed has shut our writing down.
+        if unix.shut.contains(Shut::WRITE) {
+            return Err(Fail::PIPE);
+        }
+        let to = connected.peer.id;
+        let sndbuf = socket.common.sndbuf;
+        let left = request.len - request.done;
+        let mut charged = unix.charged + uncommitted(request.skip);
+        let mut take = 0;
+        while take < left && charged < sndbuf {
+            let (size, truesize) = stream_piece(sndbuf, left - take);
+            take += size;
+            charged += truesize;
+        }
+        if take == 0 && left > 0 {
+            if let Some(errno) = unix.error {
+                return Err(Fail::pending(errno));
+            }
+            let last = request.last || request.flags & MSG_DONTWAIT != 0;
+            return wait(last, PollMask::OUT, socket.common.sndtimeo);
+        }
+        // "Only send the fds in the first buffer."
+        let rights = if request.done == 0 { request.control.rights.clone() } else { Vec::new() };
+        if left > 0 {
+            self.check_in_flight(cx.cred, &rights)?;
+        }
+        let plan = UnixSendPlan { to, credentials: request.control.credentials, rights };
+        Ok(Attempt::Ready(SendPlan { take, kind: PlanKind::Unix(plan) }))
+    }
+
+    pub(super) fn stream_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        mut plan: UnixSendPlan,
+        data: Payload,
+    ) {
+        let len = data.len();
+        let Some((socket, other)) = self.sockets.pair_mut(id, plan.to) else {
+            return self.release_rights(plan.rights);
+        };
+        let (Kind::Unix(unix), Kind::Unix(peer)) = (&mut socket.kind, &mut other.kind) else {
+            return;
+        };
+        if len == 0 {
+            // Rights need a byte to ride on; without one they are dropped.
+            return self.release_rights(plan.rights);
+        }
+        let wanted = may_passcred(&socket.common) || wants_credentials(&other.common, peer);
+        self.unix.rights_sent(cx.cred.ruid, &plan.rights);
+        let mut done = 0;
+        let mut data = data;
+        while done < len {
+            let (size, truesize) = stream_piece(socket.common.sndbuf, len - done);
+            let piece = if done == 0 && size == len {
+                mem::take(&mut data)
+            } else {
+                data.slice(done..done + size)
+            };
+            unix.charged += truesize;
+            peer.push(Chunk {
+                data: piece,
+                taken: 0,
+                truesize,
+                sender: id,
+                name: None,
+                extra: ancillary::extra(
+                    cx,
+                    plan.credentials,
+                    wanted,
+                    mem::take(&mut plan.rights),
+                ),
+            });
+            done += size;
+        }
+        self.wake(plan.to, PollMask::READABLE);
+    }
+
+    pub(super) fn stream_attempt_recv(
+        &mut self,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        let socket = self.get(id)?;
+        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        if !matches!(unix.state, State::Connected(_)) {
+            return Err(Errno::EINVAL.into());
+        }
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let peek = request.flags & MSG_PEEK != 0;
+        let passcred = may_passcred(&socket.common);
+        let held = request.progress.held.len();
+        let mut creds = request.progress.creds;
+        let mut skip = request.skip.bytes;
+        let mut room = request.len.saturating_sub(held);
+        let mut data = request.progress.held.clone();
+        let mut copied = 0;
+        let mut rights = &[][..];
+        let mut met = false;
+        let mut drained = true;
+        for chunk in &unix.queue {
+            let len = chunk.len();
+            if skip >= len {
+                skip -= len;
+                continue;
+            }
+            if passcred {
+                // "Never glue messages from different writers."
+                if creds.is_some_and(|creds| creds != chunk.credentials()) {
+                    drained = false;
+                    break;
+                }
+                creds = Some(chunk.credentials());
+            }
+            met = true;
+            let n = (len - skip).min(room);
+            let from = chunk.taken as usize + skip;
+            for part in chunk.data.slice(from..from + n) {
+                data.push(part);
+            }
+            copied += n;
+            room -= n;
+            // An entry of the same recvmmsg(2) that read the chunk's front has its rights.
+            if skip == 0 {
+                rights = chunk.rights();
+            }
+            skip = 0;
+            if room == 0 || !rights.is_empty() {
+                drained = false;
+                break;
+            }
+        }
+        let total = held + copied;
+        let target =
+            socket.common.low_water(request.flags & MSG_WAITALL != 0, request.len);
+        let mut clear_error = false;
+        // A peek that has seen something does not wait for more.
+        if drained && total < target && !(peek && met) {
+            if let Some(errno) = unix.error {
+                // sock_error() takes the error, and what was copied is returned all the same.
+                if total == 0 {
+                    return Err(Fail::pending(errno));
+                }
+                clear_error = true;
+            } else if !unix.shut.contains(Shut::READ) {
+                let last = request.last || request.flags & MSG_DONTWAIT != 0;
+                if !(last && total > 0) {
+                    let timeout = socket.common.rcvtimeo;
+                    let outcome = wait(last, PollMask::IN, timeout);
+                    // What is there is taken at once, as Linux does: the writer may need the room.
+                    if outcome.is_ok() && copied > 0 && request.skip == Skip::default() {
+                        request.progress.held = data;
+                        request.progress.creds = creds;
+                        self.stream_take(id, copied);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        let credentials = passcred.then(|| match creds {
+            Some(credentials) => credentials.unwrap_or(NO_SENDER),
+            None => NO_MESSAGE,
+        });
+        let control = if credentials.is_some() || !rights.is_empty() {
+            control_out(credentials, rights)
+        } else {
+            Vec::new()
+        };
+        if !met && held == 0 {
+            return Ok(Attempt::Ready(received_nothing(control)));
+        }
+        let effect = UnixRecvEffect {
+            bytes: copied,
+            messages: 0,
+            rights: !rights.is_empty(),
+            clear_error,
+        };
+        Ok(Attempt::Ready(Received {
+            data,
+            ret: total,
+            msg_flags: 0,
+            name: self.peer_name(unix).map(|name| address_of(Some(name))),
+            control,
+            effect: if peek { RecvEffect::None } else { RecvEffect::Unix(effect) },
+        }))
+    }
+
+    /// Takes `n` bytes off the front. Their rights are the reader's now.
+    pub(super) fn stream_take(&mut self, id: SocketId, n: usize) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let mut left = n;
+        let mut freed = 0;
+        let mut sender = None;
+        while left > 0 {
+            let Some(chunk) = unix.queue.front_mut() else { break };
+            if let Some(extra) = &mut chunk.extra
+                && !extra.rights.is_empty()
+            {
+                self.unix.rights_landed(extra);
+                extra.rights = Vec::new();
+            }
+            let len = chunk.len();
+            if left < len {
+                chunk.taken += left as u32;
+                unix.queued -= left;
+                break;
+            }
+            left -= len;
+            unix.queued -= len;
+            freed += chunk.truesize;
+            sender = Some(chunk.sender);
+            unix.queue.pop_front();
+        }
+        if let Some(sender) = sender {
+            self.uncharge(sender, freed);
+        }
+    }
+
+    /// A read of no bytes has taken the front chunk's rights.
+    pub(super) fn stream_take_rights(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Unix(unix) = &mut socket.kind else { return };
+        if let Some(extra) = unix.queue.front_mut().and_then(|chunk| chunk.extra.as_mut()) {
+            self.unix.rights_landed(extra);
+            extra.rights = Vec::new();
+        }
+    }
+
+    /// The other way round: what a given-up call held is at the front again.
+    pub(super) fn stream_unread(&mut self, id: SocketId, progress: RecvProgress) {
+        let Some(unix) = self.unix_mut(id) else { return };
+        let Some(sender) = unix.peer().map(|peer| peer.id) else { return };
+        let len = progress.held.len();
+        if unix.ty != UnixType::Stream || len == 0 {
+            return;
+        }
+        let truesize = stream_truesize(len);
+        let credentials = progress.creds.flatten();
+        unix.queued += len;
+        unix.queue.push_front(Chunk {
+            data: progress.held,
+            taken: 0,
+            truesize,
+            sender,
+            name: None,
+            extra: credentials.map(|_| Box::new(Extra { credentials, ..Extra::default() })),
+        });
+        if let Some(peer) = self.unix_mut(sender) {
+            peer.charged += truesize;
+        }
+        self.wake(id, PollMask::READABLE);
+    }
+}
+
+/// What the entries of a sendmmsg(2) that are planned but not queued yet will be charged, about:
+/// each is at least an skb.
+pub(super) fn uncommitted(skip: Skip) -> u32 {
+    if skip.messages == 0 {
+        return 0;
+    }
+    let each = stream_truesize(skip.bytes / skip.messages);
+    each.saturating_mul(skip.messages as u32)
+}

@@ -1,0 +1,3 @@
+//! Traces of calls. Every expectation was seen on Linux 6.18 first.
+
+mod queue;
