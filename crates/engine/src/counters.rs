@@ -13,10 +13,12 @@ pub struct Counters {
     pub ip_in_delivers: u64,
     /// Packets of a protocol nobody listens to.
     pub ip_in_unknown_protos: u64,
-    /// Packets dropped since a queue was full.
+    /// Packets to the host itself dropped since the loopback queue was full.
     pub ip_in_discards: u64,
     /// Packets the host made.
     pub ip_out_requests: u64,
+    /// Packets dropped since the transmit queue was full.
+    pub ip_out_discards: u64,
     /// Packets dropped since no route led to their destination.
     pub ip_out_no_routes: u64,
     /// ICMP messages that came in.

@@ -214,6 +214,10 @@ impl Stack {
             self.sysctl.ip_default_ttl
         };
         ip.dont_fragment = ip.is_v6();
+        if !ip.dont_fragment {
+            // RFC 6864, 4.1: what may be fragmented needs an identification.
+            ip.ident = self.random.u32() as u16;
+        }
         self.counters.icmp_out_msgs += 1;
         self.ip_output(
             &route,

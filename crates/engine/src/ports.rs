@@ -185,6 +185,12 @@ impl BindTable {
         Ok(key)
     }
 
+    /// Whether no port is taken.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
     /// Adds an owner without a check: a child of a listener, or a state change.
     pub(crate) fn insert(&mut self, key: BindKey) {
         let bucket = self.buckets.entry(key.port).or_default();
@@ -229,9 +235,9 @@ impl BindTable {
             ..*key
         };
         let old = *key;
-        self.buckets
-            .get_mut(&key.port)
-            .map(|bucket| bucket.uncount(&old));
+        if let Some(bucket) = self.buckets.get_mut(&key.port) {
+            bucket.uncount(&old);
+        }
         let conflict = self.conflicts(&listening, Strictness::Explicit);
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.insert(if conflict { old } else { listening });

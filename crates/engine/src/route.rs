@@ -181,19 +181,19 @@ fn egress(
     kind: RouteKind,
 ) -> Result<(IfIndex, IpAddr, Option<IpAddr>), RouteError> {
     if let IpAddr::V4(v4) = dst {
-        if let Some(interface) = interfaces
+        let subnet = interfaces
             .broadcast_interface(v4)
-            .filter(|_| !v4.is_broadcast())
-        {
-            if device.is_none_or(|d| d == interface) {
-                return Ok((interface, dst, None));
-            }
+            .filter(|_| !v4.is_broadcast());
+        if let Some(interface) = subnet.filter(|&subnet| device.is_none_or(|d| d == subnet)) {
+            return Ok((interface, dst, None));
         }
         // ip_route_output_key_hash: a group or 255.255.255.255 leaves by the interface of a chosen source.
-        if device.is_none() && (v4.is_broadcast() || v4.is_multicast()) {
-            if let Some(interface) = src.and_then(|src| interfaces.owner(src)) {
-                return Ok((interface, dst, None));
-            }
+        let by_source = device.is_none() && (v4.is_broadcast() || v4.is_multicast());
+        let owner = src
+            .filter(|_| by_source)
+            .and_then(|src| interfaces.owner(src));
+        if let Some(interface) = owner {
+            return Ok((interface, dst, None));
         }
     }
     // Every interface but lo has a multicast route in IPv6 (ff00::/8 in the local table).

@@ -13,7 +13,7 @@
 //! - The loopback queue holds `netdev_max_backlog` packets; what comes on top is dropped and counted, as in Linux.
 //! - One run delivers [`LOOPBACK_BUDGET`] packets at most; then the rest waits for the next call, and `poll_timeout`
 //!   says "now". Two sockets cannot keep a call from returning.
-//! - The transmit queue of each interface holds [`TX_QUEUE_LEN`] packets.
+//! - The transmit queue holds [`TX_QUEUE_LEN`] packets for each interface.
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
@@ -158,6 +158,12 @@ impl Stack {
 
     /// A packet came in on an interface.
     pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
+        // loopback queue.)
+        if self.interfaces.owner(packet.ip.src).is_some() {
+            self.counters.ip_in_hdr_errors += 1;
+            return;
+        }
         self.ip_input(now, interface, packet);
         self.run_loopback(now);
     }
@@ -205,10 +211,11 @@ impl Stack {
             // ip_mc_output: the sender is one of those addressed.
             self.loop_back(route.interface, packet.clone());
         }
-        if self.transmit.len() < TX_QUEUE_LEN * self.interfaces.iter().len() {
+        let links = self.interfaces.iter().len() - 1;
+        if self.transmit.len() < TX_QUEUE_LEN * links {
             self.transmit.push_back((route.interface, packet));
         } else {
-            self.counters.ip_in_discards += 1;
+            self.counters.ip_out_discards += 1;
         }
     }
 

@@ -439,10 +439,11 @@ impl Stack {
         let counted = if ip.is_v6() {
             datagram
         } else {
-            datagram + ip.len()
+            datagram + ip.header_len()
         };
         // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
-        let fits = route.interface == IfIndex::LO || datagram + ip.len() <= route.mtu as usize;
+        let fits =
+            route.interface == IfIndex::LO || datagram + ip.header_len() <= route.mtu as usize;
         if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }

@@ -16,7 +16,7 @@ use crate::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment,
 pub fn emit(packet: &Packet) -> Vec<u8> {
     let total = packet.wire_len();
     let mut out = Vec::with_capacity(total);
-    let body_len = total - packet.ip.len();
+    let body_len = total - packet.ip.header_len();
     push_ip(&mut out, &packet.ip, packet.protocol(), body_len);
     let at = out.len();
     match &packet.body {
@@ -74,7 +74,7 @@ fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: usize) {
     let mut header = Ipv4Header {
         dscp: etherparse::IpDscp::try_new(ip.tos >> 2).unwrap_or_default(),
         ecn: etherparse::IpEcn::try_new(ip.tos & 3).unwrap_or_default(),
-        total_len: u16::try_from(ip.len() + body_len).unwrap_or(0),
+        total_len: u16::try_from(ip.header_len() + body_len).unwrap_or(0),
         identification: ip.ident,
         dont_fragment: ip.dont_fragment,
         more_fragments: false,

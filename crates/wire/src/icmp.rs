@@ -106,7 +106,7 @@ impl IcmpMessage {
             IcmpMessage::Unreachable { original, .. }
             | IcmpMessage::TimeExceeded { original, .. }
             | IcmpMessage::ParameterProblem { original, .. } => {
-                original.ip.len() + original.transport.len()
+                original.ip.header_len() + original.transport.len()
             }
         }
     }
@@ -189,7 +189,7 @@ impl Quoted {
     /// Linux does), 1280 for IPv6 (RFC 4443, 2.4 c).
     pub fn of(packet: &Packet) -> Quoted {
         let limit: usize = if packet.ip.is_v6() { 1280 } else { 576 };
-        let header = packet.ip.len();
+        let header = packet.ip.header_len();
         // The outer IP header, the ICMP header and the quoted IP header also count.
         let room = limit - header - 8 - header;
         let mut bytes = emit(packet);

@@ -59,7 +59,7 @@ impl IpHeader {
 
     /// Length of the header on the wire.
     #[inline]
-    pub const fn len(&self) -> usize {
+    pub const fn header_len(&self) -> usize {
         if self.is_v6() { 40 } else { 20 }
     }
 }
@@ -112,7 +112,7 @@ impl Packet {
 
     /// Length of the whole packet on the wire.
     pub fn wire_len(&self) -> usize {
-        self.ip.len()
+        self.ip.header_len()
             + match &self.body {
                 Body::Tcp(tcp) => tcp.header_len() + tcp.payload.len(),
                 Body::Udp(udp) => UdpDatagram::HEADER_LEN + udp.payload.len(),

@@ -224,8 +224,17 @@ fn the_transmit_queue_is_bounded() {
     }
     assert_eq!(
         core::iter::from_fn(|| a.poll_transmit(NOW)).count(),
-        2 * TX_QUEUE_LEN
+        TX_QUEUE_LEN
     );
+}
+
+#[test]
+fn nobody_else_speaks_with_an_own_address() {
+    let mut a = host("10.0.0.1", 1);
+    let server = bind(&mut a, "0.0.0.0:53");
+    a.deliver(NOW, ETH0, datagram("10.0.0.1", "10.0.0.1", 53));
+    assert_eq!(a.counters().ip_in_hdr_errors, 1);
+    assert_eq!(a.udp_pop(server), None);
 }
 
 #[test]

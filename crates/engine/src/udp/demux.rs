@@ -62,6 +62,11 @@ impl Demux {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connected.is_empty() && self.bound.is_empty()
+    }
+
     pub(crate) fn insert(&mut self, registration: &Registration) {
         for (key, list) in Self::places(registration) {
             match list {
@@ -127,12 +132,13 @@ impl Demux {
         local: SocketAddr,
     ) -> Option<UdpId> {
         let (remote, local) = (pair(remote), pair(local));
-        if !self.connected.is_empty() {
-            if let Some(list) = self.connected.get(&(local, remote)) {
-                if let Some(id) = self.best(list, interface, remote, local) {
-                    return Some(id);
-                }
-            }
+        // The common case of a host without connected sockets saves a hash.
+        let connected = match self.connected.is_empty() {
+            true => None,
+            false => self.connected.get(&(local, remote)),
+        };
+        if let Some(id) = connected.and_then(|list| self.best(list, interface, remote, local)) {
+            return Some(id);
         }
         let any = if local.0.is_ipv4() { ANY4 } else { ANY6 };
         [local, (any, local.1)]

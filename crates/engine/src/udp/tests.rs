@@ -3,6 +3,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use proptest::prelude::{Strategy, any as arbitrary, prop, prop_assert, prop_assert_eq};
+use proptest::{prop_oneof, proptest};
+
 use super::*;
 use crate::config::Config;
 use crate::event::Event;
@@ -378,6 +381,135 @@ fn reuse_can_be_set_after_bind() {
     let client = stack.udp_open(Family::V4);
     send(&mut stack, client, "127.0.0.1:53", b"x").unwrap();
     assert!(recv(&mut stack, second).is_some());
+}
+
+#[derive(Clone, Debug)]
+enum Call {
+    Open(bool),
+    Bind(usize, &'static str, u16, bool, bool),
+    Connect(usize, &'static str, u16),
+    Disconnect(usize),
+    Send(usize, &'static str, u16),
+    Receive(usize),
+    Set(usize, UdpSet),
+    Close(usize),
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let address = prop::sample::select(vec![
+        "127.0.0.1",
+        "127.0.0.2",
+        "0.0.0.0",
+        "127.255.255.255",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "224.0.0.1",
+        "10.0.0.1",
+    ]);
+    let set = prop_oneof![
+        arbitrary::<bool>().prop_map(UdpSet::ReuseAddr),
+        arbitrary::<bool>().prop_map(UdpSet::ReusePort),
+        (0u32..3).prop_map(|n| UdpSet::Device(IfIndex::new(n))),
+        (2304u32..10_000).prop_map(UdpSet::ReceiveBuffer),
+    ];
+    let port = 0u16..4;
+    prop_oneof![
+        arbitrary::<bool>().prop_map(Call::Open),
+        (
+            0usize..8,
+            address.clone(),
+            port.clone(),
+            arbitrary::<bool>(),
+            arbitrary::<bool>()
+        )
+            .prop_map(|(n, a, p, r, s)| Call::Bind(n, a, p, r, s)),
+        (0usize..8, address.clone(), port.clone()).prop_map(|(n, a, p)| Call::Connect(n, a, p)),
+        (0usize..8).prop_map(Call::Disconnect),
+        (0usize..8, address, port).prop_map(|(n, a, p)| Call::Send(n, a, p)),
+        (0usize..8).prop_map(Call::Receive),
+        (0usize..8, set).prop_map(|(n, s)| Call::Set(n, s)),
+        (0usize..8).prop_map(Call::Close),
+    ]
+}
+
+/// Runs the calls and closes all; a transcript of what came back.
+fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
+    use alloc::format;
+    let mut stack = stack();
+    let mut open: Vec<UdpId> = Vec::new();
+    let mut log = Vec::new();
+    for call in calls {
+        let pick = |n: usize| open.get(n % open.len().max(1)).copied();
+        let at = |addr: &str, port| SocketAddr::new(addr.parse().unwrap(), port);
+        let id = match *call {
+            Call::Open(v6) => {
+                open.push(stack.udp_open(if v6 { Family::V6 } else { Family::V4 }));
+                continue;
+            }
+            Call::Bind(n, ..)
+            | Call::Connect(n, ..)
+            | Call::Disconnect(n)
+            | Call::Send(n, ..)
+            | Call::Receive(n)
+            | Call::Set(n, _)
+            | Call::Close(n) => pick(n),
+        };
+        let Some(id) = id else { continue };
+        log.push(match *call {
+            Call::Open(_) => continue,
+            Call::Bind(_, addr, port, reuse_addr, reuse_port) => {
+                let addr = addr.parse().unwrap();
+                let request = BindRequest {
+                    addr,
+                    port,
+                    reuse_addr,
+                    reuse_port,
+                    ..request("[::]:0")
+                };
+                format!("{:?}", stack.udp_bind(id, request))
+            }
+            Call::Connect(_, addr, port) => {
+                format!("{:?}", stack.udp_connect(NOW, id, at(addr, port)))
+            }
+            Call::Disconnect(_) => format!("{:?}", stack.udp_disconnect(id)),
+            Call::Send(_, addr, port) => {
+                let payload = b"data"[..].into();
+                let dst = at(addr, port);
+                let send = UdpSend {
+                    dst,
+                    src: None,
+                    tos: None,
+                    ttl: None,
+                    payload,
+                };
+                format!("{:?}", stack.udp_send(NOW, id, send))
+            }
+            Call::Receive(_) => format!("{:?}", stack.udp_pop(id)),
+            Call::Set(_, set) => format!("{:?}", stack.udp_set(id, set)),
+            Call::Close(_) => {
+                open.retain(|other| *other != id);
+                format!("{:?}", stack.udp_close(id))
+            }
+        });
+        log.push(format!(
+            "{:?}",
+            core::iter::from_fn(|| stack.poll_event()).collect::<Vec<_>>()
+        ));
+    }
+    open.into_iter().for_each(|id| stack.udp_close(id));
+    (stack, log)
+}
+
+proptest! {
+    /// Whatever the calls: no panic, the same twice, and nothing stays behind when all sockets are closed.
+    #[test]
+    fn any_calls_leave_clean_tables(calls in prop::collection::vec(call(), 0..60)) {
+        let (stack, log) = run(&calls);
+        prop_assert!(stack.udp.demux.is_empty());
+        prop_assert!(stack.udp_ports.is_empty());
+        prop_assert_eq!(log, run(&calls).1);
+    }
 }
 
 #[test]
