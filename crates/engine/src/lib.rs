@@ -32,5 +32,9 @@ pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig};
 pub use ports::{BindError, BindRequest, Family};
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::Stack;
+pub use tcp::{
+    Algorithm, ConnectError, ListenError, NotConnected, SendFlags, Shutdown, State, Status,
+    StreamQueue, TcpError, TcpInfo, TcpOptions, TcpSet, UrgentView,
+};
 pub use time::Instant;
 pub use udp::{UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

@@ -1,0 +1,233 @@
+//! Acknowledgments: what the peer has, what it offers, what that says about the path (tcp_ack).
+
+use core::time::Duration;
+
+use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
+
+use super::connection::{Connection, Cx, MSS_MIN, Out};
+use super::recovery::{Action, Phase};
+use super::timers::Purpose;
+use crate::event::EventKind;
+use crate::time::Instant;
+
+/// What becomes of the rest of the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AckVerdict {
+    Accept,
+    /// Unacceptable; it was answered as it should be.
+    Discard,
+}
+
+impl Connection {
+    /// RFC 9293, 3.10.7.4, fifth step, in a synchronized state.
+    pub(crate) fn on_ack(&mut self, cx: Cx<'_>, segment: &TcpSegment) -> AckVerdict {
+        let (ack, una) = (segment.ack, self.snd_una);
+        if ack.lt(una) {
+            // RFC 5961, 5.2: older than any window we ever offered to fill: a blind injection; challenge it.
+            if ack.lt(una - self.max_window) {
+                self.challenge(cx);
+                return AckVerdict::Discard;
+            }
+            return AckVerdict::Accept;
+        }
+        if ack.gt(self.snd_max) {
+            // "If the ACK acks something not yet sent, then send an ACK, drop the segment"; rate-limited (RFC 5961, 5).
+            self.challenge(cx);
+            return AckVerdict::Discard;
+        }
+        let old_window = self.snd_wnd;
+        self.update_send_window(segment);
+        self.last_ack_received = cx.now;
+        self.probes_out = 0;
+        self.soft_error = None;
+        let outstanding = self.outstanding();
+        if outstanding == 0 {
+            self.after_probe(cx.now);
+            return AckVerdict::Accept;
+        }
+        if ack == una {
+            // RFC 5681, 2: the definition of a duplicate acknowledgment.
+            let duplicate = segment.seq_len() == 0
+                && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::FIN)
+                && self.snd_wnd == old_window
+                && self.snd_nxt == self.snd_max;
+            if duplicate {
+                let action =
+                    self.recovery.on_duplicate(&mut self.cc, una, self.snd_max, self.mss);
+                self.act(cx, action);
+            }
+            return AckVerdict::Accept;
+        }
+        self.new_data_acked(cx, segment, ack);
+        AckVerdict::Accept
+    }
+
+    fn new_data_acked(&mut self, cx: Cx<'_>, segment: &TcpSegment, ack: SeqNum) {
+        let una = self.snd_una;
+        let acked = (ack - una) as u32;
+        let data = (acked as usize).min(self.queue.len());
+        self.queue.acknowledge(data);
+        self.counters.bytes_acked += data as u64;
+        if self.fin_sent && ack == self.snd_max {
+            self.fin_acked = true;
+        }
+        if self.snd_up.geq(una) && self.snd_up.leq(ack) {
+            self.snd_up = ack;
+        }
+        self.snd_una = ack;
+        self.snd_nxt = self.snd_nxt.max(ack);
+        self.sample_rtt(cx.now, segment, ack);
+        let was_retransmitting = self.retransmits > 0;
+        self.retransmits = 0;
+        self.backoff = 0;
+        if was_retransmitting {
+            self.rtt.reset_rto();
+        }
+        let flight = self.outstanding();
+        // Only a window that was used may grow (RFC 7661; tcp_is_cwnd_limited).
+        let limited = self.cwnd_limited
+            || (self.cc.in_slow_start() && self.cc.cwnd < 2 * (acked + flight));
+        self.cwnd_limited = false;
+        let action =
+            self.recovery.on_ack(&mut self.cc, ack, acked, flight, self.mss, limited);
+        self.act(cx, action);
+        if flight == 0 {
+            // RFC 6298, 5.2.
+            self.deadlines.retransmit = Instant::MAX;
+        } else {
+            // RFC 6298, 5.3.
+            self.restart_retransmit(cx.now);
+        }
+        self.space_freed(cx);
+    }
+
+    fn act(&mut self, _cx: Cx<'_>, action: Action) {
+        if action == Action::Retransmit {
+            self.out |= Out::RETRANSMIT;
+            // Karn: what is acknowledged from now on may be an answer to the retransmission.
+            self.timed = None;
+        }
+    }
+
+    /// One measurement per round trip, or the echoed timestamp (RFC 7323, 4.1) when Karn's rule forbids the first.
+    fn sample_rtt(&mut self, now: Instant, segment: &TcpSegment, ack: SeqNum) {
+        if let Some((end, at)) = self.timed {
+            if ack.geq(end) {
+                self.timed = None;
+                self.rtt.sample(now.saturating_sub(at), self.snd_una, self.snd_max);
+            }
+            return;
+        }
+        if let Some(ts) = segment.options.timestamps.filter(|ts| self.ts_ok && ts.echo != 0) {
+            let delta = self.ts_now(now).wrapping_sub(ts.echo);
+            // Milliseconds; what is beyond 2^21 is a broken or forged echo.
+            if delta < 1 << 21 {
+                let rtt = Duration::from_millis(u64::from(delta.max(1)));
+                self.rtt.sample(rtt, self.snd_una, self.snd_max);
+            }
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4: "SND.WND should be updated" only by a newer segment (SND.WL1; Linux has no SND.WL2).
+    #[inline]
+    fn update_send_window(&mut self, segment: &TcpSegment) {
+        let window = u32::from(segment.window) << self.snd_wscale;
+        let newer = segment.ack.gt(self.snd_una)
+            || segment.seq.gt(self.snd_wl1)
+            || (segment.seq == self.snd_wl1 && (window > self.snd_wnd || window == 0));
+        if newer {
+            self.snd_wl1 = segment.seq;
+            self.snd_wnd = window;
+            if window > self.max_window {
+                self.max_window = window;
+                self.sync_mss();
+            }
+        }
+    }
+
+    /// Nothing was outstanding: an answer to a probe, or a window update (tcp_ack_probe).
+    fn after_probe(&mut self, now: Instant) {
+        if self.deadlines.retransmit == Instant::MAX || self.deadlines.purpose != Purpose::Probe {
+            return;
+        }
+        if self.has_unsent() && self.usable_window() == 0 {
+            // Still closed, but the peer lives: keep probing, at the backed-off pace.
+            self.arm_probe(now);
+        } else {
+            self.backoff = 0;
+            self.deadlines.retransmit = Instant::MAX;
+        }
+    }
+
+    /// Acknowledged bytes left the send buffer (tcp_check_space).
+    #[inline]
+    fn space_freed(&mut self, cx: Cx<'_>) {
+        if self.no_space {
+            self.expand_send_buffer(cx);
+            if self.writable() {
+                self.no_space = false;
+                self.events |= EventKind::WRITABLE;
+            }
+        }
+    }
+
+    /// Whether poll(2) says POLLOUT: a third of the buffer is free (sk_stream_is_writeable).
+    #[inline]
+    pub(crate) fn writable(&self) -> bool {
+        let (queued, limit) = (self.queue.charged() as u64, u64::from(self.opts.send_buffer));
+        limit >= queued && limit - queued >= queued >> 1 && self.below_not_sent_low_water()
+    }
+
+    /// TCP_NOTSENT_LOWAT (tcp_stream_memory_free).
+    #[inline]
+    pub(crate) fn below_not_sent_low_water(&self) -> bool {
+        match self.opts.not_sent_low_water() {
+            0 => true,
+            limit => (self.write_seq() - self.snd_nxt).max(0) as u32 <= limit,
+        }
+    }
+
+    /// Send buffer autotuning (tcp_sndbuf_expand): twice the congestion window, in what a segment costs.
+    pub(crate) fn expand_send_buffer(&mut self, cx: Cx<'_>) {
+        if self.opts.send_buffer_locked {
+            return;
+        }
+        // Linux: headers and shared info (640), to a power of two, and the sk_buff (256).
+        let per_segment = (u32::from(self.mss_clamp).max(self.mss) + 640).next_power_of_two() + 256;
+        let segments = self.cc.cwnd_segments(self.mss).max(super::congestion::INITIAL_WINDOW);
+        let want = 2 * u64::from(segments) * u64::from(per_segment);
+        let want = want.min(u64::from(cx.sysctl.tcp_wmem[2])) as u32;
+        self.opts.send_buffer = self.opts.send_buffer.max(want);
+    }
+
+    /// The effective MSS: path, peer's option, our own limit, less our options, and at most half of the largest window
+    /// the peer ever had (tcp_sync_mss, tcp_bound_to_half_wnd).
+    pub(crate) fn sync_mss(&mut self) {
+        let ip = if self.tuple.remote.is_ipv6() { 40 } else { 20 };
+        let options = if self.ts_ok { 12 } else { 0 };
+        // What the header's 16-bit length can say bounds what a path can carry, whatever its MTU.
+        let mtu = self.path.mtu.min(0xffff);
+        let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));
+        mss = mss.saturating_sub(options).max(MSS_MIN);
+        if self.max_window > 0 {
+            let half = if self.max_window > 536 { self.max_window / 2 } else { self.max_window };
+            if mss > half {
+                mss = half.max(68 - 20 - options).max(MSS_MIN);
+            }
+        }
+        if mss != self.mss {
+            // The window is kept in segments, as in Linux, where it is counted so.
+            if self.recovery.phase() == Phase::Open {
+                let segments = u64::from(self.cc.cwnd_segments(self.mss).max(1));
+                self.cc.cwnd = (segments * u64::from(mss)).min(1 << 30) as u32;
+            }
+            self.mss = mss;
+        }
+    }
+
+    /// Bytes that the peer's window still admits.
+    #[inline]
+    pub(crate) fn usable_window(&self) -> u32 {
+        (self.snd_una + self.snd_wnd - self.snd_nxt).max(0) as u32
+    }
+}

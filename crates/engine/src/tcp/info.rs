@@ -1,0 +1,180 @@
+//! TCP_INFO: what getsockopt(TCP_INFO) tells (tcp_get_info). Every number is a true one; what the engine does not have
+//! (SACK, pacing) is not here.
+
+use core::time::Duration;
+
+use super::connection::Connection;
+use super::recovery::Phase;
+use super::state::State;
+use crate::time::Instant;
+
+/// The facts behind `struct tcp_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// The state.
+    pub state: State,
+    /// TCP_CA_Open 0, Disorder 1, Recovery 3, Loss 4.
+    pub ca_state: u8,
+    /// Timeouts of the oldest unacknowledged segment.
+    pub retransmits: u8,
+    /// Probes without an answer.
+    pub probes: u8,
+    /// Doublings of the timeout.
+    pub backoff: u8,
+    /// Timestamps are in use.
+    pub timestamps: bool,
+    /// Selective acknowledgments are in use.
+    pub sack: bool,
+    /// Window scaling is in use.
+    pub window_scaling: bool,
+    /// The peer's scale.
+    pub snd_wscale: u8,
+    /// Our scale.
+    pub rcv_wscale: u8,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// Delay of acknowledgments.
+    pub ato: Duration,
+    /// Our segment size.
+    pub snd_mss: u32,
+    /// The peer's segment size, estimated.
+    pub rcv_mss: u32,
+    /// Segments in flight; for a listener the length of the accept queue.
+    pub unacked: u32,
+    /// For a listener, its backlog; else 0.
+    pub sacked: u32,
+    /// Segments taken for lost.
+    pub lost: u32,
+    /// Segments retransmitted and in flight.
+    pub retrans: u32,
+    /// Since data was last sent.
+    pub last_data_sent: Duration,
+    /// Since data was last received.
+    pub last_data_recv: Duration,
+    /// Since an acknowledgment was last received.
+    pub last_ack_recv: Duration,
+    /// Path MTU.
+    pub pmtu: u32,
+    /// Limit of the offered window.
+    pub rcv_ssthresh: u32,
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Its deviation.
+    pub rttvar: Duration,
+    /// Slow start threshold, segments.
+    pub snd_ssthresh: u32,
+    /// Congestion window, segments.
+    pub snd_cwnd: u32,
+    /// The MSS we announce, less our options.
+    pub advmss: u32,
+    /// Duplicate acknowledgments that mean loss.
+    pub reordering: u32,
+    /// Round-trip time as the receiver sees it.
+    pub rcv_rtt: Duration,
+    /// Bytes the application takes per round trip.
+    pub rcv_space: u32,
+    /// All retransmissions.
+    pub total_retrans: u32,
+    /// Bytes acknowledged.
+    pub bytes_acked: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Segments sent.
+    pub segs_out: u32,
+    /// Segments received.
+    pub segs_in: u32,
+    /// Bytes queued and never sent.
+    pub notsent_bytes: u32,
+    /// The least round-trip time.
+    pub min_rtt: Duration,
+    /// Segments with data received.
+    pub data_segs_in: u32,
+    /// Segments with data sent.
+    pub data_segs_out: u32,
+    /// Data bytes sent, with retransmissions.
+    pub bytes_sent: u64,
+    /// Data bytes retransmitted.
+    pub bytes_retrans: u64,
+    /// Segments received out of order.
+    pub rcv_ooopack: u32,
+    /// The peer's window.
+    pub snd_wnd: u32,
+    /// The window we offer.
+    pub rcv_wnd: u32,
+}
+
+impl Connection {
+    pub(crate) fn info(&self, now: Instant) -> TcpInfo {
+        let us = |n: u32| Duration::from_micros(u64::from(n));
+        let since = |at: Instant| if at == Instant::BOOT { Duration::ZERO } else { now.saturating_sub(at) };
+        let segments = |bytes: u32| bytes.div_ceil(self.mss.max(1));
+        let again = (self.snd_max - self.snd_nxt).max(0) as u32;
+        let phase = self.recovery.phase();
+        let (unacked, sacked) = match &self.listener {
+            Some(listener) => (listener.accept.len() as u32, listener.backlog),
+            None => (segments(self.outstanding()), 0),
+        };
+        TcpInfo {
+            state: self.state,
+            ca_state: match phase {
+                Phase::Open => 0,
+                Phase::Disorder => 1,
+                Phase::Fast => 3,
+                Phase::Loss => 4,
+            },
+            retransmits: self.retransmits,
+            probes: self.probes_out,
+            backoff: self.backoff,
+            timestamps: self.ts_ok,
+            sack: false,
+            window_scaling: self.wscale_ok,
+            snd_wscale: self.snd_wscale,
+            rcv_wscale: self.rcv_wscale,
+            rto: self.rtt.rto(),
+            ato: us(self.ack.ato_us),
+            snd_mss: self.mss,
+            rcv_mss: self.rcv_mss,
+            unacked,
+            sacked,
+            // After a timeout what was not sent again yet counts as lost; in fast recovery the first segment.
+            lost: match phase {
+                Phase::Loss => segments(again),
+                Phase::Fast => 1,
+                _ => 0,
+            },
+            retrans: match phase {
+                Phase::Loss => segments((self.snd_nxt - self.snd_una).max(0) as u32),
+                Phase::Fast => 1,
+                _ => 0,
+            },
+            last_data_sent: since(self.last_sent),
+            last_data_recv: since(self.ack.last_received),
+            last_ack_recv: since(self.last_ack_received),
+            pmtu: self.path.mtu.min(0xffff),
+            rcv_ssthresh: self.rcv_ssthresh,
+            rtt: us(self.rtt.srtt_us()),
+            rttvar: us(self.rtt.mdev_us()),
+            snd_ssthresh: self.cc.ssthresh_segments(self.mss),
+            snd_cwnd: self.cc.cwnd_segments(self.mss),
+            advmss: u32::from(self.advmss),
+            reordering: 3,
+            rcv_rtt: us(self.tune.rtt_us),
+            rcv_space: self.tune.space,
+            total_retrans: self.counters.retrans,
+            bytes_acked: self.counters.bytes_acked,
+            bytes_received: self.received,
+            segs_out: self.counters.segs_out,
+            segs_in: self.counters.segs_in,
+            notsent_bytes: (self.write_seq() - self.snd_max).max(0) as u32,
+            // Linux says ~0 before the first sample.
+            min_rtt: us(self.rtt.min_us()),
+            data_segs_in: self.counters.data_segs_in,
+            data_segs_out: self.counters.data_segs_out,
+            bytes_sent: self.counters.bytes_sent,
+            bytes_retrans: self.counters.bytes_retrans,
+            rcv_ooopack: self.counters.out_of_order,
+            snd_wnd: self.snd_wnd,
+            rcv_wnd: self.rcv_wnd,
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! Segments in (RFC 9293, 3.10.7, "SEGMENT ARRIVES"), for a connection in any state but LISTEN and TIME_WAIT.
+
+use switchboard_wire::{SeqNum, TcpFlags, TcpOptions, TcpSegment};
+
+use super::ack::AckVerdict;
+use super::congestion::Congestion;
+use super::connection::{Connection, Cx, MSS_DEFAULT, Out};
+use super::options::Linger2;
+use super::recovery::Recovery;
+use super::state::{State, TcpError};
+use super::timers::DELACK_MAX;
+use crate::event::EventKind;
+use crate::time::Instant;
+
+/// After 24 days without segments the recent timestamp means nothing any more (RFC 7323, 5.5).
+const PAWS_IDLE: core::time::Duration = core::time::Duration::from_secs(24 * 24 * 3600);
+/// RFC 7323, 2.3.
+pub(crate) const MAX_WINDOW_SCALE: u8 = 14;
+
+/// What the caller must do for a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    None,
+    /// Answer it with a RST (RFC 9293, 3.10.7.1 gives its form).
+    Reset,
+}
+
+impl Connection {
+    /// One segment for this connection.
+    pub(crate) fn on_segment(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+        self.counters.segs_in += 1;
+        match self.state {
+            State::SynSent => self.on_segment_syn_sent(cx, segment),
+            State::Close | State::Listen | State::TimeWait | State::NewSynRecv => Reply::Reset,
+            _ => self.on_segment_synchronized(cx, segment),
+        }
+    }
+
+    /// RFC 9293, 3.10.7.3.
+    fn on_segment_syn_sent(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+        let flags = segment.flags;
+        let has_ack = flags.contains(TcpFlags::ACK);
+        // First: "if SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset".
+        if has_ack && (!segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max)) {
+            return if flags.contains(TcpFlags::RST) { Reply::None } else { Reply::Reset };
+        }
+        // RFC 7323, 3.2: an echo of what we never sent is from another incarnation (PAWSACTIVEREJECTED).
+        if let Some(ts) = segment.options.timestamps
+            && has_ack
+            && ts.echo != 0
+            && self.ts_now(cx.now).wrapping_sub(ts.echo) as i32 <= -1
+        {
+            return if flags.contains(TcpFlags::RST) { Reply::None } else { Reply::Reset };
+        }
+        // Second: RST. Without an acceptable ACK it proves nothing.
+        if flags.contains(TcpFlags::RST) {
+            if has_ack {
+                self.fail(TcpError::ConnectionRefused);
+            }
+            return Reply::None;
+        }
+        // Fourth: SYN.
+        if !flags.contains(TcpFlags::SYN) {
+            return Reply::None;
+        }
+        self.learn_options(cx, &segment.options);
+        self.rcv_nxt = segment.seq + 1u32;
+        self.rcv_wup = self.rcv_nxt;
+        self.snd_wl1 = segment.seq;
+        // The window of a SYN is never scaled (RFC 7323, 2.2).
+        self.snd_wnd = u32::from(segment.window);
+        self.max_window = self.snd_wnd;
+        self.init_buffers(cx);
+        if !has_ack {
+            // Simultaneous open (RFC 9293, 3.5, figure 7).
+            self.state = State::SynRecv;
+            self.out |= Out::SYN;
+            return Reply::None;
+        }
+        let retransmitted = self.retransmits > 0;
+        self.snd_una = segment.ack;
+        self.snd_nxt = self.snd_max.max(self.snd_una);
+        self.snd_up = self.snd_una;
+        self.snd_sml = self.snd_una;
+        if let Some((_, at)) = self.timed.take() {
+            self.rtt.sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+        } else if retransmitted {
+            self.rtt.fall_back();
+        }
+        self.establish(cx);
+        self.events |= EventKind::CONNECTED;
+        // Data right behind the handshake's last ACK would be carried by it: Linux waits when it expects that, as after
+        // TCP_DEFER_ACCEPT or TCP_QUICKACK off.
+        if self.opts.defer_accept() > 0 || self.ack.pingpong {
+            self.ack.scheduled = true;
+            self.deadlines.delayed_ack = cx.now + DELACK_MAX;
+        } else {
+            self.out |= Out::ACK;
+        }
+        // Seventh: data or FIN on the SYN-ACK is taken as in ESTABLISHED.
+        if !segment.payload.is_empty() || flags.contains(TcpFlags::FIN) {
+            self.on_data(cx, segment);
+        }
+        Reply::None
+    }
+
+    /// Both SYNs are acknowledged.
+    fn establish(&mut self, cx: Cx<'_>) {
+        self.state = State::Established;
+        self.last_ack_received = cx.now;
+        self.ack.last_received = cx.now;
+        self.retransmits = 0;
+        self.backoff = 0;
+        self.deadlines.retransmit = Instant::MAX;
+        self.out.remove(Out::SYN);
+        self.recovery = Recovery::new(self.snd_una);
+        self.sync_mss();
+        self.cc = Congestion::new(self.opts.congestion, self.mss);
+        self.init_rcv_mss();
+        self.expand_send_buffer(cx);
+        self.tune.space = self.rcv_wnd;
+        self.tune.since = cx.now;
+        self.start_keepalive(cx);
+        self.events |= EventKind::WRITABLE;
+    }
+
+    /// What the peer's SYN announces.
+    fn learn_options(&mut self, cx: Cx<'_>, options: &TcpOptions) {
+        // RFC 9293, 3.7.1: without the option, 536.
+        let mut mss = options.mss.unwrap_or(MSS_DEFAULT as u16);
+        let limit = self.opts.max_segment();
+        if limit > 0 {
+            mss = mss.min(limit);
+        }
+        self.mss_clamp = mss;
+        match options.timestamps {
+            Some(ts) if cx.sysctl.tcp_timestamps => {
+                self.ts_ok = true;
+                self.ts_recent = ts.value;
+                self.ts_recent_at = cx.now;
+                self.advmss = self.advmss.saturating_sub(12);
+            }
+            _ => self.ts_ok = false,
+        }
+        match options.window_scale {
+            Some(scale) if cx.sysctl.tcp_window_scaling => {
+                self.wscale_ok = true;
+                self.snd_wscale = scale.min(MAX_WINDOW_SCALE);
+            }
+            _ => {
+                self.wscale_ok = false;
+                self.snd_wscale = 0;
+                self.rcv_wscale = 0;
+                self.window_clamp = self.window_clamp.min(0xffff);
+            }
+        }
+    }
+
+    fn init_buffers(&mut self, _cx: Cx<'_>) {
+        self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
+        self.sync_mss();
+    }
+
+    /// RFC 9293, 3.10.7.4, with RFC 5961 and RFC 7323.
+    fn on_segment_synchronized(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+        let flags = segment.flags;
+        let ts = if self.ts_ok { segment.options.timestamps } else { None };
+        if let Some(ts) = ts {
+            // RFC 7323, 5.3, R1. A RST is judged by its sequence number alone.
+            if self.is_old_timestamp(cx.now, ts.value, flags) {
+                if !flags.contains(TcpFlags::RST) {
+                    self.answer_invalid(cx, &segment);
+                }
+                return Reply::None;
+            }
+        }
+        // First: the sequence number. Linux's left edge is the last window sent, not RCV.NXT, so that what was
+        // acknowledged but not by a window-bearing segment still counts as in sequence (tcp_sequence).
+        let end = segment.seq + segment.seq_len();
+        let window = self.receive_window();
+        if end.lt(self.rcv_wup) || segment.seq.gt(self.rcv_nxt + window) {
+            if flags.contains(TcpFlags::RST) {
+                if self.is_rst_after_fin(&segment) {
+                    self.on_reset();
+                }
+            } else if flags.contains(TcpFlags::SYN) {
+                self.challenge(cx);
+            } else {
+                self.answer_invalid(cx, &segment);
+            }
+            return Reply::None;
+        }
+        // Second: RST (RFC 5961, 3.2).
+        if flags.contains(TcpFlags::RST) {
+            if segment.seq == self.rcv_nxt || self.is_rst_after_fin(&segment) {
+                self.on_reset();
+            } else {
+                self.challenge(cx);
+            }
+            return Reply::None;
+        }
+        // Fourth: SYN (RFC 5961, 4.2), except that which completes a simultaneous open.
+        if flags.contains(TcpFlags::SYN) {
+            let completes = self.state == State::SynRecv
+                && flags.contains(TcpFlags::ACK)
+                && segment.seq + 1u32 == self.rcv_nxt
+                && segment.ack == self.snd_max;
+            if !completes {
+                self.challenge(cx);
+                return Reply::None;
+            }
+        }
+        // Fifth: ACK. "If the ACK bit is off, drop the segment."
+        if !flags.contains(TcpFlags::ACK) {
+            return Reply::None;
+        }
+        if self.state == State::SynRecv {
+            if !segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max) {
+                return Reply::Reset;
+            }
+            self.complete_syn_recv(cx, &segment);
+        } else if self.on_ack(cx, &segment) == AckVerdict::Discard {
+            return Reply::None;
+        }
+        if let Some(ts) = ts {
+            // RFC 7323, 4.3: only a segment that covers the last ACK sent.
+            if segment.seq.leq(self.rcv_wup) {
+                self.ts_recent = ts.value;
+                self.ts_recent_at = cx.now;
+            }
+            if ts.echo != 0 && !segment.payload.is_empty() {
+                self.measure_receiver_rtt(cx.now, ts.echo, segment.payload.len() as u32);
+            }
+        }
+        if let Some(reply) = self.after_ack(cx, &segment, end) {
+            return reply;
+        }
+        self.hold = false;
+        if flags.contains(TcpFlags::URG) {
+            self.on_urgent(cx, &segment);
+        }
+        if segment.payload.is_empty() && !flags.contains(TcpFlags::FIN) {
+            return Reply::None;
+        }
+        self.on_text(cx, segment, end)
+    }
+
+    /// What our FIN's acknowledgment changes (RFC 9293, 3.10.7.4, fifth step, by state).
+    #[inline]
+    fn after_ack(&mut self, _cx: Cx<'_>, segment: &TcpSegment, end: SeqNum) -> Option<Reply> {
+        if !self.state.is_closing() || !self.fin_acked {
+            return None;
+        }
+        match self.state {
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                self.snd_shutdown = true;
+                if self.orphan {
+                    let fin = segment.flags.contains(TcpFlags::FIN);
+                    let news = (end - u32::from(fin)).gt(self.rcv_nxt);
+                    // Nobody is left to read: data that comes now is lost, and the peer must know (RFC 2525, 2.17).
+                    if self.opts.linger2() == Linger2::Never || news {
+                        self.done();
+                        return Some(Reply::Reset);
+                    }
+                } else {
+                    self.events |= EventKind::HANGUP | EventKind::WRITABLE;
+                }
+                None
+            }
+            State::Closing => {
+                self.state = State::TimeWait;
+                Some(Reply::None)
+            }
+            State::LastAck => {
+                self.done();
+                Some(Reply::None)
+            }
+            _ => None,
+        }
+    }
+
+    /// Seventh and eighth step: text and FIN, by state.
+    #[inline]
+    fn on_text(&mut self, cx: Cx<'_>, segment: TcpSegment, end: SeqNum) -> Reply {
+        match self.state {
+            State::Established | State::SynRecv => {}
+            State::FinWait1 | State::FinWait2 => {
+                let fin = segment.flags.contains(TcpFlags::FIN);
+                if self.rcv_shutdown && (end - u32::from(fin)).gt(self.rcv_nxt) {
+                    // RFC 2525, 2.17 (Linux: TCPABORTONDATA).
+                    self.fail(TcpError::ConnectionReset);
+                    return Reply::Reset;
+                }
+            }
+            // "This should not occur since a FIN has been received": a retransmission at most.
+            _ => {
+                if end.leq(self.rcv_nxt) {
+                    self.out |= Out::ACK;
+                }
+                return Reply::None;
+            }
+        }
+        self.on_data(cx, segment);
+        self.check_ack(cx.now);
+        Reply::None
+    }
+
+    /// The handshake's last ACK (or the SYN-ACK of a simultaneous open).
+    fn complete_syn_recv(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
+        self.snd_una = segment.ack;
+        self.snd_nxt = self.snd_nxt.max(segment.ack);
+        self.snd_up = segment.ack;
+        self.snd_sml = segment.ack;
+        let scale = if segment.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_wscale };
+        self.snd_wnd = u32::from(segment.window) << scale;
+        self.snd_wl1 = segment.seq;
+        self.max_window = self.max_window.max(self.snd_wnd);
+        if let Some((_, at)) = self.timed.take() {
+            self.rtt.sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+        } else if self.retransmits > 0 {
+            self.rtt.fall_back();
+        }
+        // shutdown(2) before the handshake was over has queued a FIN.
+        let closing = self.state != State::SynRecv || self.fin_queued;
+        self.establish(cx);
+        if closing {
+            self.state = State::FinWait1;
+        }
+        self.events |= EventKind::CONNECTED;
+    }
+
+    /// RFC 7323, 5.3 (tcp_paws_discard, tcp_disordered_ack).
+    #[inline]
+    fn is_old_timestamp(&self, now: Instant, value: u32, flags: TcpFlags) -> bool {
+        let age = self.ts_recent.wrapping_sub(value) as i32;
+        if age <= 0 {
+            return false;
+        }
+        // A pure ACK may be reordered by a tick (TCP_PAWS_WINDOW).
+        if age <= 1 && !flags.intersects(TcpFlags::SYN | TcpFlags::FIN) {
+            return false;
+        }
+        // RFC 7323, 5.5: outdated.
+        now.saturating_sub(self.ts_recent_at) < PAWS_IDLE
+    }
+
+    /// A RST whose number is before the FIN we have received: the peer sent it before it knew (tcp_reset_check).
+    fn is_rst_after_fin(&self, segment: &TcpSegment) -> bool {
+        segment.seq + 1u32 == self.rcv_nxt
+            && matches!(self.state, State::CloseWait | State::LastAck | State::Closing)
+    }
+
+    /// tcp_reset.
+    fn on_reset(&mut self) {
+        let error = match self.state {
+            State::SynSent => TcpError::ConnectionRefused,
+            State::CloseWait => TcpError::BrokenPipe,
+            _ => TcpError::ConnectionReset,
+        };
+        self.fail(error);
+    }
+
+    /// A challenge ACK (RFC 5961, 7: rate-limited).
+    pub(crate) fn challenge(&mut self, cx: Cx<'_>) {
+        if self.may_answer_invalid(cx) {
+            self.out |= Out::ACK;
+        }
+    }
+
+    /// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply." Segments with data cannot
+    /// be part of a loop of ACKs and are answered always (tcp_oow_rate_limited).
+    fn answer_invalid(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
+        if !segment.payload.is_empty() {
+            self.enter_quickack(16);
+            self.out |= Out::ACK;
+        } else if self.may_answer_invalid(cx) {
+            self.out |= Out::ACK;
+        }
+    }
+
+    fn may_answer_invalid(&mut self, cx: Cx<'_>) -> bool {
+        let since = cx.now.saturating_sub(self.last_invalid_answer);
+        if self.last_invalid_answer != Instant::BOOT && since < cx.sysctl.tcp_invalid_ratelimit {
+            return false;
+        }
+        self.last_invalid_answer = cx.now;
+        true
+    }
+}

@@ -1,0 +1,41 @@
+//! TCP: RFC 9293 as Linux does it.
+//!
+//! # Theory of operation
+//! [`connection::Connection`] is the machine of one connection, sans-IO. [`table::TcpTable`] holds all of them, with
+//! half-open ones ([`listen::Request`]) and those in TIME_WAIT ([`time_wait::TimeWait`]) as small entries of their own.
+//! `api` is what the socket layer calls; `stack` brings segments and timers to their connection, and carries out what
+//! follows: segments to IP, events to the layer above, state changes to the tables.
+
+mod ack;
+mod api;
+mod chunks;
+mod congestion;
+mod connection;
+mod info;
+mod input;
+mod listen;
+mod options;
+mod output;
+mod reassembly;
+mod receive;
+mod recovery;
+mod rtt;
+mod send_queue;
+mod stack;
+mod state;
+mod stream_queue;
+mod table;
+mod time_wait;
+mod timers;
+mod urgent;
+mod user;
+
+pub use api::{ConnectError, ListenError, NotConnected, Status};
+pub use congestion::Algorithm;
+pub use info::TcpInfo;
+pub use options::{TcpOptions, TcpSet};
+pub use state::{Shutdown, State, TcpError};
+pub use stream_queue::StreamQueue;
+pub(crate) use table::TcpTable;
+pub use urgent::UrgentView;
+pub use user::SendFlags;

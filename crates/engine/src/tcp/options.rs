@@ -1,0 +1,271 @@
+//! Per-socket settings: what the TCP_* options and the SO_* options that TCP heeds set.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::congestion::Algorithm;
+use crate::config::Sysctl;
+
+/// Settings of one socket; an accepted connection inherits its listener's.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpOptionsSet {
+    /// TCP_NODELAY: Nagle's algorithm is off.
+    pub(crate) no_delay: bool,
+    /// TCP_CORK: only full segments leave.
+    pub(crate) cork: bool,
+    /// SO_KEEPALIVE.
+    pub(crate) keep_alive: bool,
+    /// SO_OOBINLINE: urgent data stays in the stream.
+    pub(crate) oob_inline: bool,
+    /// SO_SNDBUF, in the doubled form that getsockopt shows.
+    pub(crate) send_buffer: u32,
+    /// SO_RCVBUF, in the doubled form that getsockopt shows.
+    pub(crate) recv_buffer: u32,
+    /// SO_SNDBUF was set: no autotuning (SOCK_SNDBUF_LOCK).
+    pub(crate) send_buffer_locked: bool,
+    /// SO_RCVBUF was set: no autotuning (SOCK_RCVBUF_LOCK).
+    pub(crate) recv_buffer_locked: bool,
+    /// SO_RCVLOWAT.
+    pub(crate) recv_low_water: u32,
+    /// TCP_CONGESTION.
+    pub(crate) congestion: Algorithm,
+    /// IP_TOS or IPV6_TCLASS of outgoing packets.
+    pub(crate) tos: u8,
+    /// IP_TTL, for IPv4 packets; `None`: the system's default.
+    pub(crate) ttl: Option<u8>,
+    /// IPV6_UNICAST_HOPS, for IPv6 packets; `None`: the system's default.
+    pub(crate) hops: Option<u8>,
+    rare: Option<Box<Rare>>,
+}
+
+/// Options few sockets set.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    keep_idle: Option<Duration>,
+    keep_interval: Option<Duration>,
+    keep_count: Option<u8>,
+    user_timeout: Option<Duration>,
+    max_segment: u16,
+    syn_count: u8,
+    window_clamp: u32,
+    defer_accept: u8,
+    linger2: Linger2,
+    not_sent_low_water: u32,
+}
+
+/// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Linger2 {
+    /// The system's tcp_fin_timeout.
+    #[default]
+    Default,
+    /// Not at all (a negative value).
+    Never,
+    /// This long.
+    For(Duration),
+}
+
+/// One setting to change.
+#[derive(Clone, Copy, Debug)]
+pub enum TcpSet {
+    /// TCP_NODELAY.
+    NoDelay(bool),
+    /// TCP_CORK.
+    Cork(bool),
+    /// SO_KEEPALIVE.
+    KeepAlive(bool),
+    /// TCP_KEEPIDLE.
+    KeepIdle(Duration),
+    /// TCP_KEEPINTVL.
+    KeepInterval(Duration),
+    /// TCP_KEEPCNT.
+    KeepCount(u8),
+    /// TCP_USER_TIMEOUT; zero is off.
+    UserTimeout(Duration),
+    /// TCP_MAXSEG; zero lifts the limit.
+    MaxSegment(u16),
+    /// TCP_SYNCNT.
+    SynCount(u8),
+    /// TCP_WINDOW_CLAMP.
+    WindowClamp(u32),
+    /// TCP_QUICKACK.
+    QuickAck(bool),
+    /// TCP_DEFER_ACCEPT, as a number of SYN-ACK retransmissions.
+    DeferAccept(u8),
+    /// TCP_LINGER2; `None` is a negative value: orphans do not wait in FIN_WAIT2.
+    Linger2(Option<Duration>),
+    /// TCP_NOTSENT_LOWAT; 0 means the system's.
+    NotSentLowWater(u32),
+    /// SO_OOBINLINE.
+    OobInline(bool),
+    /// SO_RCVLOWAT.
+    RecvLowWater(u32),
+    /// TCP_CONGESTION.
+    Congestion(Algorithm),
+    /// IP_TOS or IPV6_TCLASS.
+    Tos(u8),
+    /// IP_TTL; `None` is the system's default.
+    Ttl(Option<u8>),
+    /// IPV6_UNICAST_HOPS; `None` is the system's default.
+    HopLimit(Option<u8>),
+    /// IPV6_V6ONLY.
+    V6Only(bool),
+    /// SO_SNDBUF in its doubled form; ends autotuning.
+    SendBuffer(u32),
+    /// SO_RCVBUF in its doubled form; ends autotuning.
+    ReceiveBuffer(u32),
+}
+
+impl TcpOptionsSet {
+    pub(crate) fn new(sysctl: &Sysctl) -> TcpOptionsSet {
+        TcpOptionsSet {
+            no_delay: false,
+            cork: false,
+            keep_alive: false,
+            oob_inline: false,
+            send_buffer: sysctl.tcp_wmem[1],
+            recv_buffer: sysctl.tcp_rmem[1],
+            send_buffer_locked: false,
+            recv_buffer_locked: false,
+            recv_low_water: 1,
+            congestion: Algorithm::default(),
+            tos: 0,
+            ttl: None,
+            hops: None,
+            rare: None,
+        }
+    }
+
+    /// Stores a setting. What needs the connection to act is the caller's.
+    pub(crate) fn store(&mut self, set: TcpSet) {
+        match set {
+            TcpSet::NoDelay(on) => self.no_delay = on,
+            TcpSet::Cork(on) => self.cork = on,
+            TcpSet::KeepAlive(on) => self.keep_alive = on,
+            TcpSet::OobInline(on) => self.oob_inline = on,
+            TcpSet::RecvLowWater(n) => self.recv_low_water = n.max(1),
+            TcpSet::Congestion(algorithm) => self.congestion = algorithm,
+            TcpSet::Tos(tos) => self.tos = tos,
+            TcpSet::Ttl(ttl) => self.ttl = ttl,
+            TcpSet::HopLimit(hops) => self.hops = hops,
+            // These act on more than the settings: see Connection::set and Stack::tcp_set.
+            TcpSet::QuickAck(_)
+            | TcpSet::V6Only(_)
+            | TcpSet::SendBuffer(_)
+            | TcpSet::ReceiveBuffer(_) => {}
+            TcpSet::KeepIdle(t) => self.rare_mut().keep_idle = Some(t),
+            TcpSet::KeepInterval(t) => self.rare_mut().keep_interval = Some(t),
+            TcpSet::KeepCount(n) => self.rare_mut().keep_count = Some(n),
+            TcpSet::UserTimeout(t) => {
+                self.rare_mut().user_timeout = (!t.is_zero()).then_some(t);
+            }
+            TcpSet::MaxSegment(n) => self.rare_mut().max_segment = n,
+            TcpSet::SynCount(n) => self.rare_mut().syn_count = n,
+            TcpSet::WindowClamp(n) => self.rare_mut().window_clamp = n,
+            TcpSet::DeferAccept(n) => self.rare_mut().defer_accept = n,
+            TcpSet::Linger2(linger) => {
+                self.rare_mut().linger2 = linger.map_or(Linger2::Never, Linger2::For);
+            }
+            TcpSet::NotSentLowWater(n) => self.rare_mut().not_sent_low_water = n,
+        }
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn rare<T>(&self, get: impl FnOnce(&Rare) -> T) -> Option<T> {
+        self.rare.as_deref().map(get)
+    }
+
+    /// TCP_KEEPIDLE.
+    pub(crate) fn keep_idle(&self, sysctl: &Sysctl) -> Duration {
+        self.rare(|r| r.keep_idle).flatten().unwrap_or(sysctl.tcp_keepalive_time)
+    }
+
+    /// TCP_KEEPINTVL.
+    pub(crate) fn keep_interval(&self, sysctl: &Sysctl) -> Duration {
+        self.rare(|r| r.keep_interval).flatten().unwrap_or(sysctl.tcp_keepalive_intvl)
+    }
+
+    /// TCP_KEEPCNT.
+    pub(crate) fn keep_count(&self, sysctl: &Sysctl) -> u8 {
+        self.rare(|r| r.keep_count).flatten().unwrap_or(sysctl.tcp_keepalive_probes)
+    }
+
+    /// TCP_USER_TIMEOUT.
+    pub(crate) fn user_timeout(&self) -> Option<Duration> {
+        self.rare(|r| r.user_timeout).flatten()
+    }
+
+    /// TCP_MAXSEG as set; 0 when it was not.
+    pub(crate) fn max_segment(&self) -> u16 {
+        self.rare(|r| r.max_segment).unwrap_or(0)
+    }
+
+    /// TCP_SYNCNT as set; 0 when it was not.
+    pub(crate) fn syn_count(&self) -> u8 {
+        self.rare(|r| r.syn_count).unwrap_or(0)
+    }
+
+    /// TCP_SYNCNT.
+    pub(crate) fn syn_count_or(&self, sysctl: &Sysctl) -> u8 {
+        match self.syn_count() {
+            0 => sysctl.tcp_syn_retries,
+            n => n,
+        }
+    }
+
+    /// TCP_WINDOW_CLAMP as set; 0 when it was not.
+    pub(crate) fn window_clamp(&self) -> u32 {
+        self.rare(|r| r.window_clamp).unwrap_or(0)
+    }
+
+    /// TCP_DEFER_ACCEPT in retransmissions of the SYN-ACK.
+    pub(crate) fn defer_accept(&self) -> u8 {
+        self.rare(|r| r.defer_accept).unwrap_or(0)
+    }
+
+    /// TCP_LINGER2.
+    pub(crate) fn linger2(&self) -> Linger2 {
+        self.rare(|r| r.linger2).unwrap_or_default()
+    }
+
+    /// TCP_NOTSENT_LOWAT as set; 0 when it was not.
+    pub(crate) fn not_sent_low_water(&self) -> u32 {
+        self.rare(|r| r.not_sent_low_water).unwrap_or(0)
+    }
+}
+
+/// The settings of a socket, as getsockopt shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// TCP_NODELAY.
+    pub nodelay: bool,
+    /// TCP_CORK.
+    pub cork: bool,
+    /// SO_KEEPALIVE.
+    pub keep_alive: bool,
+    /// SO_OOBINLINE.
+    pub oob_inline: bool,
+    /// TCP_KEEPIDLE.
+    pub keep_idle: Duration,
+    /// TCP_KEEPINTVL.
+    pub keep_interval: Duration,
+    /// TCP_KEEPCNT.
+    pub keep_count: u8,
+    /// TCP_SYNCNT.
+    pub syn_count: u8,
+    /// TCP_QUICKACK: acknowledgments are not delayed for a reply to carry them.
+    pub quickack: bool,
+    /// TCP_USER_TIMEOUT; zero when off.
+    pub user_timeout: Duration,
+    /// TCP_WINDOW_CLAMP.
+    pub window_clamp: u32,
+    /// TCP_LINGER2; `None` when negative.
+    pub linger2: Option<Duration>,
+    /// TCP_DEFER_ACCEPT as a number of SYN-ACK retransmissions.
+    pub defer_accept: u8,
+    /// TCP_NOTSENT_LOWAT as set; 0 when it was not.
+    pub not_sent_low_water: u32,
+}

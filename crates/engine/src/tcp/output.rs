@@ -1,0 +1,377 @@
+//! Segments out: what may leave now, and how it looks (tcp_output.c).
+//!
+//! Order of [`Connection::poll_transmit`]: RST, SYN, a retransmission, a probe, data, and an acknowledgment if nothing has
+//! carried it. The sender's silly-window avoidance (RFC 9293, 3.8.6.2.1), Nagle's algorithm in Minshall's variant, and
+//! TCP_CORK decide about segments that are not full.
+
+use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
+
+use super::connection::{Connection, Cx, Out};
+use super::state::State;
+use crate::time::Instant;
+
+/// What data may leave.
+struct Chunk {
+    len: u32,
+    fin: bool,
+}
+
+impl Connection {
+    /// The next segment to send, if any. Call until there is none.
+    #[inline]
+    pub(crate) fn poll_transmit(&mut self, cx: Cx<'_>) -> Option<TcpSegment> {
+        if !self.out.is_empty() && self.out != Out::ACK {
+            if let Some(segment) = self.special(cx) {
+                return Some(segment);
+            }
+        }
+        if matches!(
+            self.state,
+            State::Close | State::Listen | State::SynSent | State::SynRecv | State::TimeWait
+        ) {
+            return self.out.contains(Out::ACK).then(|| self.closing_ack(cx)).flatten();
+        }
+        if self.has_unsent() {
+            if let Some(chunk) = self.next_chunk(cx) {
+                return Some(self.send_chunk(cx, chunk));
+            }
+            // Nothing may leave and nothing is in flight that would restart us: probe (tcp_check_probe_timer).
+            if self.outstanding() == 0 && self.deadlines.retransmit == Instant::MAX {
+                self.arm_probe(cx.now);
+            }
+        }
+        if self.out.contains(Out::ACK) {
+            return Some(self.plain(cx, self.acceptable_seq(), TcpFlags::ACK));
+        }
+        None
+    }
+
+    /// In TIME_WAIT the FIN that brought us there is still to be acknowledged; in SYN_RECV a stray segment.
+    fn closing_ack(&mut self, cx: Cx<'_>) -> Option<TcpSegment> {
+        match self.state {
+            State::TimeWait | State::SynRecv => {
+                Some(self.plain(cx, self.acceptable_seq(), TcpFlags::ACK))
+            }
+            _ => {
+                self.out.remove(Out::ACK);
+                None
+            }
+        }
+    }
+
+    fn special(&mut self, cx: Cx<'_>) -> Option<TcpSegment> {
+        if self.out.contains(Out::RST) {
+            // tcp_send_active_reset.
+            self.out = Out::empty();
+            let seq = self.acceptable_seq();
+            return Some(self.plain(cx, seq, TcpFlags::RST | TcpFlags::ACK));
+        }
+        if self.out.contains(Out::SYN) {
+            self.out.remove(Out::SYN);
+            match self.state {
+                State::SynSent | State::SynRecv => return Some(self.syn(cx)),
+                _ => {}
+            }
+        }
+        if self.out.contains(Out::RETRANSMIT) {
+            self.out.remove(Out::RETRANSMIT);
+            if self.state.is_synchronized() && self.outstanding() > 0 {
+                return Some(self.retransmit_first(cx));
+            }
+        }
+        if self.out.contains(Out::PROBE) {
+            self.out.remove(Out::PROBE);
+            return self.probe(cx);
+        }
+        None
+    }
+
+    /// Data or our FIN waits to be sent, or to be sent again.
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        let end = self.snd_una + self.queue.len();
+        self.snd_nxt.lt(end) || (self.fin_queued && !self.fin_acked && self.snd_nxt == end)
+    }
+
+    /// SND.NXT, unless the peer's window has shrunk below it (tcp_acceptable_seq).
+    fn acceptable_seq(&self) -> SeqNum {
+        let edge = self.snd_una + self.snd_wnd;
+        if !self.snd_max.gt(edge) || !self.state.is_synchronized() {
+            self.snd_max
+        } else {
+            edge.max(self.snd_una)
+        }
+    }
+
+    /// How much of the unsent may leave now: window, congestion window, silly-window avoidance, Nagle.
+    #[inline]
+    fn next_chunk(&mut self, cx: Cx<'_>) -> Option<Chunk> {
+        let end = self.snd_una + self.queue.len();
+        let unsent = (end - self.snd_nxt).max(0) as u32;
+        let flight = (self.snd_nxt - self.snd_una) as u32;
+        let again = self.snd_nxt.lt(self.snd_max);
+        if flight == 0 && !again {
+            self.restart_if_idle(cx);
+        }
+        let mut window = self.usable_window();
+        if again && flight == 0 {
+            // A retransmission at SND.UNA tests a window that was shrunk to nothing (RFC 9293, 3.8.6).
+            window = window.max(self.mss);
+        }
+        let fin = self.fin_queued;
+        if unsent == 0 {
+            return (fin && window > 0).then_some(Chunk { len: 0, fin: true });
+        }
+        let mss = self.mss;
+        let allowed = self.cc.cwnd.saturating_add(self.recovery.extra_segments() * mss);
+        if flight >= allowed {
+            self.cwnd_limited = true;
+            return None;
+        }
+        let room = (allowed - flight).max(mss);
+        let mut len = unsent.min(window).min(room).min(self.path.max_payload.max(mss));
+        if len == unsent {
+            let rest = len % mss;
+            if rest != 0 && !again && self.holds_partial(flight, fin) {
+                len -= rest;
+                if len == 0 {
+                    return None;
+                }
+            }
+        } else {
+            if len == room && window >= len {
+                self.cwnd_limited = true;
+            }
+            if len >= mss {
+                len -= len % mss;
+            } else {
+                // RFC 9293, 3.8.6.2.1: not a silly segment into a small window; the probe timer breaks a deadlock.
+                return None;
+            }
+        }
+        Some(Chunk { len, fin: fin && len == unsent && len < window })
+    }
+
+    /// Whether a segment that is not full must wait (tcp_nagle_test).
+    #[inline]
+    fn holds_partial(&self, flight: u32, fin: bool) -> bool {
+        if fin || self.push_now || self.sending_urgent() {
+            return false;
+        }
+        if self.opts.cork || self.hold {
+            return true;
+        }
+        // RFC 9293, 3.7.4; Minshall: only if the unacknowledged one is small too.
+        !self.opts.no_delay
+            && flight > 0
+            && self.snd_sml.gt(self.snd_una)
+            && self.snd_sml.leq(self.snd_nxt)
+    }
+
+    fn send_chunk(&mut self, cx: Cx<'_>, chunk: Chunk) -> TcpSegment {
+        let seq = self.snd_nxt;
+        let offset = (seq - self.snd_una) as usize;
+        let payload = self.queue.slice(offset, chunk.len as usize);
+        let end = seq + chunk.len + u32::from(chunk.fin);
+        let again = seq.lt(self.snd_max);
+        let mut flags = TcpFlags::ACK;
+        if offset + chunk.len as usize == self.queue.len() && chunk.len > 0 {
+            flags |= TcpFlags::PSH;
+        }
+        if chunk.fin {
+            flags |= TcpFlags::FIN;
+            self.fin_sent = true;
+        }
+        self.snd_nxt = end;
+        self.counters.bytes_sent += u64::from(chunk.len);
+        self.counters.data_segs_out += u32::from(chunk.len > 0);
+        if again {
+            self.count_retransmission(chunk.len);
+        } else if self.timed.is_none() {
+            self.timed = Some((end, cx.now));
+        }
+        if end.gt(self.snd_max) {
+            self.snd_max = end;
+        }
+        if chunk.len % self.mss != 0 {
+            self.snd_sml = end;
+        }
+        if chunk.len > 0 {
+            self.push_now = false;
+            self.data_sent(cx);
+        }
+        if self.deadlines.retransmit == Instant::MAX
+            || self.deadlines.purpose == super::timers::Purpose::Probe
+        {
+            self.backoff = 0;
+            self.restart_retransmit(cx.now);
+        }
+        self.segment(cx, seq, flags, payload)
+    }
+
+    /// tcp_event_data_sent: a reply within the delayed-ACK time makes the session interactive.
+    #[inline]
+    fn data_sent(&mut self, cx: Cx<'_>) {
+        let since = cx.now.saturating_sub(self.ack.last_received);
+        if since.as_micros() < u128::from(self.ack.ato_us) {
+            self.ack.pingpong = true;
+        }
+        self.last_sent = cx.now;
+    }
+
+    /// RFC 5681, 4.1.
+    fn restart_if_idle(&mut self, cx: Cx<'_>) {
+        if !cx.sysctl.tcp_slow_start_after_idle || self.last_sent == Instant::BOOT {
+            return;
+        }
+        let rto = self.rtt.rto();
+        let idle = cx.now.saturating_sub(self.last_sent);
+        if idle > rto {
+            let periods = (idle.as_micros() / rto.as_micros().max(1)).min(31) as u32;
+            self.cc.restart_after_idle(periods, self.mss);
+            self.last_sent = cx.now;
+        }
+    }
+
+    /// The segment at SND.UNA again, for fast retransmit and partial acknowledgments (RFC 6582, 3.2).
+    fn retransmit_first(&mut self, cx: Cx<'_>) -> TcpSegment {
+        let sent = (self.outstanding() as usize).min(self.queue.len());
+        let len = sent.min(self.mss as usize);
+        let payload = self.queue.slice(0, len);
+        let mut flags = TcpFlags::ACK;
+        // The FIN goes along when the segment reaches it.
+        if self.fin_sent && len == self.queue.len() {
+            flags |= TcpFlags::FIN;
+        }
+        self.timed = None;
+        self.counters.bytes_sent += len as u64;
+        self.count_retransmission(len as u32);
+        self.segment(cx, self.snd_una, flags, payload)
+    }
+
+    fn count_retransmission(&mut self, len: u32) {
+        self.counters.retrans = self.counters.retrans.wrapping_add(1);
+        self.counters.bytes_retrans += u64::from(len);
+    }
+
+    /// A window probe or a keepalive (tcp_write_wakeup, tcp_xmit_probe_skb): what fits of the data, else an old number
+    /// that the peer must answer with an ACK (RFC 9293, 3.8.4 and 3.8.6.1).
+    fn probe(&mut self, cx: Cx<'_>) -> Option<TcpSegment> {
+        if !self.state.is_synchronized() {
+            return None;
+        }
+        if self.has_unsent() {
+            let window = self.usable_window();
+            let unsent = (self.write_seq() - self.snd_nxt).max(0) as u32;
+            if window > 0 {
+                let len = unsent.min(window).min(self.mss);
+                let fin = self.fin_queued && len == unsent && len < window;
+                if len > 0 || fin {
+                    return Some(self.send_chunk(cx, Chunk { len, fin }));
+                }
+            }
+        }
+        Some(self.plain(cx, self.snd_una - 1u32, TcpFlags::ACK))
+    }
+
+    /// A segment without data.
+    fn plain(&mut self, cx: Cx<'_>, seq: SeqNum, flags: TcpFlags) -> TcpSegment {
+        self.segment(cx, seq, flags, Payload::new())
+    }
+
+    /// SYN, or SYN-ACK of a simultaneous open (RFC 9293, 3.5).
+    fn syn(&mut self, cx: Cx<'_>) -> TcpSegment {
+        let first = self.snd_max == self.snd_una;
+        let seq = self.snd_una;
+        self.snd_nxt = seq + 1u32;
+        self.snd_max = self.snd_nxt;
+        if first {
+            self.timed = Some((self.snd_nxt, cx.now));
+            self.restart_retransmit(cx.now);
+        } else if self.state == State::SynRecv && self.deadlines.retransmit == Instant::MAX {
+            self.restart_retransmit(cx.now);
+        }
+        if self.retransmits > 0 {
+            self.count_retransmission(0);
+        }
+        let answer = self.state == State::SynRecv;
+        let mut flags = TcpFlags::SYN;
+        if answer {
+            flags |= TcpFlags::ACK;
+            self.ack_sent();
+        }
+        self.counters.segs_out += 1;
+        self.rcv_wup = self.rcv_nxt;
+        let offer_ts = if answer { self.ts_ok } else { cx.sysctl.tcp_timestamps };
+        let offer_scale = if answer { self.wscale_ok } else { cx.sysctl.tcp_window_scaling };
+        TcpSegment {
+            src_port: self.tuple.local_port,
+            dst_port: self.tuple.remote_port,
+            seq,
+            ack: if answer { self.rcv_nxt } else { SeqNum(0) },
+            flags,
+            window: self.rcv_wnd.min(0xffff) as u16,
+            urgent: 0,
+            options: TcpOptions {
+                // The option says what we can take; our own options do not count (RFC 6691).
+                mss: Some(self.advmss + if answer && self.ts_ok { 12 } else { 0 }),
+                window_scale: offer_scale.then_some(self.rcv_wscale),
+                timestamps: offer_ts.then(|| Timestamps {
+                    value: self.ts_now(cx.now),
+                    echo: if answer { self.ts_recent } else { 0 },
+                }),
+                ..TcpOptions::default()
+            },
+            payload: Payload::new(),
+        }
+    }
+
+    /// Our timestamp clock: milliseconds from a random start (RFC 7323, 5.4 and 7.1).
+    #[inline]
+    pub(crate) fn ts_now(&self, now: Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.ts_offset)
+    }
+
+    #[inline]
+    fn segment(&mut self, cx: Cx<'_>, seq: SeqNum, flags: TcpFlags, payload: Payload) -> TcpSegment {
+        let mut flags = flags;
+        let window = self.select_window();
+        let urgent = self.urgent_pointer(seq, &mut flags);
+        self.ack_sent();
+        self.counters.segs_out += 1;
+        let mut options = TcpOptions::default();
+        if self.ts_ok {
+            options.timestamps =
+                Some(Timestamps { value: self.ts_now(cx.now), echo: self.ts_recent });
+        }
+        TcpSegment {
+            src_port: self.tuple.local_port,
+            dst_port: self.tuple.remote_port,
+            seq,
+            ack: self.rcv_nxt,
+            flags,
+            window,
+            urgent,
+            options,
+            payload,
+        }
+    }
+
+    /// RFC 9293, 3.8.5: while there is urgent data ahead, every segment points to its end.
+    #[inline]
+    fn urgent_pointer(&self, seq: SeqNum, flags: &mut TcpFlags) -> u16 {
+        if !self.sending_urgent() || !seq.lt(self.snd_up) {
+            return 0;
+        }
+        let ahead = (self.snd_up - seq) as u32;
+        if ahead <= 0xffff {
+            *flags |= TcpFlags::URG;
+            ahead as u16
+        } else if (seq + 0xffffu32).gt(self.snd_nxt) {
+            *flags |= TcpFlags::URG;
+            0xffff
+        } else {
+            0
+        }
+    }
+}

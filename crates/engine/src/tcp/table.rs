@@ -1,0 +1,317 @@
+//! All TCP sockets, requests and TIME_WAIT entries of a host, and how a segment finds its own.
+//!
+//! # Theory of operation
+//! One slab holds everything that can own a timer or receive a segment; a [`TcpId`] is an index into it and a generation.
+//! Connections (and requests, and TIME_WAIT entries) are found by a keyed hash of the four-tuple in a table of 4-byte
+//! indexes. Listeners are found by port, then by score, as in Linux.
+//!
+//! # Limits
+//! Orphans: tcp_max_orphans. TIME_WAIT: tcp_max_tw_buckets; beyond it a connection is forgotten at once.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
+use core::net::IpAddr;
+
+use hashbrown::HashTable;
+use slab::Slab;
+use switchboard_wire::SeqNum;
+
+use super::connection::{Connection, FourTuple};
+use super::listen::Request;
+use super::time_wait::TimeWait;
+use crate::event::TcpId;
+use crate::hash::{KeyedMap, KeyedState, Random, fold};
+use crate::iface::IfIndex;
+use crate::ports::BindKey;
+use crate::route::RouteInfo;
+use crate::time::Instant;
+use crate::timer::TimerId;
+
+/// A socket and its place in the host.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) conn: Connection,
+    /// Its claim to a port.
+    pub(crate) bind: Option<BindKey>,
+    /// bind(2) chose the address, or the port: they survive the connection (SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK).
+    pub(crate) addr_locked: bool,
+    pub(crate) port_locked: bool,
+    /// In the connection table.
+    pub(crate) hashed: bool,
+    pub(crate) v6only: bool,
+    pub(crate) reuse_addr: bool,
+    pub(crate) reuse_port: bool,
+    pub(crate) device: Option<IfIndex>,
+    pub(crate) uid: u32,
+    /// The way to the peer, and the generation of the routes it was found with.
+    pub(crate) route: Option<RouteInfo>,
+    pub(crate) route_generation: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Socket(Box<Socket>),
+    Request(Box<Request>),
+    TimeWait(Box<TimeWait>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) generation: u32,
+    pub(crate) timer: Option<TimerId>,
+    /// What the timer is set to.
+    pub(crate) armed: Instant,
+    pub(crate) kind: Kind,
+}
+
+/// The TCP part of a stack.
+#[derive(Debug)]
+pub(crate) struct TcpTable {
+    pub(crate) entries: Slab<Entry>,
+    connections: HashTable<u32>,
+    listeners: KeyedMap<u16, Vec<u32>>,
+    hash: KeyedState,
+    /// For initial sequence numbers, timestamps and port choice: each its own key.
+    isn_key: KeyedState,
+    ts_key: KeyedState,
+    port_key: KeyedState,
+    next_generation: u32,
+    pub(crate) orphans: u32,
+    pub(crate) time_waits: u32,
+}
+
+impl TcpTable {
+    pub(crate) fn new(hash: KeyedState, random: &mut Random) -> TcpTable {
+        TcpTable {
+            entries: Slab::new(),
+            connections: HashTable::new(),
+            listeners: KeyedMap::with_hasher(hash),
+            hash,
+            isn_key: random.hash_state(),
+            ts_key: random.hash_state(),
+            port_key: random.hash_state(),
+            next_generation: 1,
+            orphans: 0,
+            time_waits: 0,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, kind: Kind) -> TcpId {
+        let generation = self.next_generation;
+        self.next_generation = self.next_generation.wrapping_add(1).max(1);
+        let entry = Entry { generation, timer: None, armed: Instant::MAX, kind };
+        TcpId { index: self.entries.insert(entry) as u32, generation }
+    }
+
+    pub(crate) fn id_at(&self, index: u32) -> TcpId {
+        let generation = self.entries.get(index as usize).map_or(0, |e| e.generation);
+        TcpId { index, generation }
+    }
+
+    /// Whether the entry that `id` names is still there.
+    #[inline]
+    pub(crate) fn is_current(&self, id: TcpId) -> bool {
+        self.entries.get(id.index as usize).is_some_and(|e| e.generation == id.generation)
+    }
+
+    /// The socket, if there is one of this name.
+    #[inline]
+    pub(crate) fn get(&self, id: TcpId) -> Option<&Socket> {
+        match self.entries.get(id.index as usize) {
+            Some(Entry { generation, kind: Kind::Socket(socket), .. })
+                if *generation == id.generation =>
+            {
+                Some(socket)
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: TcpId) -> Option<&mut Socket> {
+        match self.entries.get_mut(id.index as usize) {
+            Some(Entry { generation, kind: Kind::Socket(socket), .. })
+                if *generation == id.generation =>
+            {
+                Some(socket)
+            }
+            _ => None,
+        }
+    }
+
+    /// An open socket. The layer above owns the handle from `tcp_open` or `tcp_accept` to `tcp_close`.
+    ///
+    /// # Panics
+    /// When the handle was closed: a bug of the caller.
+    #[inline]
+    pub(crate) fn open(&self, id: TcpId) -> &Socket {
+        self.get(id).expect("TCP handle used after tcp_close")
+    }
+
+    #[inline]
+    pub(crate) fn open_mut(&mut self, id: TcpId) -> &mut Socket {
+        self.get_mut(id).expect("TCP handle used after tcp_close")
+    }
+
+    // The connection table.
+
+    #[inline]
+    fn hash_tuple(hash: &KeyedState, tuple: &FourTuple) -> u64 {
+        let mut hasher = hash.build_hasher();
+        let ports = u64::from(tuple.local_port) << 16 | u64::from(tuple.remote_port);
+        match (tuple.local, tuple.remote) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                hasher.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
+                hasher.write_u64(ports);
+            }
+            (local, remote) => {
+                write_addr(&mut hasher, local);
+                write_addr(&mut hasher, remote);
+                hasher.write_u64(ports);
+            }
+        }
+        hasher.finish()
+    }
+
+    #[inline]
+    fn tuple_at(entries: &Slab<Entry>, index: u32) -> Option<&FourTuple> {
+        Some(match &entries.get(index as usize)?.kind {
+            Kind::Socket(socket) => &socket.conn.tuple,
+            Kind::Request(request) => &request.tuple,
+            Kind::TimeWait(time_wait) => &time_wait.tuple,
+        })
+    }
+
+    /// The entry with exactly this four-tuple.
+    #[inline]
+    pub(crate) fn find(&self, tuple: &FourTuple) -> Option<u32> {
+        let hash = Self::hash_tuple(&self.hash, tuple);
+        self.connections
+            .find(hash, |&index| Self::tuple_at(&self.entries, index) == Some(tuple))
+            .copied()
+    }
+
+    /// Makes the entry findable by its four-tuple.
+    pub(crate) fn hash_in(&mut self, index: u32) {
+        let TcpTable { entries, connections, hash, .. } = self;
+        let Some(tuple) = Self::tuple_at(entries, index) else { return };
+        connections.insert_unique(Self::hash_tuple(hash, tuple), index, |&index| {
+            Self::tuple_at(entries, index).map_or(0, |tuple| Self::hash_tuple(hash, tuple))
+        });
+    }
+
+    pub(crate) fn hash_out(&mut self, index: u32) {
+        let Some(tuple) = Self::tuple_at(&self.entries, index) else { return };
+        let hash = Self::hash_tuple(&self.hash, tuple);
+        if let Ok(found) = self.connections.find_entry(hash, |&at| at == index) {
+            found.remove();
+        }
+    }
+
+    /// Number of connections, requests and TIME_WAIT entries.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    // Listeners.
+
+    pub(crate) fn add_listener(&mut self, port: u16, id: TcpId) {
+        self.listeners.entry(port).or_default().push(id.index);
+    }
+
+    pub(crate) fn remove_listener(&mut self, port: u16, id: TcpId) {
+        if let Some(list) = self.listeners.get_mut(&port) {
+            list.retain(|&index| index != id.index);
+            if list.is_empty() {
+                self.listeners.remove(&port);
+            }
+        }
+    }
+
+    /// The listener for a SYN: an exact address before a wildcard, a device before none, IPv4 before dual-stack IPv6
+    /// (compute_score); among the equal ones of a SO_REUSEPORT group, by hash of the four-tuple.
+    pub(crate) fn find_listener(&self, tuple: &FourTuple, interface: IfIndex) -> Option<TcpId> {
+        let list = self.listeners.get(&tuple.local_port)?;
+        let score = |index: u32| -> Option<(u32, bool)> {
+            let Kind::Socket(socket) = &self.entries.get(index as usize)?.kind else { return None };
+            let bound = socket.bind.as_ref()?;
+            let v4 = tuple.local.is_ipv4();
+            let mut score = 1;
+            match bound.addr {
+                addr if addr == tuple.local => score += 8,
+                IpAddr::V4(addr) if addr.is_unspecified() && v4 => {}
+                IpAddr::V6(addr) if addr.is_unspecified() && !(v4 && socket.v6only) => {}
+                _ => return None,
+            }
+            match socket.device {
+                Some(device) if device == interface => score += 4,
+                Some(_) => return None,
+                None => {}
+            }
+            if v4 && matches!(bound.addr, IpAddr::V4(_)) {
+                score += 2;
+            }
+            Some((score, socket.reuse_port))
+        };
+        let mut best: Option<(u32, bool, u32)> = None;
+        let mut group = 0;
+        for &index in list {
+            let Some((score, reuse)) = score(index) else { continue };
+            match best {
+                Some((top, _, _)) if score < top => {}
+                Some((top, true, _)) if score == top && reuse => group += 1,
+                // Equal and without a group: the first one stays.
+                Some((top, _, _)) if score == top => {}
+                _ => {
+                    best = Some((score, reuse, index));
+                    group = 1;
+                }
+            }
+        }
+        let (top, reuse, mut index) = best?;
+        if reuse && group > 1 {
+            let pick = Self::hash_tuple(&self.port_key, tuple) as u32;
+            let pick = crate::hash::reciprocal_scale(pick, group) as usize;
+            let mut members =
+                list.iter().copied().filter(|&index| score(index) == Some((top, true)));
+            index = members.nth(pick)?;
+        }
+        Some(self.id_at(index))
+    }
+
+    // Keyed choices.
+
+    /// RFC 6528: a clock (64 ns a tick, as Linux) and a keyed hash of the four-tuple.
+    pub(crate) fn initial_sequence(&self, now: Instant, tuple: &FourTuple) -> SeqNum {
+        let hash = Self::hash_tuple(&self.isn_key, tuple) as u32;
+        SeqNum(hash.wrapping_add((now.as_nanos() >> 6) as u32))
+    }
+
+    /// RFC 7323, 7.1: the timestamp clock's start, one per pair of hosts.
+    pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        let pair = FourTuple { local_port: 0, remote_port: 0, ..*tuple };
+        Self::hash_tuple(&self.ts_key, &pair) as u32
+    }
+
+    /// RFC 6056, algorithm 4: where connect(2) begins to look for a port.
+    pub(crate) fn port_offset(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u64 {
+        let mut hasher = self.port_key.build_hasher();
+        write_addr(&mut hasher, local);
+        write_addr(&mut hasher, remote);
+        hasher.write_u16(remote_port);
+        let folded = fold(hasher);
+        u64::from(folded) << 32 | u64::from(folded.rotate_left(13))
+    }
+}
+
+fn write_addr(hasher: &mut impl Hasher, addr: IpAddr) {
+    match addr {
+        IpAddr::V4(addr) => hasher.write_u64(u64::from(addr.to_bits())),
+        IpAddr::V6(addr) => {
+            let bits = addr.to_bits();
+            hasher.write_u64((bits >> 64) as u64);
+            hasher.write_u64(bits as u64);
+        }
+    }
+}

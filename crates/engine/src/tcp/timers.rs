@@ -1,0 +1,311 @@
+//! What happens when time passes: retransmission, probes, keepalive, delayed ACK.
+//!
+//! # Timeouts
+//! - retransmission: RFC 6298; given up after tcp_retries2 (15) back-offs, about 924 s, or TCP_USER_TIMEOUT.
+//! - SYN: four at a constant second, then doubling; tcp_syn_retries (6) doublings, 131 s in all.
+//! - zero-window probe: as often as retransmissions, given up likewise.
+//! - keepalive: 7200 s, then 9 probes 75 s apart.
+//! - delayed ACK: 40 to 200 ms (RFC 9293, 3.8.6.3 allows 500 ms).
+
+use core::time::Duration;
+
+use super::connection::{Connection, Cx, Out};
+use super::rtt::{RTO_INIT, RTO_MAX, RTO_MIN};
+use super::state::{State, TcpError};
+use crate::event::EventKind;
+use crate::time::Instant;
+
+/// Least and greatest delay of an acknowledgment (TCP_DELACK_MIN, TCP_DELACK_MAX).
+pub(crate) const DELACK_MIN: Duration = Duration::from_millis(40);
+pub(crate) const DELACK_MAX: Duration = Duration::from_millis(200);
+/// RFC 9293 says two MSL, 4 minutes; Linux one minute (TCP_TIMEWAIT_LEN).
+pub(crate) const TIME_WAIT_LEN: Duration = Duration::from_secs(60);
+/// net.ipv4.tcp_syn_linear_timeouts: SYN timeouts before the doubling begins.
+const SYN_LINEAR_TIMEOUTS: u8 = 4;
+/// Retransmissions of an orphan when tcp_orphan_retries is 0 (tcp_orphan_retries()).
+const ORPHAN_RETRIES: u8 = 8;
+
+/// Which of the two the retransmission timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Retransmit,
+    Probe,
+}
+
+/// The deadlines of a connection; `Instant::MAX` is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    pub(crate) retransmit: Instant,
+    pub(crate) purpose: Purpose,
+    pub(crate) delayed_ack: Instant,
+    /// Keepalive, or the end of FIN_WAIT2.
+    pub(crate) keep: Instant,
+}
+
+impl Deadlines {
+    pub(crate) const fn new() -> Deadlines {
+        Deadlines {
+            retransmit: Instant::MAX,
+            purpose: Purpose::Retransmit,
+            delayed_ack: Instant::MAX,
+            keep: Instant::MAX,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn next(&self) -> Instant {
+        self.retransmit.min(self.delayed_ack).min(self.keep)
+    }
+}
+
+impl Connection {
+    /// Runs what is due.
+    pub(crate) fn on_timer(&mut self, cx: Cx<'_>) {
+        self.hold = false;
+        if self.deadlines.delayed_ack <= cx.now {
+            self.deadlines.delayed_ack = Instant::MAX;
+            self.on_delayed_ack();
+        }
+        if self.deadlines.retransmit <= cx.now {
+            self.deadlines.retransmit = Instant::MAX;
+            match self.deadlines.purpose {
+                Purpose::Retransmit => self.on_retransmit_timeout(cx),
+                Purpose::Probe => self.on_probe_timeout(cx),
+            }
+        }
+        if self.deadlines.keep <= cx.now {
+            self.deadlines.keep = Instant::MAX;
+            self.on_keepalive(cx);
+        }
+    }
+
+    /// RFC 6298, 5.1 and 5.3: (re)start the timer for what is outstanding.
+    #[inline]
+    pub(crate) fn restart_retransmit(&mut self, now: Instant) {
+        self.deadlines.purpose = Purpose::Retransmit;
+        self.deadlines.retransmit = now + self.rtt.rto();
+    }
+
+    /// tcp_delack_timer_handler.
+    fn on_delayed_ack(&mut self) {
+        if self.state == State::Close || !self.ack.scheduled {
+            return;
+        }
+        if self.ack.pingpong {
+            // The reply did not come in time: leave interactive mode.
+            self.ack.pingpong = false;
+            self.ack.ato_us = DELACK_MIN.as_micros() as u32;
+        } else {
+            self.ack.ato_us = (self.ack.ato_us * 2).min(self.rtt.rto().as_micros() as u32);
+        }
+        self.out |= Out::ACK;
+    }
+
+    /// RFC 6298, 5.4 to 5.7 (tcp_retransmit_timer, tcp_write_timeout).
+    fn on_retransmit_timeout(&mut self, cx: Cx<'_>) {
+        match self.state {
+            State::SynSent | State::SynRecv => return self.on_syn_timeout(cx),
+            State::Close | State::Listen | State::TimeWait => return,
+            _ if self.outstanding() == 0 => return,
+            _ => {}
+        }
+        if self.retransmits == 0 {
+            self.retrans_since = cx.now - self.rtt.rto();
+        }
+        if self.should_give_up(cx) {
+            return self.give_up();
+        }
+        self.recovery.on_timeout(&mut self.cc, self.snd_una, self.snd_max, self.mss);
+        self.retransmits = self.retransmits.saturating_add(1);
+        self.backoff = self.backoff.saturating_add(1);
+        // RFC 6298, 5.5.
+        self.rtt.back_off();
+        // Go back: everything after SND.UNA is sent again as the congestion window opens (without SACK nothing is
+        // known of what arrived). Karn's rule: no timing over retransmissions.
+        self.snd_nxt = self.snd_una;
+        self.timed = None;
+        self.arm_clamped(cx);
+    }
+
+    /// Arms with the current RTO, not past the end of TCP_USER_TIMEOUT (tcp_clamp_rto_to_user_timeout).
+    fn arm_clamped(&mut self, cx: Cx<'_>) {
+        let mut wait = self.rtt.rto();
+        if let Some(limit) = self.opts.user_timeout() {
+            let left = limit.saturating_sub(cx.now.saturating_sub(self.retrans_since));
+            wait = wait.min(left.max(Duration::from_millis(1)));
+        }
+        self.deadlines.purpose = Purpose::Retransmit;
+        self.deadlines.retransmit = cx.now + wait;
+    }
+
+    /// tcp_write_timeout for a synchronized connection.
+    fn should_give_up(&self, cx: Cx<'_>) -> bool {
+        let elapsed = cx.now.saturating_sub(self.retrans_since);
+        let mut retries = cx.sysctl.tcp_retries2;
+        if self.orphan {
+            let alive = self.rtt.rto() < RTO_MAX;
+            retries = self.orphan_retries(cx, alive);
+        }
+        if self.retransmits == 0 {
+            return false;
+        }
+        let limit = self.opts.user_timeout().unwrap_or_else(|| model_timeout(retries));
+        elapsed >= limit
+    }
+
+    fn orphan_retries(&self, cx: Cx<'_>, alive: bool) -> u8 {
+        match cx.sysctl.tcp_orphan_retries {
+            // The path is known to be broken: do not try for long.
+            _ if self.soft_error.is_some() && !alive => 0,
+            0 if alive => ORPHAN_RETRIES,
+            n => n,
+        }
+    }
+
+    /// tcp_write_err.
+    fn give_up(&mut self) {
+        self.fail(self.soft_error.unwrap_or(TcpError::TimedOut));
+    }
+
+    /// No answer to our SYN, or to our SYN-ACK in a simultaneous open.
+    fn on_syn_timeout(&mut self, cx: Cx<'_>) {
+        let mut limit = self.opts.syn_count_or(cx.sysctl);
+        if self.state == State::SynSent {
+            limit = limit.saturating_add(SYN_LINEAR_TIMEOUTS);
+        }
+        if self.retransmits == 0 {
+            self.retrans_since = cx.now - self.rtt.rto();
+        }
+        let user = self.opts.user_timeout();
+        let overdue = user.is_some_and(|t| cx.now.saturating_sub(self.retrans_since) >= t);
+        if self.retransmits >= limit || overdue {
+            return self.give_up();
+        }
+        self.retransmits += 1;
+        // Linux since 6.5: the first SYNs are a second apart, and only then the timeout doubles.
+        if self.state != State::SynSent || self.retransmits > SYN_LINEAR_TIMEOUTS {
+            self.backoff = self.backoff.saturating_add(1);
+            self.rtt.back_off();
+        }
+        self.timed = None;
+        self.out |= Out::SYN;
+        self.arm_clamped(cx);
+    }
+
+    /// tcp_probe_timer: the window is closed, or what is queued may not be sent yet.
+    fn on_probe_timeout(&mut self, cx: Cx<'_>) {
+        if self.outstanding() > 0 || !self.has_unsent() {
+            self.probes_out = 0;
+            return;
+        }
+        if self.probes_out == 0 {
+            self.retrans_since = cx.now;
+        }
+        let waited = cx.now.saturating_sub(self.retrans_since);
+        if self.probes_out > 0 && self.opts.user_timeout().is_some_and(|limit| waited >= limit) {
+            return self.give_up();
+        }
+        let mut limit = cx.sysctl.tcp_retries2;
+        if self.orphan {
+            let alive = self.probe_interval() < RTO_MAX;
+            limit = self.orphan_retries(cx, alive);
+            if !alive && self.backoff >= limit {
+                return self.give_up();
+            }
+        }
+        if self.probes_out >= limit {
+            return self.give_up();
+        }
+        self.out |= Out::PROBE;
+        self.backoff = (self.backoff + 1).min(30);
+        self.probes_out = self.probes_out.saturating_add(1);
+        self.arm_probe(cx.now);
+    }
+
+    /// tcp_probe0_when: RTO doubled for each probe sent (RFC 9293, 3.8.6.1).
+    fn probe_interval(&self) -> Duration {
+        (self.rtt.rto().max(RTO_MIN) * (1 << u32::from(self.backoff).min(16))).min(RTO_MAX)
+    }
+
+    pub(crate) fn arm_probe(&mut self, now: Instant) {
+        self.deadlines.purpose = Purpose::Probe;
+        self.deadlines.retransmit = now + self.probe_interval();
+    }
+
+    /// tcp_keepalive_timer (RFC 9293, 3.8.4).
+    fn on_keepalive(&mut self, cx: Cx<'_>) {
+        if matches!(self.state, State::Close | State::Listen | State::SynSent)
+            || !self.opts.keep_alive
+        {
+            return;
+        }
+        let idle_limit = self.opts.keep_idle(cx.sysctl);
+        let interval = self.opts.keep_interval(cx.sysctl);
+        // Data in flight or waiting: the retransmission or probe timer watches the peer.
+        if self.outstanding() > 0 || self.has_unsent() {
+            self.deadlines.keep = cx.now + idle_limit;
+            return;
+        }
+        let idle = self.idle_for(cx.now);
+        if idle < idle_limit {
+            self.deadlines.keep = cx.now + (idle_limit - idle);
+            return;
+        }
+        let dead = match self.opts.user_timeout() {
+            Some(limit) => idle >= limit && self.probes_out > 0,
+            None => self.probes_out >= self.opts.keep_count(cx.sysctl),
+        };
+        if dead {
+            self.out |= Out::RST;
+            self.give_up();
+            return;
+        }
+        self.out |= Out::PROBE;
+        self.probes_out = self.probes_out.saturating_add(1);
+        self.deadlines.keep = cx.now + interval;
+    }
+
+    /// keepalive_time_elapsed.
+    fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_sub(self.ack.last_received.max(self.last_ack_received))
+    }
+
+    /// Starts the keepalive timer when the option is on.
+    pub(crate) fn start_keepalive(&mut self, cx: Cx<'_>) {
+        if self.opts.keep_alive && !matches!(self.state, State::Close | State::Listen) {
+            let idle = self.idle_for(cx.now);
+            let limit = self.opts.keep_idle(cx.sysctl);
+            self.deadlines.keep = cx.now + limit.saturating_sub(idle);
+        }
+    }
+
+    /// An ICMP error about this connection arrived (tcp_v4_err). Only a connection attempt fails at once; else it is the
+    /// reason given if the connection times out (RFC 5461 says why).
+    pub(crate) fn on_icmp_error(&mut self, error: TcpError, hard: bool) {
+        match self.state {
+            State::SynSent | State::SynRecv if hard => self.fail(error),
+            State::Close | State::Listen => {}
+            _ => {
+                self.soft_error = Some(error);
+                self.events |= EventKind::empty();
+            }
+        }
+    }
+}
+
+/// tcp_model_timeout: how long `retries` retransmissions take with the least RTO.
+fn model_timeout(retries: u8) -> Duration {
+    // Doublings of 200 ms that fit in 120 s.
+    const LINEAR_AFTER: u32 = 9;
+    let retries = u32::from(retries);
+    if retries <= LINEAR_AFTER {
+        RTO_MIN * ((2 << retries) - 1)
+    } else {
+        RTO_MIN * ((2 << LINEAR_AFTER) - 1) + RTO_MAX * (retries - LINEAR_AFTER)
+    }
+}
+
+/// The timeout before the n-th retransmission of a SYN-ACK (tcp_reqsk_timeout).
+pub(crate) fn syn_ack_timeout(n: u8) -> Duration {
+    (RTO_INIT * (1 << u32::from(n).min(16))).min(RTO_MAX)
+}
