@@ -7,7 +7,8 @@
 //! SO_REUSEPORT group that a keyed hash of the four-tuple names. So the cost of a lookup depends on the sockets that
 //! share one address and port, not on all.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
@@ -35,21 +36,65 @@ pub(crate) struct Registration {
     pub(crate) candidate: Candidate,
 }
 
-type Local = (IpAddr, u16);
 type List = SmallVec<[Candidate; 1]>;
 
 #[derive(Debug)]
 pub(crate) struct Demux {
-    connected: KeyedMap<(Local, Local), List>,
-    bound: KeyedMap<Local, List>,
+    connected: KeyedMap<(Endpoint, Endpoint), List>,
+    bound: KeyedMap<Endpoint, List>,
     hash: KeyedState,
 }
 
-const ANY4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const ANY6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+/// An address, IPv4 mapped into IPv6, and a port: quick to compare and to hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Endpoint {
+    addr: u128,
+    port: u16,
+}
 
-fn pair(addr: SocketAddr) -> Local {
-    (addr.ip(), addr.port())
+const MAPPED: u128 = 0xffff << 32;
+const ANY4: u128 = MAPPED;
+const ANY6: u128 = 0;
+
+impl Endpoint {
+    #[inline]
+    fn new(addr: SocketAddr) -> Endpoint {
+        let port = addr.port();
+        let addr = match addr.ip() {
+            IpAddr::V4(v4) => MAPPED | u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        Endpoint { addr, port }
+    }
+
+    #[inline]
+    fn is_v4(self) -> bool {
+        self.addr >> 32 == MAPPED >> 32
+    }
+
+    fn is_wildcard(self) -> bool {
+        self.addr == ANY4 || self.addr == ANY6
+    }
+
+    /// The wildcard address of the same family and port.
+    #[inline]
+    fn wildcard(self) -> Endpoint {
+        Endpoint {
+            addr: if self.is_v4() { ANY4 } else { ANY6 },
+            ..self
+        }
+    }
+}
+
+impl Hash for Endpoint {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64((self.addr as u32 as u64) << 16 | u64::from(self.port));
+        if !self.is_v4() {
+            hasher.write_u64((self.addr >> 32) as u64);
+            hasher.write_u64((self.addr >> 64) as u64);
+        }
+    }
 }
 
 impl Demux {
@@ -78,7 +123,7 @@ impl Demux {
     }
 
     pub(crate) fn remove(&mut self, registration: &Registration) {
-        fn take<K: core::hash::Hash + Eq>(map: &mut KeyedMap<K, List>, key: K, id: UdpId) {
+        fn take<K: Hash + Eq>(map: &mut KeyedMap<K, List>, key: K, id: UdpId) {
             let Some(list) = map.get_mut(&key) else {
                 return;
             };
@@ -112,15 +157,21 @@ impl Demux {
     }
 
     /// The entries of a socket: one, or two for an IPv6 wildcard that takes IPv4 too.
-    fn places(registration: &Registration) -> impl Iterator<Item = (Local, Table)> + use<> {
-        let local = pair(registration.local);
+    fn places(registration: &Registration) -> impl Iterator<Item = (Endpoint, Table)> + use<> {
+        let local = Endpoint::new(registration.local);
         let first = match registration.remote {
             // A socket can be connected and have a wildcard address only when connect() found no source.
-            Some(remote) if !local.0.is_unspecified() => Table::Connected(pair(remote)),
+            Some(remote) if !local.is_wildcard() => Table::Connected(Endpoint::new(remote)),
             _ => Table::Bound,
         };
-        let dual = local.0 == ANY6 && !registration.v6only;
-        let second = dual.then_some(((ANY4, local.1), Table::Bound));
+        let dual = local.addr == ANY6 && !registration.v6only;
+        let second = dual.then_some((
+            Endpoint {
+                addr: ANY4,
+                ..local
+            },
+            Table::Bound,
+        ));
         core::iter::once((local, first)).chain(second)
     }
 
@@ -131,7 +182,7 @@ impl Demux {
         remote: SocketAddr,
         local: SocketAddr,
     ) -> Option<UdpId> {
-        let (remote, local) = (pair(remote), pair(local));
+        let (remote, local) = (Endpoint::new(remote), Endpoint::new(local));
         // The common case of a host without connected sockets saves a hash.
         let connected = match self.connected.is_empty() {
             true => None,
@@ -140,8 +191,7 @@ impl Demux {
         if let Some(id) = connected.and_then(|list| self.best(list, interface, remote, local)) {
             return Some(id);
         }
-        let any = if local.0.is_ipv4() { ANY4 } else { ANY6 };
-        [local, (any, local.1)]
+        [local, local.wildcard()]
             .iter()
             .find_map(|key| self.best(self.bound.get(key)?, interface, remote, local))
     }
@@ -153,12 +203,11 @@ impl Demux {
         remote: SocketAddr,
         local: SocketAddr,
     ) -> SmallVec<[UdpId; 4]> {
-        let (remote, local) = (pair(remote), pair(local));
-        let any = if local.0.is_ipv4() { ANY4 } else { ANY6 };
+        let (remote, local) = (Endpoint::new(remote), Endpoint::new(local));
         let lists = [
             self.connected.get(&(local, remote)),
             self.bound.get(&local),
-            self.bound.get(&(any, local.1)),
+            self.bound.get(&local.wildcard()),
         ];
         let members = lists.into_iter().flatten().flat_map(|list| list.iter());
         members
@@ -167,7 +216,13 @@ impl Demux {
             .collect()
     }
 
-    fn best(&self, list: &List, interface: IfIndex, remote: Local, local: Local) -> Option<UdpId> {
+    fn best(
+        &self,
+        list: &List,
+        interface: IfIndex,
+        remote: Endpoint,
+        local: Endpoint,
+    ) -> Option<UdpId> {
         // Newest first: Linux adds sockets at the head of the chain.
         let mut best: Option<(u8, &Candidate)> = None;
         for candidate in list.iter().rev().filter(|c| c.hears(interface)) {
@@ -190,7 +245,7 @@ impl Demux {
 }
 
 enum Table {
-    Connected(Local),
+    Connected(Endpoint),
     Bound,
 }
 
