@@ -63,11 +63,6 @@ impl Random {
         self.0.next_u32()
     }
 
-    /// 64 random bits.
-    pub(crate) fn u64(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// A number in `0..n`, 0 when `n` is 0; uniform but for the usual 2^-32 bias, as Linux's reciprocal_scale.
     pub(crate) fn below(&mut self, n: u32) -> u32 {
         reciprocal_scale(self.0.next_u32(), n)

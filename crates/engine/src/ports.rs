@@ -68,7 +68,6 @@ pub(crate) enum Transport {
 
 /// What the owner of a port is doing with it (TCP; UDP sockets are `Bound`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "TCP states")]
 pub(crate) enum BindState {
     Bound,
     Listening,
@@ -228,7 +227,6 @@ impl BindTable {
     }
 
     /// listen(2): an owner wants to listen; the port is checked again (inet_csk_listen_start calls get_port).
-    #[allow(dead_code, reason = "for TCP")]
     pub(crate) fn listen(&mut self, key: &mut BindKey) -> Result<(), BindError> {
         let listening = BindKey {
             state: BindState::Listening,
@@ -253,7 +251,6 @@ impl BindTable {
     ///
     /// `offset` is a keyed hash of both addresses and the remote port (RFC 6056, algorithm 4). `unique` says whether
     /// the four-tuple with this port is free. Ports that bind(2) took are passed over.
-    #[allow(dead_code, reason = "for TCP")]
     pub(crate) fn connect_port(
         &mut self,
         key: BindKey,

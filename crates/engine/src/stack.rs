@@ -23,7 +23,7 @@ use switchboard_wire::{Body, Packet};
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
 use crate::event::{Event, EventQueue};
-use crate::hash::{KeyedState, Random};
+use crate::hash::Random;
 use crate::icmp::IcmpState;
 use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
 use crate::ports::{BindTable, Transport};
@@ -44,7 +44,6 @@ const TX_QUEUE_LEN: usize = 1000;
 pub struct Stack {
     pub(crate) sysctl: Sysctl,
     pub(crate) random: Random,
-    pub(crate) hash: KeyedState,
     pub(crate) counters: Counters,
     pub(crate) events: EventQueue,
     pub(crate) timers: Timers,
@@ -89,7 +88,6 @@ impl Stack {
             transmit: VecDeque::new(),
             sysctl,
             random,
-            hash,
         }
     }
 

@@ -71,7 +71,7 @@ impl Timers {
         }
     }
 
-    /// Sets or moves the deadline.
+    /// Sets or moves the deadline; `Instant::MAX` clears it.
     pub(crate) fn arm(&mut self, id: TimerId, deadline: Instant) {
         let entry = &mut self.entries[id.0 as usize];
         entry.deadline = deadline;
@@ -90,12 +90,8 @@ impl Timers {
         }
     }
 
-    /// Clears the deadline.
-    pub(crate) fn disarm(&mut self, id: TimerId) {
-        self.arm(id, Instant::MAX);
-    }
-
     /// The deadline, when armed.
+    #[cfg(test)]
     pub(crate) fn deadline(&self, id: TimerId) -> Option<Instant> {
         Some(self.entries[id.0 as usize].deadline).filter(|&deadline| deadline != Instant::MAX)
     }
