@@ -14,11 +14,27 @@ pub struct TcpId {
     pub(crate) generation: u32,
 }
 
+impl TcpId {
+    /// The slot: small, and reused after the socket's close, for tables beside the stack's own.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// Names a UDP socket from its opening to its close; a reused slot has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UdpId {
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+impl UdpId {
+    /// The slot: small, and reused after the socket's close, for tables beside the stack's own.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// A socket of the engine.

@@ -12,6 +12,21 @@ pub(crate) fn bind(error: BindError) -> Errno {
     }
 }
 
+pub(crate) fn connect(error: ConnectError) -> Errno {
+    match error {
+        ConnectError::AddrNotAvailable => Errno::EADDRNOTAVAIL,
+        ConnectError::Route(error) => route(error),
+        ConnectError::AlreadyConnected => Errno::EISCONN,
+    }
+}
+
+pub(crate) fn listen(error: ListenError) -> Errno {
+    match error {
+        ListenError::InUse => Errno::EADDRINUSE,
+        ListenError::Invalid => Errno::EINVAL,
+    }
+}
+
 pub(crate) fn tcp(error: TcpError) -> Errno {
     match error {
         TcpError::ConnectionRefused => Errno::ECONNREFUSED,
@@ -21,6 +36,29 @@ pub(crate) fn tcp(error: TcpError) -> Errno {
         TcpError::HostUnreachable => Errno::EHOSTUNREACH,
         TcpError::NetUnreachable => Errno::ENETUNREACH,
         TcpError::ProtocolUnreachable => Errno::ENOPROTOOPT,
+    }
+}
+
+pub(crate) fn route(error: RouteError) -> Errno {
+    match error {
+        RouteError::Unreachable => Errno::ENETUNREACH,
+        RouteError::NoSource => Errno::EADDRNOTAVAIL,
+        RouteError::WrongFamily => Errno::EINVAL,
+        RouteError::PortsExhausted => Errno::EAGAIN,
+    }
+}
+
+pub(crate) fn udp(error: UdpError) -> Errno {
+    match error {
+        UdpError::ConnectionRefused => Errno::ECONNREFUSED,
+        UdpError::HostUnreachable => Errno::EHOSTUNREACH,
+        UdpError::NetUnreachable => Errno::ENETUNREACH,
+        UdpError::ProtocolUnreachable => Errno::ENOPROTOOPT,
+        UdpError::MessageTooLong => Errno::EMSGSIZE,
+        UdpError::ParameterProblem => Errno::EPROTO,
+        UdpError::HostDown => Errno::EHOSTDOWN,
+        UdpError::HostIsolated => Errno::ENONET,
+        UdpError::Prohibited => Errno::EACCES,
     }
 }
 

@@ -14,7 +14,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Config, IfIndex, Instant, Stack};
+use switchboard_engine::{Config, IfIndex, Instant, Stack, State};
 use switchboard_wire::{Packet, Payload};
 
 /// How to make a [`Host`].
@@ -68,7 +68,6 @@ impl Host {
 
     /// socket(2): a new socket. `ty` is without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`, which belong
     /// to the descriptor.
-    #[doc(alias = "socket")]
     pub fn socket(
         &mut self,
         cx: &mut Cx<'_>,
@@ -91,7 +90,6 @@ impl Host {
     }
 
     /// socketpair(2): two connected sockets.
-    #[doc(alias = "socketpair")]
     pub fn socketpair(
         &mut self,
         cx: &mut Cx<'_>,
@@ -109,7 +107,6 @@ impl Host {
     }
 
     /// bind(2). `addr` holds the bytes of the `sockaddr`.
-    #[doc(alias = "bind")]
     pub fn bind(&mut self, cx: &mut Cx<'_>, id: SocketId, addr: &[u8]) -> Result<(), Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_bind(cx, id, addr),
@@ -135,7 +132,6 @@ impl Host {
     }
 
     /// listen(2).
-    #[doc(alias = "listen")]
     pub fn listen(&mut self, cx: &mut Cx<'_>, id: SocketId, backlog: i32) -> Result<(), Errno> {
         // Negative is taken as unsigned: as many as somaxconn allows.
         let backlog = (backlog as u32).min(self.stack.sysctl().somaxconn);
@@ -171,7 +167,6 @@ impl Host {
     }
 
     /// getsockname(2).
-    #[doc(alias = "getsockname")]
     pub fn getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getsockname(id),
@@ -180,7 +175,6 @@ impl Host {
     }
 
     /// getpeername(2).
-    #[doc(alias = "getpeername")]
     pub fn getpeername(&self, id: SocketId) -> Result<SockAddr, Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getpeername(id),
@@ -245,7 +239,7 @@ impl Host {
             return;
         }
         match self.kind(id) {
-            Ok(Kind::Unix(_)) => self.unix_unread(id, progress.held),
+            Ok(Kind::Unix(_)) => self.unix_unread(id, progress),
             Ok(Kind::Tcp(_)) => self.tcp_unread(cx, id, progress.held),
             _ => {}
         }
@@ -259,7 +253,6 @@ impl Host {
     }
 
     /// shutdown(2).
-    #[doc(alias = "shutdown")]
     pub fn shutdown(&mut self, cx: &mut Cx<'_>, id: SocketId, how: i32) -> Result<(), Errno> {
         if !(SHUT_RD..=SHUT_RDWR).contains(&how) {
             return Err(Errno::EINVAL);
@@ -272,7 +265,6 @@ impl Host {
     }
 
     /// poll(2)'s mask of the socket now.
-    #[doc(alias = "poll")]
     pub fn poll(&self, id: SocketId) -> PollMask {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_poll(id),
@@ -283,7 +275,6 @@ impl Host {
     }
 
     /// close(2) of the last descriptor.
-    #[doc(alias = "close")]
     pub fn close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
@@ -292,6 +283,67 @@ impl Host {
             Err(_) => {}
         }
         CloseOutcome::Done
+    }
+
+    /// Whether the socket will still be readable when these have been committed. A driver whose
+    /// callers poll by themselves asks before it delivers a result.
+    pub fn leaves_readable(&self, id: SocketId, received: &[Received]) -> bool {
+        let (mut bytes, mut messages) = (0, 0);
+        for message in received {
+            match &message.effect {
+                RecvEffect::None => {}
+                RecvEffect::Tcp(effect) => bytes += effect.consume,
+                RecvEffect::Udp(_) => messages += 1,
+                RecvEffect::Unix(effect) => {
+                    bytes += effect.bytes();
+                    messages += effect.messages();
+                }
+            }
+        }
+        if bytes == 0 && messages == 0 {
+            return self.poll(id).contains(PollMask::IN);
+        }
+        match self.kind(id) {
+            Ok(Kind::Tcp(s)) => self.tcp_readable_after(id, s, bytes),
+            Ok(Kind::Udp(s)) => s.shut.read || self.stack.udp_queue(s.handle).nth(messages).is_some(),
+            Ok(Kind::Unix(s)) => s.readable_after(bytes, messages),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether accept(2) would leave another connection to accept.
+    pub fn leaves_acceptable(&self, plan: &AcceptPlan) -> bool {
+        match self.kind(plan.listener) {
+            Ok(Kind::Tcp(s)) => self.stack.tcp_accept_queue(s.handle) > 1,
+            Ok(Kind::Unix(s)) => s.accept_queue() > 1,
+            _ => false,
+        }
+    }
+
+    /// ioctl(2) with a command that gives an `int`: `SIOCINQ` (`FIONREAD`), `SIOCOUTQ`,
+    /// `SIOCOUTQNSD` and `SIOCATMARK`. Others are `ENOTTY`.
+    pub fn ioctl(&self, id: SocketId, command: u32) -> Result<i32, Errno> {
+        let count = |n: usize| Ok(i32::try_from(n).unwrap_or(i32::MAX));
+        match (self.kind(id)?, command) {
+            (Kind::Unix(_), SIOCINQ) => self.unix_inq(id),
+            (Kind::Unix(_), SIOCOUTQ) => self.unix_outq(id),
+            (Kind::Udp(s), SIOCINQ) => {
+                // The size of the next datagram.
+                count(self.stack.udp_peek(s.handle).map_or(0, |m| m.payload.len()))
+            }
+            // A datagram leaves at once.
+            (Kind::Udp(_), SIOCOUTQ) => Ok(0),
+            (Kind::Tcp(s), SIOCINQ | SIOCOUTQ | SIOCOUTQNSD)
+                if self.stack.tcp_state(s.handle) == State::Listen =>
+            {
+                Err(Errno::EINVAL)
+            }
+            (Kind::Tcp(s), SIOCINQ) => count(self.stack.tcp_inq(s.handle)),
+            (Kind::Tcp(s), SIOCOUTQ) => count(self.stack.tcp_outq(s.handle)),
+            (Kind::Tcp(s), SIOCOUTQNSD) => count(self.stack.tcp_outq_unsent(s.handle)),
+            (Kind::Tcp(s), SIOCATMARK) => Ok(i32::from(self.stack.tcp_urgent(s.handle).at_mark)),
+            _ => Err(Errno::ENOTTY),
+        }
     }
 
     /// A packet came in on an interface.

@@ -104,6 +104,8 @@ pub struct RecvRequest<'a> {
 #[derive(Debug, Default)]
 pub struct RecvProgress {
     pub(crate) held: Payload,
+    /// Whose the held bytes are, once that counts (AF_UNIX with `SO_PASSCRED`).
+    pub(crate) creds: Option<Option<Ucred>>,
 }
 
 /// What a receive would return. Commit it with [`Host::commit_recv`](crate::Host::commit_recv);

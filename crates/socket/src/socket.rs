@@ -1,10 +1,8 @@
 //! One socket: what all families share, and the family's own part.
 
-use crate::cred::Cred;
 use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
 use crate::unix::UnixSocket;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::time::Duration;
 
 /// A socket of a host.
@@ -21,6 +19,7 @@ pub(crate) enum Kind {
 }
 
 /// What `SOL_SOCKET` keeps for every family. Fields that only the engine acts on live there.
+#[derive(Clone)]
 pub(crate) struct Common {
     /// `AF_*`
     pub(crate) domain: u16,
@@ -31,8 +30,6 @@ pub(crate) struct Common {
     pub(crate) flags: CommonFlags,
     /// The creator's effective user, as SO_REUSEPORT compares it.
     pub(crate) uid: u32,
-    /// `SO_COOKIE`, given when first asked for, as Linux does.
-    pub(crate) cookie: u64,
     /// `SO_SNDBUF` as getsockopt(2) tells it (doubled). For TCP the engine's value rules.
     pub(crate) sndbuf: u32,
     /// `SO_RCVBUF` as getsockopt(2) tells it (doubled).
@@ -46,8 +43,6 @@ pub(crate) struct Common {
     pub(crate) sndtimeo: Option<Duration>,
     /// `SO_LINGER`; `None` is off. Kept when off, as getsockopt(2) still tells the time.
     pub(crate) linger: Linger,
-    /// Wall-clock minus monotonic time is the caller's; kept only to stamp what is received.
-    pub(crate) creator: Option<Arc<Cred>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

@@ -301,6 +301,11 @@ impl Stack {
         self.tcp.open(id).conn.listener.as_ref()?.accept.front().copied()
     }
 
+    /// How many connections wait for accept(2).
+    pub fn tcp_accept_queue(&self, id: TcpId) -> usize {
+        self.tcp.open(id).conn.listener.as_ref().map_or(0, |listener| listener.accept.len())
+    }
+
     /// `accept(fd, ...)`: the oldest established connection. It has the listener's options.
     pub fn tcp_accept(&mut self, _now: Instant, id: TcpId) -> Option<TcpId> {
         self.tcp.open_mut(id).conn.listener.as_mut()?.accept.pop_front()
@@ -312,14 +317,11 @@ impl Stack {
         self.tcp.open(id).conn.send_room()
     }
 
-    /// Whether poll(2) says POLLOUT: a third of the send buffer is free.
+    /// Whether poll(2) says POLLOUT: a third of the send buffer is free. When that comes back, there is a WRITABLE
+    /// event, whether anybody has looked (Linux's SOCK_NOSPACE) or not.
     #[inline]
-    pub fn tcp_is_writable(&mut self, id: TcpId) -> bool {
-        let conn = &mut self.tcp.open_mut(id).conn;
-        let writable = conn.writable();
-        // tcp_poll sets SOCK_NOSPACE: tell when that changes.
-        conn.no_space |= !writable;
-        writable
+    pub fn tcp_is_writable(&self, id: TcpId) -> bool {
+        self.tcp.open(id).conn.writable()
     }
 
     /// `send(fd, ...)`: queues all of `data` and sends what may be sent. The caller has looked at the room, the state
@@ -333,6 +335,8 @@ impl Stack {
         }
         conn.send(data, flags);
         self.tcp_finish(now, id.index);
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.no_space |= !conn.writable();
     }
 
     /// Bytes in the receive queue, an urgent byte included.
@@ -602,6 +606,8 @@ impl Stack {
         }
         socket.conn.set(cx, set);
         self.tcp_finish(now, id.index);
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.no_space |= !conn.writable();
     }
 
     /// `getsockopt(fd, IPPROTO_TCP, TCP_INFO, ...)`

@@ -1,6 +1,6 @@
 //! IP socket addresses as calls pass them: length and family rules, v4-mapped addresses.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::number::{AF_INET, AF_INET6, AF_UNSPEC};
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::Errno;
@@ -60,9 +60,4 @@ pub(crate) fn present(a: SocketAddr, v6: bool) -> SocketAddr {
         SocketAddr::V4(a) if v6 => SocketAddr::V6(map_v4(a)),
         other => other,
     }
-}
-
-/// The limited broadcast address.
-pub(crate) fn is_broadcast(ip: IpAddr) -> bool {
-    ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }

@@ -11,13 +11,13 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
 use crate::table::SocketId;
-use addr::{InetAddr, is_broadcast};
+use addr::InetAddr;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{BindRequest, EventKind, Family, SocketHandle, TcpId, UdpId};
+use switchboard_engine::{BindRequest, EventKind, Family, RouteKind, SocketHandle, TcpId, UdpId, UdpSet};
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Host {
         }
     }
 
-    fn new_common(&self, cx: &Cx<'_>, domain: i32, ty: i32, protocol: i32) -> Common {
+    pub(crate) fn new_common(&self, cx: &Cx<'_>, domain: i32, ty: i32, protocol: i32) -> Common {
         let sysctl = self.stack.sysctl();
         let (sndbuf, rcvbuf) = (sysctl.wmem_default, sysctl.rmem_default);
         Common {
@@ -105,7 +105,6 @@ impl Host {
             protocol: protocol as u16,
             flags: CommonFlags::empty(),
             uid: cx.cred.euid,
-            cookie: 0,
             sndbuf: sndbuf as u32,
             rcvbuf: rcvbuf as u32,
             rcvlowat: 1,
@@ -113,7 +112,6 @@ impl Host {
             rcvtimeo: None,
             sndtimeo: None,
             linger: Linger::default(),
-            creator: None,
         }
     }
 
@@ -200,9 +198,8 @@ impl Host {
         let check_addr = |host: &Host| {
             let bindable = ip.is_unspecified()
                 || ip.is_multicast()
-                || is_broadcast(ip)
-                || host.stack.is_broadcast(ip)
-                || host.stack.is_local(ip);
+                || host.stack.is_local(ip)
+                || host.is_broadcast(ip);
             if bindable { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
         };
         let check_port = |host: &Host, cx: &Cx<'_>| {
@@ -226,6 +223,7 @@ impl Host {
             self.inet_unbound(id)?;
         }
         let socket = self.get(id)?;
+        // A dual-stack wildcard is the IPv6 one.
         let request = BindRequest {
             addr: ip,
             port: addr.port(),
@@ -250,21 +248,46 @@ impl Host {
         Ok(())
     }
 
+    /// Whether the address is one that all hosts of a subnet listen to.
+    pub(crate) fn is_broadcast(&self, ip: IpAddr) -> bool {
+        let route = self.stack.route(ip, None, None);
+        ip == IpAddr::V4(Ipv4Addr::BROADCAST) || route.is_ok_and(|r| r.kind == RouteKind::Broadcast)
+    }
+
     /// "Check these errors (active socket, double bind)."
     fn inet_unbound(&self, id: SocketId) -> Result<(), Errno> {
         let free = match self.kind(id)? {
             Kind::Tcp(s) => self.tcp_is_closed(s) && self.stack.tcp_local(s.handle).is_none(),
-            Kind::Udp(s) => self.stack.udp_local(s.handle).is_none(),
+            Kind::Udp(s) => self.stack.udp_local(s.handle).port() == 0,
             Kind::Unix(_) => false,
         };
         if free { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// SO_REUSEADDR and SO_REUSEPORT count at every later bind(2) to the port, not only at ours.
+    pub(crate) fn bind_flags_changed(&mut self, id: SocketId) {
+        let Ok(socket) = self.get(id) else { return };
+        let reuse_addr = socket.common.has(CommonFlags::REUSEADDR);
+        let reuse_port = socket.common.has(CommonFlags::REUSEPORT);
+        match &socket.kind {
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                self.stack.udp_set(handle, UdpSet::ReuseAddr(reuse_addr));
+                self.stack.udp_set(handle, UdpSet::ReusePort(reuse_port));
+            }
+            Kind::Tcp(s) => {
+                let handle = s.handle;
+                self.stack.tcp_set_reuse(handle, reuse_addr, reuse_port);
+            }
+            Kind::Unix(_) => {}
+        }
     }
 
     pub(crate) fn inet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let local = match self.kind(id)? {
             Kind::Tcp(s) => self.stack.tcp_local(s.handle),
-            Kind::Udp(s) => self.stack.udp_local(s.handle),
+            Kind::Udp(s) => Some(self.stack.udp_local(s.handle)),
             Kind::Unix(_) => None,
         };
         Ok(SockAddr::Inet(match local {
@@ -278,7 +301,7 @@ impl Host {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let peer = match self.kind(id)? {
             Kind::Tcp(s) => self.tcp_peer(s),
-            Kind::Udp(s) => self.stack.udp_remote(s.handle),
+            Kind::Udp(s) => self.stack.udp_peer(s.handle),
             Kind::Unix(_) => None,
         };
         match peer {

@@ -10,7 +10,7 @@ use crate::call::{
 };
 use crate::host::Host;
 use crate::mask::PollMask;
-use crate::socket::{Common, CommonFlags, Kind, Socket};
+use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::SocketId;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
@@ -214,7 +214,7 @@ impl Host {
         };
         let unreachable = match remote.ip() {
             IpAddr::V4(ip) => {
-                ip.is_multicast() || ip.is_broadcast() || self.stack.is_broadcast(remote.ip())
+                ip.is_multicast() || self.is_broadcast(IpAddr::V4(ip))
             }
             IpAddr::V6(_) => false,
         };
@@ -278,7 +278,7 @@ impl Host {
             inet = s.inet.clone();
             let c = &parent.common;
             // sk_clone(): the child is the listener's image but for what belongs to the listener.
-            inherited = Some(Common { creator: None, cookie: 0, ..c.inherit() });
+            inherited = Some(c.clone());
         }
         let taken = match self.tcp(listener) {
             Ok(s) => {
@@ -392,6 +392,13 @@ impl Host {
         mask
     }
 
+    /// Whether tcp_poll() will say IN when `bytes` more have been read.
+    pub(crate) fn tcp_readable_after(&self, id: SocketId, s: &TcpSocket, bytes: usize) -> bool {
+        let Ok(socket) = self.get(id) else { return false };
+        let left = self.stack.tcp_recv_available(s.handle).saturating_sub(bytes);
+        self.tcp_shut(s).read || left >= socket.common.low_water(false, i32::MAX as usize)
+    }
+
     pub(crate) fn tcp_close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
         let Some(socket) = self.sockets.remove(id) else { return CloseOutcome::Done };
         let Kind::Tcp(s) = socket.kind else { return CloseOutcome::Done };
@@ -403,28 +410,6 @@ impl Host {
         match time {
             Some(time) if !time.is_zero() => CloseOutcome::Linger(time),
             _ => CloseOutcome::Done,
-        }
-    }
-}
-
-impl Common {
-    /// What accept(2)'s socket has from its listener.
-    pub(crate) fn inherit(&self) -> Common {
-        Common {
-            domain: self.domain,
-            ty: self.ty,
-            protocol: self.protocol,
-            flags: self.flags,
-            uid: self.uid,
-            cookie: 0,
-            sndbuf: self.sndbuf,
-            rcvbuf: self.rcvbuf,
-            rcvlowat: self.rcvlowat,
-            priority: self.priority,
-            rcvtimeo: self.rcvtimeo,
-            sndtimeo: self.sndtimeo,
-            linger: self.linger,
-            creator: None,
         }
     }
 }

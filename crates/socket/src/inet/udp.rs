@@ -1,7 +1,7 @@
 //! udp(7): connect, send, receive and readiness.
 
 use super::InetOptions;
-use super::addr::{InetAddr, is_broadcast, present, unmap};
+use super::addr::{InetAddr, present, unmap};
 use super::tcp::ShutdownBits;
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
@@ -16,15 +16,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{BindRequest, Family, UdpId, UdpReceived, UdpSend};
+use switchboard_engine::{BindRequest, Family, RouteKind, UdpId, UdpReceived, UdpSend};
 use switchboard_wire::Payload;
 
 pub(crate) struct UdpSocket {
     pub(crate) handle: UdpId,
     pub(crate) inet: InetOptions,
     pub(crate) shut: ShutdownBits,
-    /// bind(2) gave the port, so it survives a disconnect (SOCK_BINDPORT_LOCK).
-    pub(crate) user_bound: bool,
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
 }
@@ -38,7 +36,7 @@ pub(crate) struct Corked {
 pub(crate) struct UdpSendPlan {
     dst: SocketAddr,
     src: Option<IpAddr>,
-    hop_limit: Option<u8>,
+    ttl: Option<u8>,
     tos: Option<u8>,
     more: bool,
 }
@@ -52,7 +50,6 @@ impl UdpSocket {
             handle,
             inet,
             shut: ShutdownBits::default(),
-            user_bound: false,
             corked: None,
         }
     }
@@ -81,7 +78,7 @@ impl Host {
     fn udp_autobind(&mut self, id: SocketId) -> Result<(), Errno> {
         let socket = self.get(id)?;
         let s = self.udp(id)?;
-        if self.stack.udp_local(s.handle).is_some() {
+        if self.stack.udp_local(s.handle).port() != 0 {
             return Ok(());
         }
         let v6 = i32::from(socket.common.domain) == AF_INET6;
@@ -111,8 +108,7 @@ impl Host {
         let family = sockaddr::family(raw).ok_or(Errno::EINVAL)?;
         let handle = self.udp(id)?.handle;
         if family == AF_UNSPEC {
-            let keep = self.udp(id)?.user_bound;
-            self.stack.udp_disconnect(handle, keep);
+            self.stack.udp_disconnect(handle);
             return Ok(());
         }
         self.udp_autobind(id)?;
@@ -150,16 +146,16 @@ impl Host {
             }
             other => other,
         };
-        self.udp_check_broadcast(id, remote.ip())?;
+        let route = self.stack.udp_route(handle, remote.ip(), None).map_err(crate::error::route)?;
+        self.udp_check_broadcast(id, route.kind)?;
         self.stack.udp_connect(cx.now, handle, remote).map_err(crate::error::route)?;
         self.collect_stack_events();
         Ok(())
     }
 
     /// A broadcast destination needs SO_BROADCAST.
-    fn udp_check_broadcast(&self, id: SocketId, ip: IpAddr) -> Result<(), Errno> {
-        let broadcast = is_broadcast(ip) || self.stack.is_broadcast(ip);
-        if broadcast && !self.get(id)?.common.has(CommonFlags::BROADCAST) {
+    fn udp_check_broadcast(&self, id: SocketId, kind: RouteKind) -> Result<(), Errno> {
+        if kind == RouteKind::Broadcast && !self.get(id)?.common.has(CommonFlags::BROADCAST) {
             return Err(Errno::EACCES);
         }
         Ok(())
@@ -213,9 +209,9 @@ impl Host {
     fn udp_v6_destination(&self, id: SocketId, mut a: SocketAddrV6) -> Result<SocketAddr, Errno> {
         let s = self.udp(id)?;
         if a.ip().is_unspecified() {
-            a.set_ip(match self.stack.udp_local(s.handle) {
-                Some(SocketAddr::V4(_)) => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
-                _ => Ipv6Addr::LOCALHOST,
+            a.set_ip(match self.stack.udp_local(s.handle).ip() {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST,
             });
         }
         if a.ip().to_ipv4_mapped().is_some() && s.inet.v6only {
@@ -238,7 +234,7 @@ impl Host {
         }
         let s = self.udp(id)?;
         let handle = s.handle;
-        let connected = self.stack.udp_remote(handle);
+        let connected = self.stack.udp_peer(handle);
         let named = match request.name {
             Some(raw) => self.udp_destination(id, raw)?,
             None => None,
@@ -255,7 +251,7 @@ impl Host {
         let mut plan = UdpSendPlan {
             dst,
             src: None,
-            hop_limit: match dst {
+            ttl: match dst {
                 SocketAddr::V4(_) => s.inet.ttl,
                 SocketAddr::V6(_) => s.inet.hops,
             },
@@ -266,17 +262,25 @@ impl Host {
         for (level, kind, data) in &request.control.other {
             self.udp_control(id, *level, *kind, data, &mut plan)?;
         }
-        self.udp_check_broadcast(id, dst.ip())?;
-        self.udp_autobind(id)?;
-        let route = self.stack.udp_route(handle, dst, plan.src).map_err(crate::error::route)?;
+        // A connected socket has its route; another asks for one each time.
+        let mut mtu = u32::MAX;
+        if Some(dst) != connected || plan.src.is_some() {
+            self.udp_autobind(id)?;
+            let route = self.stack.udp_route(handle, dst.ip(), plan.src);
+            let route = route.map_err(crate::error::route)?;
+            self.udp_check_broadcast(id, route.kind)?;
+            mtu = route.mtu;
+        }
         let s = self.udp(id)?;
         let held = s.corked.as_ref().map_or(0, |c| c.data.len());
-        let headers = if dst.is_ipv4() { 28 } else { 48 };
-        let total = held + request.len;
-        if total + headers - if dst.is_ipv4() { 0 } else { 40 } > 0xffff {
-            return Err(Errno::EMSGSIZE.into());
-        }
-        if total + headers > route.mtu && total + headers > 0xffff {
+        let datagram = held + request.len + 8;
+        // The 16-bit length counts the IPv4 header and not the IPv6 one.
+        let (counted, packet) = match dst {
+            SocketAddr::V4(_) => (datagram + 20, datagram + 20),
+            SocketAddr::V6(_) => (datagram, datagram + 40),
+        };
+        // There is no fragmentation yet: what is larger than the path is refused, not cut.
+        if counted > 0xffff || packet > mtu as usize {
             return Err(Errno::EMSGSIZE.into());
         }
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
@@ -313,7 +317,7 @@ impl Host {
             (SOL_IP, IP_TTL) | (SOL_IPV6, IPV6_HOPLIMIT) => {
                 let raw: [u8; 4] = data.try_into().map_err(|_| Errno::EINVAL)?;
                 let value = i32::from_ne_bytes(raw);
-                plan.hop_limit = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
+                plan.ttl = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
                 Ok(())
             }
             (SOL_IP, IP_TOS) => {
@@ -371,7 +375,7 @@ impl Host {
             dst: plan.dst,
             src: plan.src,
             tos: plan.tos,
-            hop_limit: plan.hop_limit,
+            ttl: plan.ttl,
             payload: all,
         };
         // The route and the size were looked at; what fails now is a datagram that was lost.
@@ -397,7 +401,7 @@ impl Host {
         {
             return Err(Fail::pending(errno));
         }
-        let Some(message) = self.stack.udp_peek_nth(s.handle, request.skip.messages) else {
+        let Some(message) = self.stack.udp_queue(s.handle).nth(request.skip.messages) else {
             if s.shut.read && !request.last {
                 let effect = RecvEffect::None;
                 let (data, control) = (Payload::new(), Vec::new());
@@ -480,7 +484,7 @@ impl Host {
         s.shut.add(how);
         let handle = s.handle;
         self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
-        match self.stack.udp_remote(handle) {
+        match self.stack.udp_peer(handle) {
             Some(_) => Ok(()),
             None => Err(Errno::ENOTCONN),
         }

@@ -118,7 +118,7 @@ pub(super) fn set_v6only(
     let on = a.bool()?;
     let bound = match h.kind(id)? {
         Kind::Tcp(s) => h.stack.tcp_local(s.handle).is_some(),
-        Kind::Udp(s) => h.stack.udp_local(s.handle).is_some(),
+        Kind::Udp(s) => h.stack.udp_local(s.handle).port() != 0,
         Kind::Unix(_) => false,
     };
     if bound {

@@ -140,7 +140,6 @@ fn find(level: i32, number: i32) -> Option<&'static OptionRow> {
 impl Host {
     /// setsockopt(2). `value` holds the `optlen` bytes at `optval`; the caller has refused a
     /// negative length with `EINVAL`.
-    #[doc(alias = "setsockopt")]
     pub fn setsockopt(
         &mut self,
         cx: &mut Cx<'_>,
@@ -164,7 +163,6 @@ impl Host {
     }
 
     /// getsockopt(2). `len` is `*optlen`, which the caller has found not to be negative.
-    #[doc(alias = "getsockopt")]
     pub fn getsockopt(
         &self,
         cx: &Cx<'_>,

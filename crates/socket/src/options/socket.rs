@@ -7,9 +7,8 @@ use crate::host::Host;
 use crate::socket::{CommonFlags, Kind, Linger};
 use crate::table::SocketId;
 use core::time::Duration;
-use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
-use switchboard_engine::{State, TcpSet};
+use switchboard_engine::{State, TcpSet, UdpSet};
 
 /// The clock tick timeouts are rounded up to: CONFIG_HZ=250, as Debian and Ubuntu build it.
 const TICK: Duration = Duration::from_millis(4);
@@ -63,7 +62,7 @@ pub(super) fn get_acceptconn(
 }
 
 pub(super) fn get_cookie(
-    h: &Host,
+    _: &Host,
     _: &Cx<'_>,
     id: SocketId,
     a: &GetArg,
@@ -95,7 +94,6 @@ macro_rules! flag {
         ) -> Result<(), Errno> {
             let on = a.bool()?;
             h.get_mut(id)?.common.flags.set(CommonFlags::$flag, on);
-            h.bind_flags_changed(id);
             Ok(())
         }
     };
@@ -115,7 +113,9 @@ pub(super) fn set_reuseaddr(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    set_reuseaddr_flag(h, cx, id, a)
+    set_reuseaddr_flag(h, cx, id, a)?;
+    h.bind_flags_changed(id);
+    Ok(())
 }
 
 pub(super) fn set_reuseport(
@@ -127,7 +127,9 @@ pub(super) fn set_reuseport(
     if a.bool()? && matches!(h.kind(id)?, Kind::Unix(_)) {
         return Err(Errno::EOPNOTSUPP);
     }
-    set_reuseport_flag(h, cx, id, a)
+    set_reuseport_flag(h, cx, id, a)?;
+    h.bind_flags_changed(id);
+    Ok(())
 }
 
 pub(super) fn set_keepalive(
@@ -307,7 +309,7 @@ pub(super) fn set_rcvbuf(
         }
         Kind::Udp(s) => {
             let handle = s.handle;
-            h.stack.udp_set_receive_buffer(handle, value);
+            h.stack.udp_set(handle, UdpSet::ReceiveBuffer(value));
         }
         Kind::Unix(_) => {}
     }

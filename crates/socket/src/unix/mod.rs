@@ -82,6 +82,8 @@ bitflags! {
 pub(crate) struct UnixSocket {
     ty: UnixType,
     shut: Shut,
+    /// A send waits for room, so the next one to come may be its second attempt.
+    send_waits: bool,
     /// `SO_ERROR`.
     error: Option<Errno>,
     /// The bytes of `sun_path`. An accepted socket has its listener's.
@@ -165,11 +167,22 @@ pub(crate) struct UnixRecvEffect {
     clear_error: bool,
 }
 
+impl UnixRecvEffect {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+}
+
 impl UnixSocket {
     fn new(ty: UnixType, state: State) -> UnixSocket {
         UnixSocket {
             ty,
             shut: Shut::empty(),
+            send_waits: false,
             error: None,
             name: None,
             bound: Bound::No,
@@ -364,6 +377,7 @@ impl Host {
     pub(crate) fn unix_clear_error(&mut self, id: SocketId) {
         if let Some(unix) = self.unix_mut(id) {
             unix.error = None;
+            unix.send_waits = false;
         }
     }
 

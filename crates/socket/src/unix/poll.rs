@@ -14,6 +14,26 @@ fn writable(sndbuf: u32, unix: &UnixSocket) -> bool {
     !matches!(unix.state, State::Listening(_)) && (u64::from(unix.charged) + 1) << 2 <= u64::from(sndbuf)
 }
 
+impl UnixSocket {
+    /// Whether there is still something to read when as much has been taken.
+    pub(crate) fn readable_after(&self, bytes: usize, messages: usize) -> bool {
+        self.shut.contains(Shut::READ)
+            || self.error.is_some()
+            || match self.ty {
+                UnixType::Stream => self.queued > bytes,
+                UnixType::Dgram | UnixType::SeqPacket => self.queue.len() > messages,
+            }
+    }
+
+    /// How many connections wait for accept(2).
+    pub(crate) fn accept_queue(&self) -> usize {
+        match &self.state {
+            State::Listening(listening) => listening.embryos.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl Host {
     /// poll(2)'s mask.
     pub(crate) fn unix_poll(&self, id: SocketId) -> PollMask {

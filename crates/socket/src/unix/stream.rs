@@ -44,7 +44,18 @@ impl Host {
         };
         // A peer that reads no more or has closed has shut our writing down.
         if unix.shut.contains(Shut::WRITE) {
-            return Err(Fail::PIPE);
+            if !unix.send_waits {
+                return Err(Fail::PIPE);
+            }
+            // Whoever waited for room meets the end in sock_alloc_send_pskb(), which looks at the
+            // pending error first and sends no signal.
+            let fail = unix.error.map_or(Errno::EPIPE.into(), Fail::pending);
+            if !fail.pending
+                && let Some(unix) = self.unix_mut(id)
+            {
+                unix.send_waits = false;
+            }
+            return Err(fail);
         }
         let to = connected.peer.id;
         let sndbuf = socket.common.sndbuf;
@@ -61,7 +72,13 @@ impl Host {
                 return Err(Fail::pending(errno));
             }
             let last = request.last || request.flags & MSG_DONTWAIT != 0;
-            return wait(last, PollMask::OUT, socket.common.sndtimeo);
+            let outcome = wait(last, PollMask::OUT, socket.common.sndtimeo);
+            if outcome.is_ok()
+                && let Some(unix) = self.unix_mut(id)
+            {
+                unix.send_waits = true;
+            }
+            return outcome;
         }
         // "Only send the fds in the first buffer."
         let rights = if request.done == 0 { request.control.rights.clone() } else { Vec::new() };
@@ -102,6 +119,7 @@ impl Host {
                 data.slice(done..done + size)
             };
             unix.charged += truesize;
+            unix.send_waits = false;
             peer.push(Chunk {
                 data: piece,
                 taken: 0,

@@ -1,0 +1,255 @@
+//! The descriptors of the program whose call is being served.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, FileType, OFlags, SeekFrom};
+use rustix::pipe::{self, PipeFlags, SpliceFlags};
+use switchboard_abi::Errno;
+use switchboard_notify::{FdError, Identity, Listener, Processes, ReplyError};
+use switchboard_socket::{FileToken, Right};
+use switchboard_syscall::{FileRef, Files};
+
+use super::mirror::Mirror;
+
+/// Most bytes moved through a pipe at once: the default size of one.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Files in flight: open files of programs that are held here until somebody receives them.
+#[derive(Default)]
+pub(super) struct Rights {
+    files: HashMap<FileToken, OwnedFd>,
+    next: u64,
+    /// Descriptors that were installed for a receive whose reply was not delivered: the same thread
+    /// gets them with the same file when it asks again.
+    orphans: HashMap<i32, Vec<(i32, Identity)>>,
+}
+
+impl Rights {
+    pub(super) fn release(&mut self, token: FileToken) {
+        self.files.remove(&token);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+}
+
+/// A descriptor that has been looked at during this call.
+struct AtHand {
+    fd: i32,
+    file: Identity,
+    flags: i32,
+    copy: Option<OwnedFd>,
+}
+
+pub(super) struct TargetFiles<'a> {
+    pub(super) processes: &'a mut Processes,
+    pub(super) mirror: &'a Mirror,
+    pub(super) listener: &'a Listener,
+    pub(super) rights: &'a mut Rights,
+    /// The notification being served.
+    pub(super) call: u64,
+    pub(super) tid: i32,
+    at_hand: Option<AtHand>,
+}
+
+pub(super) fn errno(error: rustix::io::Errno) -> Errno {
+    Errno(error.raw_os_error() as u16)
+}
+
+fn fd_errno(error: FdError) -> Errno {
+    match error {
+        // A thread that is gone hears no answer.
+        FdError::NotOpen | FdError::Gone => Errno::EBADF,
+        FdError::Refused(e) | FdError::Failed(e) => Errno(e.0 as u16),
+    }
+}
+
+impl<'a> TargetFiles<'a> {
+    pub(super) fn new(
+        processes: &'a mut Processes,
+        mirror: &'a Mirror,
+        listener: &'a Listener,
+        rights: &'a mut Rights,
+        call: u64,
+        tid: i32,
+    ) -> TargetFiles<'a> {
+        TargetFiles { processes, mirror, listener, rights, call, tid, at_hand: None }
+    }
+
+    fn look(&mut self, fd: i32) -> Result<&AtHand, Errno> {
+        if self.at_hand.as_ref().is_none_or(|h| h.fd != fd) {
+            let (file, flags, copy) = self.processes.look(self.tid, fd).map_err(fd_errno)?;
+            self.at_hand = Some(AtHand { fd, file, flags, copy });
+        }
+        self.at_hand.as_ref().ok_or(Errno::EBADF)
+    }
+
+    /// The program's end of the socket that was looked at last.
+    pub(super) fn take_end(&mut self) -> Option<OwnedFd> {
+        self.at_hand.take()?.copy
+    }
+
+    fn copy_of(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
+        self.processes.getfd(self.tid, fd).map_err(fd_errno)
+    }
+}
+
+impl Files for TargetFiles<'_> {
+    fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
+        let file = self.look(fd)?.file;
+        Ok(match self.mirror.find(file) {
+            Some(id) => FileRef::Socket(id),
+            None => FileRef::Other,
+        })
+    }
+
+    fn nonblocking(&mut self, fd: i32) -> bool {
+        self.look(fd).is_ok_and(|h| h.flags & libc::O_NONBLOCK != 0)
+    }
+
+    fn set_nonblocking(&mut self, fd: i32, on: bool) {
+        let Ok(hand) = self.look(fd) else { return };
+        let Some(copy) = &hand.copy else { return };
+        if let Ok(flags) = fs::fcntl_getfl(copy) {
+            let mut new = flags;
+            new.set(OFlags::NONBLOCK, on);
+            // Only flags that the file has already are set beside it.
+            let _ = fs::fcntl_setfl(copy, new);
+        }
+        self.at_hand = None;
+    }
+
+    fn right(&mut self, fd: i32) -> Result<Right, Errno> {
+        let copy = self.copy_of(fd)?;
+        let file = Identity::of(copy.as_fd()).map_err(|e| Errno(e.0 as u16))?;
+        let token = FileToken(self.rights.next);
+        self.rights.next += 1;
+        self.rights.files.insert(token, copy);
+        Ok(Right { token, socket: self.mirror.find(file) })
+    }
+
+    fn install_right(&mut self, right: &Right, cloexec: bool) -> Result<i32, Errno> {
+        let file = self.rights.files.get(&right.token).ok_or(Errno::EBADF)?;
+        let identity = Identity::of(file.as_fd()).map_err(|e| Errno(e.0 as u16))?;
+        // One that is already there, from a call that did not hear of it.
+        if let Some(orphans) = self.rights.orphans.get_mut(&self.tid)
+            && let Some(at) = orphans.iter().position(|(_, known)| *known == identity)
+        {
+            let (fd, _) = orphans.swap_remove(at);
+            if self.processes.identify(self.tid, fd) == Ok(identity) {
+                return Ok(fd);
+            }
+        }
+        match self.listener.add_fd(self.call, file.as_fd(), cloexec) {
+            Ok(fd) => Ok(fd),
+            Err(ReplyError::Refused(e)) => Err(Errno(e.0 as u16)),
+            // Nobody hears the answer; the effect is abandoned at the reply.
+            Err(ReplyError::NotDelivered) => Err(Errno::EINTR),
+        }
+    }
+
+    fn uninstall(&mut self, fd: i32) {
+        if let Ok(identity) = self.processes.identify(self.tid, fd) {
+            self.rights.orphans.entry(self.tid).or_default().push((fd, identity));
+        }
+    }
+
+    fn release(&mut self, token: FileToken) {
+        self.rights.release(token);
+    }
+
+    fn file_read(&mut self, fd: i32, offset: Option<u64>, out: &mut [u8]) -> Result<usize, Errno> {
+        let copy = self.copy_of(fd)?;
+        let flags = fs::fcntl_getfl(&copy).map_err(errno)?;
+        if flags & OFlags::RWMODE == OFlags::WRONLY {
+            return Err(Errno::EBADF);
+        }
+        let kind = FileType::from_raw_mode(fs::fstat(&copy).map_err(errno)?.st_mode);
+        if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
+            return Err(if offset.is_some() { Errno::ESPIPE } else { Errno::EINVAL });
+        }
+        let at = match offset {
+            Some(at) => at,
+            None => fs::seek(&copy, SeekFrom::Current(0)).map_err(errno)?,
+        };
+        rustix::io::pread(&copy, out, at).map_err(errno)
+    }
+
+    fn file_advance(&mut self, fd: i32, count: usize) {
+        if let Ok(copy) = self.copy_of(fd) {
+            let _ = fs::seek(&copy, SeekFrom::Current(count as i64));
+        }
+    }
+
+    fn is_pipe(&mut self, fd: i32) -> bool {
+        self.copy_of(fd).is_ok_and(|copy| is_fifo(copy.as_fd()))
+    }
+
+    fn pipe_peek(&mut self, fd: i32, out: &mut [u8]) -> Result<usize, Errno> {
+        let copy = self.copy_of(fd)?;
+        let (read, write) = own_pipe()?;
+        let want = out.len().min(PIPE_BYTES);
+        let n = pipe::tee(&copy, &write, want, SpliceFlags::NONBLOCK).map_err(errno)?;
+        if n == 0 {
+            return Ok(0);
+        }
+        rustix::io::read(&read, &mut out[..n]).map_err(errno)
+    }
+
+    fn pipe_consume(&mut self, fd: i32, count: usize) {
+        let Ok(copy) = self.copy_of(fd) else { return };
+        let Ok((read, write)) = own_pipe() else { return };
+        let mut left = count;
+        let mut scratch = vec![0; count.min(PIPE_BYTES)];
+        // Non-blocking whatever the pipe's own flag: another reader may have been faster.
+        while left > 0 {
+            let step = left.min(PIPE_BYTES);
+            match pipe::splice(&copy, None, &write, None, step, SpliceFlags::NONBLOCK) {
+                Ok(n) if n > 0 => {
+                    left -= n;
+                    let _ = rustix::io::read(&read, &mut scratch[..n]);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn pipe_room(&mut self, fd: i32) -> Result<usize, Errno> {
+        let copy = self.copy_of(fd)?;
+        let mut poll = [rustix::event::PollFd::new(&copy, rustix::event::PollFlags::OUT)];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut poll, Some(&now)).map_err(errno)?;
+        if poll[0].revents().contains(rustix::event::PollFlags::ERR) {
+            return Err(Errno::EPIPE);
+        }
+        let size = pipe::fcntl_getpipe_size(&copy).map_err(errno)?;
+        let held = rustix::io::ioctl_fionread(&copy).map_err(errno)? as usize;
+        // Each page holds one write: what is not a whole page may not fit.
+        Ok(if poll[0].revents().contains(rustix::event::PollFlags::OUT) {
+            size.saturating_sub(held.next_multiple_of(4096))
+        } else {
+            0
+        })
+    }
+
+    fn pipe_write(&mut self, fd: i32, data: &[&[u8]]) {
+        let Ok(copy) = self.copy_of(fd) else { return };
+        let Ok((read, write)) = own_pipe() else { return };
+        for piece in data {
+            for part in piece.chunks(PIPE_BYTES) {
+                let Ok(n) = rustix::io::write(&write, part) else { return };
+                let _ = pipe::splice(&read, None, &copy, None, n, SpliceFlags::NONBLOCK);
+            }
+        }
+    }
+}
+
+fn own_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(errno)
+}
+
+fn is_fifo(fd: BorrowedFd<'_>) -> bool {
+    fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+}

@@ -1,0 +1,84 @@
+//! Calls that wait: values, not threads.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use switchboard_engine::Instant;
+use switchboard_notify::Notification;
+use switchboard_socket::{PollMask, SocketId};
+use switchboard_syscall::Pending;
+
+/// One waiting call.
+pub(super) struct Waiter {
+    pub(super) call: Notification,
+    pub(super) pending: Pending,
+    pub(super) socket: SocketId,
+    pub(super) interest: PollMask,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// All of them, found by socket, by thread and by deadline. A thread waits in one call at most.
+#[derive(Default)]
+pub(super) struct Parking {
+    waiters: HashMap<i32, Waiter>,
+    by_socket: HashMap<SocketId, VecDeque<i32>>,
+    deadlines: BTreeSet<(Instant, i32)>,
+}
+
+impl Parking {
+    pub(super) fn park(&mut self, waiter: Waiter) {
+        let tid = waiter.call.tid;
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.insert((deadline, tid));
+        }
+        self.by_socket.entry(waiter.socket).or_default().push_back(tid);
+        self.waiters.insert(tid, waiter);
+    }
+
+    pub(super) fn take(&mut self, tid: i32) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&tid)?;
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.remove(&(deadline, tid));
+        }
+        if let Some(queue) = self.by_socket.get_mut(&waiter.socket) {
+            queue.retain(|waiting| *waiting != tid);
+            if queue.is_empty() {
+                self.by_socket.remove(&waiter.socket);
+            }
+        }
+        Some(waiter)
+    }
+
+    /// The threads that wait for one of these bits, the longest waiting first.
+    pub(super) fn woken(&self, socket: SocketId, wake: PollMask) -> Vec<i32> {
+        let Some(queue) = self.by_socket.get(&socket) else { return Vec::new() };
+        let always = PollMask::ERR | PollMask::HUP;
+        queue
+            .iter()
+            .copied()
+            .filter(|tid| {
+                let interest = self.waiters.get(tid).map_or(always, |w| w.interest | always);
+                wake.intersects(interest)
+            })
+            .collect()
+    }
+
+    /// The threads that wait on a socket, whatever for.
+    pub(super) fn on(&self, socket: SocketId) -> Vec<i32> {
+        self.by_socket.get(&socket).map(|q| q.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn call_of(&self, tid: i32) -> Option<u64> {
+        self.waiters.get(&tid).map(|w| w.call.id)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(super) fn expired(&self, now: Instant) -> Vec<i32> {
+        self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, tid)| *tid).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+}

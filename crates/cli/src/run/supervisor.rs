@@ -1,0 +1,571 @@
+//! The supervisor: answers the trapped calls of the programs it runs.
+//!
+//! # Theory of operation
+//! One thread, one loop. It waits for the listener (a call), for a placeholder (a descriptor's last
+//! copy is gone), for signals and children, and for the next deadline of the stack or of a parked
+//! call. Hang-ups are handled before calls: a process that has closed a socket sees it closed in
+//! whatever it does next.
+//!
+//! A call is decoded, attempted, and answered or parked. What then happened to sockets is shown at
+//! their placeholders and wakes parked calls, before the caller goes on: whatever it polls next, it
+//! sees what its call has done. See docs/design/results-and-signals.md for the order, and for what
+//! becomes of a result that could not be delivered.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use switchboard_abi::sysno::{self, Arch, Sysno};
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::Instant;
+use switchboard_notify::{Listener, Notification, Placeholder, Processes, RemoteMemory, ReplyError};
+use switchboard_socket::{Caps, Cred, Cx, Host, PollMask, SocketId};
+use switchboard_syscall::{
+    Abandoned, Call, Effect, FileRef, Files, Installed, Memory, Pending, Progress, Reply, abandon,
+    commit, decode,
+};
+
+use super::clock::Clock;
+use super::files::{Rights, TargetFiles};
+use super::filter::changes_credentials;
+use super::memory::TargetMemory;
+use super::mirror::{self, Mirror};
+use super::parking::{Parking, Waiter};
+use super::paths::TargetPaths;
+use super::remembered::{Outcome, Remembered};
+use super::trace::Trace;
+
+pub(super) struct Supervisor {
+    pub(super) listener: Listener,
+    pub(super) host: Host,
+    pub(super) mirror: Mirror,
+    pub(super) clock: Clock,
+    pub(super) stats: Stats,
+    processes: RefCell<Processes>,
+    rights: Rights,
+    creds: HashMap<i32, Arc<Cred>>,
+    parking: Parking,
+    remembered: Remembered,
+    trace: Option<Trace>,
+    /// Sockets whose descriptors are gone while calls on them still wait.
+    closing: Vec<SocketId>,
+    /// Pairs made ahead of need, when there was nothing else to do.
+    spare: Vec<(OwnedFd, Placeholder)>,
+}
+
+/// What the run did, for `--stats`.
+#[derive(Default)]
+pub(super) struct Stats {
+    pub(super) calls: u64,
+    pub(super) continued: u64,
+    pub(super) parked: u64,
+    pub(super) not_delivered: u64,
+    pub(super) sockets: u64,
+}
+
+/// What became of a call.
+enum Step {
+    Answered,
+    Blocked(Pending, SocketId, PollMask, Option<Instant>),
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        listener: Listener,
+        host: Host,
+        mirror: Mirror,
+        clock: Clock,
+        trace: Option<Trace>,
+    ) -> Supervisor {
+        Supervisor {
+            listener,
+            host,
+            mirror,
+            clock,
+            stats: Stats::default(),
+            processes: RefCell::new(Processes::new(1024)),
+            rights: Rights::default(),
+            creds: HashMap::new(),
+            parking: Parking::default(),
+            remembered: Remembered::default(),
+            trace,
+            closing: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// When [`Supervisor::on_time`] wants to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match (self.host.poll_timeout(), self.parking.next_deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Timers of the stack, timeouts of parked calls.
+    pub(super) fn on_time(&mut self) {
+        let now = self.clock.now();
+        if self.host.poll_timeout().is_some_and(|at| at <= now) {
+            self.host.handle_timeout(now);
+        }
+        for tid in self.parking.expired(now) {
+            if let Some(mut waiter) = self.parking.take(tid) {
+                waiter.pending.timed_out();
+                self.attempt_again(waiter);
+            }
+        }
+        self.settle();
+    }
+
+    /// Makes a spare pair if there is none. True when it did.
+    pub(super) fn idle(&mut self) -> bool {
+        if self.spare.len() >= 8 || self.stats.sockets == 0 {
+            return false;
+        }
+        match mirror::new_pair(false) {
+            Ok(pair) => {
+                self.spare.push(pair);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// How many sockets there are, waiting calls, and files in flight.
+    pub(super) fn left(&self) -> (usize, usize, usize) {
+        (self.host.socket_count(), self.parking.len(), self.rights.len())
+    }
+
+    /// A placeholder says that the last copy of a descriptor may be gone.
+    pub(super) fn hang_up(&mut self, id: SocketId) {
+        if self.mirror.take_released(id) {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: SocketId) {
+        // A thread that waits on the socket keeps it, as on Linux; one that is gone does not.
+        for tid in self.parking.on(id) {
+            let alive = self.parking.call_of(tid).is_some_and(|call| self.listener.is_valid(call));
+            if alive {
+                self.closing.push(id);
+                return;
+            }
+            drop(self.parking.take(tid));
+        }
+        self.with_cx(0, &nobody(), |host, cx| {
+            let _ = host.close(cx, id);
+        });
+        if let Some(trace) = &mut self.trace {
+            trace.closed(id);
+        }
+        self.settle();
+    }
+
+    fn close_what_waited(&mut self) {
+        for id in std::mem::take(&mut self.closing) {
+            self.close(id);
+        }
+    }
+
+    fn with_cx<T>(
+        &mut self,
+        tid: i32,
+        cred: &Arc<Cred>,
+        run: impl FnOnce(&mut Host, &mut Cx<'_>) -> T,
+    ) -> T {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut paths = TargetPaths { processes: &self.processes, tid, cred };
+        run(&mut self.host, &mut Cx { now, realtime, cred, paths: &mut paths })
+    }
+
+    /// A trapped call.
+    pub(super) fn serve(&mut self, call: Notification) {
+        self.stats.calls += 1;
+        // The thread is in a new call: what it waited in is over.
+        if let Some(waiter) = self.parking.take(call.tid) {
+            self.interrupted(waiter);
+            self.close_what_waited();
+        }
+        let arch = match call.arch() {
+            Some(switchboard_notify::Arch::X86_64) => Arch::X86_64,
+            Some(switchboard_notify::Arch::I386) => Arch::I386,
+            None => return self.go_on(&call),
+        };
+        let nr = call.data.nr as u32;
+        if changes_credentials(arch, nr) {
+            self.creds.remove(&call.tid);
+            return self.go_on(&call);
+        }
+        let Some(sysno) = sysno::lookup(arch, nr) else { return self.go_on(&call) };
+        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+        let decoded = match decode(arch, nr, call.data.args, &mut memory) {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => return self.go_on(&call),
+            Err(errno) => {
+                let _ = self.listener.reply_errno(call.id, host_errno(errno));
+                return;
+            }
+        };
+        if !self.is_ours(&call, sysno, &decoded) {
+            return self.go_on(&call);
+        }
+        let mut pending = Pending::new(decoded, arch.word());
+        if !self.remembered.is_empty()
+            && let Some(outcome) = self.remembered.take(&call)
+            && self.replay(&call, &mut pending, outcome)
+        {
+            return;
+        }
+        if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
+            self.stats.parked += 1;
+            self.parking.park(Waiter { call, pending, socket, interest, deadline });
+        }
+        self.settle();
+    }
+
+    /// Whether the layer answers: a new socket always, others when a descriptor is a socket's.
+    fn is_ours(&mut self, call: &Notification, sysno: Sysno, decoded: &Call) -> bool {
+        let mut processes = self.processes.borrow_mut();
+        let mut find = |fd: i32| {
+            processes.identify(call.tid, fd).ok().and_then(|file| self.mirror.find(file)).is_some()
+        };
+        match decoded {
+            Call::Socket { .. } | Call::Socketpair { .. } => true,
+            Call::Sendfile { out_fd, in_fd, .. } => find(*out_fd) || find(*in_fd),
+            Call::Splice { fd_in, fd_out, .. } => find(*fd_in) || find(*fd_out),
+            _ => {
+                // Looked up again with its flags by the attempt; most calls on other descriptors
+                // end here.
+                let _ = sysno;
+                decoded.fd().is_some_and(find)
+            }
+        }
+    }
+
+    fn go_on(&mut self, call: &Notification) {
+        self.stats.continued += 1;
+        // Not delivered: interrupted, it comes again.
+        let _ = self.listener.reply_continue(call.id);
+    }
+
+    /// A parked call may have something to do.
+    fn attempt_again(&mut self, waiter: Waiter) {
+        // Nothing may happen for a call that is gone.
+        if !self.listener.is_valid(waiter.call.id) {
+            return self.interrupted(waiter);
+        }
+        let Waiter { call, pending, socket, deadline, .. } = waiter;
+        if let Step::Blocked(pending, _, interest, _) = self.attempt(&call, pending) {
+            self.parking.park(Waiter { call, pending, socket, interest, deadline });
+        }
+    }
+
+    /// A parked call was interrupted, or its thread is gone.
+    fn interrupted(&mut self, waiter: Waiter) {
+        self.stats.not_delivered += 1;
+        let Waiter { call, pending, socket, .. } = waiter;
+        let partial = pending.sent_so_far();
+        let cred = nobody();
+        self.with_cx(call.tid, &cred, |host, cx| pending.give_up(host, cx));
+        if let Some((done, hash)) = partial {
+            self.remembered.keep(&call, Outcome::Partial { done, hash });
+        }
+        let _ = socket;
+    }
+
+    fn attempt(&mut self, call: &Notification, mut pending: Pending) -> Step {
+        let cred = self.cred(call.tid);
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
+        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let progress = pending.attempt(&mut self.host, &mut cx, &mut memory, &mut files);
+        let end = files.take_end();
+        match progress {
+            Progress::Blocked(parked) => {
+                // It may have taken or queued part of it.
+                if let Some(end) = &end {
+                    let mask = self.host.poll(parked.socket);
+                    self.mirror.show(parked.socket, mask, PollMask::empty(), Some(end.as_fd()));
+                }
+                let deadline = parked.timeout.map(|timeout| now + timeout);
+                Step::Blocked(pending, parked.socket, parked.interest, deadline)
+            }
+            Progress::Ready(reply) => {
+                self.deliver(call, &pending, reply, end, &cred);
+                Step::Answered
+            }
+        }
+    }
+
+    fn cred(&mut self, tid: i32) -> Arc<Cred> {
+        if let Some(cred) = self.creds.get(&tid) {
+            return cred.clone();
+        }
+        let Ok(status) = self.processes.borrow_mut().status(tid) else { return nobody() };
+        let cred = Arc::new(Cred {
+            pid: status.tgid as u32,
+            ruid: status.uid[0],
+            euid: status.uid[1],
+            suid: status.uid[2],
+            rgid: status.gid[0],
+            egid: status.gid[1],
+            sgid: status.gid[2],
+            groups: status.groups.into(),
+            caps: Caps::from_bits_truncate(status.cap_effective),
+            nofile: 1024,
+        });
+        if self.creds.len() > 4096 {
+            self.creds.clear();
+        }
+        self.creds.insert(tid, cred.clone());
+        cred
+    }
+
+    /// Answers a call, and makes the answer so.
+    fn deliver(
+        &mut self,
+        call: &Notification,
+        pending: &Pending,
+        reply: Reply,
+        end: Option<OwnedFd>,
+        cred: &Arc<Cred>,
+    ) {
+        let socket = reply.effect.socket();
+        let Reply { value, install, sigpipe, mut effect } = reply;
+        let mut sent = None;
+        if effect.takes_effect_first() {
+            sent = effect.sent();
+            self.settle_effect(call, effect, cred);
+            effect = Effect::happened();
+        } else if let (Some(id), Some(end)) = (socket, &end)
+            && !effect.leaves_readable(&self.host)
+        {
+            self.mirror.drain(id, end.as_fd());
+        }
+        // What the call has done is to be seen before its caller goes on.
+        self.show_events();
+        let mut told = value;
+        let delivered = if sigpipe {
+            if let Some(id) = socket {
+                self.mirror.close_send(id);
+            }
+            self.listener.reply_continue(call.id).map(|()| None)
+        } else if let Some(install) = install {
+            self.install(call, install, &mut told)
+        } else if told < 0 {
+            let errno = switchboard_notify::Errno(-told as i32);
+            self.listener.reply_errno(call.id, errno).map(|()| None)
+        } else {
+            self.listener.reply_value(call.id, told).map(|()| None)
+        };
+        match delivered {
+            Ok(made) => {
+                if let Some(trace) = &mut self.trace {
+                    trace.call(call, pending, told, &self.processes);
+                }
+                let accepted = self.settle_effect(call, effect, cred);
+                if let Some(made) = made {
+                    self.stats.sockets += made.len() as u64;
+                    for (id, placeholder) in made {
+                        if let Some(id) = id.or(accepted) {
+                            self.mirror.insert(id, placeholder);
+                            let mask = self.host.poll(id);
+                            self.mirror.show(id, mask, PollMask::empty(), None);
+                        }
+                    }
+                }
+            }
+            Err(_) => {
+                self.stats.not_delivered += 1;
+                if let Abandoned::Happened = self.abandon(call, effect, cred) {
+                    self.remembered.keep(call, Outcome::Result { value, sent });
+                }
+            }
+        }
+        if let (Some(id), Some(end)) = (socket, &end) {
+            let mask = self.host.poll(id);
+            self.mirror.show(id, mask, PollMask::empty(), Some(end.as_fd()));
+        }
+    }
+
+    /// Makes descriptors and answers with them.
+    #[allow(clippy::type_complexity, reason = "the pairs that were delivered, in order")]
+    fn install(
+        &mut self,
+        call: &Notification,
+        install: switchboard_syscall::Install,
+        told: &mut i64,
+    ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
+        let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
+            *told = -i64::from(errno.0);
+            let _ = listener.reply_errno(call.id, errno);
+            Err(ReplyError::Refused(errno))
+        };
+        let mut pair = || match self.spare.pop() {
+            Some(spare) if !install.nonblocking => Ok(spare),
+            Some(spare) => {
+                self.spare.push(spare);
+                mirror::new_pair(true)
+            }
+            None => mirror::new_pair(install.nonblocking),
+        };
+        match install.what {
+            Installed::Socket(_) | Installed::Accepted => {
+                let (a, placeholder) = match pair() {
+                    Ok(made) => made,
+                    Err(errno) => return refuse(&self.listener, told, errno),
+                };
+                match self.listener.reply_fd(call.id, a.as_fd(), install.cloexec) {
+                    Ok(fd) => *told = i64::from(fd),
+                    Err(ReplyError::Refused(errno)) => return refuse(&self.listener, told, errno),
+                    Err(gone) => return Err(gone),
+                }
+                let id = match install.what {
+                    Installed::Socket(id) => Some(id),
+                    _ => None,
+                };
+                Ok(Some(vec![(id, placeholder)]))
+            }
+            Installed::Pair(first, second, address) => {
+                let made = pair().and_then(|one| Ok((one, pair()?)));
+                let ((a, one), (b, two)) = match made {
+                    Ok(made) => made,
+                    Err(errno) => return refuse(&self.listener, told, errno),
+                };
+                let mut numbers = [0; 8];
+                for (end, place) in [(&a, 0), (&b, 4)] {
+                    match self.listener.add_fd(call.id, end.as_fd(), install.cloexec) {
+                        Ok(fd) => numbers[place..place + 4].copy_from_slice(&fd.to_ne_bytes()),
+                        Err(ReplyError::Refused(errno)) => {
+                            return refuse(&self.listener, told, errno);
+                        }
+                        Err(gone) => return Err(gone),
+                    }
+                }
+                let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+                if memory.write(address, &numbers).is_err() {
+                    return refuse(
+                        &self.listener,
+                        told,
+                        switchboard_notify::Errno(libc::EFAULT),
+                    );
+                }
+                self.listener.reply_value(call.id, 0)?;
+                Ok(Some(vec![(Some(first), one), (Some(second), two)]))
+            }
+        }
+    }
+
+    fn settle_effect(
+        &mut self,
+        call: &Notification,
+        effect: Effect,
+        cred: &Arc<Cred>,
+    ) -> Option<SocketId> {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred };
+        let mut cx = Cx { now, realtime, cred, paths: &mut paths };
+        commit(&mut self.host, &mut cx, &mut files, effect).accepted
+    }
+
+    fn abandon(&mut self, call: &Notification, effect: Effect, cred: &Arc<Cred>) -> Abandoned {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred };
+        let mut cx = Cx { now, realtime, cred, paths: &mut paths };
+        abandon(&mut self.host, &mut cx, &mut files, effect)
+    }
+
+    /// The same call again, which was carried out and whose caller was not told. True when that
+    /// answers it.
+    fn replay(&mut self, call: &Notification, pending: &mut Pending, outcome: Outcome) -> bool {
+        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+        match outcome {
+            Outcome::Partial { done, hash } => {
+                pending.resume(done, hash, &mut memory);
+                false
+            }
+            Outcome::Result { value, sent } => {
+                if let Some(sent) = &sent
+                    && !pending.offers(sent, &mut memory)
+                {
+                    return false;
+                }
+                let told = if value < 0 {
+                    let errno = switchboard_notify::Errno(-value as i32);
+                    self.listener.reply_errno(call.id, errno)
+                } else {
+                    self.listener.reply_value(call.id, value)
+                };
+                if told.is_err() {
+                    self.remembered.keep(call, Outcome::Result { value, sent });
+                } else if let Some(trace) = &mut self.trace {
+                    trace.call(call, pending, value, &self.processes);
+                }
+                true
+            }
+        }
+    }
+
+    /// Shows what happened to sockets; who waits for it is woken by [`Supervisor::settle`].
+    fn show_events(&mut self) {
+        while let Some(event) = self.host.poll_event() {
+            let mask = self.host.poll(event.socket);
+            self.mirror.show(event.socket, mask, event.wake, None);
+            self.woken.extend(self.parking.woken(event.socket, event.wake));
+        }
+        while let Some(token) = self.host.poll_released() {
+            self.rights.release(token);
+        }
+    }
+
+    /// Until nothing happens any more: shows events, attempts the calls that waited for them.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.show_events();
+            if self.woken.is_empty() {
+                break;
+            }
+            for tid in std::mem::take(&mut self.woken) {
+                if let Some(waiter) = self.parking.take(tid) {
+                    self.attempt_again(waiter);
+                }
+            }
+        }
+    }
+}
+
+/// Who closes what nobody holds any more.
+fn nobody() -> Arc<Cred> {
+    Arc::new(Cred::user(0, u32::MAX, u32::MAX))
+}
+
+fn host_errno(errno: Errno) -> switchboard_notify::Errno {
+    switchboard_notify::Errno(i32::from(errno.0))
+}
