@@ -29,15 +29,22 @@ fn host(addr: &str, seed: u8) -> Stack {
     stack
 }
 
+/// The packet as bytes and back: what a host sends must survive a real wire.
+fn wire(packet: Packet) -> Packet {
+    let parsed = switchboard_wire::parse(&switchboard_wire::emit(&packet)).unwrap();
+    assert_eq!(parsed, packet);
+    parsed
+}
+
 /// Carries packets between two hosts until both are quiet; how many went each way.
 fn exchange(a: &mut Stack, b: &mut Stack) -> (usize, usize) {
     let mut count = (0, 0);
     loop {
         if let Some((ETH0, packet)) = a.poll_transmit(NOW) {
-            b.deliver(NOW, ETH0, packet);
+            b.deliver(NOW, ETH0, wire(packet));
             count.0 += 1;
         } else if let Some((ETH0, packet)) = b.poll_transmit(NOW) {
-            a.deliver(NOW, ETH0, packet);
+            a.deliver(NOW, ETH0, wire(packet));
             count.1 += 1;
         } else {
             return count;
