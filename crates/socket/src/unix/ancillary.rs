@@ -14,19 +14,35 @@ use switchboard_abi::Errno;
 
 /// What `SO_PASSCRED` tells of a message that carries no credentials: no process, and the overflow
 /// user and group (from_kuid_munged() of an invalid one).
-pub(super) const NO_SENDER: Ucred = Ucred { pid: 0, uid: 65_534, gid: 65_534 };
+pub(super) const NO_SENDER: Ucred = Ucred {
+    pid: 0,
+    uid: 65_534,
+    gid: 65_534,
+};
 
 /// What `SO_PASSCRED` tells at a stream's end: a scm_cookie of zeroes.
-pub(super) const NO_MESSAGE: Ucred = Ucred { pid: 0, uid: 0, gid: 0 };
+pub(super) const NO_MESSAGE: Ucred = Ucred {
+    pid: 0,
+    uid: 0,
+    gid: 0,
+};
 
 /// What `SO_PEERCRED` will tell of this task: effective ids.
 pub(super) fn peer_credentials(cred: &Cred) -> Ucred {
-    Ucred { pid: cred.pid, uid: cred.euid, gid: cred.egid }
+    Ucred {
+        pid: cred.pid,
+        uid: cred.euid,
+        gid: cred.egid,
+    }
 }
 
 /// What a message carries of its sender unasked: real ids (unix_maybe_add_creds()).
 fn sender_credentials(cred: &Cred) -> Ucred {
-    Ucred { pid: cred.pid, uid: cred.ruid, gid: cred.rgid }
+    Ucred {
+        pid: cred.pid,
+        uid: cred.ruid,
+        gid: cred.rgid,
+    }
 }
 
 /// __scm_send(): the control messages of a send.
@@ -45,15 +61,19 @@ fn check_credentials(cred: &Cred, given: Ucred) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     let pid = given.pid == cred.pid || cred.caps.contains(Caps::SYS_ADMIN);
-    let uid = [cred.ruid, cred.euid, cred.suid].contains(&given.uid)
-        || cred.caps.contains(Caps::SETUID);
-    let gid = [cred.rgid, cred.egid, cred.sgid].contains(&given.gid)
-        || cred.caps.contains(Caps::SETGID);
+    let uid =
+        [cred.ruid, cred.euid, cred.suid].contains(&given.uid) || cred.caps.contains(Caps::SETUID);
+    let gid =
+        [cred.rgid, cred.egid, cred.sgid].contains(&given.gid) || cred.caps.contains(Caps::SETGID);
     if !(pid && uid && gid) {
         return Err(Errno::EPERM);
     }
     // Linux looks the process up (ESRCH). This layer knows no processes; none has number 0.
-    if given.pid == 0 { Err(Errno::ESRCH) } else { Ok(()) }
+    if given.pid == 0 {
+        Err(Errno::ESRCH)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether this side asks for credentials (unix_may_passcred()).
@@ -84,7 +104,12 @@ pub(super) fn extra(
     if credentials.is_none() && rights.is_empty() {
         return None;
     }
-    Some(Box::new(Extra { credentials, rights, user: cx.cred.ruid, at: None }))
+    Some(Box::new(Extra {
+        credentials,
+        rights,
+        user: cx.cred.ruid,
+        at: None,
+    }))
 }
 
 /// Whether the receiver makes a sender attach credentials. To a connection that is not accepted
@@ -130,12 +155,17 @@ impl Host {
             return Ok(());
         }
         let count = self.unix.in_flight.get(&cred.ruid).copied().unwrap_or(0);
-        if count > cred.nofile { Err(Errno::ETOOMANYREFS) } else { Ok(()) }
+        if count > cred.nofile {
+            Err(Errno::ETOOMANYREFS)
+        } else {
+            Ok(())
+        }
     }
 
     /// Files of a send that went nowhere.
     pub(super) fn release_rights(&mut self, rights: Vec<Right>) {
-        self.released.extend(rights.into_iter().map(|right| right.token));
+        self.released
+            .extend(rights.into_iter().map(|right| right.token));
     }
 
     /// A chunk goes away unread: its files with it.

@@ -52,7 +52,9 @@ impl Host {
     fn unix_release(&mut self, id: SocketId) {
         self.unbind(id);
         let embryo = self.is_embryo(id);
-        let Some(unix) = self.unix_mut(id) else { return };
+        let Some(unix) = self.unix_mut(id) else {
+            return;
+        };
         let unread = mem::take(&mut unix.queue);
         let name = unix.name.take();
         match mem::replace(&mut unix.state, State::Unconnected) {

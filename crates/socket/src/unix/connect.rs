@@ -29,8 +29,10 @@ impl Host {
             if let Some(unix) = self.unix_mut(id) {
                 unix.peercred = Some(peer_credentials(cx.cred));
                 if ty != UnixType::Dgram {
-                    unix.state =
-                        State::Connected(Connected { peer: Peer::new(other), embryo: false });
+                    unix.state = State::Connected(Connected {
+                        peer: Peer::new(other),
+                        embryo: false,
+                    });
                 }
             }
         }
@@ -97,14 +99,20 @@ impl Host {
             socket.common.flags |= inherited;
         }
         if let Some(unix) = self.unix_mut(child) {
-            unix.state = State::Connected(Connected { peer: Peer::new(id), embryo: true });
+            unix.state = State::Connected(Connected {
+                peer: Peer::new(id),
+                embryo: true,
+            });
             unix.peercred = Some(peer_credentials(cx.cred));
             // It shares the listener's name, but the name finds the listener.
             unix.name = name;
             unix.bound = Bound::No;
         }
         if let Some(unix) = self.unix_mut(id) {
-            unix.state = State::Connected(Connected { peer: Peer::new(child), embryo: false });
+            unix.state = State::Connected(Connected {
+                peer: Peer::new(child),
+                embryo: false,
+            });
             unix.peercred = credentials;
         }
         if let Some(State::Listening(listening)) = self.unix_mut(to).map(|unix| &mut unix.state) {
@@ -130,7 +138,10 @@ impl Host {
         }
         let grown = match &mut unix.state {
             State::Unconnected => {
-                let listening = Listening { backlog, ..Listening::default() };
+                let listening = Listening {
+                    backlog,
+                    ..Listening::default()
+                };
                 unix.state = State::Listening(Box::new(listening));
                 false
             }
@@ -209,7 +220,11 @@ impl Host {
 
     /// `SO_PEERCRED`: nobody is process 0 and user and group -1.
     pub(crate) fn unix_peercred(&self, id: SocketId) -> Ucred {
-        let none = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let none = Ucred {
+            pid: 0,
+            uid: u32::MAX,
+            gid: u32::MAX,
+        };
         self.unix(id).and_then(|unix| unix.peercred).unwrap_or(none)
     }
 }

@@ -11,7 +11,7 @@ use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
 };
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
@@ -57,7 +57,12 @@ impl Host {
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
-        self.packet_attempt_send(cx, id, request, request.name.filter(|name| !name.is_empty()))
+        self.packet_attempt_send(
+            cx,
+            id,
+            request,
+            request.name.filter(|name| !name.is_empty()),
+        )
     }
 
     /// unix_dgram_sendmsg(). Its `EPIPE`s come without a signal.
@@ -77,7 +82,9 @@ impl Host {
             self.unix_autobind(id)?;
         }
         let socket = self.get(id)?;
-        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let Kind::Unix(unix) = &socket.kind else {
+            return Err(Errno::EBADF.into());
+        };
         let last = request.last || request.flags & MSG_DONTWAIT != 0;
         let timeout = socket.common.sndtimeo;
         let sndbuf = socket.common.sndbuf;
@@ -132,7 +139,10 @@ impl Host {
             credentials: request.control.credentials,
             rights: request.control.rights.clone(),
         };
-        Ok(Attempt::Ready(SendPlan { take: request.len, kind: PlanKind::Unix(plan) }))
+        Ok(Attempt::Ready(SendPlan {
+            take: request.len,
+            kind: PlanKind::Unix(plan),
+        }))
     }
 
     pub(super) fn dgram_commit_send(
@@ -147,13 +157,17 @@ impl Host {
         let Some(other) = self.sockets.get(plan.to) else {
             return self.release_rights(plan.rights);
         };
-        let Kind::Unix(receiver) = &other.kind else { return };
+        let Kind::Unix(receiver) = &other.kind else {
+            return;
+        };
         let stamped = other.common.has(CommonFlags::TIMESTAMP);
         let wanted = wants_credentials(&other.common, receiver);
         let Some(socket) = self.sockets.get_mut(id) else {
             return self.release_rights(plan.rights);
         };
-        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let Kind::Unix(unix) = &mut socket.kind else {
+            return;
+        };
         let wanted = wanted || may_passcred(&socket.common);
         self.unix.rights_sent(cx.cred.ruid, &plan.rights);
         unix.charged += truesize;
@@ -163,7 +177,14 @@ impl Host {
         }
         let name = unix.name.clone();
         if let Some(receiver) = self.unix_mut(plan.to) {
-            receiver.push(Chunk { data, taken: 0, truesize, sender: id, name, extra });
+            receiver.push(Chunk {
+                data,
+                taken: 0,
+                truesize,
+                sender: id,
+                name,
+                extra,
+            });
         }
         self.wake(plan.to, PollMask::READABLE);
     }
@@ -176,7 +197,9 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         let socket = self.get(id)?;
-        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let Kind::Unix(unix) = &socket.kind else {
+            return Err(Errno::EBADF.into());
+        };
         let seqpacket = unix.ty == UnixType::SeqPacket;
         if seqpacket && !matches!(unix.state, State::Connected(_)) {
             return Err(Errno::ENOTCONN.into());
@@ -199,7 +222,11 @@ impl Host {
         let n = whole.min(request.len);
         let mut control = Vec::new();
         if socket.common.has(CommonFlags::TIMESTAMP) {
-            let at = chunk.extra.as_ref().and_then(|extra| extra.at).unwrap_or(cx.realtime);
+            let at = chunk
+                .extra
+                .as_ref()
+                .and_then(|extra| extra.at)
+                .unwrap_or(cx.realtime);
             let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);
             control.push(ControlOut::Timestamp { at, new });
         }
@@ -214,11 +241,19 @@ impl Host {
             None if seqpacket => self.peer_name(unix),
             None => chunk.name.clone(),
         };
-        let effect =
-            UnixRecvEffect { bytes: 0, messages: 1, rights: false, clear_error: false };
+        let effect = UnixRecvEffect {
+            bytes: 0,
+            messages: 1,
+            rights: false,
+            clear_error: false,
+        };
         Ok(Attempt::Ready(Received {
             data: chunk.data.slice(..n),
-            ret: if request.flags & MSG_TRUNC != 0 { whole } else { n },
+            ret: if request.flags & MSG_TRUNC != 0 {
+                whole
+            } else {
+                n
+            },
             msg_flags: if n < whole { MSG_TRUNC } else { 0 },
             name: name.map(|name| address_of(Some(name))),
             control,
@@ -232,10 +267,16 @@ impl Host {
 
     /// Takes the front message off the queue; its rights are the reader's now.
     pub(super) fn dgram_take(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let Some(socket) = self.sockets.get_mut(id) else {
+            return;
+        };
+        let Kind::Unix(unix) = &mut socket.kind else {
+            return;
+        };
         let full = unix.dgram_full(0);
-        let Some(chunk) = unix.queue.pop_front() else { return };
+        let Some(chunk) = unix.queue.pop_front() else {
+            return;
+        };
         unix.queued -= chunk.len();
         let room = full && !unix.dgram_full(0);
         if let Some(extra) = &chunk.extra {
@@ -309,8 +350,12 @@ impl Host {
     /// Takes the peer away (unix_dgram_disconnected()): what it had sent is lost, and when it was
     /// connected back it is told so.
     fn dgram_detach(&mut self, id: SocketId) {
-        let Some(unix) = self.unix_mut(id) else { return };
-        let State::Datagram(d) = &mut unix.state else { return };
+        let Some(unix) = self.unix_mut(id) else {
+            return;
+        };
+        let State::Datagram(d) = &mut unix.state else {
+            return;
+        };
         let Some(peer) = d.peer.take() else { return };
         let full = unix.dgram_full(0);
         let lost = core::mem::take(&mut unix.queue);
@@ -320,7 +365,9 @@ impl Host {
         if full {
             self.wake_dgram_senders(id);
         }
-        let Some(old) = self.unix_mut(peer.id) else { return };
+        let Some(old) = self.unix_mut(peer.id) else {
+            return;
+        };
         if let State::Datagram(d) = &mut old.state {
             d.connected.remove(&id);
         }
@@ -330,4 +377,3 @@ impl Host {
         }
     }
 }
-

@@ -45,7 +45,8 @@ use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, RecvEffect, RecvProgress, RecvRequest, Received, Right, SendPlan, SendRequest, Ucred,
+    ControlOut, Received, RecvEffect, RecvProgress, RecvRequest, Right, SendPlan, SendRequest,
+    Ucred,
 };
 use crate::socket::{Kind, Socket};
 use crate::table::SocketId;
@@ -222,16 +223,15 @@ impl UnixSocket {
 
 impl Peer {
     fn new(id: SocketId) -> Peer {
-        Peer { id, last_name: None }
+        Peer {
+            id,
+            last_name: None,
+        }
     }
 }
 
 /// The answer of a call that finds nothing to do: wait, or `EAGAIN` when it may not.
-fn wait<T>(
-    last: bool,
-    interest: PollMask,
-    timeout: Option<Duration>,
-) -> Result<Attempt<T>, Fail> {
+fn wait<T>(last: bool, interest: PollMask, timeout: Option<Duration>) -> Result<Attempt<T>, Fail> {
     // A negative SO_RCVTIMEO is a time that is always up.
     if last || timeout == Some(Duration::ZERO) {
         return Err(Errno::EAGAIN.into());
@@ -383,7 +383,8 @@ impl Host {
 
     /// `SO_ACCEPTCONN`.
     pub(crate) fn unix_is_listening(&self, id: SocketId) -> bool {
-        self.unix(id).is_some_and(|unix| matches!(unix.state, State::Listening(_)))
+        self.unix(id)
+            .is_some_and(|unix| matches!(unix.state, State::Listening(_)))
     }
 }
 

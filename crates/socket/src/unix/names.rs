@@ -118,7 +118,13 @@ impl Host {
         let address = parse(raw)?;
         let unix = self.unix(id).ok_or(Errno::EBADF)?;
         let (ty, named) = (unix.ty, unix.name.is_some());
-        let in_use = |errno| if errno == Errno::EEXIST { Errno::EADDRINUSE } else { errno };
+        let in_use = |errno| {
+            if errno == Errno::EEXIST {
+                Errno::EADDRINUSE
+            } else {
+                errno
+            }
+        };
         match address {
             Address::Path(path) => {
                 if named {
@@ -201,11 +207,16 @@ impl Host {
                 let inode = cx.paths.resolve(path)?;
                 let id = *self.unix.by_inode.get(&inode).ok_or(Errno::ECONNREFUSED)?;
                 let other = self.unix(id).ok_or(Errno::ECONNREFUSED)?;
-                if other.ty == ty { Ok(id) } else { Err(Errno::EPROTOTYPE) }
+                if other.ty == ty {
+                    Ok(id)
+                } else {
+                    Err(Errno::EPROTOTYPE)
+                }
             }
-            Address::Abstract(name) => {
-                self.unix.abstract_owner(ty, name).ok_or(Errno::ECONNREFUSED)
-            }
+            Address::Abstract(name) => self
+                .unix
+                .abstract_owner(ty, name)
+                .ok_or(Errno::ECONNREFUSED),
         }
     }
 

@@ -50,13 +50,20 @@ impl Paths for MemoryPaths {
         self.check_create(path)?;
         // Numbers are never used again, so an unlinked socket cannot be found by a new name.
         self.next += 1;
-        let inode = Inode { dev: 0, ino: self.next };
+        let inode = Inode {
+            dev: 0,
+            ino: self.next,
+        };
         self.files.insert(path.to_vec(), inode);
         Ok(inode)
     }
 
     fn check_create(&mut self, path: &[u8]) -> Result<(), Errno> {
-        if self.files.contains_key(path) { Err(Errno::EEXIST) } else { Ok(()) }
+        if self.files.contains_key(path) {
+            Err(Errno::EEXIST)
+        } else {
+            Ok(())
+        }
     }
 
     fn resolve(&mut self, path: &[u8]) -> Result<Inode, Errno> {

@@ -11,7 +11,8 @@ use switchboard_abi::Errno;
 #[inline]
 fn writable(sndbuf: u32, unix: &UnixSocket) -> bool {
     // sk_wmem_alloc counts one for the socket itself.
-    !matches!(unix.state, State::Listening(_)) && (u64::from(unix.charged) + 1) << 2 <= u64::from(sndbuf)
+    !matches!(unix.state, State::Listening(_))
+        && (u64::from(unix.charged) + 1) << 2 <= u64::from(sndbuf)
 }
 
 impl UnixSocket {
@@ -37,8 +38,12 @@ impl UnixSocket {
 impl Host {
     /// poll(2)'s mask.
     pub(crate) fn unix_poll(&self, id: SocketId) -> PollMask {
-        let Ok(socket) = self.get(id) else { return PollMask::empty() };
-        let Kind::Unix(unix) = &socket.kind else { return PollMask::empty() };
+        let Ok(socket) = self.get(id) else {
+            return PollMask::empty();
+        };
+        let Kind::Unix(unix) = &socket.kind else {
+            return PollMask::empty();
+        };
         let mut mask = PollMask::empty();
         if unix.error.is_some() {
             mask |= PollMask::ERR;
@@ -66,16 +71,25 @@ impl Host {
 
     /// Whether a datagram socket's peer, not connected back, has a full queue.
     fn peer_is_full(&self, id: SocketId, unix: &UnixSocket) -> bool {
-        let State::Datagram(datagram) = &unix.state else { return false };
-        let Some(peer) = &datagram.peer else { return false };
-        self.unix(peer.id).is_some_and(|other| !other.peer_is(id) && other.dgram_full(0))
+        let State::Datagram(datagram) = &unix.state else {
+            return false;
+        };
+        let Some(peer) = &datagram.peer else {
+            return false;
+        };
+        self.unix(peer.id)
+            .is_some_and(|other| !other.peer_is(id) && other.dgram_full(0))
     }
 
     /// sock_wfree() and unix_write_space(): memory of a sender's chunks is free again.
     #[inline]
     pub(super) fn uncharge(&mut self, sender: SocketId, truesize: u32) {
-        let Some(socket) = self.sockets.get_mut(sender) else { return };
-        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let Some(socket) = self.sockets.get_mut(sender) else {
+            return;
+        };
+        let Kind::Unix(unix) = &mut socket.kind else {
+            return;
+        };
         unix.charged = unix.charged.saturating_sub(truesize);
         if writable(socket.common.sndbuf, unix) {
             self.wake(sender, PollMask::WRITABLE);

@@ -75,7 +75,9 @@ fn head_truesize(len: usize) -> u32 {
 #[inline]
 pub(super) fn stream_piece(sndbuf: u32, left: usize) -> (usize, u32) {
     // "Keep two messages in the pipe so it schedules better."
-    let size = left.min((sndbuf as usize >> 1).saturating_sub(64).max(1)).min(STREAM_HEAD + STREAM_FRAGS);
+    let size = left
+        .min((sndbuf as usize >> 1).saturating_sub(64).max(1))
+        .min(STREAM_HEAD + STREAM_FRAGS);
     (size, stream_truesize(size))
 }
 
@@ -91,6 +93,9 @@ pub(super) fn stream_truesize(size: usize) -> u32 {
 
 /// The cost of a datagram (unix_dgram_sendmsg()).
 pub(super) fn dgram_truesize(len: usize) -> u32 {
-    let frags = len.saturating_sub(DGRAM_HEAD).min(MAX_FRAGS * PAGE).next_multiple_of(PAGE);
+    let frags = len
+        .saturating_sub(DGRAM_HEAD)
+        .min(MAX_FRAGS * PAGE)
+        .next_multiple_of(PAGE);
     head_truesize(len - frags) + frags as u32
 }

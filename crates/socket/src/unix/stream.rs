@@ -3,14 +3,12 @@
 use super::ancillary::{self, NO_MESSAGE, NO_SENDER, control_out, may_passcred, wants_credentials};
 use super::names::address_of;
 use super::queue::{Chunk, Extra, stream_piece, stream_truesize};
-use super::{
-    Shut, State, UnixRecvEffect, UnixSendPlan, UnixType, received_nothing, wait,
-};
+use super::{Shut, State, UnixRecvEffect, UnixSendPlan, UnixType, received_nothing, wait};
 use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    PlanKind, RecvEffect, RecvProgress, RecvRequest, Received, SendPlan, SendRequest, Skip,
+    PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest, Skip,
 };
 use crate::socket::Kind;
 use crate::table::SocketId;
@@ -33,10 +31,16 @@ impl Host {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let socket = self.get(id)?;
-        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let Kind::Unix(unix) = &socket.kind else {
+            return Err(Errno::EBADF.into());
+        };
         if request.name.is_some_and(|name| !name.is_empty()) {
             let connected = matches!(unix.state, State::Connected(_));
-            let errno = if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP };
+            let errno = if connected {
+                Errno::EISCONN
+            } else {
+                Errno::EOPNOTSUPP
+            };
             return Err(errno.into());
         }
         let State::Connected(connected) = &unix.state else {
@@ -81,12 +85,23 @@ impl Host {
             return outcome;
         }
         // "Only send the fds in the first buffer."
-        let rights = if request.done == 0 { request.control.rights.clone() } else { Vec::new() };
+        let rights = if request.done == 0 {
+            request.control.rights.clone()
+        } else {
+            Vec::new()
+        };
         if left > 0 {
             self.check_in_flight(cx.cred, &rights)?;
         }
-        let plan = UnixSendPlan { to, credentials: request.control.credentials, rights };
-        Ok(Attempt::Ready(SendPlan { take, kind: PlanKind::Unix(plan) }))
+        let plan = UnixSendPlan {
+            to,
+            credentials: request.control.credentials,
+            rights,
+        };
+        Ok(Attempt::Ready(SendPlan {
+            take,
+            kind: PlanKind::Unix(plan),
+        }))
     }
 
     pub(super) fn stream_commit_send(
@@ -126,12 +141,7 @@ impl Host {
                 truesize,
                 sender: id,
                 name: None,
-                extra: ancillary::extra(
-                    cx,
-                    plan.credentials,
-                    wanted,
-                    mem::take(&mut plan.rights),
-                ),
+                extra: ancillary::extra(cx, plan.credentials, wanted, mem::take(&mut plan.rights)),
             });
             done += size;
         }
@@ -144,7 +154,9 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         let socket = self.get(id)?;
-        let Kind::Unix(unix) = &socket.kind else { return Err(Errno::EBADF.into()) };
+        let Kind::Unix(unix) = &socket.kind else {
+            return Err(Errno::EBADF.into());
+        };
         if !matches!(unix.state, State::Connected(_)) {
             return Err(Errno::EINVAL.into());
         }
@@ -195,8 +207,9 @@ impl Host {
             }
         }
         let total = held + copied;
-        let target =
-            socket.common.low_water(request.flags & MSG_WAITALL != 0, request.len);
+        let target = socket
+            .common
+            .low_water(request.flags & MSG_WAITALL != 0, request.len);
         let mut clear_error = false;
         // A peek that has seen something does not wait for more.
         if drained && total < target && !(peek && met) {
@@ -245,19 +258,29 @@ impl Host {
             msg_flags: 0,
             name: self.peer_name(unix).map(|name| address_of(Some(name))),
             control,
-            effect: if peek { RecvEffect::None } else { RecvEffect::Unix(effect) },
+            effect: if peek {
+                RecvEffect::None
+            } else {
+                RecvEffect::Unix(effect)
+            },
         }))
     }
 
     /// Takes `n` bytes off the front. Their rights are the reader's now.
     pub(super) fn stream_take(&mut self, id: SocketId, n: usize) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Kind::Unix(unix) = &mut socket.kind else { return };
+        let Some(socket) = self.sockets.get_mut(id) else {
+            return;
+        };
+        let Kind::Unix(unix) = &mut socket.kind else {
+            return;
+        };
         let mut left = n;
         let mut freed = 0;
         let mut sender = None;
         while left > 0 {
-            let Some(chunk) = unix.queue.front_mut() else { break };
+            let Some(chunk) = unix.queue.front_mut() else {
+                break;
+            };
             if let Some(extra) = &mut chunk.extra
                 && !extra.rights.is_empty()
             {
@@ -283,9 +306,17 @@ impl Host {
 
     /// A read of no bytes has taken the front chunk's rights.
     pub(super) fn stream_take_rights(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Kind::Unix(unix) = &mut socket.kind else { return };
-        if let Some(extra) = unix.queue.front_mut().and_then(|chunk| chunk.extra.as_mut()) {
+        let Some(socket) = self.sockets.get_mut(id) else {
+            return;
+        };
+        let Kind::Unix(unix) = &mut socket.kind else {
+            return;
+        };
+        if let Some(extra) = unix
+            .queue
+            .front_mut()
+            .and_then(|chunk| chunk.extra.as_mut())
+        {
             self.unix.rights_landed(extra);
             extra.rights = Vec::new();
         }
@@ -293,8 +324,12 @@ impl Host {
 
     /// The other way round: what a given-up call held is at the front again.
     pub(super) fn stream_unread(&mut self, id: SocketId, progress: RecvProgress) {
-        let Some(unix) = self.unix_mut(id) else { return };
-        let Some(sender) = unix.peer().map(|peer| peer.id) else { return };
+        let Some(unix) = self.unix_mut(id) else {
+            return;
+        };
+        let Some(sender) = unix.peer().map(|peer| peer.id) else {
+            return;
+        };
         let len = progress.held.len();
         if unix.ty != UnixType::Stream || len == 0 {
             return;
@@ -308,7 +343,12 @@ impl Host {
             truesize,
             sender,
             name: None,
-            extra: credentials.map(|_| Box::new(Extra { credentials, ..Extra::default() })),
+            extra: credentials.map(|_| {
+                Box::new(Extra {
+                    credentials,
+                    ..Extra::default()
+                })
+            }),
         });
         if let Some(peer) = self.unix_mut(sender) {
             peer.charged += truesize;

@@ -15,7 +15,7 @@ use crate::cred::Cred;
 use crate::host::{Host, HostConfig};
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, FileToken, RecvProgress, RecvRequest, Received, Right, SendControl, SendRequest,
+    ControlOut, FileToken, Received, RecvProgress, RecvRequest, Right, SendControl, SendRequest,
     Skip, Ucred,
 };
 use crate::socket::CommonFlags;
@@ -55,22 +55,37 @@ struct Got {
 }
 
 fn bytes(data: &[u8]) -> Got {
-    Got { data: data.to_vec(), flags: 0, name: None, control: vec![] }
+    Got {
+        data: data.to_vec(),
+        flags: 0,
+        name: None,
+        control: vec![],
+    }
 }
 
 impl Got {
     fn from(self, name: &[u8]) -> Got {
-        Got { name: Some(name.to_vec()), ..self }
+        Got {
+            name: Some(name.to_vec()),
+            ..self
+        }
     }
     fn cut(self) -> Got {
-        Got { flags: MSG_TRUNC, ..self }
+        Got {
+            flags: MSG_TRUNC,
+            ..self
+        }
     }
     fn creds(mut self, pid: u32, uid: u32, gid: u32) -> Got {
-        self.control.push(ControlOut::Credentials(Ucred { pid, uid, gid }));
+        self.control
+            .push(ControlOut::Credentials(Ucred { pid, uid, gid }));
         self
     }
     fn rights(mut self, tokens: &[u64]) -> Got {
-        let rights = tokens.iter().map(|&t| Right { token: FileToken(t), socket: None });
+        let rights = tokens.iter().map(|&t| Right {
+            token: FileToken(t),
+            socket: None,
+        });
         self.control.push(ControlOut::Rights(rights.collect()));
         self
     }
@@ -84,18 +99,36 @@ fn un(path: &[u8]) -> Vec<u8> {
 }
 
 fn files(tokens: &[u64]) -> SendControl {
-    let rights = tokens.iter().map(|&t| Right { token: FileToken(t), socket: None }).collect();
-    SendControl { rights, ..SendControl::default() }
+    let rights = tokens
+        .iter()
+        .map(|&t| Right {
+            token: FileToken(t),
+            socket: None,
+        })
+        .collect();
+    SendControl {
+        rights,
+        ..SendControl::default()
+    }
 }
 
 fn socket_file(token: u64, socket: SocketId) -> SendControl {
-    let rights = vec![Right { token: FileToken(token), socket: Some(socket) }];
-    SendControl { rights, ..SendControl::default() }
+    let rights = vec![Right {
+        token: FileToken(token),
+        socket: Some(socket),
+    }];
+    SendControl {
+        rights,
+        ..SendControl::default()
+    }
 }
 
 fn creds(pid: u32, uid: u32, gid: u32) -> SendControl {
     let credentials = Some(Ucred { pid, uid, gid });
-    SendControl { credentials, ..SendControl::default() }
+    SendControl {
+        credentials,
+        ..SendControl::default()
+    }
 }
 
 const PID: u32 = 100;
@@ -166,7 +199,9 @@ impl World {
 
     /// Without waiting.
     fn connect(&mut self, id: SocketId, path: &[u8]) -> Result<(), Errno> {
-        self.try_connect(id, &un(path), true).map(|done| assert!(done)).map_err(|f| f.errno)
+        self.try_connect(id, &un(path), true)
+            .map(|done| assert!(done))
+            .map_err(|f| f.errno)
     }
 
     /// A new socket, connected without waiting.
@@ -176,8 +211,12 @@ impl World {
     }
 
     fn accept(&mut self, id: SocketId) -> Result<(SocketId, Vec<u8>), Errno> {
-        let attempt = self.with(|h, cx| h.attempt_accept(cx, id, true)).map_err(|f| f.errno)?;
-        let Attempt::Ready(plan) = attempt else { panic!("waits") };
+        let attempt = self
+            .with(|h, cx| h.attempt_accept(cx, id, true))
+            .map_err(|f| f.errno)?;
+        let Attempt::Ready(plan) = attempt else {
+            panic!("waits")
+        };
         let peer = path_of(plan.peer.clone());
         Ok((self.with(|h, cx| h.commit_accept(cx, plan)), peer))
     }
@@ -249,7 +288,9 @@ impl World {
     /// Whether a send fails with EPIPE and a signal.
     fn sigpipe(&mut self, id: SocketId) -> bool {
         let control = SendControl::default();
-        let fail = self.try_send(id, b"x", None, &control, 0, true).unwrap_err();
+        let fail = self
+            .try_send(id, b"x", None, &control, 0, true)
+            .unwrap_err();
         assert_eq!(fail.errno, Errno::EPIPE);
         fail.sigpipe
     }
@@ -263,7 +304,13 @@ impl World {
         progress: &mut RecvProgress,
         last: bool,
     ) -> Result<Option<Received>, Fail> {
-        let mut request = RecvRequest { len, flags, skip, progress, last };
+        let mut request = RecvRequest {
+            len,
+            flags,
+            skip,
+            progress,
+            last,
+        };
         match self.with(|h, cx| h.attempt_recv(cx, id, &mut request))? {
             Attempt::Ready(received) => Ok(Some(received)),
             Attempt::Blocked(b) => {
@@ -335,7 +382,12 @@ impl World {
     }
 
     fn passcred(&mut self, id: SocketId, on: bool) {
-        self.host.get_mut(id).unwrap().common.flags.set(CommonFlags::PASSCRED, on);
+        self.host
+            .get_mut(id)
+            .unwrap()
+            .common
+            .flags
+            .set(CommonFlags::PASSCRED, on);
     }
 
     fn sndbuf(&mut self, id: SocketId, value: u32) {

@@ -183,7 +183,9 @@ fn out_of_band_data_is_refused() {
     let mut w = World::new();
     let (a, b) = w.pair(ST);
     let control = SendControl::default();
-    let fail = w.try_send(a, b"x", None, &control, MSG_OOB, true).unwrap_err();
+    let fail = w
+        .try_send(a, b"x", None, &control, MSG_OOB, true)
+        .unwrap_err();
     assert_eq!(fail.errno, Errno::EOPNOTSUPP);
     assert_eq!(w.recvmsg(b, 1, MSG_OOB), Err(Errno::EOPNOTSUPP));
 }
@@ -211,7 +213,10 @@ fn what_is_not_committed_has_not_happened() {
     w.sendmsg(a, b"abc", &control).unwrap();
     for _ in 0..2 {
         let mut progress = RecvProgress::default();
-        let got = w.try_recv(b, 2, 0, Skip::default(), &mut progress, true).unwrap().unwrap();
+        let got = w
+            .try_recv(b, 2, 0, Skip::default(), &mut progress, true)
+            .unwrap()
+            .unwrap();
         assert_eq!(got.data.to_vec(), b"ab");
         drop(got);
         assert_eq!(w.inq(b), 3);
