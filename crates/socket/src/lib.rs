@@ -23,6 +23,7 @@ extern crate alloc;
 mod call;
 mod cred;
 mod error;
+mod family;
 mod host;
 mod inet;
 mod mask;

@@ -1,0 +1,232 @@
+//! Control messages: cmsg(3), in from memory and out to it.
+
+use crate::files::Files;
+use crate::memory::{Fault, Memory};
+use alloc::vec;
+use alloc::vec::Vec;
+use smallvec::SmallVec;
+use switchboard_abi::layout::read_i32;
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
+use switchboard_socket::{ControlOut, Right, SendControl, Ucred};
+
+/// `net.core.optmem_max`'s default: control messages of this many bytes, or more, are refused.
+const OPTMEM_MAX: u64 = 131_072;
+
+/// `sizeof(struct ucred)`: the same for both word sizes.
+const UCRED_SIZE: usize = 12;
+
+/// The control part of ____sys_sendmsg(). `unix`: the socket passes rights and credentials; other
+/// families step over both. The rights taken are the caller's to release.
+pub(crate) fn read_control(
+    mem: &mut dyn Memory,
+    files: &mut dyn Files,
+    word: Word,
+    addr: u64,
+    len: u64,
+    unix: bool,
+) -> Result<SendControl, Errno> {
+    let mut control = SendControl::default();
+    // A kernel's msg_controllen is a long also when the caller's is not.
+    if len >= OPTMEM_MAX {
+        return Err(Errno::ENOBUFS);
+    }
+    if len == 0 {
+        return Ok(control);
+    }
+    let mut bytes = vec![0; len as usize];
+    mem.read(addr, &mut bytes)?;
+    let result = parse(&bytes, files, word, unix, &mut control);
+    if let Err(errno) = result {
+        release(files, &mut control.rights);
+        return Err(errno);
+    }
+    Ok(control)
+}
+
+fn parse(
+    bytes: &[u8],
+    files: &mut dyn Files,
+    word: Word,
+    unix: bool,
+    control: &mut SendControl,
+) -> Result<(), Errno> {
+    let header = word.cmsghdr_size();
+    // cmsghdr_from_user_compat_to_kern() finds nothing to convert; a native caller is let pass.
+    if word == Word::Ilp32 && bytes.len() < header {
+        return Err(Errno::EINVAL);
+    }
+    let mut at = 0;
+    while bytes.len() - at >= header {
+        let rest = &bytes[at..];
+        let len = word.read_ulong(rest, 0);
+        if len < header as u64 || len > rest.len() as u64 {
+            return Err(Errno::EINVAL);
+        }
+        let len = len as usize;
+        let level = read_i32(rest, word.size());
+        let kind = read_i32(rest, word.size() + 4);
+        let data = &rest[header..len];
+        match (level, kind) {
+            (SOL_SOCKET, SCM_RIGHTS) if unix => read_rights(data, files, control)?,
+            (SOL_SOCKET, SCM_CREDENTIALS) if unix => {
+                if data.len() != UCRED_SIZE {
+                    return Err(Errno::EINVAL);
+                }
+                let word = |n| read_i32(data, n) as u32;
+                control.credentials = Some(Ucred { pid: word(0), uid: word(4), gid: word(8) });
+            }
+            (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {}
+            _ => control.other.push((level, kind, data.to_vec())),
+        }
+        at = (at + word.align(len)).min(bytes.len());
+    }
+    Ok(())
+}
+
+/// scm_fp_copy(): at most `SCM_MAX_FD` files in all messages together.
+fn read_rights(
+    data: &[u8],
+    files: &mut dyn Files,
+    control: &mut SendControl,
+) -> Result<(), Errno> {
+    if data.len() / 4 + control.rights.len() > SCM_MAX_FD {
+        return Err(Errno::EINVAL);
+    }
+    for fd in data.chunks_exact(4) {
+        let fd = read_i32(fd, 0);
+        if fd < 0 {
+            return Err(Errno::EBADF);
+        }
+        control.rights.push(files.right(fd)?);
+    }
+    Ok(())
+}
+
+/// Gives rights that will not be sent back to the embedder.
+pub(crate) fn release(files: &mut dyn Files, rights: &mut Vec<Right>) {
+    for right in rights.drain(..) {
+        files.release(right.token);
+    }
+}
+
+/// Writes control messages to the caller's buffer, as put_cmsg() and scm_detach_fds() do: what does
+/// not fit is cut and `MSG_CTRUNC` set; faults are passed over.
+pub(crate) struct ControlWriter<'a> {
+    pub(crate) word: Word,
+    /// `msg_control`, moving forward.
+    pub(crate) at: u64,
+    /// Room left.
+    pub(crate) left: usize,
+    /// `msg_flags` gained.
+    pub(crate) flags: i32,
+    /// Bytes written, padding included.
+    pub(crate) used: usize,
+    /// `MSG_CMSG_CLOEXEC` was asked for.
+    pub(crate) cloexec: bool,
+    /// Descriptors made.
+    pub(crate) installed: &'a mut SmallVec<[i32; 4]>,
+}
+
+impl ControlWriter<'_> {
+    pub(crate) fn put_all(
+        &mut self,
+        mem: &mut dyn Memory,
+        files: &mut dyn Files,
+        control: &[ControlOut],
+    ) {
+        for message in control {
+            match message {
+                ControlOut::Rights(rights) => self.put_rights(mem, files, rights),
+                ControlOut::Credentials(cred) => {
+                    let mut data = [0; UCRED_SIZE];
+                    data[..4].copy_from_slice(&cred.pid.to_ne_bytes());
+                    data[4..8].copy_from_slice(&cred.uid.to_ne_bytes());
+                    data[8..].copy_from_slice(&cred.gid.to_ne_bytes());
+                    self.put(mem, SOL_SOCKET, SCM_CREDENTIALS, &data);
+                }
+                ControlOut::Timestamp { at, new } => {
+                    let (sec, usec) = (at.as_secs(), u64::from(at.subsec_micros()));
+                    let mut data = SmallVec::<[u8; 16]>::new();
+                    if *new || self.word == Word::Lp64 {
+                        data.extend_from_slice(&sec.to_ne_bytes());
+                        data.extend_from_slice(&usec.to_ne_bytes());
+                    } else {
+                        data.extend_from_slice(&(sec as u32).to_ne_bytes());
+                        data.extend_from_slice(&(usec as u32).to_ne_bytes());
+                    }
+                    let kind = if *new { SO_TIMESTAMP_NEW } else { SO_TIMESTAMP_OLD };
+                    self.put(mem, SOL_SOCKET, kind, &data);
+                }
+                ControlOut::Raw { level, kind, data } => self.put(mem, *level, *kind, data),
+            }
+        }
+    }
+
+    fn header(&self, len: usize, level: i32, kind: i32) -> SmallVec<[u8; 64]> {
+        let mut out = SmallVec::new();
+        match self.word {
+            Word::Lp64 => out.extend_from_slice(&(len as u64).to_ne_bytes()),
+            Word::Ilp32 => out.extend_from_slice(&(len as u32).to_ne_bytes()),
+        }
+        out.extend_from_slice(&level.to_ne_bytes());
+        out.extend_from_slice(&kind.to_ne_bytes());
+        out
+    }
+
+    fn take(&mut self, space: usize) {
+        let n = space.min(self.left);
+        self.at += n as u64;
+        self.left -= n;
+        self.used += n;
+    }
+
+    /// put_cmsg()
+    fn put(&mut self, mem: &mut dyn Memory, level: i32, kind: i32, data: &[u8]) {
+        let header = self.word.cmsghdr_size();
+        if self.at == 0 || self.left < header {
+            self.flags |= MSG_CTRUNC;
+            return;
+        }
+        let mut len = header + data.len();
+        if self.left < len {
+            self.flags |= MSG_CTRUNC;
+            len = self.left;
+        }
+        let mut message = self.header(len, level, kind);
+        message.extend_from_slice(&data[..len - header]);
+        if mem.write(self.at, &message).is_ok() {
+            self.take(self.word.cmsg_space(data.len()));
+        }
+    }
+
+    /// scm_detach_fds(): as many as fit, as can be written, and as the descriptor table takes.
+    fn put_rights(&mut self, mem: &mut dyn Memory, files: &mut dyn Files, rights: &[Right]) {
+        let header = self.word.cmsghdr_size();
+        let fit = if self.at == 0 { 0 } else { self.left.saturating_sub(header) / 4 };
+        let mut made = 0;
+        for right in rights.iter().take(fit) {
+            let Ok(fd) = files.install_right(right, self.cloexec) else { break };
+            let at = self.at + (header + 4 * made) as u64;
+            if mem.write(at, &fd.to_ne_bytes()).is_err() {
+                files.uninstall(fd);
+                break;
+            }
+            self.installed.push(fd);
+            made += 1;
+        }
+        if made > 0 {
+            let header = self.header(header + 4 * made, SOL_SOCKET, SCM_RIGHTS);
+            let written: Result<(), Fault> = mem.write(self.at, &header);
+            if written.is_ok() {
+                self.take(self.word.cmsg_space(4 * made));
+            }
+        }
+        if made < rights.len() {
+            self.flags |= MSG_CTRUNC;
+        }
+    }
+}
+
+
+

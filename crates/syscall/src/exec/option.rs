@@ -1,0 +1,83 @@
+//! Options.
+
+use crate::effect::{Effect, Kind, Reply};
+use crate::memory::{IoVec, Memory, read_int, write_int};
+use crate::pending::{Env, Pending, Step};
+use alloc::vec;
+use switchboard_abi::Errno;
+use switchboard_abi::number::SOL_SOCKET;
+
+/// The most bytes of an option's value that are looked at. Linux reads what the option needs and
+/// ignores the rest; none that the layer has needs more.
+const VALUE_MAX: usize = 4096;
+
+impl Pending {
+    /// __sys_setsockopt()
+    pub(crate) fn setsockopt(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        fd: i32,
+        level: i32,
+        name: i32,
+        value: u64,
+        len: i32,
+    ) -> Result<Step, Errno> {
+        let target = self.target(env, fd)?;
+        let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?.min(VALUE_MAX);
+        let mut small = [0; 64];
+        let mut large;
+        let bytes = if len <= small.len() {
+            &mut small[..len]
+        } else {
+            large = vec![0; len];
+            &mut large[..]
+        };
+        // How far the value can be read: an option reads what it needs, not what it is offered.
+        let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
+        match env.host.setsockopt(env.cx, target.id, level, name, &bytes[..got], self.word) {
+            Ok(()) => Ok(Reply::happened(0).into()),
+            // It was offered enough and could not read it.
+            Err(Errno::EINVAL) if got < len => Err(Errno::EFAULT),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// __sys_getsockopt(): the length is read first; `SOL_SOCKET` then writes the value first, the
+    /// protocols their length.
+    pub(crate) fn getsockopt(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        fd: i32,
+        level: i32,
+        name: i32,
+        value: u64,
+        len: u64,
+    ) -> Result<Step, Errno> {
+        let id = self.target(env, fd)?.id;
+        let room = usize::try_from(read_int(env.mem, len)?).map_err(|_| Errno::EINVAL)?;
+        let result = env.host.getsockopt(env.cx, id, level, name, room, self.word)?;
+        let written = write_option(env.mem, level, value, &result.bytes, len);
+        let ret = written.map_or_else(Errno::to_ret, |()| 0);
+        // SO_ERROR is taken even when it cannot be told.
+        let effect = Effect(Kind::Option { id, value: result });
+        Ok(Step::Done(Reply { effect, ..Reply::value(ret) }))
+    }
+}
+
+fn write_option(
+    mem: &mut dyn Memory,
+    level: i32,
+    value: u64,
+    bytes: &[u8],
+    len: u64,
+) -> Result<(), Errno> {
+    let n = bytes.len() as i32;
+    if level == SOL_SOCKET {
+        mem.write(value, bytes)?;
+        write_int(mem, len, n)?;
+    } else {
+        write_int(mem, len, n)?;
+        mem.write(value, bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The guest's descriptors, as the calls reach them.
+
+use switchboard_abi::Errno;
+use switchboard_socket::{FileToken, Right, SocketId};
+
+/// What a descriptor stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileRef {
+    /// A socket of the layer.
+    Socket(SocketId),
+    /// Anything else that is open.
+    Other,
+}
+
+/// A guest's descriptor table.
+///
+/// A [`Right`] is a reference to an open file, named by a token that the embedder chooses:
+/// [`Files::right`] makes one, [`Files::install_right`] makes a descriptor of it (the reference
+/// stays), [`Files::release`] ends it. While it is in flight the layer holds it and gives it back
+/// through [`Host::poll_released`](switchboard_socket::Host::poll_released).
+pub trait Files {
+    /// What a descriptor stands for; `EBADF` when it is closed.
+    fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno>;
+
+    /// Whether `O_NONBLOCK` is set on the descriptor's open file.
+    fn nonblocking(&mut self, fd: i32) -> bool;
+
+    /// Sets `O_NONBLOCK` on the descriptor's open file: ioctl(2) `FIONBIO`.
+    fn set_nonblocking(&mut self, fd: i32, on: bool);
+
+    /// Whether `count` more descriptors fit in the table; `EMFILE` or `ENFILE` when not.
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let _ = count;
+        Ok(())
+    }
+
+    /// Takes a reference to a descriptor's open file, to pass it in `SCM_RIGHTS`; `EBADF` when it
+    /// is closed.
+    fn right(&mut self, fd: i32) -> Result<Right, Errno>;
+
+    /// Makes a descriptor for a received file. The right itself stays valid.
+    fn install_right(&mut self, right: &Right, cloexec: bool) -> Result<i32, Errno>;
+
+    /// Takes back a descriptor that [`Files::install_right`] made: the call that received it could
+    /// not be told.
+    fn uninstall(&mut self, fd: i32);
+
+    /// Ends a reference.
+    fn release(&mut self, token: FileToken);
+
+    /// Reads a file that is no socket without moving its position: at `offset`, or at the file's
+    /// position. For sendfile(2). `EINVAL` when it cannot be mapped (a pipe, a device), `ESPIPE`
+    /// when it has no offsets.
+    fn file_read(&mut self, fd: i32, offset: Option<u64>, out: &mut [u8]) -> Result<usize, Errno> {
+        let _ = (fd, offset, out);
+        Err(Errno::EINVAL)
+    }
+
+    /// Moves a file's position forward over what [`Files::file_read`] gave.
+    fn file_advance(&mut self, fd: i32, count: usize) {
+        let _ = (fd, count);
+    }
+
+    /// Whether a descriptor is a pipe. For splice(2).
+    fn is_pipe(&mut self, fd: i32) -> bool {
+        let _ = fd;
+        false
+    }
+
+    /// Copies what a pipe holds, up to `out`, without taking it. `Ok(0)` is its end; `EAGAIN`: it
+    /// is empty and has writers.
+    fn pipe_peek(&mut self, fd: i32, out: &mut [u8]) -> Result<usize, Errno> {
+        let _ = (fd, out);
+        Err(Errno::EINVAL)
+    }
+
+    /// Takes `count` bytes off a pipe that were peeked at.
+    fn pipe_consume(&mut self, fd: i32, count: usize) {
+        let _ = (fd, count);
+    }
+
+    /// Bytes a pipe takes now; `EPIPE` when it has no readers.
+    fn pipe_room(&mut self, fd: i32) -> Result<usize, Errno> {
+        let _ = fd;
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes to a pipe what [`Files::pipe_room`] said it takes.
+    fn pipe_write(&mut self, fd: i32, data: &[&[u8]]) {
+        let _ = (fd, data);
+    }
+}
