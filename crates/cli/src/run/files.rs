@@ -1,5 +1,6 @@
 //! The descriptors of the program whose call is being served.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -44,7 +45,7 @@ struct AtHand {
 }
 
 pub(super) struct TargetFiles<'a> {
-    pub(super) processes: &'a mut Processes,
+    pub(super) processes: &'a RefCell<Processes>,
     pub(super) mirror: &'a Mirror,
     pub(super) listener: &'a Listener,
     pub(super) rights: &'a mut Rights,
@@ -68,7 +69,7 @@ fn fd_errno(error: FdError) -> Errno {
 
 impl<'a> TargetFiles<'a> {
     pub(super) fn new(
-        processes: &'a mut Processes,
+        processes: &'a RefCell<Processes>,
         mirror: &'a Mirror,
         listener: &'a Listener,
         rights: &'a mut Rights,
@@ -80,7 +81,7 @@ impl<'a> TargetFiles<'a> {
 
     fn look(&mut self, fd: i32) -> Result<&AtHand, Errno> {
         if self.at_hand.as_ref().is_none_or(|h| h.fd != fd) {
-            let (file, flags, copy) = self.processes.look(self.tid, fd).map_err(fd_errno)?;
+            let (file, flags, copy) = self.processes.borrow_mut().look(self.tid, fd).map_err(fd_errno)?;
             self.at_hand = Some(AtHand { fd, file, flags, copy });
         }
         self.at_hand.as_ref().ok_or(Errno::EBADF)
@@ -92,7 +93,7 @@ impl<'a> TargetFiles<'a> {
     }
 
     fn copy_of(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
-        self.processes.getfd(self.tid, fd).map_err(fd_errno)
+        self.processes.borrow_mut().getfd(self.tid, fd).map_err(fd_errno)
     }
 }
 
@@ -138,7 +139,7 @@ impl Files for TargetFiles<'_> {
             && let Some(at) = orphans.iter().position(|(_, known)| *known == identity)
         {
             let (fd, _) = orphans.swap_remove(at);
-            if self.processes.identify(self.tid, fd) == Ok(identity) {
+            if self.processes.borrow_mut().identify(self.tid, fd) == Ok(identity) {
                 return Ok(fd);
             }
         }
@@ -151,7 +152,7 @@ impl Files for TargetFiles<'_> {
     }
 
     fn uninstall(&mut self, fd: i32) {
-        if let Ok(identity) = self.processes.identify(self.tid, fd) {
+        if let Ok(identity) = self.processes.borrow_mut().identify(self.tid, fd) {
             self.rights.orphans.entry(self.tid).or_default().push((fd, identity));
         }
     }

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::event::epoll;
 use switchboard_notify::{Errno, Identity, Mask, Placeholder, Signalled};
 use switchboard_socket::{PollMask, SocketId};
 
 pub(super) struct Mirror {
-    epoll: OwnedFd,
+    epoll: Rc<OwnedFd>,
     by_file: HashMap<Identity, SocketId>,
     sockets: HashMap<SocketId, Entry>,
 }
@@ -26,7 +27,7 @@ struct Entry {
 }
 
 impl Mirror {
-    pub(super) fn new(epoll: OwnedFd) -> Mirror {
+    pub(super) fn new(epoll: Rc<OwnedFd>) -> Mirror {
         Mirror { epoll, by_file: HashMap::new(), sockets: HashMap::new() }
     }
 
@@ -58,7 +59,7 @@ impl Mirror {
         let Some(fd) = placeholder.watch() else { return };
         let data = epoll::EventData::new_u64(id.to_u64());
         // No events asked for: HUP and ERR come unasked. EEXIST is a descriptor watched already.
-        let _ = epoll::add(&self.epoll, fd, data, epoll::EventFlags::ET);
+        let _ = epoll::add(&*self.epoll, fd, data, epoll::EventFlags::ET);
     }
 
     /// Whether every copy of the socket's descriptor is gone; then it is forgotten here.

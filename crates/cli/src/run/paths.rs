@@ -4,6 +4,7 @@
 //! the supervisor runs as root and the program does not, the file system is asked with the
 //! program's fsuid, fsgid and groups, so that the kernel's own permission checks decide.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +16,7 @@ use switchboard_notify::Processes;
 use switchboard_socket::{Cred, Inode, Paths};
 
 pub(super) struct TargetPaths<'a> {
-    pub(super) processes: &'a mut Processes,
+    pub(super) processes: &'a RefCell<Processes>,
     pub(super) tid: i32,
     pub(super) cred: &'a Cred,
 }
@@ -29,10 +30,10 @@ impl TargetPaths<'_> {
     fn start<'p>(&mut self, path: &'p [u8]) -> Result<(OwnedFd, &'p Path), Errno> {
         let path = Path::new(OsStr::from_bytes(path));
         if !path.is_absolute() {
-            let cwd = self.processes.cwd(self.tid).map_err(|_| Errno::ENOENT)?;
+            let cwd = self.processes.borrow_mut().cwd(self.tid).map_err(|_| Errno::ENOENT)?;
             return Ok((cwd, path));
         }
-        let root = self.processes.root(self.tid).map_err(|_| Errno::ENOENT)?;
+        let root = self.processes.borrow_mut().root(self.tid).map_err(|_| Errno::ENOENT)?;
         let ours = fs::stat("/").map_err(errno)?;
         let theirs = fs::fstat(&root).map_err(errno)?;
         if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
@@ -49,7 +50,7 @@ impl TargetPaths<'_> {
 
     fn umask(&mut self) -> u32 {
         // A program that is gone makes nothing any more.
-        self.processes.status(self.tid).map_or(0o777, |status| status.umask)
+        self.processes.borrow_mut().status(self.tid).map_or(0o777, |status| status.umask)
     }
 }
 

@@ -11,8 +11,8 @@ const PER_THREAD: usize = 4;
 pub(super) enum Outcome {
     /// This result. `sent` are the bytes of a send: other bytes make it another call.
     Result { value: i64, sent: Option<Payload> },
-    /// This many bytes of a send went, with this hash.
-    Partial { done: usize, hash: u64 },
+    /// This many bytes of a send went, with this digest.
+    Partial { done: usize, digest: u64 },
 }
 
 struct Entry {

@@ -15,15 +15,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::event::epoll;
+use rustix::time::Timespec;
 use switchboard_abi::sysno::{self, Arch, Sysno};
-use switchboard_abi::{Errno, SockAddr};
+use switchboard_abi::Errno;
 use switchboard_engine::Instant;
 use switchboard_notify::{Listener, Notification, Placeholder, Processes, RemoteMemory, ReplyError};
 use switchboard_socket::{Caps, Cred, Cx, Host, PollMask, SocketId};
 use switchboard_syscall::{
-    Abandoned, Call, Effect, FileRef, Files, Installed, Memory, Pending, Progress, Reply, abandon,
-    commit, decode,
+    Abandoned, Call, Effect, Install, Installed, Memory, Pending, Progress, Reply, abandon, commit,
+    decode,
 };
 
 use super::clock::Clock;
@@ -35,6 +38,9 @@ use super::parking::{Parking, Waiter};
 use super::paths::TargetPaths;
 use super::remembered::{Outcome, Remembered};
 use super::trace::Trace;
+
+/// How often a call that waits for a pipe is attempted again.
+const PIPE_INTERVAL: Duration = Duration::from_millis(1);
 
 pub(super) struct Supervisor {
     pub(super) listener: Listener,
@@ -50,6 +56,8 @@ pub(super) struct Supervisor {
     trace: Option<Trace>,
     /// Sockets whose descriptors are gone while calls on them still wait.
     closing: Vec<SocketId>,
+    /// Threads whose parked calls have something to do.
+    woken: Vec<i32>,
     /// Pairs made ahead of need, when there was nothing else to do.
     spare: Vec<(OwnedFd, Placeholder)>,
 }
@@ -91,6 +99,7 @@ impl Supervisor {
             remembered: Remembered::default(),
             trace,
             closing: Vec::new(),
+            woken: Vec::new(),
             spare: Vec::new(),
         }
     }
@@ -110,8 +119,7 @@ impl Supervisor {
             self.host.handle_timeout(now);
         }
         for tid in self.parking.expired(now) {
-            if let Some(mut waiter) = self.parking.take(tid) {
-                waiter.pending.timed_out();
+            if let Some(waiter) = self.parking.take(tid) {
                 self.attempt_again(waiter);
             }
         }
@@ -129,6 +137,30 @@ impl Supervisor {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Handles what placeholders had to say when every program had ended.
+    pub(super) fn drain_hang_ups(&mut self, epoll: &impl AsFd) {
+        let mut events = Vec::with_capacity(256);
+        loop {
+            events.clear();
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let room = rustix::buffer::spare_capacity(&mut events);
+            if epoll::wait(epoll, room, Some(&now)).is_err() || events.is_empty() {
+                return;
+            }
+            let mut any = false;
+            for event in &events {
+                let id = SocketId::from_u64(event.data.u64());
+                any |= self.mirror.take_released(id) && {
+                    self.close(id);
+                    true
+                };
+            }
+            if !any {
+                return;
+            }
         }
     }
 
@@ -228,7 +260,7 @@ impl Supervisor {
     /// Whether the layer answers: a new socket always, others when a descriptor is a socket's.
     fn is_ours(&mut self, call: &Notification, sysno: Sysno, decoded: &Call) -> bool {
         let mut processes = self.processes.borrow_mut();
-        let mut find = |fd: i32| {
+        let mut find = |fd: i32| -> bool {
             processes.identify(call.tid, fd).ok().and_then(|file| self.mirror.find(file)).is_some()
         };
         match decoded {
@@ -256,8 +288,8 @@ impl Supervisor {
         if !self.listener.is_valid(waiter.call.id) {
             return self.interrupted(waiter);
         }
-        let Waiter { call, pending, socket, deadline, .. } = waiter;
-        if let Step::Blocked(pending, _, interest, _) = self.attempt(&call, pending) {
+        let Waiter { call, pending, .. } = waiter;
+        if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
             self.parking.park(Waiter { call, pending, socket, interest, deadline });
         }
     }
@@ -265,14 +297,23 @@ impl Supervisor {
     /// A parked call was interrupted, or its thread is gone.
     fn interrupted(&mut self, waiter: Waiter) {
         self.stats.not_delivered += 1;
-        let Waiter { call, pending, socket, .. } = waiter;
-        let partial = pending.sent_so_far();
-        let cred = nobody();
-        self.with_cx(call.tid, &cred, |host, cx| pending.give_up(host, cx));
-        if let Some((done, hash)) = partial {
-            self.remembered.keep(&call, Outcome::Partial { done, hash });
+        let Waiter { call, mut pending, .. } = waiter;
+        if let Some((done, digest)) = pending.sent_so_far() {
+            self.remembered.keep(&call, Outcome::Partial { done, digest });
         }
-        let _ = socket;
+        let cred = nobody();
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
+        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        pending.give_up(&mut self.host, &mut cx, &mut files);
     }
 
     fn attempt(&mut self, call: &Notification, mut pending: Pending) -> Step {
@@ -298,7 +339,11 @@ impl Supervisor {
                     let mask = self.host.poll(parked.socket);
                     self.mirror.show(parked.socket, mask, PollMask::empty(), Some(end.as_fd()));
                 }
-                let deadline = parked.timeout.map(|timeout| now + timeout);
+                // A pipe of splice(2) is not ours to watch: look again soon.
+                let deadline = match parked.file {
+                    Some(_) => Some(now + PIPE_INTERVAL),
+                    None => parked.deadline,
+                };
                 Step::Blocked(pending, parked.socket, parked.interest, deadline)
             }
             Progress::Ready(reply) => {
@@ -404,7 +449,7 @@ impl Supervisor {
     fn install(
         &mut self,
         call: &Notification,
-        install: switchboard_syscall::Install,
+        install: Install,
         told: &mut i64,
     ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
         let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
@@ -507,8 +552,8 @@ impl Supervisor {
     fn replay(&mut self, call: &Notification, pending: &mut Pending, outcome: Outcome) -> bool {
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
         match outcome {
-            Outcome::Partial { done, hash } => {
-                pending.resume(done, hash, &mut memory);
+            Outcome::Partial { done, digest } => {
+                pending.resume(done, digest, &mut memory);
                 false
             }
             Outcome::Result { value, sent } => {

@@ -1,0 +1,312 @@
+//! `switchboard run`: one program, its children, and a virtual host.
+
+mod clock;
+mod files;
+mod filter;
+mod memory;
+mod mirror;
+mod parking;
+mod paths;
+mod reap;
+mod remembered;
+mod signals;
+mod supervisor;
+mod trace;
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::event::epoll;
+use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
+use rustix::time::Timespec;
+use switchboard_engine::Config;
+use switchboard_notify::{InstallError, Pending, Received, SignalMask, Spawn, SpawnError};
+use switchboard_socket::{Host, HostConfig, SocketId};
+
+use crate::args::RunArgs;
+use crate::complain;
+use clock::Clock;
+use mirror::Mirror;
+use supervisor::Supervisor;
+use trace::Trace;
+
+/// Exit statuses of our own, as env(1), timeout(1) and shells have them.
+const SETUP_FAILED: u8 = 125;
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// What an epoll event is about, where it is not a socket's placeholder.
+const LISTENER: u64 = u64::MAX;
+const STARTED: u64 = u64::MAX - 1;
+const SIGNAL: u64 = u64::MAX - 2;
+
+pub(crate) fn run(args: &RunArgs) -> ExitCode {
+    match start(args) {
+        Ok(status) => ExitCode::from(status),
+        Err(Failure { what, status }) => {
+            complain(&what);
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// Why nothing was run, in one line.
+struct Failure {
+    what: String,
+    status: u8,
+}
+
+fn setup(what: impl Into<String>) -> Failure {
+    Failure { what: what.into(), status: SETUP_FAILED }
+}
+
+fn start(args: &RunArgs) -> Result<u8, Failure> {
+    let program = args.program[0].to_string_lossy().into_owned();
+    let mask = SignalMask::current();
+    raise_descriptor_limit();
+    reap::become_subreaper();
+    let trace = match &args.trace {
+        None => None,
+        Some(path) => Some(Trace::open(path).map_err(|error| {
+            setup(format!("cannot write the trace to {}: {error}", path.display()))
+        })?),
+    };
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
+        .map_err(|error| setup(format!("no epoll instance: {error}")))?;
+    let signals =
+        signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
+    let filter = filter::filter().map_err(|error| setup(format!("the filter: {error}")))?;
+    let spawn = Spawn::new(&args.program[0])
+        .args(&args.program[1..])
+        .signal_mask(mask);
+    let (listener, pending) = spawn.start(filter).map_err(|error| setup(explain(&error)))?;
+
+    let mut stack = Config { seed: clock::seed(args.seed), ..Config::default() };
+    take_over_sysctls(&mut stack);
+    let host = Host::new(HostConfig { stack });
+    let watch = |fd: &dyn AsFd, token: u64| {
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN)
+            .map_err(|error| setup(format!("epoll: {error}")))
+    };
+    watch(&listener, LISTENER)?;
+    watch(&pending, STARTED)?;
+    watch(&signals, SIGNAL)?;
+    let epoll = std::rc::Rc::new(epoll);
+    let mirror = Mirror::new(epoll.clone());
+    let supervisor = Supervisor::new(listener, host, mirror, Clock::start(), trace);
+    let mut driver = Driver { supervisor, signals, pending: Some(pending), main: None };
+    let outcome = driver.drive(&epoll);
+    let clean = reap::end_all();
+    driver.supervisor.drain_hang_ups(&epoll);
+    if args.stats {
+        driver.print_stats();
+    }
+    if !clean {
+        complain("some processes of the run could not be ended: see ps(1)");
+    }
+    match outcome {
+        Outcome::Ended(status) => Ok(status),
+        Outcome::NotStarted(error) => {
+            let (what, status) = match error {
+                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => {
+                    ("not found: is it installed, is the path right?".into(), NOT_FOUND)
+                }
+                SpawnError::Exec(errno) => (format!("cannot be executed: {errno}"), NOT_EXECUTABLE),
+                error => (error.to_string(), SETUP_FAILED),
+            };
+            Err(Failure { what: format!("{program}: {what}"), status })
+        }
+        Outcome::Broken(error) => Err(setup(format!("the supervisor cannot go on: {error}"))),
+    }
+}
+
+fn explain(error: &InstallError) -> String {
+    match error {
+        InstallError::AlreadyHasListener => "cannot run inside another run: the kernel allows one \
+             seccomp listener; start the program directly, it is on the outer run's host"
+            .into(),
+        error => format!("{error}; `switchboard doctor` says what this machine allows"),
+    }
+}
+
+/// Each socket takes a descriptor here: as many as we may have.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // The limit stays as it is where it cannot be raised.
+    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
+}
+
+/// The host's ceilings on buffer sizes are what its programs are used to.
+fn take_over_sysctls(config: &mut Config) {
+    let read = |name: &str| -> Option<u32> {
+        std::fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?.trim().parse().ok()
+    };
+    let sysctl = &mut config.sysctl;
+    for (value, name) in
+        [(&mut sysctl.rmem_max, "rmem_max"), (&mut sysctl.wmem_max, "wmem_max")]
+    {
+        *value = read(name).unwrap_or(*value).max(*value);
+    }
+}
+
+enum Outcome {
+    Ended(u8),
+    NotStarted(SpawnError),
+    Broken(String),
+}
+
+struct Driver {
+    supervisor: Supervisor,
+    signals: signals::Signals,
+    pending: Option<Pending>,
+    main: Option<Pid>,
+}
+
+impl Driver {
+    fn drive(&mut self, epoll: &impl AsFd) -> Outcome {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            events.clear();
+            let timeout = self.timeout();
+            match epoll::wait(
+                epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                timeout.as_ref(),
+            ) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Outcome::Broken(format!("epoll: {error}")),
+            }
+            if events.is_empty() {
+                self.supervisor.on_time();
+                continue;
+            }
+            // Who has closed a socket sees it closed in whatever call comes next.
+            let mut call = false;
+            for event in &events {
+                match event.data.u64() {
+                    LISTENER => call = true,
+                    STARTED => {
+                        if let Some(error) = self.started(epoll) {
+                            return Outcome::NotStarted(error);
+                        }
+                    }
+                    SIGNAL => {
+                        if let Some(status) = self.on_signal() {
+                            return Outcome::Ended(status);
+                        }
+                    }
+                    token => self.supervisor.hang_up(SocketId::from_u64(token)),
+                }
+            }
+            if self.supervisor.deadline().is_some_and(|at| at <= self.supervisor.clock.now()) {
+                self.supervisor.on_time();
+            }
+            if call {
+                match self.supervisor.listener.recv() {
+                    Ok(Received::Call(call)) => self.supervisor.serve(call),
+                    Ok(Received::Empty) => {}
+                    // The last filtered thread is gone; SIGCHLD tells of the program itself.
+                    Ok(Received::Ended) => {
+                        let _ = epoll::delete(epoll, &self.supervisor.listener);
+                    }
+                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
+                }
+            }
+        }
+    }
+
+    fn timeout(&mut self) -> Option<Timespec> {
+        let wait = self.supervisor.deadline().map(|deadline| {
+            let now = self.supervisor.clock.now();
+            if deadline > now { deadline.saturating_sub(now) } else { Duration::ZERO }
+        })?;
+        Some(Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() })
+    }
+
+    /// The program has been started, or could not be.
+    fn started(&mut self, epoll: &impl AsFd) -> Option<SpawnError> {
+        let outcome = self.pending.as_ref()?.try_wait()?;
+        if let Some(pending) = self.pending.take() {
+            let _ = epoll::delete(epoll, &pending);
+        }
+        match outcome {
+            Ok(child) => {
+                self.main = Pid::from_raw(child.pid);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// A signal for us. Returns the exit status when the program has ended.
+    fn on_signal(&mut self) -> Option<u8> {
+        while let Some(signal) = self.signals.next() {
+            if signal.number == libc::SIGCHLD {
+                let status = reap::collect(self.main)?;
+                if let Some(status) = self.program_changed(status) {
+                    return Some(status);
+                }
+            } else if !signal.from_kernel
+                && let Some(main) = self.main
+            {
+                // Sent to us by somebody: meant for the program. What the terminal sends, it has
+                // sent to the program too.
+                signals::send(main, signal.number);
+            }
+        }
+        None
+    }
+
+    fn program_changed(&mut self, status: WaitStatus) -> Option<u8> {
+        if let Some(code) = status.exit_status() {
+            return Some(code as u8);
+        }
+        if let Some(signal) = status.terminating_signal() {
+            return Some(128 + signal as u8);
+        }
+        if status.stopped() {
+            // Job control: the shell waits for us, so we stop with the program. SIGCONT goes to the
+            // whole group.
+            signals::stop_self();
+            if let Some(main) = self.main {
+                signals::send(main, libc::SIGCONT);
+            }
+        }
+        None
+    }
+
+    fn print_stats(&self) {
+        let s = &self.supervisor;
+        let (sockets, waiting, files) = s.left();
+        eprintln!(
+            "switchboard: {} calls, {} passed on to the kernel, {} waited, {} not delivered",
+            s.stats.calls, s.stats.continued, s.stats.parked, s.stats.not_delivered
+        );
+        eprintln!("switchboard: sockets made: {}", s.stats.sockets);
+        eprintln!("switchboard: sockets left: {sockets}");
+        eprintln!("switchboard: placeholders left: {}", s.mirror.len());
+        eprintln!("switchboard: calls left: {waiting}");
+        eprintln!("switchboard: files in flight left: {files}");
+        for (name, count) in s.host.refused_options() {
+            eprintln!("switchboard: option refused: {name}, {count} times");
+        }
+        if let Some(kib) = peak_memory() {
+            eprintln!("switchboard: peak memory: {kib} KiB");
+        }
+    }
+}
+
+fn peak_memory() -> Option<u64> {
+    let text = match std::fs::read_to_string("/proc/self/status") {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(_) => return None,
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
