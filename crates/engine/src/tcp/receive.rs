@@ -14,6 +14,8 @@ use crate::time::Instant;
 
 /// Segments acknowledged at once when a connection begins or resumes (TCP_MAX_QUICKACKS).
 const MAX_QUICKACKS: u32 = 16;
+/// One tick of Linux's timers at HZ=250.
+const TICK: Duration = Duration::from_millis(4);
 /// Smallest segment size assumed of the peer (TCP_MIN_MSS).
 const RCV_MSS_MIN: u32 = 88;
 
@@ -301,7 +303,8 @@ impl Connection {
             }
             ato = ato.min(max);
         }
-        ato = ato.clamp(DELACK_MIN, DELACK_MAX);
+        // Before the first data there is no delay but the timer's tick (a FIN on an unused connection).
+        ato = ato.clamp(TICK, DELACK_MAX);
         let mut at = now + ato;
         let armed = self.deadlines.delayed_ack;
         if armed != Instant::MAX {
