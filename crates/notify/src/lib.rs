@@ -11,7 +11,7 @@
 //! by every descendant and cannot be taken off. Each trapped call stops its thread until the
 //! supervisor answers through the listener. A call that a signal interrupts answers ENOENT at the
 //! reply: [`ReplyError::NotDelivered`], and the supervisor must then behave as if the call had never
-//! been made.
+//! been made. The converse has a gap in the kernel, see [`Interrupts`].
 //!
 //! # Limits
 //! One listener per process tree (the kernel refuses a second one below it with EBUSY): runs do not
@@ -32,7 +32,7 @@ pub use errno::Errno;
 pub use filter::{
     ARCH_I386, ARCH_X86_64, Action, Arch, ArgMatch, Data, Filter, FilterError, Rule, RuleTable,
 };
-pub use install::{InstallError, install};
+pub use install::{InstallError, Interrupts, install, install_with};
 pub use listener::{Listener, Notification, Received, ReplyError};
 pub use memory::{MemoryError, RemoteMemory, RemoteSlice};
 pub use placeholder::{Mask, Placeholder, Shown, Signalled};

@@ -32,7 +32,7 @@ use std::sync::mpsc;
 
 use thiserror::Error;
 
-use crate::{Errno, Filter, InstallError, Listener, install};
+use crate::{Errno, Filter, InstallError, Interrupts, Listener, install_with};
 
 /// The child's stack: execvpe's search for the program needs a path and an argument vector on it.
 const STACK: usize = 256 * 1024;
@@ -123,6 +123,7 @@ pub struct Spawn {
     mask: SignalMask,
     defaults: Vec<c_int>,
     process_group: bool,
+    interrupts: Interrupts,
 }
 
 impl Spawn {
@@ -136,6 +137,7 @@ impl Spawn {
             mask: SignalMask::current(),
             defaults: vec![libc::SIGPIPE],
             process_group: false,
+            interrupts: Interrupts::Always,
         }
     }
 
@@ -189,11 +191,19 @@ impl Spawn {
         self
     }
 
+    /// What interrupts a call that waits for the supervisor.
+    #[must_use]
+    pub fn interrupts(mut self, interrupts: Interrupts) -> Spawn {
+        self.interrupts = interrupts;
+        self
+    }
+
     /// Installs the filter and returns its listener; the program is started in the background.
     /// From here on the caller must serve the listener.
     pub fn start(self, filter: Filter) -> Result<(Listener, Pending), InstallError> {
         // Before anything is started that could not be served.
         Listener::check_kernel()?;
+        let interrupts = self.interrupts;
         let prepared = match Prepared::new(self) {
             Ok(prepared) => prepared,
             // A NUL in a string: what execve would never find.
@@ -227,7 +237,7 @@ impl Spawn {
         std::thread::Builder::new()
             .name("spawn".into())
             .spawn(move || {
-                let listener = match install(&filter) {
+                let listener = match install_with(&filter, interrupts) {
                     Ok(listener) => listener,
                     Err(error) => return drop(installed.send(Err(error))),
                 };

@@ -55,7 +55,8 @@ fn exit_statuses() {
         let server = serve(listener);
         assert_eq!(wait(&outcome(&pending).unwrap()), expected, "{script}");
         server.join().unwrap();
-        assert_eq!(pending.try_wait().unwrap().err(), Some(SpawnError::Lost));
+        // Nothing more, then or a moment later: the thread that told us is about to end.
+        assert!(!matches!(pending.try_wait(), Some(Ok(_))));
     }
 }
 
@@ -102,9 +103,11 @@ fn programs_that_cannot_be_started() {
         try_start(Spawn::new("/no/such/program")),
         exec(libc::ENOENT)
     );
-    assert_eq!(
-        try_start(Spawn::new("no-such-program-anywhere")),
-        exec(libc::ENOENT)
+    // execvp(3): EACCES if a directory of PATH could not be searched.
+    let nowhere = try_start(Spawn::new("no-such-program-anywhere"));
+    assert!(
+        nowhere == exec(libc::ENOENT) || nowhere == exec(libc::EACCES),
+        "{nowhere:?}"
     );
     assert_eq!(try_start(Spawn::new("/")), exec(libc::EACCES));
     assert_eq!(try_start(Spawn::new("/etc/passwd")), exec(libc::EACCES));

@@ -22,6 +22,8 @@ pub struct Status {
     pub cap_permitted: u64,
     /// Effective capabilities: those that decide.
     pub cap_effective: u64,
+    /// Signals pending for this thread or its process, blocked ones included; bit n-1 for signal n.
+    pub signals_pending: u64,
     /// Signals this thread blocks, bit n-1 for signal n.
     pub signals_blocked: u64,
     /// Signals the process ignores.
@@ -71,6 +73,14 @@ impl Status {
                     }
                     5
                 }
+                b"SigPnd" => {
+                    status.signals_pending |= hex(value)?;
+                    12
+                }
+                b"ShdPnd" => {
+                    status.signals_pending |= hex(value)?;
+                    13
+                }
                 b"SigBlk" => {
                     status.signals_blocked = hex(value)?;
                     6
@@ -99,7 +109,7 @@ impl Status {
             };
             seen |= 1 << bit;
         }
-        (seen == (1 << 12) - 1).then_some(status)
+        (seen == (1 << 14) - 1).then_some(status)
     }
 }
 
