@@ -134,11 +134,7 @@ impl Host {
             }
             return outcome;
         }
-        let plan = UnixSendPlan {
-            to,
-            credentials: request.control.credentials,
-            rights: request.control.rights.clone(),
-        };
+        let plan = UnixSendPlan::new(to, request.control, true);
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
             kind: PlanKind::Unix(plan),
@@ -153,9 +149,10 @@ impl Host {
         data: Payload,
     ) {
         let truesize = dgram_truesize(data.len());
+        let (to, credentials, rights) = plan.into_parts();
         // The receiver may be the sender, so the two are looked at one after the other.
-        let Some(other) = self.sockets.get(plan.to) else {
-            return self.release_rights(plan.rights);
+        let Some(other) = self.sockets.get(to) else {
+            return self.release_rights(rights);
         };
         let Kind::Unix(receiver) = &other.kind else {
             return;
@@ -163,20 +160,20 @@ impl Host {
         let stamped = other.common.has(CommonFlags::TIMESTAMP);
         let wanted = wants_credentials(&other.common, receiver);
         let Some(socket) = self.sockets.get_mut(id) else {
-            return self.release_rights(plan.rights);
+            return self.release_rights(rights);
         };
         let Kind::Unix(unix) = &mut socket.kind else {
             return;
         };
         let wanted = wanted || may_passcred(&socket.common);
-        self.unix.rights_sent(cx.cred.ruid, &plan.rights);
+        self.unix.rights_sent(cx.cred.ruid, &rights);
         unix.charged += truesize;
-        let mut extra = ancillary::extra(cx, plan.credentials, wanted, plan.rights);
+        let mut extra = ancillary::extra(cx, credentials, wanted, rights);
         if stamped {
             extra.get_or_insert_default().at = Some(cx.realtime);
         }
         let name = unix.name.clone();
-        if let Some(receiver) = self.unix_mut(plan.to) {
+        if let Some(receiver) = self.unix_mut(to) {
             receiver.push(Chunk {
                 data,
                 taken: 0,
@@ -186,7 +183,7 @@ impl Host {
                 extra,
             });
         }
-        self.wake(plan.to, PollMask::READABLE);
+        self.wake(to, PollMask::READABLE);
     }
 
     /// __unix_dgram_recvmsg(), for seqpackets too.
@@ -220,6 +217,8 @@ impl Host {
         };
         let whole = chunk.len();
         let n = whole.min(request.len);
+        let mut data = Payload::new();
+        chunk.append_to(&mut data, 0, n);
         let mut control = Vec::new();
         if socket.common.has(CommonFlags::TIMESTAMP) {
             let at = chunk
@@ -248,7 +247,7 @@ impl Host {
             clear_error: false,
         };
         Ok(Attempt::Ready(Received {
-            data: chunk.data.slice(..n),
+            data,
             ret: if request.flags & MSG_TRUNC != 0 {
                 whole
             } else {

@@ -45,8 +45,8 @@ use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, Received, RecvEffect, RecvProgress, RecvRequest, Right, SendPlan, SendRequest,
-    Ucred,
+    ControlOut, Received, RecvEffect, RecvProgress, RecvRequest, Right, SendControl, SendPlan,
+    SendRequest, Ucred,
 };
 use crate::socket::{Kind, Socket};
 use crate::table::SocketId;
@@ -151,8 +151,44 @@ struct Datagram {
 #[derive(Debug)]
 pub(crate) struct UnixSendPlan {
     to: SocketId,
+    /// Few sends have any: apart, so that the others stay small.
+    carried: Option<Box<Carried>>,
+}
+
+/// Control messages of a planned send.
+#[derive(Debug)]
+struct Carried {
     credentials: Option<Ucred>,
     rights: Vec<Right>,
+}
+
+impl UnixSendPlan {
+    fn new(to: SocketId, control: &SendControl, with_rights: bool) -> UnixSendPlan {
+        let with_rights = with_rights && !control.rights.is_empty();
+        if control.credentials.is_none() && !with_rights {
+            return UnixSendPlan { to, carried: None };
+        }
+        let rights = if with_rights {
+            control.rights.clone()
+        } else {
+            Vec::new()
+        };
+        let carried = Carried {
+            credentials: control.credentials,
+            rights,
+        };
+        UnixSendPlan {
+            to,
+            carried: Some(Box::new(carried)),
+        }
+    }
+
+    fn into_parts(self) -> (SocketId, Option<Ucred>, Vec<Right>) {
+        match self.carried {
+            Some(carried) => (self.to, carried.credentials, carried.rights),
+            None => (self.to, None, Vec::new()),
+        }
+    }
 }
 
 /// What a receive takes off the queue.
@@ -215,6 +251,7 @@ impl UnixSocket {
         self.peer().is_some_and(|peer| peer.id == id)
     }
 
+    #[inline]
     fn push(&mut self, chunk: Chunk) {
         self.queued += chunk.len();
         self.queue.push_back(chunk);
@@ -326,7 +363,7 @@ impl Host {
             Some(UnixType::Dgram | UnixType::SeqPacket) => {
                 self.dgram_commit_send(cx, id, plan, data);
             }
-            None => self.release_rights(plan.rights),
+            None => self.release_rights(plan.into_parts().2),
         }
     }
 

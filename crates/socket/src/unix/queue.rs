@@ -55,6 +55,28 @@ impl Chunk {
         self.data.len() - self.taken as usize
     }
 
+    /// Appends `n` of the bytes to `out`, from an offset into the whole chunk.
+    #[inline]
+    pub(super) fn append_to(&self, out: &mut Payload, mut offset: usize, mut n: usize) {
+        for part in self.data.iter() {
+            if n == 0 {
+                break;
+            }
+            if offset >= part.len() {
+                offset -= part.len();
+                continue;
+            }
+            let here = n.min(part.len() - offset);
+            out.push(if here == part.len() {
+                part.clone()
+            } else {
+                part.slice(offset..offset + here)
+            });
+            n -= here;
+            offset = 0;
+        }
+    }
+
     pub(super) fn credentials(&self) -> Option<Ucred> {
         self.extra.as_ref().and_then(|extra| extra.credentials)
     }

@@ -85,19 +85,11 @@ impl Host {
             return outcome;
         }
         // "Only send the fds in the first buffer."
-        let rights = if request.done == 0 {
-            request.control.rights.clone()
-        } else {
-            Vec::new()
-        };
-        if left > 0 {
-            self.check_in_flight(cx.cred, &rights)?;
+        let first = request.done == 0;
+        if left > 0 && first {
+            self.check_in_flight(cx.cred, &request.control.rights)?;
         }
-        let plan = UnixSendPlan {
-            to,
-            credentials: request.control.credentials,
-            rights,
-        };
+        let plan = UnixSendPlan::new(to, request.control, first);
         Ok(Attempt::Ready(SendPlan {
             take,
             kind: PlanKind::Unix(plan),
@@ -108,22 +100,23 @@ impl Host {
         &mut self,
         cx: &mut Cx<'_>,
         id: SocketId,
-        mut plan: UnixSendPlan,
+        plan: UnixSendPlan,
         data: Payload,
     ) {
         let len = data.len();
-        let Some((socket, other)) = self.sockets.pair_mut(id, plan.to) else {
-            return self.release_rights(plan.rights);
+        let (to, credentials, mut rights) = plan.into_parts();
+        let Some((socket, other)) = self.sockets.pair_mut(id, to) else {
+            return self.release_rights(rights);
         };
         let (Kind::Unix(unix), Kind::Unix(peer)) = (&mut socket.kind, &mut other.kind) else {
             return;
         };
         if len == 0 {
             // Rights need a byte to ride on; without one they are dropped.
-            return self.release_rights(plan.rights);
+            return self.release_rights(rights);
         }
         let wanted = may_passcred(&socket.common) || wants_credentials(&other.common, peer);
-        self.unix.rights_sent(cx.cred.ruid, &plan.rights);
+        self.unix.rights_sent(cx.cred.ruid, &rights);
         let mut done = 0;
         let mut data = data;
         while done < len {
@@ -141,11 +134,11 @@ impl Host {
                 truesize,
                 sender: id,
                 name: None,
-                extra: ancillary::extra(cx, plan.credentials, wanted, mem::take(&mut plan.rights)),
+                extra: ancillary::extra(cx, credentials, wanted, mem::take(&mut rights)),
             });
             done += size;
         }
-        self.wake(plan.to, PollMask::READABLE);
+        self.wake(to, PollMask::READABLE);
     }
 
     pub(super) fn stream_attempt_recv(
@@ -169,7 +162,11 @@ impl Host {
         let mut creds = request.progress.creds;
         let mut skip = request.skip.bytes;
         let mut room = request.len.saturating_sub(held);
-        let mut data = request.progress.held.clone();
+        let mut data = if held == 0 {
+            Payload::new()
+        } else {
+            request.progress.held.clone()
+        };
         let mut copied = 0;
         let mut rights = &[][..];
         let mut met = false;
@@ -191,9 +188,7 @@ impl Host {
             met = true;
             let n = (len - skip).min(room);
             let from = chunk.taken as usize + skip;
-            for part in chunk.data.slice(from..from + n) {
-                data.push(part);
-            }
+            chunk.append_to(&mut data, from, n);
             copied += n;
             room -= n;
             // An entry of the same recvmmsg(2) that read the chunk's front has its rights.

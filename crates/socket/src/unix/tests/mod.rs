@@ -221,14 +221,6 @@ impl World {
         Ok((self.with(|h, cx| h.commit_accept(cx, plan)), peer))
     }
 
-    /// A listener's client and the accepted socket.
-    fn connected(&mut self, ty: i32, path: &[u8]) -> (SocketId, SocketId) {
-        let listener = self.listener(ty, path, 5);
-        let client = self.client(ty, path).unwrap();
-        let server = self.accept(listener).unwrap().0;
-        (client, server)
-    }
-
     /// sendmsg(2): `Ok(None)` means it would wait.
     fn try_send(
         &mut self,
