@@ -1,0 +1,3 @@
+. "$PROGRAMS/lib/inner.sh"
+same "$(./socketcall)" ok "the program"
+inner_done
