@@ -119,8 +119,8 @@ one() {
     0) echo "ok $label ($took s)"; passed=$((passed + 1)); rm "$log" ;;
     77) echo "skip $label: $(tail -n 1 "$log" | sed 's/^skip: //')"; skipped=$((skipped + 1)); rm "$log" ;;
     *)
-        echo "FAIL $label ($took s): $(tail -n 1 "$log")"
-        tail -n 25 "$log" | sed 's/^/    /'
+        echo "FAIL $label ($took s): $(tail -n 1 "$log" | cat -v | cut -c -300)"
+        tail -n 25 "$log" | cat -v | cut -c -300 | sed 's/^/    /'
         failed=$((failed + 1))
         ;;
     esac

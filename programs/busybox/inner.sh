@@ -20,12 +20,15 @@ for pid in "${pids[@]}"; do ends "$pid" 0; done
 for i in 1 2 3 4 5 6; do same_file "copy.$i" www/blob; done
 stop $httpd 143
 
-# nc both ways.
+# nc to nc; the receiving one ends when the other has, so give it a standard input that stays open.
 port
-start nc busybox nc -l -p "$PORT"
+mkfifo hold
+exec 4<>hold
+start nc busybox nc -l -p "$PORT" <&4
 sleep 0.3
 bb nc 127.0.0.1 "$PORT" <www/blob >/dev/null
 ends "$PID" 0
+exec 4>&-
 same_file nc.log www/blob
 
 # Super-servers: a process for each connection, datagram.

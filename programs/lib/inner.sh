@@ -7,7 +7,7 @@ report() {
     local status=$1 line=$2 command=$3 log
     echo "inner.sh line $line: status $status: $command" >&2
     for log in *.log; do
-        [ -s "$log" ] && { echo "--- $log"; tail -n 8 "$log"; } >&2
+        [ -s "$log" ] && { echo "--- $log"; tail -n 8 "$log" | cat -v | cut -c -300; } >&2
     done
     kill_started
 }
