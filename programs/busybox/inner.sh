@@ -24,12 +24,13 @@ stop $httpd 143
 port
 mkfifo hold
 exec 4<>hold
-start nc busybox nc -l -p "$PORT" <&4
+busybox nc -l -p "$PORT" <&4 >received &
+PID=$!
 sleep 0.3
 bb nc 127.0.0.1 "$PORT" <www/blob >/dev/null
 ends "$PID" 0
 exec 4>&-
-same_file nc.log www/blob
+same_file received www/blob
 
 # Super-servers: a process for each connection, datagram.
 port

@@ -36,11 +36,12 @@ kill "$tcp"; wait "$tcp" || true
 
 # nc serves: takes a file, ends by itself.
 port
-start nc nc -l 127.0.0.1 "$PORT"
+nc -l 127.0.0.1 "$PORT" >received &
+PID=$!
 sleep 0.3
 socat -u OPEN:blob "TCP:127.0.0.1:$PORT,retry=20,interval=0.1"
 ends "$PID" 0
-same_file blob nc.log
+same_file blob received
 
 # UDP: socat answers datagrams, nc asks; then nc listens and socat sends.
 port
