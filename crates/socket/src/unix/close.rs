@@ -1,5 +1,6 @@
 //! The ends of a socket: shutdown(2) and close(2).
 
+use super::names::Departed;
 use super::queue::Chunk;
 use super::{Shut, State, UnixType};
 use crate::call::Cx;
@@ -57,6 +58,7 @@ impl Host {
         };
         let unread = mem::take(&mut unix.queue);
         let name = unix.name.take();
+        let charged = unix.charged;
         match mem::replace(&mut unix.state, State::Unconnected) {
             State::Unconnected => {}
             State::Listening(listening) => {
@@ -72,7 +74,10 @@ impl Host {
                 if let Some(other) = self.unix_mut(peer) {
                     // "No more writes."
                     other.shut = Shut::all();
-                    if embryo || !unread.is_empty() {
+                    // An empty message at the front does not count: Linux takes it for the place
+                    // of an out-of-band byte that was read.
+                    let spent = unread.front().is_some_and(|chunk| chunk.len() == 0);
+                    if embryo || unread.len() > usize::from(spent) {
                         other.error = Some(Errno::ECONNRESET);
                     }
                     if let Some(peer) = other.peer_mut() {
@@ -82,6 +87,11 @@ impl Host {
                 }
             }
             State::Datagram(datagram) => {
+                if charged > 0
+                    && let Some(name) = name.clone()
+                {
+                    self.unix.departed.insert(id, Departed { name, charged });
+                }
                 if let Some(peer) = datagram.peer
                     && let Some(State::Datagram(d)) =
                         self.unix_mut(peer.id).map(|other| &mut other.state)

@@ -172,14 +172,12 @@ impl Host {
         if stamped {
             extra.get_or_insert_default().at = Some(cx.realtime);
         }
-        let name = unix.name.clone();
         if let Some(receiver) = self.unix_mut(to) {
             receiver.push(Chunk {
                 data,
                 taken: 0,
                 truesize,
                 sender: id,
-                name,
                 extra,
             });
         }
@@ -238,7 +236,11 @@ impl Host {
         let name = match self.unix(chunk.sender) {
             Some(sender) => sender.name.clone(),
             None if seqpacket => self.peer_name(unix),
-            None => chunk.name.clone(),
+            None => self
+                .unix
+                .departed
+                .get(&chunk.sender)
+                .map(|sender| sender.name.clone()),
         };
         let effect = UnixRecvEffect {
             bytes: 0,

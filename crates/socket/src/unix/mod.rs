@@ -22,8 +22,7 @@
 //! # What is not here
 //!
 //! `MSG_OOB` on streams is refused as a kernel without CONFIG_AF_UNIX_OOB refuses it (current
-//! distribution kernels have it). A datagram socket that binds only after it has sent and is closed
-//! before that message is read appears unnamed to the reader.
+//! distribution kernels have it).
 
 mod ancillary;
 mod close;

@@ -33,6 +33,8 @@ pub(crate) struct Namespace {
     pub(super) max_dgram_qlen: u32,
     /// Files in flight per user (`user->unix_inflight`).
     pub(super) in_flight: BTreeMap<u32, u64>,
+    /// Datagram sockets that have closed and whose messages wait to be read still.
+    pub(super) departed: BTreeMap<SocketId, Departed>,
     /// Of the files in flight, how many are sockets.
     pub(super) sockets_in_flight: usize,
 }
@@ -45,9 +47,17 @@ impl Default for Namespace {
             next_auto: 0,
             max_dgram_qlen: MAX_DGRAM_QLEN,
             in_flight: BTreeMap::new(),
+            departed: BTreeMap::new(),
             sockets_in_flight: 0,
         }
     }
+}
+
+/// What a closed socket's messages tell of it.
+pub(super) struct Departed {
+    pub(super) name: Arc<[u8]>,
+    /// The memory of its messages: forgotten when that is zero.
+    pub(super) charged: u32,
 }
 
 /// A socket's entry in the namespace.

@@ -85,7 +85,7 @@ impl Host {
     #[inline]
     pub(super) fn uncharge(&mut self, sender: SocketId, truesize: u32) {
         let Some(socket) = self.sockets.get_mut(sender) else {
-            return;
+            return self.uncharge_departed(sender, truesize);
         };
         let Kind::Unix(unix) = &mut socket.kind else {
             return;
@@ -93,6 +93,15 @@ impl Host {
         unix.charged = unix.charged.saturating_sub(truesize);
         if writable(socket.common.sndbuf, unix) {
             self.wake(sender, PollMask::WRITABLE);
+        }
+    }
+
+    fn uncharge_departed(&mut self, sender: SocketId, truesize: u32) {
+        if let Some(departed) = self.unix.departed.get_mut(&sender) {
+            departed.charged = departed.charged.saturating_sub(truesize);
+            if departed.charged == 0 {
+                self.unix.departed.remove(&sender);
+            }
         }
     }
 

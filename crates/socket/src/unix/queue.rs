@@ -3,7 +3,6 @@
 use crate::message::{Right, Ucred};
 use crate::table::SocketId;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use switchboard_wire::Payload;
@@ -32,8 +31,6 @@ pub(super) struct Chunk {
     /// What the sender is charged until all of it is read.
     pub(super) truesize: u32,
     pub(super) sender: SocketId,
-    /// The sender's name, for datagrams; a stream's sender is the peer.
-    pub(super) name: Option<Arc<[u8]>>,
     pub(super) extra: Option<Box<Extra>>,
 }
 

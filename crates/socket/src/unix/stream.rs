@@ -133,7 +133,6 @@ impl Host {
                 taken: 0,
                 truesize,
                 sender: id,
-                name: None,
                 extra: ancillary::extra(cx, credentials, wanted, mem::take(&mut rights)),
             });
             done += size;
@@ -196,7 +195,9 @@ impl Host {
                 rights = chunk.rights();
             }
             skip = 0;
-            if room == 0 || !rights.is_empty() {
+            // A peek goes on through the queue when its room is used up, until it meets rights:
+            // those it sees too.
+            if (room == 0 && !peek) || !rights.is_empty() {
                 drained = false;
                 break;
             }
@@ -337,7 +338,6 @@ impl Host {
             taken: 0,
             truesize,
             sender,
-            name: None,
             extra: credentials.map(|_| {
                 Box::new(Extra {
                     credentials,

@@ -202,6 +202,15 @@ fn shutdown_of_seqpacket_sockets_reaches_the_peer() {
     assert_eq!(w.send(b, b"x"), Err(Errno::ECONNRESET));
     assert!(!w.sigpipe(b));
     assert_eq!(w.recv(b, 10), Ok(bytes(b"")));
+    // An empty packet alone is not worth a reset, but one behind another is.
+    for (count, reset) in [(1, 0), (2, ERR)] {
+        let (a, b) = w.pair(SQ);
+        for _ in 0..count {
+            w.send(b, b"").unwrap();
+        }
+        w.close(a);
+        assert_eq!(w.poll(b), IN | OUT | HUP | RDHUP | reset);
+    }
 }
 
 #[test]
@@ -242,6 +251,16 @@ fn the_sender_is_named_as_it_is_now() {
     w.sendto(q, b"2", b"\0p").unwrap();
     w.close(q);
     assert_eq!(w.recv(p, 5), Ok(bytes(b"2").from(b"\0late")));
+    let q = w.socket(DG);
+    for _ in 0..2 {
+        w.sendto(q, b"3", b"\0p").unwrap();
+    }
+    w.bind(q, b"\0late").unwrap();
+    w.close(q);
+    assert_eq!(w.recv(p, 5), Ok(bytes(b"3").from(b"\0late")));
+    assert_eq!(w.host.unix.departed.len(), 1);
+    w.close(p);
+    assert_eq!(w.host.unix.departed.len(), 0);
 }
 
 #[test]

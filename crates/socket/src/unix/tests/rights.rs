@@ -27,6 +27,12 @@ fn a_read_ends_with_rights() {
     assert_eq!(w.recvmsg(b, 100, MSG_PEEK), Ok(bytes(b"aabb").rights(&[1])));
     assert_eq!(w.recv(b, 100), Ok(bytes(b"aabb").rights(&[1])));
     assert_eq!(w.recv(b, 100), Ok(bytes(b"cc")));
+    // A peek sees the rights behind what it has room for, and a read does not.
+    w.send(a, b"aa").unwrap();
+    w.sendmsg(a, b"bb", &files(&[8])).unwrap();
+    assert_eq!(w.recvmsg(b, 1, MSG_PEEK), Ok(bytes(b"a").rights(&[8])));
+    assert_eq!(w.recv(b, 2), Ok(bytes(b"aa")));
+    assert_eq!(w.recv(b, 9), Ok(bytes(b"bb").rights(&[8])));
     // The first byte takes them, the rest is glued again.
     w.sendmsg(a, b"bb", &files(&[2])).unwrap();
     w.send(a, b"cc").unwrap();
