@@ -6,7 +6,7 @@
 //! has left its wait because of a signal and waits for the listener's lock while SEND holds it; SEND finds the call
 //! in place and says success, then the thread returns EINTR, or makes the call again, all the same.
 //! Measured on Linux 6.18 by `examples/interrupted.rs`, a 5 kHz timer striking the caller, 50000 calls, the two sides on
-//! two CPUs: 2 to 55 accepted replies lost. Without pinning 0 to 6 in 400000 calls.
+//! two CPUs: 2 to 71 accepted replies lost. Without pinning 0 to 6 in 400000 calls.
 //! An answer by [`crate::Listener::reply_fd`] comes from the thread itself: none lost there.
 //!
 //! [`Interrupts::UntilReceived`] (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19) lost none in the same trial: a received
