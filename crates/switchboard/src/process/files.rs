@@ -1,0 +1,59 @@
+//! A process's descriptors, as the system calls reach them.
+
+use super::Process;
+use super::open::OpenFile;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use switchboard_abi::Errno;
+use switchboard_socket::{FileToken, Right};
+use switchboard_syscall::{FileRef, Files};
+
+pub(crate) struct ProcessFiles<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
+    pub(crate) next_token: &'a mut u64,
+    pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
+}
+
+impl Files for ProcessFiles<'_> {
+    fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
+        let table = self.process.table();
+        Ok(table.file(fd)?.socket().map_or(FileRef::Other, FileRef::Socket))
+    }
+
+    fn nonblocking(&mut self, fd: i32) -> bool {
+        self.process.table().file(fd).is_ok_and(OpenFile::nonblocking)
+    }
+
+    fn set_nonblocking(&mut self, fd: i32, on: bool) {
+        if let Ok(file) = self.process.table().file(fd) {
+            file.set_nonblocking(on);
+        }
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        if self.process.table().fits(count) { Ok(()) } else { Err(Errno::EMFILE) }
+    }
+
+    fn right(&mut self, fd: i32) -> Result<Right, Errno> {
+        let file = self.process.table().get(fd)?;
+        let socket = file.socket();
+        let token = FileToken(*self.next_token);
+        *self.next_token += 1;
+        let _ = self.rights.insert(token.0, file);
+        Ok(Right { token, socket })
+    }
+
+    fn install_right(&mut self, right: &Right, cloexec: bool) -> Result<i32, Errno> {
+        let file = self.rights.get(&right.token.0).ok_or(Errno::EBADF)?;
+        self.process.table().add(file.clone(), cloexec, 0)
+    }
+
+    fn uninstall(&mut self, fd: i32) {
+        self.trash.extend(self.process.table().remove(fd));
+    }
+
+    fn release(&mut self, token: FileToken) {
+        self.trash.extend(self.rights.remove(&token.0));
+    }
+}

@@ -1,0 +1,326 @@
+//! A process: descriptors, credentials, system calls by number.
+
+pub mod epoll;
+mod files;
+mod open;
+mod poll;
+mod table;
+
+pub use epoll::{EpollEvent, EpollOp};
+pub use poll::PollFd;
+pub use table::FdFlags;
+
+pub(crate) use epoll::Epolls;
+pub(crate) use open::OpenFile;
+
+use crate::host::Host;
+use crate::world::World;
+use files::ProcessFiles;
+use open::Kind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use switchboard_abi::number::{O_NONBLOCK, SIGPIPE};
+use switchboard_abi::sysno::{Arch, Sysno, lookup};
+use switchboard_abi::{Errno, Word};
+use switchboard_socket::{Caps, Cred, PollMask};
+use switchboard_syscall::{
+    Call, Installed, Memory, Pending, Progress, Reply, commit, decode, decode_socketcall,
+};
+use table::Table;
+
+/// A process on a virtual host: a descriptor table, credentials, and system calls.
+///
+/// Calls block as Linux's do: other threads may use the same process meanwhile. When it is dropped
+/// its descriptors are closed.
+pub struct Process {
+    pub(crate) host: Host,
+    table: Mutex<Table>,
+    cred: Arc<Cred>,
+    arch: Arch,
+    /// Signals raised and not taken, as a bit set.
+    signals: AtomicU64,
+}
+
+/// Makes a [`Process`].
+pub struct ProcessBuilder {
+    host: Host,
+    uid: u32,
+    gid: u32,
+    caps: Caps,
+    arch: Arch,
+    nofile: u64,
+}
+
+impl ProcessBuilder {
+    pub(crate) fn new(host: Host) -> ProcessBuilder {
+        let arch = Arch::X86_64;
+        ProcessBuilder { host, uid: 0, gid: 0, caps: Caps::all(), arch, nofile: 1024 }
+    }
+
+    /// An ordinary user's process, without capabilities.
+    pub fn user(mut self, uid: u32, gid: u32) -> ProcessBuilder {
+        (self.uid, self.gid, self.caps) = (uid, gid, Caps::empty());
+        self
+    }
+
+    /// The capabilities it has.
+    pub fn caps(mut self, caps: Caps) -> ProcessBuilder {
+        self.caps = caps;
+        self
+    }
+
+    /// Whose system-call numbers and layouts it uses: x86-64's unless said.
+    pub fn arch(mut self, arch: Arch) -> ProcessBuilder {
+        self.arch = arch;
+        self
+    }
+
+    /// `RLIMIT_NOFILE`: how many descriptors it may have; 1024 unless said.
+    pub fn nofile(mut self, limit: u64) -> ProcessBuilder {
+        self.nofile = limit;
+        self
+    }
+
+    /// Makes the process.
+    pub fn build(self) -> Process {
+        let pid = next_pid(&self.host);
+        let mut cred = Cred::new(pid, self.uid, self.gid, self.caps);
+        cred.nofile = self.nofile;
+        Process {
+            table: Mutex::new(Table::new(self.nofile)),
+            host: self.host,
+            cred: Arc::new(cred),
+            arch: self.arch,
+            signals: AtomicU64::new(0),
+        }
+    }
+}
+
+fn next_pid(host: &Host) -> u32 {
+    let mut world = host.net.lock();
+    let state = &mut world.hosts[host.index];
+    let pid = state.next_pid;
+    state.next_pid += 1;
+    pid
+}
+
+impl Process {
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.cred.pid
+    }
+
+    /// Whose numbers and layouts it uses.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// Makes the system call `nr` of the process's architecture, with these registers. Returns what
+    /// the call returns: a value, or a negated errno. `ENOSYS` for what the socket layer does not
+    /// answer.
+    pub fn syscall(&self, nr: u32, args: [u64; 6], mem: &mut dyn Memory) -> i64 {
+        if lookup(self.arch, nr) == Some(Sysno::Close) {
+            return self.close(args[0] as i32).map_or_else(Errno::to_ret, |()| 0);
+        }
+        match decode(self.arch, nr, args, mem) {
+            Ok(Some(call)) => self.call(self.arch.word(), call, mem),
+            Ok(None) => Errno::ENOSYS.to_ret(),
+            Err(errno) => errno.to_ret(),
+        }
+    }
+
+    /// socketcall(2): call number `call` with the argument block at `args`.
+    pub fn socketcall(&self, call: i32, args: u64, mem: &mut dyn Memory) -> i64 {
+        let word = self.arch.word();
+        match decode_socketcall(word, call, args, mem) {
+            Ok(call) => self.call(word, call, mem),
+            Err(errno) => errno.to_ret(),
+        }
+    }
+
+    /// Makes a call that is decoded already.
+    pub fn call(&self, word: Word, call: Call, mem: &mut dyn Memory) -> i64 {
+        // The call keeps its file as Linux's does, even when another thread closes the descriptor.
+        let _file = call.fd().and_then(|fd| self.table().get(fd).ok());
+        let net = &self.host.net;
+        let index = self.host.index;
+        let mut world = net.lock();
+        let mut pending = Pending::new(call, word);
+        let value = loop {
+            let progress = {
+                let mut parts = world.parts(index, &self.cred);
+                let mut files = ProcessFiles {
+                    process: self,
+                    rights: parts.rights,
+                    next_token: parts.next_token,
+                    trash: parts.trash,
+                };
+                pending.attempt(parts.layer, &mut parts.cx, mem, &mut files)
+            };
+            let parked = match progress {
+                Progress::Ready(reply) => break self.finish(&mut world, reply, mem),
+                Progress::Blocked(parked) => parked,
+            };
+            net.settle(&mut world, index);
+            // A process has no pipes, so that it is always the socket that is waited for.
+            let sockets = [(parked.socket, parked.interest)];
+            match net.wait(world, index, &sockets, parked.deadline) {
+                Ok(locked) => world = locked,
+                Err(errno) => {
+                    // Virtual time, and nothing will ever happen: give the call up.
+                    world = net.lock();
+                    let mut parts = world.parts(index, &self.cred);
+                    let mut files = ProcessFiles {
+                        process: self,
+                        rights: parts.rights,
+                        next_token: parts.next_token,
+                        trash: parts.trash,
+                    };
+                    pending.give_up(parts.layer, &mut parts.cx, &mut files);
+                    break errno.to_ret();
+                }
+            }
+        };
+        net.settle(&mut world, index);
+        net.unlock(world);
+        value
+    }
+
+    /// Delivers a reply and commits it, which is one step here.
+    fn finish(&self, world: &mut World, reply: Reply, mem: &mut dyn Memory) -> i64 {
+        let Reply { mut value, install, sigpipe, effect } = reply;
+        if sigpipe {
+            let _ = self.signals.fetch_or(1 << SIGPIPE, Ordering::Relaxed);
+        }
+        let accepted = {
+            let mut parts = world.parts(self.host.index, &self.cred);
+            let mut files = ProcessFiles {
+                process: self,
+                rights: parts.rights,
+                next_token: parts.next_token,
+                trash: parts.trash,
+            };
+            commit(parts.layer, &mut parts.cx, &mut files, effect).accepted
+        };
+        let Some(install) = install else { return value };
+        let mut table = self.table();
+        let mut add = |id| {
+            let file = OpenFile::new(&self.host, Kind::Socket(id), install.nonblocking);
+            table.add(file, install.cloexec, 0)
+        };
+        let made = match install.what {
+            Installed::Socket(id) => add(id).map(|fd| value = i64::from(fd)),
+            Installed::Accepted => match accepted {
+                Some(id) => add(id).map(|fd| value = i64::from(fd)),
+                None => Ok(()),
+            },
+            Installed::Pair(a, b, at) => add(a).and_then(|a| Ok((a, add(b)?))).and_then(|(a, b)| {
+                let mut numbers = [0; 8];
+                numbers[..4].copy_from_slice(&a.to_ne_bytes());
+                numbers[4..].copy_from_slice(&b.to_ne_bytes());
+                mem.write(at, &numbers).map_err(Errno::from)
+            }),
+        };
+        drop(table);
+        made.map_or_else(Errno::to_ret, |()| value)
+    }
+
+    /// Signals that calls raised (`SIGPIPE`), as a bit set; taking clears them.
+    pub fn take_signals(&self) -> u64 {
+        self.signals.swap(0, Ordering::Relaxed)
+    }
+
+    /// poll(2)'s mask of one descriptor now.
+    pub fn readiness(&self, fd: i32) -> Result<PollMask, Errno> {
+        let file = self.table().get(fd)?;
+        let mut world = self.host.net.lock();
+        Ok(file.poll(&mut world.hosts[self.host.index]))
+    }
+
+    /// close(2)
+    pub fn close(&self, fd: i32) -> Result<(), Errno> {
+        let file = self.table().remove(fd)?;
+        // Not under the table's lock: it may be the last reference, which closes the socket.
+        drop(file);
+        Ok(())
+    }
+
+    /// dup(2)
+    pub fn dup(&self, fd: i32) -> Result<i32, Errno> {
+        self.dup_from(fd, 0, false)
+    }
+
+    /// fcntl(2) with `F_DUPFD` or `F_DUPFD_CLOEXEC`: the lowest free descriptor from `least` on.
+    pub fn dup_from(&self, fd: i32, least: i32, cloexec: bool) -> Result<i32, Errno> {
+        let mut table = self.table();
+        let file = table.get(fd)?;
+        table.add(file, cloexec, least)
+    }
+
+    /// dup2(2)
+    pub fn dup2(&self, old: i32, new: i32) -> Result<i32, Errno> {
+        let mut table = self.table();
+        let file = table.get(old)?;
+        if old == new {
+            return Ok(new);
+        }
+        let replaced = table.set(new, file, false)?;
+        drop(table);
+        drop(replaced);
+        Ok(new)
+    }
+
+    /// fcntl(2) with `F_GETFD`
+    pub fn fd_flags(&self, fd: i32) -> Result<FdFlags, Errno> {
+        self.table().flags(fd)
+    }
+
+    /// fcntl(2) with `F_SETFD`
+    pub fn set_fd_flags(&self, fd: i32, flags: FdFlags) -> Result<(), Errno> {
+        self.table().set_flags(fd, flags)
+    }
+
+    /// fcntl(2) with `F_GETFL`: `O_RDWR`, and `O_NONBLOCK` when it is set.
+    pub fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
+        const O_RDWR: i32 = 2;
+        let file = self.table().get(fd)?;
+        Ok(if file.nonblocking() { O_RDWR | O_NONBLOCK } else { O_RDWR })
+    }
+
+    /// fcntl(2) with `F_SETFL`: of the flags it may change, sockets here have `O_NONBLOCK`.
+    pub fn set_status_flags(&self, fd: i32, flags: i32) -> Result<(), Errno> {
+        self.table().get(fd)?.set_nonblocking(flags & O_NONBLOCK != 0);
+        Ok(())
+    }
+
+    /// fork(2): a process with the same open files under the same numbers.
+    pub fn fork(&self) -> Process {
+        let mut cred = Cred::clone(&self.cred);
+        cred.pid = next_pid(&self.host);
+        Process {
+            host: self.host.clone(),
+            table: Mutex::new(self.table().clone()),
+            cred: Arc::new(cred),
+            arch: self.arch,
+            signals: AtomicU64::new(0),
+        }
+    }
+
+    /// What execve(2) does to descriptors: those with `FD_CLOEXEC` are closed.
+    pub fn exec(&self) {
+        let closed = self.table().take_cloexec();
+        drop(closed);
+    }
+
+    /// Which descriptors are open.
+    pub fn descriptors(&self) -> Vec<i32> {
+        self.table().open()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! An open file: what descriptors refer to.
+
+use super::epoll::EpollId;
+use crate::host::Host;
+use crate::world::HostState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use switchboard_socket::{PollMask, SocketId};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Socket(SocketId),
+    Epoll(EpollId),
+}
+
+/// An open file description (open(2)). When the last reference goes, the socket is closed: so it
+/// must not be let go of under the net's lock.
+pub(crate) struct OpenFile {
+    host: Host,
+    pub(crate) kind: Kind,
+    nonblocking: AtomicBool,
+}
+
+impl OpenFile {
+    pub(crate) fn new(host: &Host, kind: Kind, nonblocking: bool) -> Arc<OpenFile> {
+        let nonblocking = AtomicBool::new(nonblocking);
+        Arc::new(OpenFile { host: host.clone(), kind, nonblocking })
+    }
+
+    pub(crate) fn nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_nonblocking(&self, on: bool) {
+        self.nonblocking.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn socket(&self) -> Option<SocketId> {
+        match self.kind {
+            Kind::Socket(id) => Some(id),
+            Kind::Epoll(_) => None,
+        }
+    }
+
+    pub(crate) fn poll(&self, host: &mut HostState) -> PollMask {
+        match self.kind {
+            Kind::Socket(id) => host.layer.poll(id),
+            Kind::Epoll(id) => host.epolls.poll(id, &host.layer),
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let net = &self.host.net;
+        let index = self.host.index;
+        let mut world = net.lock();
+        match self.kind {
+            Kind::Socket(id) => {
+                world.hosts[index].epolls.forget_file(id);
+                // SO_LINGER's wait is not done: the socket is gone for the caller all the same.
+                let _ = world.call(index, |layer, cx| layer.close(cx, id));
+                if world.hosts[index].layer.has_rights_in_flight() {
+                    collect(&mut world, index);
+                }
+            }
+            Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
+        }
+        net.settle(&mut world, index);
+        net.unlock(world);
+    }
+}
+
+/// Closes sockets that only messages in flight refer to.
+fn collect(world: &mut crate::world::World, index: usize) {
+    let in_flight: Vec<(SocketId, usize)> = world.hosts[index]
+        .rights
+        .values()
+        .filter_map(|file| Some((file.socket()?, Arc::strong_count(file))))
+        .collect();
+    // A file is held by more than messages when it has more references than they are.
+    let mut held = |id: SocketId| {
+        let messages = in_flight.iter().filter(|entry| entry.0 == id).count();
+        in_flight.iter().find(|entry| entry.0 == id).is_none_or(|entry| entry.1 > messages)
+    };
+    let _ = world.call(index, |layer, cx| layer.collect_cycles(cx, &mut held));
+}

@@ -1,0 +1,227 @@
+//! What the lock of a net protects: the hosts, the segment between them, and the time.
+//!
+//! # Theory of operation
+//!
+//! Every call takes the lock, attempts what it wants, and calls [`World::settle`]: packets cross
+//! the segment, events wake the threads that wait for them and mark epoll items. There is one lock
+//! per net, held for the time of one call.
+
+use crate::clock::Clock;
+use crate::process::{Epolls, OpenFile};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar};
+use std::time::Duration;
+use switchboard_device::{Port, Segment};
+use switchboard_engine::{IfIndex, Instant};
+use switchboard_socket::{Cred, Cx, Event, MemoryPaths, PollMask, SocketId};
+
+/// The start of virtual time on the wall clock: 2025-01-01.
+const VIRTUAL_EPOCH: Duration = Duration::from_secs(1_735_689_600);
+
+/// Where the time comes from.
+pub(crate) enum Time {
+    Real(Box<dyn Clock>),
+    Virtual(Instant),
+}
+
+pub(crate) struct World {
+    pub(crate) hosts: Vec<HostState>,
+    pub(crate) segment: Segment,
+    pub(crate) ports: BTreeMap<Port, (usize, IfIndex)>,
+    pub(crate) time: Time,
+    pub(crate) seed: [u8; 32],
+    /// When the driver thread will look by itself.
+    pub(crate) planned: Instant,
+    /// The driver thread shall end.
+    pub(crate) stop: bool,
+    /// Open files to let go of once the lock is free: that closes sockets, which takes the lock.
+    pub(crate) trash: Vec<Arc<OpenFile>>,
+}
+
+pub(crate) struct HostState {
+    pub(crate) name: Arc<str>,
+    pub(crate) layer: switchboard_socket::Host,
+    pub(crate) paths: MemoryPaths,
+    pub(crate) cred: Arc<Cred>,
+    /// Its interface on the segment.
+    pub(crate) port: Option<Port>,
+    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) epolls: Epolls,
+    /// Open files in flight.
+    pub(crate) rights: BTreeMap<u64, Arc<OpenFile>>,
+    pub(crate) next_token: u64,
+    pub(crate) next_pid: u32,
+}
+
+/// A thread that waits for events of a socket.
+pub(crate) struct Waiter {
+    pub(crate) socket: SocketId,
+    pub(crate) interest: PollMask,
+    pub(crate) wake: Arc<Condvar>,
+}
+
+impl World {
+    /// The time on every host.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        match &self.time {
+            Time::Real(clock) => Instant::from_nanos(clock.now().as_nanos() as u64),
+            Time::Virtual(now) => *now,
+        }
+    }
+
+    #[inline]
+    fn epoch(&self) -> Duration {
+        match &self.time {
+            Time::Real(clock) => clock.started(),
+            Time::Virtual(_) => VIRTUAL_EPOCH,
+        }
+    }
+
+    /// Runs `f` on a host's layer as its default user.
+    #[inline]
+    pub(crate) fn call<T>(
+        &mut self,
+        host: usize,
+        f: impl FnOnce(&mut switchboard_socket::Host, &mut Cx<'_>) -> T,
+    ) -> T {
+        let now = self.now();
+        let realtime = self.epoch() + Duration::from_nanos(now.as_nanos());
+        let host = &mut self.hosts[host];
+        let mut cx = Cx { now, realtime, cred: &host.cred, paths: &mut host.paths };
+        f(&mut host.layer, &mut cx)
+    }
+
+    /// The parts of a host that a system call works on.
+    pub(crate) fn parts<'a>(&'a mut self, host: usize, cred: &'a Arc<Cred>) -> Parts<'a> {
+        let now = self.now();
+        let realtime = self.epoch() + Duration::from_nanos(now.as_nanos());
+        let host = &mut self.hosts[host];
+        Parts {
+            layer: &mut host.layer,
+            cx: Cx { now, realtime, cred, paths: &mut host.paths },
+            rights: &mut host.rights,
+            next_token: &mut host.next_token,
+            trash: &mut self.trash,
+        }
+    }
+
+    /// After a call on a host: carries its packets, tells who waits. True when the driver thread
+    /// has to look earlier than it planned.
+    #[inline]
+    pub(crate) fn settle(&mut self, host: usize) -> bool {
+        self.hosts[host].tell(&mut self.trash);
+        if self.hosts[host].port.is_some() {
+            self.carry();
+        }
+        match (&self.time, self.hosts[host].layer.poll_timeout()) {
+            (Time::Real(_), Some(at)) if at < self.planned => {
+                self.planned = at;
+                true
+            }
+            (Time::Real(_), _) => self.segment.poll_timeout().is_some_and(|at| at < self.planned),
+            _ => false,
+        }
+    }
+
+    /// Moves packets between the hosts until none can move now.
+    fn carry(&mut self) {
+        let now = self.now();
+        loop {
+            let mut moved = false;
+            for host in &mut self.hosts {
+                let Some(port) = host.port else { continue };
+                while let Some((_, packet)) = host.layer.poll_transmit(now) {
+                    self.segment.send(now, port, packet);
+                    moved = true;
+                }
+            }
+            while let Some(arrival) = self.segment.poll_arrival(now) {
+                moved = true;
+                if let Some(&(host, interface)) = self.ports.get(&arrival.port) {
+                    let host = &mut self.hosts[host];
+                    host.layer.deliver(now, interface, arrival.packet);
+                    host.tell(&mut self.trash);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// When something happens by itself next.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let hosts = self.hosts.iter().filter_map(|host| host.layer.poll_timeout());
+        hosts.chain(self.segment.poll_timeout()).min()
+    }
+
+    /// Runs what is due now: timers, arrivals.
+    pub(crate) fn run_due(&mut self) {
+        let now = self.now();
+        for host in &mut self.hosts {
+            if host.layer.poll_timeout().is_some_and(|at| at <= now) {
+                host.layer.handle_timeout(now);
+                host.tell(&mut self.trash);
+            }
+        }
+        self.carry();
+    }
+
+    /// Virtual time: jumps to the next thing that happens, but not beyond `limit`. False when
+    /// nothing will happen before it (the time is then `limit`, if there is one).
+    pub(crate) fn step(&mut self, limit: Option<Instant>) -> bool {
+        let next = self.next_timeout();
+        let Time::Virtual(now) = &mut self.time else { return false };
+        match (next, limit) {
+            (Some(at), limit) if limit.is_none_or(|limit| at <= limit) => {
+                *now = at.max(*now);
+                self.run_due();
+                true
+            }
+            (_, Some(limit)) => {
+                *now = limit.max(*now);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self.time, Time::Virtual(_))
+    }
+}
+
+impl HostState {
+    /// Hands the layer's events to who waits for them.
+    #[inline]
+    pub(crate) fn tell(&mut self, trash: &mut Vec<Arc<OpenFile>>) {
+        while let Some(event) = self.layer.poll_event() {
+            if !self.waiters.is_empty() {
+                self.wake(event);
+            }
+            self.epolls.event(event);
+        }
+        while let Some(token) = self.layer.poll_released() {
+            trash.extend(self.rights.remove(&token.0));
+        }
+    }
+
+    fn wake(&self, event: Event) {
+        let always = PollMask::ERR | PollMask::HUP;
+        for waiter in &self.waiters {
+            if waiter.socket == event.socket && event.wake.intersects(waiter.interest | always) {
+                waiter.wake.notify_one();
+            }
+        }
+    }
+}
+
+/// What a system call works on.
+pub(crate) struct Parts<'a> {
+    pub(crate) layer: &'a mut switchboard_socket::Host,
+    pub(crate) cx: Cx<'a>,
+    pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
+    pub(crate) next_token: &'a mut u64,
+    pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
+}
