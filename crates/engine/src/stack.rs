@@ -39,6 +39,10 @@ const LOOPBACK_BUDGET: usize = 1 << 16;
 /// How many packets wait for `poll_transmit` at most; Linux's default txqueuelen.
 const TX_QUEUE_LEN: usize = 1000;
 
+/// How many packets may wait for `poll_transmit` before TCP sends no more: it must not overflow the host's own queue
+/// (Linux: TCP small queues).
+const TCP_QUEUE_LEN: usize = TX_QUEUE_LEN / 2;
+
 /// One virtual host's network stack.
 #[derive(Debug)]
 pub struct Stack {
@@ -167,8 +171,18 @@ impl Stack {
     }
 
     /// The next packet to carry, and the interface it leaves by. Packets on `lo` never come out.
-    pub fn poll_transmit(&mut self, _now: Instant) -> Option<(IfIndex, Packet)> {
-        self.transmit.pop_front()
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<(IfIndex, Packet)> {
+        let next = self.transmit.pop_front();
+        if self.transmit.len() < TCP_QUEUE_LEN / 2 {
+            self.tcp_resume(now);
+        }
+        next
+    }
+
+    /// Whether TCP must wait until packets were taken by `poll_transmit`.
+    #[inline]
+    pub(crate) fn transmit_is_busy(&self) -> bool {
+        self.transmit.len() >= TCP_QUEUE_LEN
     }
 
     /// When `handle_timeout` is to be called. It may be earlier than anything that is due: calling it then is harmless,

@@ -95,6 +95,7 @@ impl Stack {
             addr_locked: false,
             port_locked: false,
             hashed: false,
+            throttled: false,
             v6only,
             reuse_addr: false,
             reuse_port: false,

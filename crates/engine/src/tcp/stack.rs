@@ -116,9 +116,21 @@ impl Stack {
     #[inline]
     pub(crate) fn tcp_flush(&mut self, now: Instant, index: u32) {
         loop {
+            let busy = self.transmit_is_busy();
             let Stack { tcp, sysctl, interfaces, routes, .. } = self;
             let entry = &mut tcp.entries[index as usize];
             let Kind::Socket(socket) = &mut entry.kind else { return };
+            if busy
+                && socket.route.is_some_and(|route| route.interface != IfIndex::LO)
+                && socket.conn.state.is_synchronized()
+            {
+                // The rest leaves when the interface has taken what waits for it.
+                if !core::mem::replace(&mut socket.throttled, true) {
+                    let id = TcpId { index, generation: entry.generation };
+                    tcp.throttled.push_back(id);
+                }
+                return self.tcp_settle(now, index);
+            }
             let cx = Cx { now, sysctl };
             let Some(segment) = socket.conn.poll_transmit(cx) else {
                 return self.tcp_settle(now, index);
@@ -152,6 +164,18 @@ impl Stack {
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
             };
             self.ip_output(&route, Packet { ip, body: Body::Tcp(segment) });
+        }
+    }
+
+    /// The interfaces have taken packets: connections that waited for that go on, the longest waiting first.
+    #[inline]
+    pub(crate) fn tcp_resume(&mut self, now: Instant) {
+        while !self.tcp.throttled.is_empty() && !self.transmit_is_busy() {
+            let Some(id) = self.tcp.throttled.pop_front() else { return };
+            if let Some(socket) = self.tcp.get_mut(id) {
+                socket.throttled = false;
+                self.tcp_flush(now, id.index);
+            }
         }
     }
 
@@ -752,6 +776,7 @@ fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -
         addr_locked: socket.addr_locked,
         port_locked: false,
         hashed: true,
+        throttled: false,
         v6only: socket.v6only,
         reuse_addr: socket.reuse_addr,
         reuse_port: socket.reuse_port,

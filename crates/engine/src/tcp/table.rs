@@ -9,6 +9,7 @@
 //! Orphans: tcp_max_orphans. TIME_WAIT: tcp_max_tw_buckets; beyond it a connection is forgotten at once.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 use core::net::IpAddr;
@@ -39,6 +40,8 @@ pub(crate) struct Socket {
     pub(crate) port_locked: bool,
     /// In the connection table.
     pub(crate) hashed: bool,
+    /// In `throttled`.
+    pub(crate) throttled: bool,
     pub(crate) v6only: bool,
     pub(crate) reuse_addr: bool,
     pub(crate) reuse_port: bool,
@@ -77,6 +80,8 @@ pub(crate) struct TcpTable {
     ts_key: KeyedState,
     port_key: KeyedState,
     next_generation: u32,
+    /// Connections that wait for room in the transmit queue.
+    pub(crate) throttled: VecDeque<TcpId>,
     pub(crate) orphans: u32,
     pub(crate) time_waits: u32,
 }
@@ -92,6 +97,7 @@ impl TcpTable {
             ts_key: random.hash_state(),
             port_key: random.hash_state(),
             next_generation: 1,
+            throttled: VecDeque::new(),
             orphans: 0,
             time_waits: 0,
         }
