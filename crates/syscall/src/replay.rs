@@ -59,6 +59,18 @@ impl Effect {
 }
 
 impl Pending {
+    /// Whether a send returned less than it was offered, so that its caller now waits for room,
+    /// however much there is by then.
+    pub fn fell_short(&self, value: i64) -> bool {
+        let Ok(value) = usize::try_from(value) else { return false };
+        match (&self.work, &self.call) {
+            (Work::Send(send), _) => value < send.len,
+            (_, Call::Sendfile { count, .. }) => (value as u64) < *count && value > 0,
+            (_, Call::Splice { len, .. }) => (value as u64) < *len && value > 0,
+            _ => false,
+        }
+    }
+
     /// How far a parked stream send has come, and the digest of the bytes that went; `None` when
     /// none did. For [`Pending::resume`].
     pub fn sent_so_far(&self) -> Option<(usize, u64)> {

@@ -150,6 +150,14 @@ impl Mirror {
         }
     }
 
+    /// Takes OUT away and gives it back, for edge-triggered pollers.
+    pub(super) fn edge_out(&mut self, id: SocketId, a: BorrowedFd<'_>) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.placeholder.block_out(a);
+            entry.placeholder.unblock_out();
+        }
+    }
+
     /// IN is about to be untrue: takes it away before the reply, so that no poll sees it after.
     pub(super) fn drain(&mut self, id: SocketId, a: BorrowedFd<'_>) {
         if let Some(entry) = self.sockets.get_mut(&id) {

@@ -386,7 +386,7 @@ impl Supervisor {
         end: Option<OwnedFd>,
         cred: &Arc<Cred>,
     ) {
-        let socket = reply.effect.socket();
+        let socket = pending.socket().or(reply.effect.socket());
         let Reply { value, install, sigpipe, mut effect } = reply;
         let mut sent = None;
         if effect.takes_effect_first() {
@@ -441,6 +441,11 @@ impl Supervisor {
         if let (Some(id), Some(end)) = (socket, &end) {
             let mask = self.host.poll(id);
             self.mirror.show(id, mask, PollMask::empty(), Some(end.as_fd()));
+            if pending.fell_short(value) && mask.contains(PollMask::OUT) {
+                // Linux would have gone on until there was no room, and woken the caller when
+                // there was some again. Here there is some already: an edge for those who wait.
+                self.mirror.edge_out(id, end.as_fd());
+            }
         }
     }
 
