@@ -113,7 +113,8 @@ impl Connection {
         self.backoff = 0;
         self.deadlines.retransmit = Instant::MAX;
         self.out.remove(Out::SYN);
-        self.recovery = Recovery::new(self.snd_una);
+        // RFC 6582, 3.2 step 1: "the initial send sequence number".
+        self.recovery = Recovery::new(self.snd_una - 1u32);
         self.sync_mss();
         self.cc = Congestion::new(self.opts.congestion, self.mss);
         self.init_rcv_mss();
@@ -167,10 +168,8 @@ impl Connection {
         let ts = if self.ts_ok { segment.options.timestamps } else { None };
         if let Some(ts) = ts {
             // RFC 7323, 5.3, R1. A RST is judged by its sequence number alone.
-            if self.is_old_timestamp(cx.now, ts.value, flags) {
-                if !flags.contains(TcpFlags::RST) {
-                    self.answer_invalid(cx, &segment);
-                }
+            if !flags.contains(TcpFlags::RST) && self.is_old_timestamp(cx.now, ts.value, flags) {
+                self.answer_invalid(cx, &segment);
                 return Reply::None;
             }
         }

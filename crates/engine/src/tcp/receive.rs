@@ -76,7 +76,9 @@ impl Connection {
                 self.recv.push(chunk);
             }
             self.advance(taken);
-            self.data_arrived(cx, taken, segment.flags.contains(TcpFlags::PSH));
+            if taken > 0 {
+                self.data_arrived(cx, taken, segment.flags.contains(TcpFlags::PSH));
+            }
             if fin && taken == len {
                 self.on_fin(cx);
             } else {
@@ -155,7 +157,7 @@ impl Connection {
         }
         let n = (next - self.received) as u32;
         self.advance(n);
-        if n > 0 {
+        if n > 0 || fin {
             self.out |= Out::ACK;
         }
         if fin {

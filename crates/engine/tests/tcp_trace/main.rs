@@ -1,0 +1,7 @@
+//! What TCP does, segment by segment. The format is described in `script`.
+
+mod close;
+mod handshake;
+mod receive;
+mod script;
+mod send;
