@@ -189,14 +189,14 @@ fn a_small_buffer_closes_and_opens_its_window() {
          1   < A 2921:4381 ack 1
          1   > A 1 ack 4381 win 1460
          1   < A 4381:5841 ack 1
-         1   > A 1 ack 5841 win 0
+         41  > A 1 ack 5841 win 0
          // A probe of the closed window.
-         2   < A 5841:5842 ack 1
-         2   > A 1 ack 5841 win 0
-         2   available 5840
-         3   read 100
-         3   > nothing
-         4   read 5740
-         4   > A 1 ack 5841 win 2920",
+         42  < A 5841:5842 ack 1
+         42  > A 1 ack 5841 win 0
+         42  available 5840
+         43  read 100
+         43  > nothing
+         44  read 5740
+         44  > A 1 ack 5841 win 2920",
     );
 }
