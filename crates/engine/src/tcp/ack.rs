@@ -7,7 +7,6 @@ use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 use super::connection::{Connection, Cx, MSS_MIN, Out};
 use super::recovery::{Action, Phase};
 use super::timers::Purpose;
-use crate::event::EventKind;
 use crate::time::Instant;
 
 /// What becomes of the rest of the segment.
@@ -98,7 +97,10 @@ impl Connection {
             // RFC 6298, 5.3.
             self.restart_retransmit(cx.now);
         }
-        self.space_freed(cx);
+        if self.no_space {
+            // tcp_new_space; whether that makes the socket writable is seen when the call ends.
+            self.expand_send_buffer(cx);
+        }
     }
 
     fn act(&mut self, _cx: Cx<'_>, action: Action) {
@@ -156,18 +158,6 @@ impl Connection {
         } else {
             self.backoff = 0;
             self.deadlines.retransmit = Instant::MAX;
-        }
-    }
-
-    /// Acknowledged bytes left the send buffer (tcp_check_space).
-    #[inline]
-    fn space_freed(&mut self, cx: Cx<'_>) {
-        if self.no_space {
-            self.expand_send_buffer(cx);
-            if self.writable() {
-                self.no_space = false;
-                self.events |= EventKind::WRITABLE;
-            }
         }
     }
 

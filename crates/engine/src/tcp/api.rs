@@ -79,13 +79,6 @@ impl Stack {
         (Cx { now, sysctl: &self.sysctl }, self.tcp.open_mut(id))
     }
 
-    /// Ends a call: what it made the socket send, and what follows from that on loopback.
-    #[inline]
-    fn tcp_finish(&mut self, now: Instant, index: u32) {
-        self.tcp_flush(now, index);
-        self.run_loopback(now);
-    }
-
     /// `socket(AF_INET or AF_INET6, SOCK_STREAM, IPPROTO_TCP)`
     pub fn tcp_open(&mut self, family: Family) -> TcpId {
         let v6only = family == Family::V6 && self.sysctl.bindv6only;

@@ -20,6 +20,7 @@ impl Chunks {
         self.first.is_empty()
     }
 
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         usize::from(!self.first.is_empty()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }

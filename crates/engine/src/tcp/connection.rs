@@ -383,3 +383,15 @@ impl Connection {
         self.done();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Socket;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // 2 KiB for a whole socket, the layers above included.
+        let size = core::mem::size_of::<Socket>();
+        assert!(size <= 832, "{size}");
+    }
+}

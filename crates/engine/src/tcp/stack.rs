@@ -112,9 +112,29 @@ impl Stack {
         }
     }
 
-    /// The user or a timer did something to a socket, or a segment arrived: carry out what follows.
+    /// A timer did something to a socket, or a segment arrived: carry out what follows.
     #[inline]
     pub(crate) fn tcp_flush(&mut self, now: Instant, index: u32) {
+        self.tcp_transmit(now, index);
+        self.tcp_settle(now, index);
+    }
+
+    /// The user did something to a socket: carry out what follows, on loopback the peer's answer too. The timers are set
+    /// last: what was acknowledged by then needs none.
+    #[inline]
+    pub(crate) fn tcp_finish(&mut self, now: Instant, index: u32) {
+        let generation = self.tcp.id_at(index).generation;
+        self.tcp_transmit(now, index);
+        self.run_loopback(now);
+        // The socket may be gone, and its place taken.
+        if self.tcp.is_current(TcpId { index, generation }) {
+            self.tcp_settle(now, index);
+        }
+    }
+
+    /// Hands a socket's segments to IP.
+    #[inline]
+    fn tcp_transmit(&mut self, now: Instant, index: u32) {
         loop {
             let busy = self.transmit_is_busy();
             let Stack { tcp, sysctl, interfaces, routes, .. } = self;
@@ -129,12 +149,10 @@ impl Stack {
                     let id = TcpId { index, generation: entry.generation };
                     tcp.throttled.push_back(id);
                 }
-                return self.tcp_settle(now, index);
+                return;
             }
             let cx = Cx { now, sysctl };
-            let Some(segment) = socket.conn.poll_transmit(cx) else {
-                return self.tcp_settle(now, index);
-            };
+            let Some(segment) = socket.conn.poll_transmit(cx) else { return };
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
                 let found = crate::route::lookup(
@@ -180,10 +198,15 @@ impl Stack {
     }
 
     /// Events, timers, and the end of a connection.
+    #[inline]
     fn tcp_settle(&mut self, now: Instant, index: u32) {
         let entry = &mut self.tcp.entries[index as usize];
         let Kind::Socket(socket) = &mut entry.kind else { return };
         let conn = &mut socket.conn;
+        if conn.no_space && conn.writable() {
+            conn.no_space = false;
+            conn.events |= EventKind::WRITABLE;
+        }
         if !conn.events.is_empty() {
             let kind = core::mem::take(&mut conn.events);
             if !conn.orphan {

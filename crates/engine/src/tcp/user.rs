@@ -243,10 +243,7 @@ impl Connection {
     fn set_send_buffer(&mut self, bytes: u32) {
         self.opts.send_buffer = bytes;
         self.opts.send_buffer_locked = true;
-        if self.no_space && self.writable() {
-            self.no_space = false;
-            self.events |= EventKind::WRITABLE;
-        }
+        self.no_space |= !self.writable();
     }
 
     fn set_recv_buffer(&mut self, bytes: u32) {

@@ -20,7 +20,7 @@ const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 const PEER_ISN: u32 = 0xffff_f000; // wraps early in every trace
 const EPOCH: Instant = Instant::from_secs(1000);
 
-pub struct Trace {
+pub(crate) struct Trace {
     stack: Stack,
     link: IfIndex,
     socket: Option<TcpId>,
@@ -34,7 +34,7 @@ pub struct Trace {
 }
 
 /// Runs a script on a host without timestamps and window scaling, so that numbers are plain.
-pub fn plain(script: &str) {
+pub(crate) fn plain(script: &str) {
     Trace::new(|sysctl| {
         sysctl.tcp_timestamps = false;
         sysctl.tcp_window_scaling = false;
@@ -43,12 +43,12 @@ pub fn plain(script: &str) {
 }
 
 /// Runs a script on a host with Linux's defaults.
-pub fn modern(script: &str) {
+pub(crate) fn modern(script: &str) {
     Trace::new(|_| {}).run(script);
 }
 
 impl Trace {
-    pub fn new(tune: impl FnOnce(&mut Sysctl)) -> Trace {
+    pub(crate) fn new(tune: impl FnOnce(&mut Sysctl)) -> Trace {
         let mut stack = Stack::new(Config { seed: [3; 32], ..Config::default() });
         tune(stack.sysctl_mut());
         let link = stack.add_interface(InterfaceConfig { name: "eth0".into(), mtu: 1500 });
@@ -67,7 +67,7 @@ impl Trace {
         }
     }
 
-    pub fn run(&mut self, script: &str) {
+    pub(crate) fn run(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//")) {
             self.line = line.to_owned();
             let (time, what) = line.split_once(char::is_whitespace).expect("time what");
