@@ -7,7 +7,24 @@ mod conflicts;
 mod connect;
 mod create;
 mod listen;
+mod mmsg;
+mod msg_header;
 mod name;
+mod opt_common;
+mod opt_ip;
+mod opt_socket;
+mod opt_tcp;
+mod scm_creds;
+mod scm_rights;
+mod tcp_close;
+mod tcp_data;
+mod tcp_urgent;
+mod udp;
+mod unix_dgram;
+mod unix_name;
+mod unix_path;
+mod unix_seqpacket;
+mod unix_stream;
 
 /// Every area's tests.
 pub(crate) const ALL: &[&[Test]] = &[
@@ -16,5 +33,22 @@ pub(crate) const ALL: &[&[Test]] = &[
     connect::TESTS,
     create::TESTS,
     listen::TESTS,
+    mmsg::TESTS,
+    msg_header::TESTS,
     name::TESTS,
+    opt_common::TESTS,
+    opt_ip::TESTS,
+    opt_socket::TESTS,
+    opt_tcp::TESTS,
+    scm_creds::TESTS,
+    scm_rights::TESTS,
+    tcp_close::TESTS,
+    tcp_data::TESTS,
+    tcp_urgent::TESTS,
+    udp::TESTS,
+    unix_dgram::TESTS,
+    unix_name::TESTS,
+    unix_path::TESTS,
+    unix_seqpacket::TESTS,
+    unix_stream::TESTS,
 ];
