@@ -24,7 +24,9 @@ impl RealClock {
     pub fn new() -> RealClock {
         RealClock {
             start: std::time::Instant::now(),
-            started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            started: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 }

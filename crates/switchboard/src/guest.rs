@@ -12,7 +12,10 @@ pub struct GuestMemory {
 impl GuestMemory {
     /// `len` zero bytes at `base`.
     pub fn new(base: u64, len: usize) -> GuestMemory {
-        GuestMemory { base, bytes: vec![0; len] }
+        GuestMemory {
+            base,
+            bytes: vec![0; len],
+        }
     }
 
     /// The address of the first byte.
@@ -45,7 +48,9 @@ impl Memory for GuestMemory {
     }
 
     fn write(&mut self, addr: u64, data: &[u8]) -> Result<(), Fault> {
-        self.get_mut(addr, data.len()).ok_or(Fault)?.copy_from_slice(data);
+        self.get_mut(addr, data.len())
+            .ok_or(Fault)?
+            .copy_from_slice(data);
         Ok(())
     }
 }

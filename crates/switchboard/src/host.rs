@@ -65,13 +65,19 @@ impl HostBuilder {
         for (byte, n) in seed[8..].iter_mut().zip((index as u64).to_le_bytes()) {
             *byte ^= n;
         }
-        let stack = Config { seed, sysctl: self.sysctl };
+        let stack = Config {
+            seed,
+            sysctl: self.sysctl,
+        };
         let mut layer = switchboard_socket::Host::new(HostConfig { stack });
         let mut attached = None;
         if !self.addresses.is_empty() {
             let mtu = world.segment.mtu();
             let port = world.segment.attach(self.delay);
-            let config = InterfaceConfig { name: "eth0".into(), mtu };
+            let config = InterfaceConfig {
+                name: "eth0".into(),
+                mtu,
+            };
             let interface = layer.stack_mut().add_interface(config);
             for &(addr, prefix_len) in &self.addresses {
                 world
@@ -96,7 +102,10 @@ impl HostBuilder {
             next_pid: 2,
         });
         drop(world);
-        Ok(Host { net: self.net, index })
+        Ok(Host {
+            net: self.net,
+            index,
+        })
     }
 }
 

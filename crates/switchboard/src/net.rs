@@ -52,7 +52,9 @@ impl Net {
     pub fn with_clock(clock: Box<dyn Clock>, seed: [u8; 32]) -> io::Result<Net> {
         let net = Net::new(Time::Real(clock), seed);
         let shared = net.inner.shared.clone();
-        std::thread::Builder::new().name("switchboard".into()).spawn(move || drive(&shared))?;
+        std::thread::Builder::new()
+            .name("switchboard".into())
+            .spawn(move || drive(&shared))?;
         Ok(net)
     }
 
@@ -75,8 +77,15 @@ impl Net {
             stop: false,
             trash: Vec::new(),
         };
-        let shared = Shared { world: Mutex::new(world), driver: Condvar::new() };
-        Net { inner: Arc::new(Inner { shared: Arc::new(shared) }) }
+        let shared = Shared {
+            world: Mutex::new(world),
+            driver: Condvar::new(),
+        };
+        Net {
+            inner: Arc::new(Inner {
+                shared: Arc::new(shared),
+            }),
+        }
     }
 
     /// A new host. With [`HostBuilder::address`] it is joined to the net's segment.
@@ -105,7 +114,9 @@ impl Net {
     /// new time.
     pub fn step(&self) -> Option<Duration> {
         self.with(|world| {
-            world.step(None).then(|| Duration::from_nanos(world.now().as_nanos()))
+            world
+                .step(None)
+                .then(|| Duration::from_nanos(world.now().as_nanos()))
         })
     }
 
@@ -160,16 +171,24 @@ impl Net {
             return Ok(world);
         }
         let wake = Arc::new(Condvar::new());
-        world.hosts[host].waiters.extend(sockets.iter().map(|&(socket, interest)| Waiter {
-            socket,
-            interest,
-            wake: wake.clone(),
-        }));
+        world.hosts[host]
+            .waiters
+            .extend(sockets.iter().map(|&(socket, interest)| Waiter {
+                socket,
+                interest,
+                wake: wake.clone(),
+            }));
         let mut world = match left {
             None => wake.wait(world).unwrap_or_else(PoisonError::into_inner),
-            Some(left) => wake.wait_timeout(world, left).unwrap_or_else(PoisonError::into_inner).0,
+            Some(left) => {
+                wake.wait_timeout(world, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
         };
-        world.hosts[host].waiters.retain(|waiter| !Arc::ptr_eq(&waiter.wake, &wake));
+        world.hosts[host]
+            .waiters
+            .retain(|waiter| !Arc::ptr_eq(&waiter.wake, &wake));
         Ok(world)
     }
 }
@@ -197,10 +216,17 @@ fn drive(shared: &Shared) {
         let next = world.next_timeout();
         world.planned = next.unwrap_or(Instant::MAX);
         world = match next {
-            None => shared.driver.wait(world).unwrap_or_else(PoisonError::into_inner),
+            None => shared
+                .driver
+                .wait(world)
+                .unwrap_or_else(PoisonError::into_inner),
             Some(at) => {
                 let left = at.saturating_sub(world.now()).max(Duration::from_micros(1));
-                shared.driver.wait_timeout(world, left).unwrap_or_else(PoisonError::into_inner).0
+                shared
+                    .driver
+                    .wait_timeout(world, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
             }
         };
     }

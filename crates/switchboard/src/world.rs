@@ -88,7 +88,12 @@ impl World {
         let now = self.now();
         let realtime = self.epoch() + Duration::from_nanos(now.as_nanos());
         let host = &mut self.hosts[host];
-        let mut cx = Cx { now, realtime, cred: &host.cred, paths: &mut host.paths };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred: &host.cred,
+            paths: &mut host.paths,
+        };
         f(&mut host.layer, &mut cx)
     }
 
@@ -99,7 +104,12 @@ impl World {
         let host = &mut self.hosts[host];
         Parts {
             layer: &mut host.layer,
-            cx: Cx { now, realtime, cred, paths: &mut host.paths },
+            cx: Cx {
+                now,
+                realtime,
+                cred,
+                paths: &mut host.paths,
+            },
             rights: &mut host.rights,
             next_token: &mut host.next_token,
             trash: &mut self.trash,
@@ -119,7 +129,10 @@ impl World {
                 self.planned = at;
                 true
             }
-            (Time::Real(_), _) => self.segment.poll_timeout().is_some_and(|at| at < self.planned),
+            (Time::Real(_), _) => self
+                .segment
+                .poll_timeout()
+                .is_some_and(|at| at < self.planned),
             _ => false,
         }
     }
@@ -152,7 +165,10 @@ impl World {
 
     /// When something happens by itself next.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let hosts = self.hosts.iter().filter_map(|host| host.layer.poll_timeout());
+        let hosts = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.layer.poll_timeout());
         hosts.chain(self.segment.poll_timeout()).min()
     }
 
@@ -172,7 +188,9 @@ impl World {
     /// nothing will happen before it (the time is then `limit`, if there is one).
     pub(crate) fn step(&mut self, limit: Option<Instant>) -> bool {
         let next = self.next_timeout();
-        let Time::Virtual(now) = &mut self.time else { return false };
+        let Time::Virtual(now) = &mut self.time else {
+            return false;
+        };
         match (next, limit) {
             (Some(at), limit) if limit.is_none_or(|limit| at <= limit) => {
                 *now = at.max(*now);

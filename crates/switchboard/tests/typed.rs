@@ -49,8 +49,18 @@ fn tcp_between_threads_in_real_time() {
 fn two_hosts_in_virtual_time() {
     let net = Net::virtual_time(1);
     let delay = Duration::from_millis(50);
-    let a = net.host("a").address(ip("10.0.0.1"), 24).delay(delay).build().unwrap();
-    let b = net.host("b").address(ip("10.0.0.2"), 24).delay(delay).build().unwrap();
+    let a = net
+        .host("a")
+        .address(ip("10.0.0.1"), 24)
+        .delay(delay)
+        .build()
+        .unwrap();
+    let b = net
+        .host("b")
+        .address(ip("10.0.0.2"), 24)
+        .delay(delay)
+        .build()
+        .unwrap();
     let listener = TcpListener::bind(&b, addr("10.0.0.2:80")).unwrap();
     assert_eq!(net.now(), Duration::ZERO);
     let mut client = TcpStream::connect(&a, addr("10.0.0.2:80")).unwrap();
@@ -76,8 +86,18 @@ fn the_same_seed_gives_the_same_times_and_ports() {
     let run = |seed| {
         let net = Net::virtual_time(seed);
         let delay = Duration::from_millis(7);
-        let a = net.host("a").address(ip("10.0.0.1"), 24).delay(delay).build().unwrap();
-        let b = net.host("b").address(ip("10.0.0.2"), 24).delay(delay).build().unwrap();
+        let a = net
+            .host("a")
+            .address(ip("10.0.0.1"), 24)
+            .delay(delay)
+            .build()
+            .unwrap();
+        let b = net
+            .host("b")
+            .address(ip("10.0.0.2"), 24)
+            .delay(delay)
+            .build()
+            .unwrap();
         let listener = TcpListener::bind(&b, addr("10.0.0.2:80")).unwrap();
         let mut client = TcpStream::connect(&a, addr("10.0.0.2:80")).unwrap();
         let (mut server, peer) = listener.accept().unwrap();
@@ -108,7 +128,10 @@ fn a_wait_that_nothing_can_end_is_an_error_in_virtual_time() {
     let error = (&a).read(&mut buf).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadlock);
     a.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    assert_eq!((&a).read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        (&a).read(&mut buf).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     assert_eq!(net.now(), Duration::from_secs(5));
 }
 
@@ -124,7 +147,10 @@ fn udp_with_names_and_refusal() {
     assert_eq!((n, from), (2, b.local_addr().unwrap()));
     b.connect(addr("127.0.0.1:5001")).unwrap();
     assert_eq!(b.send(b"x").unwrap(), 1);
-    assert_eq!(b.send(b"x").unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(
+        b.send(b"x").unwrap_err().kind(),
+        ErrorKind::ConnectionRefused
+    );
 }
 
 #[test]
@@ -143,7 +169,9 @@ fn unix_sockets_by_path_and_by_abstract_name() {
         assert_eq!(&buf, b"welcome");
         assert_eq!(client.peer_addr().unwrap(), name);
     }
-    let error = UnixListener::bind(&host, &UnixAddr::path("/run/x")).err().unwrap();
+    let error = UnixListener::bind(&host, &UnixAddr::path("/run/x"))
+        .err()
+        .unwrap();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(host.unlink(b"/run/x"));
     let a = UnixDatagram::bind(&host, &UnixAddr::path("/run/x")).unwrap();
@@ -161,7 +189,10 @@ fn read_timeout_in_real_time() {
     let (a, _b) = UnixDatagram::pair(&host).unwrap();
     a.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
     let before = net.now();
-    assert_eq!(a.recv(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        a.recv(&mut [0; 1]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
     assert!(net.now() - before >= Duration::from_millis(30));
 }
 
@@ -169,8 +200,18 @@ fn read_timeout_in_real_time() {
 fn two_hosts_in_real_time_with_a_delay() {
     let net = Net::real_time().unwrap();
     let delay = Duration::from_millis(5);
-    let a = net.host("a").address(ip("10.0.0.1"), 24).delay(delay).build().unwrap();
-    let b = net.host("b").address(ip("10.0.0.2"), 24).delay(delay).build().unwrap();
+    let a = net
+        .host("a")
+        .address(ip("10.0.0.1"), 24)
+        .delay(delay)
+        .build()
+        .unwrap();
+    let b = net
+        .host("b")
+        .address(ip("10.0.0.2"), 24)
+        .delay(delay)
+        .build()
+        .unwrap();
     let listener = TcpListener::bind(&b, addr("10.0.0.2:80")).unwrap();
     let echo = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();

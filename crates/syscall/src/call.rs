@@ -7,7 +7,12 @@ pub enum Call {
     /// socket(2)
     Socket { domain: i32, ty: i32, protocol: i32 },
     /// socketpair(2)
-    Socketpair { domain: i32, ty: i32, protocol: i32, sv: u64 },
+    Socketpair {
+        domain: i32,
+        ty: i32,
+        protocol: i32,
+        sv: u64,
+    },
     /// bind(2)
     Bind { fd: i32, addr: u64, len: i32 },
     /// connect(2)
@@ -15,47 +20,123 @@ pub enum Call {
     /// listen(2)
     Listen { fd: i32, backlog: i32 },
     /// accept(2) when `flags` is `None`, else accept4(2)
-    Accept { fd: i32, addr: u64, addrlen: u64, flags: Option<i32> },
+    Accept {
+        fd: i32,
+        addr: u64,
+        addrlen: u64,
+        flags: Option<i32>,
+    },
     /// getsockname(2)
     Getsockname { fd: i32, addr: u64, addrlen: u64 },
     /// getpeername(2)
     Getpeername { fd: i32, addr: u64, addrlen: u64 },
     /// send(2) of socketcall(2)
-    Send { fd: i32, buf: u64, len: u64, flags: i32 },
+    Send {
+        fd: i32,
+        buf: u64,
+        len: u64,
+        flags: i32,
+    },
     /// recv(2) of socketcall(2)
-    Recv { fd: i32, buf: u64, len: u64, flags: i32 },
+    Recv {
+        fd: i32,
+        buf: u64,
+        len: u64,
+        flags: i32,
+    },
     /// sendto(2)
-    Sendto { fd: i32, buf: u64, len: u64, flags: i32, addr: u64, addrlen: i32 },
+    Sendto {
+        fd: i32,
+        buf: u64,
+        len: u64,
+        flags: i32,
+        addr: u64,
+        addrlen: i32,
+    },
     /// recvfrom(2)
-    Recvfrom { fd: i32, buf: u64, len: u64, flags: i32, addr: u64, addrlen: u64 },
+    Recvfrom {
+        fd: i32,
+        buf: u64,
+        len: u64,
+        flags: i32,
+        addr: u64,
+        addrlen: u64,
+    },
     /// shutdown(2)
     Shutdown { fd: i32, how: i32 },
     /// setsockopt(2)
-    Setsockopt { fd: i32, level: i32, name: i32, value: u64, len: i32 },
+    Setsockopt {
+        fd: i32,
+        level: i32,
+        name: i32,
+        value: u64,
+        len: i32,
+    },
     /// getsockopt(2)
-    Getsockopt { fd: i32, level: i32, name: i32, value: u64, len: u64 },
+    Getsockopt {
+        fd: i32,
+        level: i32,
+        name: i32,
+        value: u64,
+        len: u64,
+    },
     /// sendmsg(2)
     Sendmsg { fd: i32, msg: u64, flags: i32 },
     /// recvmsg(2)
     Recvmsg { fd: i32, msg: u64, flags: i32 },
     /// sendmmsg(2)
-    Sendmmsg { fd: i32, vec: u64, vlen: u32, flags: i32 },
+    Sendmmsg {
+        fd: i32,
+        vec: u64,
+        vlen: u32,
+        flags: i32,
+    },
     /// recvmmsg(2)
-    Recvmmsg { fd: i32, vec: u64, vlen: u32, flags: i32, timeout: Option<MsgTimeout> },
+    Recvmmsg {
+        fd: i32,
+        vec: u64,
+        vlen: u32,
+        flags: i32,
+        timeout: Option<MsgTimeout>,
+    },
     /// read(2)
     Read { fd: i32, buf: u64, len: u64 },
     /// write(2)
     Write { fd: i32, buf: u64, len: u64 },
     /// readv(2), and preadv2(2) when there is an offset or there are flags
-    Readv { fd: i32, iov: u64, iovlen: u64, offset: Option<i64>, flags: i32 },
+    Readv {
+        fd: i32,
+        iov: u64,
+        iovlen: u64,
+        offset: Option<i64>,
+        flags: i32,
+    },
     /// writev(2), and pwritev2(2) when there is an offset or there are flags
-    Writev { fd: i32, iov: u64, iovlen: u64, offset: Option<i64>, flags: i32 },
+    Writev {
+        fd: i32,
+        iov: u64,
+        iovlen: u64,
+        offset: Option<i64>,
+        flags: i32,
+    },
     /// ioctl(2)
     Ioctl { fd: i32, cmd: u32, arg: u64 },
     /// sendfile(2)
-    Sendfile { out_fd: i32, in_fd: i32, offset: Option<Offset>, count: u64 },
+    Sendfile {
+        out_fd: i32,
+        in_fd: i32,
+        offset: Option<Offset>,
+        count: u64,
+    },
     /// splice(2)
-    Splice { fd_in: i32, off_in: u64, fd_out: i32, off_out: u64, len: u64, flags: u32 },
+    Splice {
+        fd_in: i32,
+        off_in: u64,
+        fd_out: i32,
+        off_out: u64,
+        len: u64,
+        flags: u32,
+    },
 }
 
 /// recvmmsg(2)'s timeout in memory.

@@ -74,7 +74,11 @@ fn parse(
                     return Err(Errno::EINVAL);
                 }
                 let word = |n| read_i32(data, n) as u32;
-                control.credentials = Some(Ucred { pid: word(0), uid: word(4), gid: word(8) });
+                control.credentials = Some(Ucred {
+                    pid: word(0),
+                    uid: word(4),
+                    gid: word(8),
+                });
             }
             (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {}
             _ => control.other.push((level, kind, data.to_vec())),
@@ -85,11 +89,7 @@ fn parse(
 }
 
 /// scm_fp_copy(): at most `SCM_MAX_FD` files in all messages together.
-fn read_rights(
-    data: &[u8],
-    files: &mut dyn Files,
-    control: &mut SendControl,
-) -> Result<(), Errno> {
+fn read_rights(data: &[u8], files: &mut dyn Files, control: &mut SendControl) -> Result<(), Errno> {
     if data.len() / 4 + control.rights.len() > SCM_MAX_FD {
         return Err(Errno::EINVAL);
     }
@@ -155,7 +155,11 @@ impl ControlWriter<'_> {
                         data.extend_from_slice(&(sec as u32).to_ne_bytes());
                         data.extend_from_slice(&(usec as u32).to_ne_bytes());
                     }
-                    let kind = if *new { SO_TIMESTAMP_NEW } else { SO_TIMESTAMP_OLD };
+                    let kind = if *new {
+                        SO_TIMESTAMP_NEW
+                    } else {
+                        SO_TIMESTAMP_OLD
+                    };
                     self.put(mem, SOL_SOCKET, kind, &data);
                 }
                 ControlOut::Raw { level, kind, data } => self.put(mem, *level, *kind, data),
@@ -203,10 +207,16 @@ impl ControlWriter<'_> {
     /// scm_detach_fds(): as many as fit, as can be written, and as the descriptor table takes.
     fn put_rights(&mut self, mem: &mut dyn Memory, files: &mut dyn Files, rights: &[Right]) {
         let header = self.word.cmsghdr_size();
-        let fit = if self.at == 0 { 0 } else { self.left.saturating_sub(header) / 4 };
+        let fit = if self.at == 0 {
+            0
+        } else {
+            self.left.saturating_sub(header) / 4
+        };
         let mut made = 0;
         for right in rights.iter().take(fit) {
-            let Ok(fd) = files.install_right(right, self.cloexec) else { break };
+            let Ok(fd) = files.install_right(right, self.cloexec) else {
+                break;
+            };
             let at = self.at + (header + 4 * made) as u64;
             if mem.write(at, &fd.to_ne_bytes()).is_err() {
                 files.uninstall(fd);
@@ -227,6 +237,3 @@ impl ControlWriter<'_> {
         }
     }
 }
-
-
-

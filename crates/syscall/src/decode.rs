@@ -19,15 +19,23 @@ pub fn decode(
 ) -> Result<Option<Call>, Errno> {
     let word = arch.word();
     let args = Args { word, args };
-    let Some(sysno) = lookup(arch, nr) else { return Ok(None) };
+    let Some(sysno) = lookup(arch, nr) else {
+        return Ok(None);
+    };
     let call = match sysno {
         Sysno::Direct(call) => direct(call, &args),
         Sysno::RecvmmsgTime64 => recvmmsg(&args, true),
-        Sysno::Socketcall => {
-            decode_socketcall(word, args.int(0), args.word(1), mem)?
-        }
-        Sysno::Read => Call::Read { fd: args.int(0), buf: args.word(1), len: args.word(2) },
-        Sysno::Write => Call::Write { fd: args.int(0), buf: args.word(1), len: args.word(2) },
+        Sysno::Socketcall => decode_socketcall(word, args.int(0), args.word(1), mem)?,
+        Sysno::Read => Call::Read {
+            fd: args.int(0),
+            buf: args.word(1),
+            len: args.word(2),
+        },
+        Sysno::Write => Call::Write {
+            fd: args.int(0),
+            buf: args.word(1),
+            len: args.word(2),
+        },
         Sysno::Readv => Call::Readv {
             fd: args.int(0),
             iov: args.word(1),
@@ -56,7 +64,11 @@ pub fn decode(
             offset: args.offset(),
             flags: args.int(5),
         },
-        Sysno::Ioctl => Call::Ioctl { fd: args.int(0), cmd: args.int(1) as u32, arg: args.word(2) },
+        Sysno::Ioctl => Call::Ioctl {
+            fd: args.int(0),
+            cmd: args.int(1) as u32,
+            arg: args.word(2),
+        },
         Sysno::Sendfile => sendfile(&args, word == Word::Lp64),
         Sysno::Sendfile64 => sendfile(&args, true),
         Sysno::Splice => Call::Splice {
@@ -82,7 +94,10 @@ pub fn decode_socketcall(
     block: u64,
     mem: &mut dyn Memory,
 ) -> Result<Call, Errno> {
-    let call = u64::try_from(call).ok().and_then(SocketCall::from_number).ok_or(Errno::EINVAL)?;
+    let call = u64::try_from(call)
+        .ok()
+        .and_then(SocketCall::from_number)
+        .ok_or(Errno::EINVAL)?;
     let mut bytes = [0; 6 * 8];
     let bytes = &mut bytes[..call.args() * word.size()];
     mem.read(block, bytes)?;
@@ -124,10 +139,25 @@ impl Args {
 
 fn direct(call: SocketCall, a: &Args) -> Call {
     match call {
-        SocketCall::Socket => Call::Socket { domain: a.int(0), ty: a.int(1), protocol: a.int(2) },
-        SocketCall::Bind => Call::Bind { fd: a.int(0), addr: a.word(1), len: a.int(2) },
-        SocketCall::Connect => Call::Connect { fd: a.int(0), addr: a.word(1), len: a.int(2) },
-        SocketCall::Listen => Call::Listen { fd: a.int(0), backlog: a.int(1) },
+        SocketCall::Socket => Call::Socket {
+            domain: a.int(0),
+            ty: a.int(1),
+            protocol: a.int(2),
+        },
+        SocketCall::Bind => Call::Bind {
+            fd: a.int(0),
+            addr: a.word(1),
+            len: a.int(2),
+        },
+        SocketCall::Connect => Call::Connect {
+            fd: a.int(0),
+            addr: a.word(1),
+            len: a.int(2),
+        },
+        SocketCall::Listen => Call::Listen {
+            fd: a.int(0),
+            backlog: a.int(1),
+        },
         SocketCall::Accept => Call::Accept {
             fd: a.int(0),
             addr: a.word(1),
@@ -140,24 +170,34 @@ fn direct(call: SocketCall, a: &Args) -> Call {
             addrlen: a.word(2),
             flags: Some(a.int(3)),
         },
-        SocketCall::Getsockname => {
-            Call::Getsockname { fd: a.int(0), addr: a.word(1), addrlen: a.word(2) }
-        }
-        SocketCall::Getpeername => {
-            Call::Getpeername { fd: a.int(0), addr: a.word(1), addrlen: a.word(2) }
-        }
+        SocketCall::Getsockname => Call::Getsockname {
+            fd: a.int(0),
+            addr: a.word(1),
+            addrlen: a.word(2),
+        },
+        SocketCall::Getpeername => Call::Getpeername {
+            fd: a.int(0),
+            addr: a.word(1),
+            addrlen: a.word(2),
+        },
         SocketCall::Socketpair => Call::Socketpair {
             domain: a.int(0),
             ty: a.int(1),
             protocol: a.int(2),
             sv: a.word(3),
         },
-        SocketCall::Send => {
-            Call::Send { fd: a.int(0), buf: a.word(1), len: a.word(2), flags: a.int(3) }
-        }
-        SocketCall::Recv => {
-            Call::Recv { fd: a.int(0), buf: a.word(1), len: a.word(2), flags: a.int(3) }
-        }
+        SocketCall::Send => Call::Send {
+            fd: a.int(0),
+            buf: a.word(1),
+            len: a.word(2),
+            flags: a.int(3),
+        },
+        SocketCall::Recv => Call::Recv {
+            fd: a.int(0),
+            buf: a.word(1),
+            len: a.word(2),
+            flags: a.int(3),
+        },
         SocketCall::Sendto => Call::Sendto {
             fd: a.int(0),
             buf: a.word(1),
@@ -174,7 +214,10 @@ fn direct(call: SocketCall, a: &Args) -> Call {
             addr: a.word(4),
             addrlen: a.word(5),
         },
-        SocketCall::Shutdown => Call::Shutdown { fd: a.int(0), how: a.int(1) },
+        SocketCall::Shutdown => Call::Shutdown {
+            fd: a.int(0),
+            how: a.int(1),
+        },
         SocketCall::Setsockopt => Call::Setsockopt {
             fd: a.int(0),
             level: a.int(1),
@@ -189,8 +232,16 @@ fn direct(call: SocketCall, a: &Args) -> Call {
             value: a.word(3),
             len: a.word(4),
         },
-        SocketCall::Sendmsg => Call::Sendmsg { fd: a.int(0), msg: a.word(1), flags: a.int(2) },
-        SocketCall::Recvmsg => Call::Recvmsg { fd: a.int(0), msg: a.word(1), flags: a.int(2) },
+        SocketCall::Sendmsg => Call::Sendmsg {
+            fd: a.int(0),
+            msg: a.word(1),
+            flags: a.int(2),
+        },
+        SocketCall::Recvmsg => Call::Recvmsg {
+            fd: a.int(0),
+            msg: a.word(1),
+            flags: a.int(2),
+        },
         SocketCall::Recvmmsg => recvmmsg(a, a.word == Word::Lp64),
         SocketCall::Sendmmsg => Call::Sendmmsg {
             fd: a.int(0),
@@ -221,6 +272,3 @@ fn sendfile(a: &Args, wide: bool) -> Call {
         count: a.word(3),
     }
 }
-
-
-

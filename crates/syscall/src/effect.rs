@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 use switchboard_abi::Errno;
 use switchboard_socket::{
-    AcceptPlan, ControlOut, Cx, Fail, Host, OptValue, Received, RecvProgress, Right, SendPlan, SocketId,
+    AcceptPlan, ControlOut, Cx, Fail, Host, OptValue, Received, RecvProgress, Right, SendPlan,
+    SocketId,
 };
 use switchboard_wire::Payload;
 
@@ -51,12 +52,20 @@ pub enum Installed {
 impl Reply {
     /// A value and nothing more to do.
     pub(crate) fn value(value: i64) -> Reply {
-        Reply { value, install: None, sigpipe: false, effect: Effect(Kind::None) }
+        Reply {
+            value,
+            install: None,
+            sigpipe: false,
+            effect: Effect(Kind::None),
+        }
     }
 
     /// The result of a call whose effect has already taken place.
     pub(crate) fn happened(value: i64) -> Reply {
-        Reply { effect: Effect(Kind::Happened), ..Reply::value(value) }
+        Reply {
+            effect: Effect(Kind::Happened),
+            ..Reply::value(value)
+        }
     }
 
     pub(crate) fn error(errno: Errno) -> Reply {
@@ -64,7 +73,11 @@ impl Reply {
     }
 
     pub(crate) fn fail(id: SocketId, fail: Fail, nosignal: bool) -> Reply {
-        let kind = if fail.pending { Kind::Fail { id, fail } } else { Kind::None };
+        let kind = if fail.pending {
+            Kind::Fail { id, fail }
+        } else {
+            Kind::None
+        };
         Reply {
             value: fail.errno.to_ret(),
             install: None,
@@ -91,8 +104,14 @@ pub(crate) enum Kind {
     AcceptLost(AcceptPlan),
     Send(SendEffect),
     Recv(RecvEffect),
-    Option { id: SocketId, value: OptValue },
-    Fail { id: SocketId, fail: Fail },
+    Option {
+        id: SocketId,
+        value: OptValue,
+    },
+    Fail {
+        id: SocketId,
+        fail: Fail,
+    },
 }
 
 /// Messages planned and not queued.

@@ -75,7 +75,10 @@ pub trait Memory {
                     return done + longest_prefix(now.len(), |k| self.write(to.addr, &now[..k]));
                 }
                 done += now.len();
-                to = IoVec { addr: to.addr + now.len() as u64, len: to.len - now.len() };
+                to = IoVec {
+                    addr: to.addr + now.len() as u64,
+                    len: to.len - now.len(),
+                };
                 piece = rest;
             }
         }
@@ -88,13 +91,20 @@ fn longest_prefix(n: usize, mut works: impl FnMut(usize) -> Result<(), Fault>) -
     let (mut good, mut bad) = (0, n);
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
-        if works(middle).is_ok() { good = middle } else { bad = middle }
+        if works(middle).is_ok() {
+            good = middle
+        } else {
+            bad = middle
+        }
     }
     good
 }
 
 /// Reads a fixed number of bytes.
-pub(crate) fn read_array<const N: usize>(mem: &mut dyn Memory, addr: u64) -> Result<[u8; N], Fault> {
+pub(crate) fn read_array<const N: usize>(
+    mem: &mut dyn Memory,
+    addr: u64,
+) -> Result<[u8; N], Fault> {
     let mut out = [0; N];
     mem.read(addr, &mut out)?;
     Ok(out)
@@ -113,5 +123,9 @@ pub(crate) fn write_int(mem: &mut dyn Memory, addr: u64, value: i32) -> Result<(
 /// import_ubuf(): one buffer, cut to what a call may move; `EFAULT` when it cannot be the guest's.
 pub(crate) fn import_buffer(mem: &dyn Memory, addr: u64, len: u64) -> Result<IoVec, Errno> {
     let len = len.min(MAX_RW_COUNT as u64) as usize;
-    if mem.access_ok(addr, len) { Ok(IoVec { addr, len }) } else { Err(Errno::EFAULT) }
+    if mem.access_ok(addr, len) {
+        Ok(IoVec { addr, len })
+    } else {
+        Err(Errno::EFAULT)
+    }
 }

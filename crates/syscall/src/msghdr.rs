@@ -28,7 +28,10 @@ pub(crate) fn read_name(mem: &mut dyn Memory, addr: u64, len: i32) -> Result<Nam
     if len > SOCKADDR_STORAGE_SIZE {
         return Err(Errno::EINVAL);
     }
-    let mut name = Name { bytes: [0; SOCKADDR_STORAGE_SIZE], len: len as u8 };
+    let mut name = Name {
+        bytes: [0; SOCKADDR_STORAGE_SIZE],
+        len: len as u8,
+    };
     if len > 0 {
         mem.read(addr, &mut name.bytes[..len])?;
     }
@@ -81,7 +84,10 @@ pub(crate) fn import_iovec(
                 return Err(Errno::EINVAL);
             }
             let len = word.read_ulong(element, word.size()) as usize;
-            iov.push(IoVec { addr: word.read_ulong(element, 0), len });
+            iov.push(IoVec {
+                addr: word.read_ulong(element, 0),
+                len,
+            });
         }
     }
     let mut left = MAX_RW_COUNT;
@@ -108,7 +114,10 @@ pub(crate) fn advance(iov: &[IoVec], skip: usize) -> IoVecs {
         let n = skip.min(element.len);
         skip -= n;
         if element.len > n {
-            out.push(IoVec { addr: element.addr + n as u64, len: element.len - n });
+            out.push(IoVec {
+                addr: element.addr + n as u64,
+                len: element.len - n,
+            });
         }
     }
     out
@@ -193,6 +202,3 @@ impl Header {
         }
     }
 }
-
-
-

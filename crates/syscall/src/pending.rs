@@ -84,7 +84,9 @@ pub(crate) enum Work {
     Recv(RecvWork),
     Sendmmsg(Sendmmsg),
     /// recvmmsg(2): messages that were there before the call had to wait.
-    Recvmmsg { had: usize },
+    Recvmmsg {
+        had: usize,
+    },
     /// sendfile(2), splice(2) into a socket: bytes moved.
     Moved(usize),
 }
@@ -153,18 +155,33 @@ impl Pending {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             self.last = true;
         }
-        let mut env = Env { host, cx, mem, files };
+        let mut env = Env {
+            host,
+            cx,
+            mem,
+            files,
+        };
         let parked = match self.step(&mut env) {
             Ok(Step::Done(reply)) => return Progress::Ready(reply),
             Err(errno) => return Progress::Ready(Reply::error(errno)),
             Ok(Step::Wait(socket, blocked)) => {
                 self.deadline = blocked.timeout.map(|timeout| started + timeout);
                 let Blocked { interest, .. } = blocked;
-                Parked { socket, file: None, interest, deadline: self.deadline }
+                Parked {
+                    socket,
+                    file: None,
+                    interest,
+                    deadline: self.deadline,
+                }
             }
             Ok(Step::WaitFile(socket, fd, interest)) => {
                 self.deadline = None;
-                Parked { socket, file: Some(fd), interest, deadline: None }
+                Parked {
+                    socket,
+                    file: Some(fd),
+                    interest,
+                    deadline: None,
+                }
             }
         };
         Progress::Blocked(parked)
@@ -230,54 +247,119 @@ impl Pending {
 
     fn step(&mut self, env: &mut Env<'_, '_>) -> Result<Step, Errno> {
         match self.call {
-            Call::Socket { domain, ty, protocol } => self.socket_call(env, domain, ty, protocol),
-            Call::Socketpair { domain, ty, protocol, sv } => {
-                self.socketpair(env, domain, ty, protocol, sv)
-            }
+            Call::Socket {
+                domain,
+                ty,
+                protocol,
+            } => self.socket_call(env, domain, ty, protocol),
+            Call::Socketpair {
+                domain,
+                ty,
+                protocol,
+                sv,
+            } => self.socketpair(env, domain, ty, protocol, sv),
             Call::Bind { fd, addr, len } => self.bind(env, fd, addr, len),
             Call::Connect { fd, addr, len } => self.connect(env, fd, addr, len),
             Call::Listen { fd, backlog } => self.listen(env, fd, backlog),
-            Call::Accept { fd, addr, addrlen, flags } => {
-                self.accept(env, fd, addr, addrlen, flags.unwrap_or(0))
+            Call::Accept {
+                fd,
+                addr,
+                addrlen,
+                flags,
+            } => self.accept(env, fd, addr, addrlen, flags.unwrap_or(0)),
+            Call::Getsockname { fd, addr, addrlen } => {
+                self.name_call(env, fd, addr, addrlen, false)
             }
-            Call::Getsockname { fd, addr, addrlen } => self.name_call(env, fd, addr, addrlen, false),
             Call::Getpeername { fd, addr, addrlen } => self.name_call(env, fd, addr, addrlen, true),
-            Call::Send { fd, buf, len, flags } => self.sendto(env, fd, buf, len, flags, 0, 0),
-            Call::Sendto { fd, buf, len, flags, addr, addrlen } => {
-                self.sendto(env, fd, buf, len, flags, addr, addrlen)
-            }
-            Call::Recv { fd, buf, len, flags } => self.recvfrom(env, fd, buf, len, flags, 0, 0),
-            Call::Recvfrom { fd, buf, len, flags, addr, addrlen } => {
-                self.recvfrom(env, fd, buf, len, flags, addr, addrlen)
-            }
+            Call::Send {
+                fd,
+                buf,
+                len,
+                flags,
+            } => self.sendto(env, fd, buf, len, flags, 0, 0),
+            Call::Sendto {
+                fd,
+                buf,
+                len,
+                flags,
+                addr,
+                addrlen,
+            } => self.sendto(env, fd, buf, len, flags, addr, addrlen),
+            Call::Recv {
+                fd,
+                buf,
+                len,
+                flags,
+            } => self.recvfrom(env, fd, buf, len, flags, 0, 0),
+            Call::Recvfrom {
+                fd,
+                buf,
+                len,
+                flags,
+                addr,
+                addrlen,
+            } => self.recvfrom(env, fd, buf, len, flags, addr, addrlen),
             Call::Shutdown { fd, how } => self.shutdown(env, fd, how),
-            Call::Setsockopt { fd, level, name, value, len } => {
-                self.setsockopt(env, fd, level, name, value, len)
-            }
-            Call::Getsockopt { fd, level, name, value, len } => {
-                self.getsockopt(env, fd, level, name, value, len)
-            }
+            Call::Setsockopt {
+                fd,
+                level,
+                name,
+                value,
+                len,
+            } => self.setsockopt(env, fd, level, name, value, len),
+            Call::Getsockopt {
+                fd,
+                level,
+                name,
+                value,
+                len,
+            } => self.getsockopt(env, fd, level, name, value, len),
             Call::Sendmsg { fd, msg, flags } => self.sendmsg(env, fd, msg, flags),
             Call::Recvmsg { fd, msg, flags } => self.recvmsg(env, fd, msg, flags),
-            Call::Sendmmsg { fd, vec, vlen, flags } => self.sendmmsg(env, fd, vec, vlen, flags),
-            Call::Recvmmsg { fd, vec, vlen, flags, timeout } => {
-                self.recvmmsg(env, fd, vec, vlen, flags, timeout)
-            }
+            Call::Sendmmsg {
+                fd,
+                vec,
+                vlen,
+                flags,
+            } => self.sendmmsg(env, fd, vec, vlen, flags),
+            Call::Recvmmsg {
+                fd,
+                vec,
+                vlen,
+                flags,
+                timeout,
+            } => self.recvmmsg(env, fd, vec, vlen, flags, timeout),
             Call::Read { fd, buf, len } => self.read(env, fd, buf, len),
             Call::Write { fd, buf, len } => self.write(env, fd, buf, len),
-            Call::Readv { fd, iov, iovlen, offset, flags } => {
-                self.readv(env, fd, iov, iovlen, offset, flags)
-            }
-            Call::Writev { fd, iov, iovlen, offset, flags } => {
-                self.writev(env, fd, iov, iovlen, offset, flags)
-            }
+            Call::Readv {
+                fd,
+                iov,
+                iovlen,
+                offset,
+                flags,
+            } => self.readv(env, fd, iov, iovlen, offset, flags),
+            Call::Writev {
+                fd,
+                iov,
+                iovlen,
+                offset,
+                flags,
+            } => self.writev(env, fd, iov, iovlen, offset, flags),
             Call::Ioctl { fd, cmd, arg } => self.ioctl(env, fd, cmd, arg),
-            Call::Sendfile { out_fd, in_fd, offset, count } => {
-                self.sendfile(env, out_fd, in_fd, offset, count)
-            }
-            Call::Splice { fd_in, off_in, fd_out, off_out, len, flags } => {
-                self.splice(env, [(fd_in, off_in), (fd_out, off_out)], len, flags)
-            }
+            Call::Sendfile {
+                out_fd,
+                in_fd,
+                offset,
+                count,
+            } => self.sendfile(env, out_fd, in_fd, offset, count),
+            Call::Splice {
+                fd_in,
+                off_in,
+                fd_out,
+                off_out,
+                len,
+                flags,
+            } => self.splice(env, [(fd_in, off_in), (fd_out, off_out)], len, flags),
         }
     }
 

@@ -40,7 +40,9 @@ impl Effect {
 
     /// The bytes of a send, to know the call by when it is made again.
     pub fn sent(&self) -> Option<Payload> {
-        let Kind::Send(send) = &self.0 else { return None };
+        let Kind::Send(send) = &self.0 else {
+            return None;
+        };
         let mut sent = Payload::new();
         for (_, data) in &send.plans {
             data.iter().for_each(|chunk| sent.push(chunk.clone()));
@@ -62,7 +64,9 @@ impl Pending {
     /// Whether a send returned less than it was offered, so that its caller now waits for room,
     /// however much there is by then.
     pub fn fell_short(&self, value: i64) -> bool {
-        let Ok(value) = usize::try_from(value) else { return false };
+        let Ok(value) = usize::try_from(value) else {
+            return false;
+        };
         match (&self.work, &self.call) {
             (Work::Send(send), _) => value < send.len,
             (_, Call::Sendfile { count, .. }) => (value as u64) < *count && value > 0,
@@ -127,9 +131,9 @@ impl Pending {
                 Some(IoVecs::from_elem(import_buffer(mem, buf, len).ok()?, 1))
             }
             Call::Writev { iov, iovlen, .. } => import_iovec(mem, self.word, iov, iovlen).ok(),
-            Call::Sendmsg { msg, .. } => {
-                Header::read(mem, self.word, msg, true).ok().map(|(header, _)| header.iov)
-            }
+            Call::Sendmsg { msg, .. } => Header::read(mem, self.word, msg, true)
+                .ok()
+                .map(|(header, _)| header.iov),
             _ => None,
         }
     }

@@ -142,29 +142,38 @@ impl Epolls {
 
     /// `POLLIN` when a wait would return something.
     pub(crate) fn poll(&mut self, id: EpollId, layer: &Layer) -> PollMask {
-        let Some(instance) = self.instances.get(&id) else { return PollMask::empty() };
+        let Some(instance) = self.instances.get(&id) else {
+            return PollMask::empty();
+        };
         let ready = instance.ready.iter().any(|key| {
             let item = instance.items.get(key);
             item.is_some_and(|item| Instance::ready_mask(item, layer, key.0) != 0)
         });
-        if ready { PollMask::READABLE } else { PollMask::empty() }
+        if ready {
+            PollMask::READABLE
+        } else {
+            PollMask::empty()
+        }
     }
 
     /// The sockets an instance watches, and for what.
     pub(crate) fn sockets(&self, id: EpollId) -> Vec<(SocketId, PollMask)> {
-        let items = self.instances.get(&id).into_iter().flat_map(|instance| &instance.items);
+        let items = self
+            .instances
+            .get(&id)
+            .into_iter()
+            .flat_map(|instance| &instance.items);
         items
-            .map(|(key, item)| (key.0, PollMask::from_bits_retain((item.wanted & MASK) as u16)))
+            .map(|(key, item)| {
+                (
+                    key.0,
+                    PollMask::from_bits_retain((item.wanted & MASK) as u16),
+                )
+            })
             .collect()
     }
 
-    fn control(
-        &mut self,
-        id: EpollId,
-        key: Key,
-        op: EpollOp,
-        layer: &Layer,
-    ) -> Result<(), Errno> {
+    fn control(&mut self, id: EpollId, key: Key, op: EpollOp, layer: &Layer) -> Result<(), Errno> {
         let instance = self.instances.get_mut(&id).ok_or(Errno::EBADF)?;
         match op {
             EpollOp::Add(event) | EpollOp::Modify(event) => {
@@ -176,8 +185,11 @@ impl Epolls {
                     (None, EpollOp::Modify(_)) => return Err(Errno::ENOENT),
                     (Some(item), _) => (item.wanted, item.data) = (event.events, event.data),
                     (None, _) => {
-                        let item =
-                            Item { wanted: event.events, data: event.data, listed: false };
+                        let item = Item {
+                            wanted: event.events,
+                            data: event.data,
+                            listed: false,
+                        };
                         let _ = instance.items.insert(key, item);
                         let watching = self.watchers.entry(key.0).or_default();
                         if !watching.contains(&id) {
@@ -186,8 +198,10 @@ impl Epolls {
                     }
                 }
                 // What is ready already counts as an event, for an edge-triggered item too.
-                let ready =
-                    instance.items.get(&key).map_or(0, |i| Instance::ready_mask(i, layer, key.0));
+                let ready = instance
+                    .items
+                    .get(&key)
+                    .map_or(0, |i| Instance::ready_mask(i, layer, key.0));
                 if ready != 0 {
                     instance.list(key);
                 }
@@ -209,14 +223,20 @@ impl Epolls {
     }
 
     fn collect(&mut self, id: EpollId, layer: &Layer, out: &mut [EpollEvent]) -> usize {
-        let Some(instance) = self.instances.get_mut(&id) else { return 0 };
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return 0;
+        };
         let mut n = 0;
         for _ in 0..instance.ready.len() {
             if n == out.len() {
                 break;
             }
-            let Some(key) = instance.ready.pop_front() else { break };
-            let Some(item) = instance.items.get_mut(&key) else { continue };
+            let Some(key) = instance.ready.pop_front() else {
+                break;
+            };
+            let Some(item) = instance.items.get_mut(&key) else {
+                continue;
+            };
             // Deleted and added again while it was listed: listed twice, and once is enough.
             if !item.listed {
                 continue;
@@ -226,7 +246,10 @@ impl Epolls {
             if mask == 0 {
                 continue;
             }
-            out[n] = EpollEvent { events: mask, data: item.data };
+            out[n] = EpollEvent {
+                events: mask,
+                data: item.data,
+            };
             n += 1;
             if item.wanted & ONESHOT != 0 {
                 item.wanted &= EDGE | ONESHOT;
@@ -274,7 +297,9 @@ impl Process {
         timeout: Option<Duration>,
     ) -> Result<usize, Errno> {
         let epoll: Arc<OpenFile> = self.table().get(epfd)?;
-        let Kind::Epoll(id) = epoll.kind else { return Err(Errno::EINVAL) };
+        let Kind::Epoll(id) = epoll.kind else {
+            return Err(Errno::EINVAL);
+        };
         if out.is_empty() {
             return Err(Errno::EINVAL);
         }

@@ -18,11 +18,17 @@ pub(crate) struct ProcessFiles<'a> {
 impl Files for ProcessFiles<'_> {
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         let table = self.process.table();
-        Ok(table.file(fd)?.socket().map_or(FileRef::Other, FileRef::Socket))
+        Ok(table
+            .file(fd)?
+            .socket()
+            .map_or(FileRef::Other, FileRef::Socket))
     }
 
     fn nonblocking(&mut self, fd: i32) -> bool {
-        self.process.table().file(fd).is_ok_and(OpenFile::nonblocking)
+        self.process
+            .table()
+            .file(fd)
+            .is_ok_and(OpenFile::nonblocking)
     }
 
     fn set_nonblocking(&mut self, fd: i32, on: bool) {
@@ -32,7 +38,11 @@ impl Files for ProcessFiles<'_> {
     }
 
     fn reserve(&mut self, count: usize) -> Result<(), Errno> {
-        if self.process.table().fits(count) { Ok(()) } else { Err(Errno::EMFILE) }
+        if self.process.table().fits(count) {
+            Ok(())
+        } else {
+            Err(Errno::EMFILE)
+        }
     }
 
     fn right(&mut self, fd: i32) -> Result<Right, Errno> {

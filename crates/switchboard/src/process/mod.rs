@@ -54,7 +54,14 @@ pub struct ProcessBuilder {
 impl ProcessBuilder {
     pub(crate) fn new(host: Host) -> ProcessBuilder {
         let arch = Arch::X86_64;
-        ProcessBuilder { host, uid: 0, gid: 0, caps: Caps::all(), arch, nofile: 1024 }
+        ProcessBuilder {
+            host,
+            uid: 0,
+            gid: 0,
+            caps: Caps::all(),
+            arch,
+            nofile: 1024,
+        }
     }
 
     /// An ordinary user's process, without capabilities.
@@ -120,7 +127,9 @@ impl Process {
     /// answer.
     pub fn syscall(&self, nr: u32, args: [u64; 6], mem: &mut dyn Memory) -> i64 {
         if lookup(self.arch, nr) == Some(Sysno::Close) {
-            return self.close(args[0] as i32).map_or_else(Errno::to_ret, |()| 0);
+            return self
+                .close(args[0] as i32)
+                .map_or_else(Errno::to_ret, |()| 0);
         }
         match decode(self.arch, nr, args, mem) {
             Ok(Some(call)) => self.call(self.arch.word(), call, mem),
@@ -188,7 +197,12 @@ impl Process {
 
     /// Delivers a reply and commits it, which is one step here.
     fn finish(&self, world: &mut World, reply: Reply, mem: &mut dyn Memory) -> i64 {
-        let Reply { mut value, install, sigpipe, effect } = reply;
+        let Reply {
+            mut value,
+            install,
+            sigpipe,
+            effect,
+        } = reply;
         if sigpipe {
             let _ = self.signals.fetch_or(1 << SIGPIPE, Ordering::Relaxed);
         }
@@ -214,12 +228,14 @@ impl Process {
                 Some(id) => add(id).map(|fd| value = i64::from(fd)),
                 None => Ok(()),
             },
-            Installed::Pair(a, b, at) => add(a).and_then(|a| Ok((a, add(b)?))).and_then(|(a, b)| {
-                let mut numbers = [0; 8];
-                numbers[..4].copy_from_slice(&a.to_ne_bytes());
-                numbers[4..].copy_from_slice(&b.to_ne_bytes());
-                mem.write(at, &numbers).map_err(Errno::from)
-            }),
+            Installed::Pair(a, b, at) => {
+                add(a).and_then(|a| Ok((a, add(b)?))).and_then(|(a, b)| {
+                    let mut numbers = [0; 8];
+                    numbers[..4].copy_from_slice(&a.to_ne_bytes());
+                    numbers[4..].copy_from_slice(&b.to_ne_bytes());
+                    mem.write(at, &numbers).map_err(Errno::from)
+                })
+            }
         };
         drop(table);
         made.map_or_else(Errno::to_ret, |()| value)
@@ -284,12 +300,18 @@ impl Process {
     pub fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
         const O_RDWR: i32 = 2;
         let file = self.table().get(fd)?;
-        Ok(if file.nonblocking() { O_RDWR | O_NONBLOCK } else { O_RDWR })
+        Ok(if file.nonblocking() {
+            O_RDWR | O_NONBLOCK
+        } else {
+            O_RDWR
+        })
     }
 
     /// fcntl(2) with `F_SETFL`: of the flags it may change, sockets here have `O_NONBLOCK`.
     pub fn set_status_flags(&self, fd: i32, flags: i32) -> Result<(), Errno> {
-        self.table().get(fd)?.set_nonblocking(flags & O_NONBLOCK != 0);
+        self.table()
+            .get(fd)?
+            .set_nonblocking(flags & O_NONBLOCK != 0);
         Ok(())
     }
 

@@ -24,7 +24,11 @@ pub(crate) struct OpenFile {
 impl OpenFile {
     pub(crate) fn new(host: &Host, kind: Kind, nonblocking: bool) -> Arc<OpenFile> {
         let nonblocking = AtomicBool::new(nonblocking);
-        Arc::new(OpenFile { host: host.clone(), kind, nonblocking })
+        Arc::new(OpenFile {
+            host: host.clone(),
+            kind,
+            nonblocking,
+        })
     }
 
     pub(crate) fn nonblocking(&self) -> bool {
@@ -81,7 +85,10 @@ fn collect(world: &mut crate::world::World, index: usize) {
     // A file is held by more than messages when it has more references than they are.
     let mut held = |id: SocketId| {
         let messages = in_flight.iter().filter(|entry| entry.0 == id).count();
-        in_flight.iter().find(|entry| entry.0 == id).is_none_or(|entry| entry.1 > messages)
+        in_flight
+            .iter()
+            .find(|entry| entry.0 == id)
+            .is_none_or(|entry| entry.1 > messages)
     };
     let _ = world.call(index, |layer, cx| layer.collect_cycles(cx, &mut held));
 }

@@ -25,12 +25,18 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(limit: u64) -> Table {
-        Table { entries: Vec::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+        Table {
+            entries: Vec::new(),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        }
     }
 
     fn entry(&self, fd: i32) -> Result<&Entry, Errno> {
         let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        self.entries.get(at).and_then(Option::as_ref).ok_or(Errno::EBADF)
+        self.entries
+            .get(at)
+            .and_then(Option::as_ref)
+            .ok_or(Errno::EBADF)
     }
 
     pub(crate) fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
@@ -49,8 +55,16 @@ impl Table {
             return Err(Errno::EINVAL);
         }
         let taken = self.entries.get(least..).unwrap_or(&[]);
-        let at = taken.iter().position(Option::is_none).unwrap_or(taken.len()) + least;
-        if at >= self.limit { Err(Errno::EMFILE) } else { Ok(at) }
+        let at = taken
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or(taken.len())
+            + least;
+        if at >= self.limit {
+            Err(Errno::EMFILE)
+        } else {
+            Ok(at)
+        }
     }
 
     /// Whether `count` more descriptors fit.
@@ -69,7 +83,10 @@ impl Table {
         if self.entries.len() <= at {
             self.entries.resize(at + 1, None);
         }
-        self.entries[at] = Some(Entry { file, flags: FdFlags { cloexec } });
+        self.entries[at] = Some(Entry {
+            file,
+            flags: FdFlags { cloexec },
+        });
         Ok(at as i32)
     }
 
@@ -87,13 +104,20 @@ impl Table {
         if self.entries.len() <= at {
             self.entries.resize(at + 1, None);
         }
-        let entry = Entry { file, flags: FdFlags { cloexec } };
+        let entry = Entry {
+            file,
+            flags: FdFlags { cloexec },
+        };
         Ok(self.entries[at].replace(entry).map(|entry| entry.file))
     }
 
     pub(crate) fn remove(&mut self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        let entry = self.entries.get_mut(at).and_then(Option::take).ok_or(Errno::EBADF)?;
+        let entry = self
+            .entries
+            .get_mut(at)
+            .and_then(Option::take)
+            .ok_or(Errno::EBADF)?;
         Ok(entry.file)
     }
 
@@ -103,7 +127,11 @@ impl Table {
 
     pub(crate) fn set_flags(&mut self, fd: i32, flags: FdFlags) -> Result<(), Errno> {
         let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        let entry = self.entries.get_mut(at).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        let entry = self
+            .entries
+            .get_mut(at)
+            .and_then(Option::as_mut)
+            .ok_or(Errno::EBADF)?;
         entry.flags = flags;
         Ok(())
     }
@@ -119,7 +147,11 @@ impl Table {
     }
 
     pub(crate) fn open(&self) -> Vec<i32> {
-        let open = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_some());
+        let open = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.is_some());
         open.map(|(fd, _)| fd as i32).collect()
     }
 }

@@ -67,13 +67,17 @@ impl Drop for Handle {
 
 impl Handle {
     fn new(host: &Host, id: SocketId) -> Handle {
-        Handle { host: host.clone(), id, nonblocking: AtomicBool::new(false) }
+        Handle {
+            host: host.clone(),
+            id,
+            nonblocking: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn open(host: &Host, domain: i32, ty: i32) -> io::Result<Handle> {
-        let id = host.net.with(|world| {
-            world.call(host.index, |layer, cx| layer.socket(cx, domain, ty, 0))
-        });
+        let id = host
+            .net
+            .with(|world| world.call(host.index, |layer, cx| layer.socket(cx, domain, ty, 0)));
         Ok(Handle::new(host, id.map_err(io_error)?))
     }
 
@@ -83,9 +87,9 @@ impl Handle {
     }
 
     pub(crate) fn pair(host: &Host, ty: i32) -> io::Result<(Handle, Handle)> {
-        let pair = host.net.with(|world| {
-            world.call(host.index, |layer, cx| layer.socketpair(cx, AF_UNIX, ty, 0))
-        });
+        let pair = host
+            .net
+            .with(|world| world.call(host.index, |layer, cx| layer.socketpair(cx, AF_UNIX, ty, 0)));
         let (a, b) = pair.map_err(io_error)?;
         Ok((Handle::new(host, a), Handle::new(host, b)))
     }
@@ -135,7 +139,9 @@ impl Handle {
             let started = *started.get_or_insert(world.now());
             let deadline = blocked.timeout.map(|timeout| started + timeout);
             let sockets = [(self.id, blocked.interest)];
-            world = net.wait(world, index, &sockets, deadline).map_err(io_error)?;
+            world = net
+                .wait(world, index, &sockets, deadline)
+                .map_err(io_error)?;
             last = deadline.is_some_and(|deadline| deadline <= world.now());
         }
     }
@@ -196,11 +202,7 @@ impl Handle {
 
     /// Receives into `out`: the count, and who sent it.
     #[inline]
-    pub(crate) fn recv(
-        &self,
-        out: &mut [u8],
-        flags: i32,
-    ) -> io::Result<(usize, Option<SockAddr>)> {
+    pub(crate) fn recv(&self, out: &mut [u8], flags: i32) -> io::Result<(usize, Option<SockAddr>)> {
         let mut progress = RecvProgress::default();
         self.run(|layer, cx, last| {
             let mut request = RecvRequest {
@@ -261,7 +263,10 @@ impl Handle {
 
     pub(crate) fn int(&self, level: i32, name: i32) -> io::Result<i32> {
         let bytes = self.option(level, name, 4)?;
-        let bytes = bytes.first_chunk().copied().ok_or(io::ErrorKind::InvalidData)?;
+        let bytes = bytes
+            .first_chunk()
+            .copied()
+            .ok_or(io::ErrorKind::InvalidData)?;
         Ok(i32::from_ne_bytes(bytes))
     }
 
@@ -298,11 +303,14 @@ fn pieces(data: &[u8]) -> Payload {
     if data.len() <= PIECE {
         return Payload::from(data);
     }
-    data.chunks(PIECE).map(bytes::Bytes::copy_from_slice).collect()
+    data.chunks(PIECE)
+        .map(bytes::Bytes::copy_from_slice)
+        .collect()
 }
 
 pub(crate) fn inet_name(name: SockAddr) -> io::Result<SocketAddr> {
-    name.as_inet().ok_or_else(|| io::ErrorKind::InvalidData.into())
+    name.as_inet()
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// What every typed socket has.

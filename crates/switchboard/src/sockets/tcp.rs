@@ -29,7 +29,12 @@ impl TcpListener {
     /// accept(2): waits for a connection.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (handle, peer) = self.handle.accept()?;
-        Ok((TcpStream { handle: Arc::new(handle) }, inet_name(peer)?))
+        Ok((
+            TcpStream {
+                handle: Arc::new(handle),
+            },
+            inet_name(peer)?,
+        ))
     }
 
     /// getsockname(2)
@@ -55,12 +60,16 @@ impl TcpStream {
     pub fn connect(host: &Host, addr: SocketAddr) -> io::Result<TcpStream> {
         let handle = Handle::inet(host, addr, SOCK_STREAM)?;
         handle.connect(&NameBytes::inet(addr))?;
-        Ok(TcpStream { handle: Arc::new(handle) })
+        Ok(TcpStream {
+            handle: Arc::new(handle),
+        })
     }
 
     /// dup(2): another handle to the same socket.
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream { handle: self.handle.clone() })
+        Ok(TcpStream {
+            handle: self.handle.clone(),
+        })
     }
 
     /// recv(2) with `MSG_PEEK`.

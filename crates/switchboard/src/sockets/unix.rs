@@ -51,7 +51,11 @@ impl UnixAddr {
 
     fn bytes(&self) -> io::Result<NameBytes> {
         // One byte beyond is the NUL of a path that fills sun_path.
-        let longest = if self.as_path().is_some() { UNIX_PATH_MAX + 1 } else { UNIX_PATH_MAX };
+        let longest = if self.as_path().is_some() {
+            UNIX_PATH_MAX + 1
+        } else {
+            UNIX_PATH_MAX
+        };
         if self.0.len() > longest {
             return Err(io_error(Errno::EINVAL));
         }
@@ -84,7 +88,12 @@ impl UnixListener {
     /// accept(2): waits for a connection.
     pub fn accept(&self) -> io::Result<(UnixStream, UnixAddr)> {
         let (handle, peer) = self.handle.accept()?;
-        Ok((UnixStream { handle: Arc::new(handle) }, UnixAddr::from_name(peer)))
+        Ok((
+            UnixStream {
+                handle: Arc::new(handle),
+            },
+            UnixAddr::from_name(peer),
+        ))
     }
 
     /// getsockname(2)
@@ -105,18 +114,29 @@ impl UnixStream {
     pub fn connect(host: &Host, addr: &UnixAddr) -> io::Result<UnixStream> {
         let handle = Handle::open(host, AF_UNIX, SOCK_STREAM)?;
         handle.connect(&addr.bytes()?)?;
-        Ok(UnixStream { handle: Arc::new(handle) })
+        Ok(UnixStream {
+            handle: Arc::new(handle),
+        })
     }
 
     /// socketpair(2)
     pub fn pair(host: &Host) -> io::Result<(UnixStream, UnixStream)> {
         let (a, b) = Handle::pair(host, SOCK_STREAM)?;
-        Ok((UnixStream { handle: Arc::new(a) }, UnixStream { handle: Arc::new(b) }))
+        Ok((
+            UnixStream {
+                handle: Arc::new(a),
+            },
+            UnixStream {
+                handle: Arc::new(b),
+            },
+        ))
     }
 
     /// dup(2): another handle to the same socket.
     pub fn try_clone(&self) -> io::Result<UnixStream> {
-        Ok(UnixStream { handle: self.handle.clone() })
+        Ok(UnixStream {
+            handle: self.handle.clone(),
+        })
     }
 
     /// shutdown(2)
@@ -155,7 +175,9 @@ impl UnixDatagram {
 
     /// socket(2)
     pub fn unbound(host: &Host) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { handle: Handle::open(host, AF_UNIX, SOCK_DGRAM)? })
+        Ok(UnixDatagram {
+            handle: Handle::open(host, AF_UNIX, SOCK_DGRAM)?,
+        })
     }
 
     /// socketpair(2)

@@ -36,7 +36,9 @@ pub(crate) struct Target {
 impl Target {
     /// `EBADF` for a closed descriptor, `None` for what is no socket.
     pub(crate) fn lookup(env: &mut Env<'_, '_>, fd: i32) -> Result<Option<Target>, Errno> {
-        let FileRef::Socket(id) = env.files.lookup(fd)? else { return Ok(None) };
+        let FileRef::Socket(id) = env.files.lookup(fd)? else {
+            return Ok(None);
+        };
         let (domain, ty) = env.host.family(id).ok_or(Errno::EBADF)?;
         Ok(Some(Target {
             id,

@@ -32,7 +32,9 @@ impl Pending {
         if ty & !SOCK_TYPE_MASK & !TYPE_FLAGS != 0 {
             return Err(Errno::EINVAL);
         }
-        let id = env.host.socket(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;
+        let id = env
+            .host
+            .socket(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;
         if let Err(errno) = env.files.reserve(1) {
             let _ = env.host.close(env.cx, id);
             return Err(errno);
@@ -59,7 +61,9 @@ impl Pending {
         env.files.reserve(2)?;
         let before = read_array::<8>(env.mem, sv)?;
         env.mem.write(sv, &before)?;
-        let (a, b) = env.host.socketpair(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;
+        let (a, b) = env
+            .host
+            .socketpair(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;
         Ok(Step::Done(Reply {
             install: install(ty, Installed::Pair(a, b, sv)),
             effect: Effect(Kind::Created(smallvec![a, b])),
@@ -96,8 +100,13 @@ impl Pending {
         }
         let target = self.target(env, fd)?;
         let last = self.is_last(&target, 0);
-        let Work::Connect(name, progress) = &mut self.work else { return Err(Errno::EINVAL) };
-        match env.host.attempt_connect(env.cx, target.id, name.as_slice(), progress, last) {
+        let Work::Connect(name, progress) = &mut self.work else {
+            return Err(Errno::EINVAL);
+        };
+        match env
+            .host
+            .attempt_connect(env.cx, target.id, name.as_slice(), progress, last)
+        {
             Ok(Attempt::Ready(())) => Ok(Reply::happened(0).into()),
             Ok(Attempt::Blocked(_)) if last => Err(Errno::EINPROGRESS),
             Ok(Attempt::Blocked(blocked)) => Ok(Step::Wait(target.id, blocked)),
@@ -153,7 +162,10 @@ impl Pending {
             && let Err(errno) = write_name(env.mem, Some(&plan.peer), addr, addrlen)
         {
             let effect = Effect(Kind::AcceptLost(plan));
-            return Ok(Step::Done(Reply { effect, ..Reply::error(errno) }));
+            return Ok(Step::Done(Reply {
+                effect,
+                ..Reply::error(errno)
+            }));
         }
         Ok(Step::Done(Reply {
             install: install(flags, Installed::Accepted),
@@ -172,7 +184,11 @@ impl Pending {
         peer: bool,
     ) -> Result<Step, Errno> {
         let id = self.target(env, fd)?.id;
-        let name = if peer { env.host.getpeername(id) } else { env.host.getsockname(id) }?;
+        let name = if peer {
+            env.host.getpeername(id)
+        } else {
+            env.host.getsockname(id)
+        }?;
         write_name(env.mem, Some(&name), addr, addrlen)?;
         Ok(Reply::value(0).into())
     }

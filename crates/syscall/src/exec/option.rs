@@ -23,7 +23,9 @@ impl Pending {
         len: i32,
     ) -> Result<Step, Errno> {
         let target = self.target(env, fd)?;
-        let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?.min(VALUE_MAX);
+        let len = usize::try_from(len)
+            .map_err(|_| Errno::EINVAL)?
+            .min(VALUE_MAX);
         let mut small = [0; 64];
         let mut large;
         let bytes = if len <= small.len() {
@@ -34,7 +36,10 @@ impl Pending {
         };
         // How far the value can be read: an option reads what it needs, not what it is offered.
         let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
-        match env.host.setsockopt(env.cx, target.id, level, name, &bytes[..got], self.word) {
+        match env
+            .host
+            .setsockopt(env.cx, target.id, level, name, &bytes[..got], self.word)
+        {
             Ok(()) => Ok(Reply::happened(0).into()),
             // It was offered enough and could not read it.
             Err(Errno::EINVAL) if got < len => Err(Errno::EFAULT),
@@ -55,12 +60,17 @@ impl Pending {
     ) -> Result<Step, Errno> {
         let id = self.target(env, fd)?.id;
         let room = usize::try_from(read_int(env.mem, len)?).map_err(|_| Errno::EINVAL)?;
-        let result = env.host.getsockopt(env.cx, id, level, name, room, self.word)?;
+        let result = env
+            .host
+            .getsockopt(env.cx, id, level, name, room, self.word)?;
         let written = write_option(env.mem, level, value, &result.bytes, len);
         let ret = written.map_or_else(Errno::to_ret, |()| 0);
         // SO_ERROR is taken even when it cannot be told.
         let effect = Effect(Kind::Option { id, value: result });
-        Ok(Step::Done(Reply { effect, ..Reply::value(ret) }))
+        Ok(Step::Done(Reply {
+            effect,
+            ..Reply::value(ret)
+        }))
     }
 }
 

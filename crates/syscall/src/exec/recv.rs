@@ -28,7 +28,10 @@ pub(crate) struct RecvWork {
 enum Out {
     Nothing,
     /// recvfrom(2)
-    Name { addr: u64, addrlen: u64 },
+    Name {
+        addr: u64,
+        addrlen: u64,
+    },
     /// recvmsg(2)
     Header(Header),
 }
@@ -46,12 +49,21 @@ pub(crate) struct Shown {
 impl RecvWork {
     pub(crate) fn new(iov: IoVecs, flags: i32) -> RecvWork {
         let len = total(&iov);
-        RecvWork { iov, len, flags, progress: RecvProgress::default(), out: Out::Nothing }
+        RecvWork {
+            iov,
+            len,
+            flags,
+            progress: RecvProgress::default(),
+            out: Out::Nothing,
+        }
     }
 
     pub(crate) fn from_header(header: Header, flags: i32) -> RecvWork {
         let iov = header.iov.clone();
-        RecvWork { out: Out::Header(header), ..RecvWork::new(iov, flags) }
+        RecvWork {
+            out: Out::Header(header),
+            ..RecvWork::new(iov, flags)
+        }
     }
 
     fn attempt(
@@ -64,7 +76,13 @@ impl RecvWork {
         last: bool,
     ) -> Result<Attempt<Received>, Fail> {
         let progress = &mut self.progress;
-        let mut request = RecvRequest { len, flags, skip, progress, last };
+        let mut request = RecvRequest {
+            len,
+            flags,
+            skip,
+            progress,
+            last,
+        };
         match env.host.attempt_recv(env.cx, target.id, &mut request)? {
             Attempt::Blocked(_) if last => Err(Errno::EAGAIN.into()),
             attempt => Ok(attempt),
@@ -82,14 +100,17 @@ impl RecvWork {
         skip: Skip,
         last: bool,
     ) -> Result<Attempt<Shown>, Fail> {
-        let mut received =
-            match self.attempt(env, target, self.len, self.flags, skip, last)? {
-                Attempt::Ready(received) => received,
-                Attempt::Blocked(blocked) => return Ok(Attempt::Blocked(blocked)),
-            };
+        let mut received = match self.attempt(env, target, self.len, self.flags, skip, last)? {
+            Attempt::Ready(received) => received,
+            Attempt::Blocked(blocked) => return Ok(Attempt::Blocked(blocked)),
+        };
         let written = scatter(env, &self.iov, &received.data);
         if written < received.data.len() {
-            let whole = if target.stream { whole_chunks(&received.data, written) } else { 0 };
+            let whole = if target.stream {
+                whole_chunks(&received.data, written)
+            } else {
+                0
+            };
             if whole == 0 {
                 return Ok(Attempt::Ready(Shown {
                     value: Errno::EFAULT.to_ret(),
@@ -117,7 +138,12 @@ impl RecvWork {
             }
         };
         let value = told.map_or_else(Errno::to_ret, |()| received.ret as i64);
-        Ok(Attempt::Ready(Shown { value, received: Some(received), installed, msg_flags }))
+        Ok(Attempt::Ready(Shown {
+            value,
+            received: Some(received),
+            installed,
+            msg_flags,
+        }))
     }
 }
 
@@ -142,7 +168,12 @@ fn tell(
     *msg_flags |= writer.flags;
     let used = writer.used;
     if header.name != 0 {
-        write_name(env.mem, received.name.as_ref(), header.name, header.namelen_at())?;
+        write_name(
+            env.mem,
+            received.name.as_ref(),
+            header.name,
+            header.namelen_at(),
+        )?;
     }
     header.write_results(env.mem, *msg_flags, used)?;
     Ok(())
@@ -214,7 +245,9 @@ impl Pending {
             Work::Recv(work) => self.is_last(&target, work.flags),
             _ => return Err(Errno::EINVAL),
         };
-        let Work::Recv(work) = &mut self.work else { return Err(Errno::EINVAL) };
+        let Work::Recv(work) = &mut self.work else {
+            return Err(Errno::EINVAL);
+        };
         let shown = match work.show(env, &target, Skip::default(), last) {
             Ok(Attempt::Ready(shown)) => shown,
             Ok(Attempt::Blocked(blocked)) => return Ok(Step::Wait(target.id, blocked)),
@@ -237,6 +270,9 @@ impl Pending {
             progress,
             pipe: None,
         }));
-        Ok(Step::Done(Reply { effect, ..Reply::value(shown.value) }))
+        Ok(Step::Done(Reply {
+            effect,
+            ..Reply::value(shown.value)
+        }))
     }
 }

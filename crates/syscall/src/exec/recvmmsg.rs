@@ -70,7 +70,10 @@ impl Pending {
                 Ok(Attempt::Ready(shown)) => shown,
                 Ok(Attempt::Blocked(blocked)) => {
                     // Look at them anew next time: others may read in between.
-                    effect.installed.iter().for_each(|fd| env.files.uninstall(*fd));
+                    effect
+                        .installed
+                        .iter()
+                        .for_each(|fd| env.files.uninstall(*fd));
                     env.host.abandon_recv(env.cx, target.id, work.progress);
                     self.work = Work::Recvmmsg { had: count };
                     return Ok(Step::Wait(target.id, blocked));
@@ -132,7 +135,10 @@ impl Pending {
         {
             value = Errno::EFAULT.to_ret();
         }
-        Ok(Step::Done(Reply { effect: Effect(Kind::Recv(effect)), ..Reply::value(value) }))
+        Ok(Step::Done(Reply {
+            effect: Effect(Kind::Recv(effect)),
+            ..Reply::value(value)
+        }))
     }
 }
 
@@ -142,17 +148,20 @@ fn pending_error(
     id: switchboard_socket::SocketId,
     word: Word,
 ) -> Option<Fail> {
-    let value = env.host.getsockopt(env.cx, id, SOL_SOCKET, SO_ERROR, 4, word).ok()?;
+    let value = env
+        .host
+        .getsockopt(env.cx, id, SOL_SOCKET, SO_ERROR, 4, word)
+        .ok()?;
     let errno = u16::try_from(read_i32(value.bytes.get(..4)?, 0)).ok()?;
-    (errno != 0).then_some(Fail { errno: Errno(errno), sigpipe: false, pending: true })
+    (errno != 0).then_some(Fail {
+        errno: Errno(errno),
+        sigpipe: false,
+        pending: true,
+    })
 }
 
 /// get_timespec64() and poll_select_set_timeout(): `EFAULT`, then `EINVAL` for what is no time.
-fn read_timeout(
-    mem: &mut dyn Memory,
-    word: Word,
-    timeout: MsgTimeout,
-) -> Result<Duration, Errno> {
+fn read_timeout(mem: &mut dyn Memory, word: Word, timeout: MsgTimeout) -> Result<Duration, Errno> {
     let (sec, nsec) = if timeout.wide {
         let bytes = read_array::<16>(mem, timeout.addr)?;
         let mut nsec = read_i64(&bytes, 8);
@@ -163,7 +172,10 @@ fn read_timeout(
         (read_i64(&bytes, 0), nsec)
     } else {
         let bytes = read_array::<8>(mem, timeout.addr)?;
-        (i64::from(read_i32(&bytes, 0)), i64::from(read_i32(&bytes, 4)))
+        (
+            i64::from(read_i32(&bytes, 0)),
+            i64::from(read_i32(&bytes, 4)),
+        )
     };
     let sec = u64::try_from(sec).map_err(|_| Errno::EINVAL)?;
     let nsec = u32::try_from(nsec).map_err(|_| Errno::EINVAL)?;

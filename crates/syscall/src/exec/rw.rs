@@ -30,7 +30,10 @@ fn buffer(mem: &dyn Memory, addr: u64, len: u64) -> Result<IoVec, Errno> {
     if (len as i64) < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(IoVec { addr, len: full.min(MAX_RW_COUNT) })
+    Ok(IoVec {
+        addr,
+        len: full.min(MAX_RW_COUNT),
+    })
 }
 
 impl Pending {
@@ -131,7 +134,11 @@ impl Pending {
         }
         let target = self.rw_target(env, fd)?;
         // A socket has no offsets.
-        if offset.is_some() { Err(Errno::ESPIPE) } else { Ok(target) }
+        if offset.is_some() {
+            Err(Errno::ESPIPE)
+        } else {
+            Ok(target)
+        }
     }
 }
 

@@ -39,7 +39,15 @@ impl SendWork {
     pub(crate) fn new(iov: IoVecs, flags: i32) -> SendWork {
         let len = total(&iov);
         let flags = flags & !INTERNAL;
-        SendWork { iov, len, flags, name: None, control: SendControl::default(), done: 0, digest: Digest::default() }
+        SendWork {
+            iov,
+            len,
+            flags,
+            name: None,
+            control: SendControl::default(),
+            done: 0,
+            digest: Digest::default(),
+        }
     }
 
     /// Copies a msghdr and what it points to. `allowed`: the flags that msg_flags may add.
@@ -61,7 +69,11 @@ impl SendWork {
             target.unix,
         )?;
         let flags = flags | (header.flags & allowed);
-        Ok(SendWork { name, control, ..SendWork::new(header.iov, flags) })
+        Ok(SendWork {
+            name,
+            control,
+            ..SendWork::new(header.iov, flags)
+        })
     }
 
     fn request(&self, len: usize, skip: Skip, last: bool) -> SendRequest<'_> {
@@ -97,7 +109,11 @@ impl SendWork {
             if got == plan.take {
                 return Ok(Attempt::Ready((plan, data)));
             }
-            let got = if target.stream { got - got % copy_step(target.unix) } else { 0 };
+            let got = if target.stream {
+                got - got % copy_step(target.unix)
+            } else {
+                0
+            };
             if got == 0 {
                 return Err(Errno::EFAULT.into());
             }
@@ -207,7 +223,9 @@ impl Pending {
                 Work::Send(work) => self.is_last(&target, work.flags),
                 _ => return Err(Errno::EINVAL),
             };
-            let Work::Send(work) = &mut self.work else { return Err(Errno::EINVAL) };
+            let Work::Send(work) = &mut self.work else {
+                return Err(Errno::EINVAL);
+            };
             let nosignal = work.flags & MSG_NOSIGNAL != 0;
             match work.plan(env, &target, Skip::default(), last) {
                 Err(_) if work.done > 0 => return Ok(Reply::happened(work.done as i64).into()),
@@ -226,7 +244,10 @@ impl Pending {
                             source: None,
                         };
                         let effect = Effect(Kind::Send(effect));
-                        return Ok(Step::Done(Reply { effect, ..Reply::value(end as i64) }));
+                        return Ok(Step::Done(Reply {
+                            effect,
+                            ..Reply::value(end as i64)
+                        }));
                     }
                     data.iter().for_each(|chunk| work.digest.update(chunk));
                     env.host.commit_send(env.cx, target.id, plan, data);

@@ -48,7 +48,9 @@ impl Pending {
         if matches!(self.work, Work::None) {
             self.work = Work::Sendmmsg(Sendmmsg::default());
         }
-        let Work::Sendmmsg(state) = &mut self.work else { return Err(Errno::EINVAL) };
+        let Work::Sendmmsg(state) = &mut self.work else {
+            return Err(Errno::EINVAL);
+        };
         let mut batch = Batch::default();
         let mut failed: Option<Fail> = None;
         while state.sent + batch.counted < vlen {
@@ -119,8 +121,16 @@ impl Pending {
             return Ok(Reply::happened(value).into());
         }
         let Batch { plans, rights, .. } = batch;
-        let effect = SendEffect { id: target.id, plans, rights, source: None };
-        Ok(Step::Done(Reply { effect: Effect(Kind::Send(effect)), ..Reply::value(value) }))
+        let effect = SendEffect {
+            id: target.id,
+            plans,
+            rights,
+            source: None,
+        };
+        Ok(Step::Done(Reply {
+            effect: Effect(Kind::Send(effect)),
+            ..Reply::value(value)
+        }))
     }
 }
 

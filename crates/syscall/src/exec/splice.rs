@@ -46,7 +46,11 @@ impl Pending {
         let input = Target::lookup(env, in_fd)?;
         if input.is_some() || env.files.is_pipe(in_fd) {
             // Neither can be read at an offset; nor without one.
-            return Err(if offset.is_some() { Errno::ESPIPE } else { Errno::EINVAL });
+            return Err(if offset.is_some() {
+                Errno::ESPIPE
+            } else {
+                Errno::EINVAL
+            });
         }
         let target = match self.target(env, out_fd) {
             Err(Errno::ENOTSOCK) => return Err(Errno::EINVAL),
@@ -63,7 +67,11 @@ impl Pending {
             let want = (count - done).min(PIECE);
             let mut bytes = vec![0; want];
             let at = start.map(|start| start + done as u64);
-            let n = if want == 0 { 0 } else { env.files.file_read(in_fd, at, &mut bytes)? };
+            let n = if want == 0 {
+                0
+            } else {
+                env.files.file_read(in_fd, at, &mut bytes)?
+            };
             bytes.truncate(n);
             if n == 0 {
                 return finish_sendfile(env, offset, start, done);
@@ -81,7 +89,10 @@ impl Pending {
                 if write_offset(env.mem, offset, start, take).is_err() {
                     return Err(Errno::EFAULT);
                 }
-                let source = Source::File { fd: in_fd, count: take };
+                let source = Source::File {
+                    fd: in_fd,
+                    count: take,
+                };
                 let source = offset.is_none().then_some(source);
                 return Ok(Step::Done(send_reply(&target, plan, data, source)));
             }
@@ -129,12 +140,7 @@ impl Pending {
     }
 
     /// `ESPIPE` for an offset into the pipe; `EINVAL` for one into the socket, once it was read.
-    fn splice_offsets(
-        &self,
-        env: &mut Env<'_, '_>,
-        pipe: u64,
-        socket: u64,
-    ) -> Result<(), Errno> {
+    fn splice_offsets(&self, env: &mut Env<'_, '_>, pipe: u64, socket: u64) -> Result<(), Errno> {
         if pipe != 0 {
             return Err(Errno::ESPIPE);
         }
@@ -165,10 +171,17 @@ impl Pending {
             Err(errno) => return Err(errno),
         };
         bytes.truncate(n);
-        let more = if flags & SPLICE_F_MORE != 0 { MSG_MORE } else { 0 };
+        let more = if flags & SPLICE_F_MORE != 0 {
+            MSG_MORE
+        } else {
+            0
+        };
         match self.plan_bytes(env, &target, bytes, more, last) {
             Ok(Attempt::Ready((plan, data))) => {
-                let source = Source::Pipe { fd: pipe, count: plan.take };
+                let source = Source::Pipe {
+                    fd: pipe,
+                    count: plan.take,
+                };
                 Ok(Step::Done(send_reply(&target, plan, data, Some(source))))
             }
             Ok(Attempt::Blocked(blocked)) => Ok(Step::Wait(target.id, blocked)),
@@ -217,7 +230,10 @@ impl Pending {
             progress,
             pipe: Some((pipe, data)),
         }));
-        Ok(Step::Done(Reply { effect, ..Reply::value(value) }))
+        Ok(Step::Done(Reply {
+            effect,
+            ..Reply::value(value)
+        }))
     }
 
     fn plan_bytes(
@@ -262,7 +278,10 @@ fn send_reply(
         rights: alloc::vec::Vec::new(),
         source,
     }));
-    Reply { effect, ..Reply::value(value) }
+    Reply {
+        effect,
+        ..Reply::value(value)
+    }
 }
 
 fn finish_sendfile(
@@ -273,7 +292,11 @@ fn finish_sendfile(
 ) -> Result<Step, Errno> {
     let written = write_offset(env.mem, offset, start, done);
     let value = written.map_or_else(Errno::to_ret, |()| done as i64);
-    let reply = if done > 0 { Reply::happened(value) } else { Reply::value(value) };
+    let reply = if done > 0 {
+        Reply::happened(value)
+    } else {
+        Reply::value(value)
+    };
     Ok(reply.into())
 }
 
@@ -291,7 +314,9 @@ fn write_offset(
     start: Option<u64>,
     moved: usize,
 ) -> Result<(), Errno> {
-    let (Some(offset), Some(start)) = (offset, start) else { return Ok(()) };
+    let (Some(offset), Some(start)) = (offset, start) else {
+        return Ok(());
+    };
     let end = start + moved as u64;
     if offset.wide {
         mem.write(offset.addr, &end.to_ne_bytes())?;

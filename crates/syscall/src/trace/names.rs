@@ -43,8 +43,10 @@ pub(super) fn socket_type(ty: i32) -> String {
 }
 
 pub(super) fn type_flags(value: i32) -> String {
-    let names =
-        &[(SOCK_CLOEXEC as u32, "SOCK_CLOEXEC"), (SOCK_NONBLOCK as u32, "SOCK_NONBLOCK")];
+    let names = &[
+        (SOCK_CLOEXEC as u32, "SOCK_CLOEXEC"),
+        (SOCK_NONBLOCK as u32, "SOCK_NONBLOCK"),
+    ];
     flags(value as u32, names)
 }
 
@@ -130,7 +132,9 @@ pub(super) fn level_name(level: i32) -> String {
 
 /// An option, by the layer's own table.
 pub(super) fn option(level: i32, name: i32) -> String {
-    let row = support_table().iter().find(|row| row.level == level && row.number == name);
+    let row = support_table()
+        .iter()
+        .find(|row| row.level == level && row.number == name);
     row.map_or_else(|| format!("{name:#x}"), |row| row.name.into())
 }
 

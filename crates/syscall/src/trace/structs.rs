@@ -65,7 +65,9 @@ pub(super) fn sockaddr(mem: &mut dyn Memory, addr: u64, len: i32) -> String {
     if addr == 0 || mem.read(addr, bytes).is_err() {
         return pointer(addr);
     }
-    let Some(domain) = abi::family(bytes) else { return pointer(addr) };
+    let Some(domain) = abi::family(bytes) else {
+        return pointer(addr);
+    };
     let name = family(domain);
     match domain {
         AF_INET => match abi::read_in(bytes) {
@@ -119,7 +121,9 @@ pub(super) fn iovecs(
 ) -> String {
     /// How many elements are shown.
     const ELEMENTS: usize = 16;
-    let Ok(iov) = import_iovec(mem, word, addr, count) else { return pointer(addr) };
+    let Ok(iov) = import_iovec(mem, word, addr, count) else {
+        return pointer(addr);
+    };
     let mut left = limit.unwrap_or(usize::MAX);
     let mut text = String::from("[");
     for (i, element) in iov.iter().enumerate() {
@@ -144,12 +148,7 @@ pub(super) fn iovecs(
 }
 
 /// A `msghdr`; `filled`: it was received into, this many bytes.
-pub(super) fn msghdr(
-    mem: &mut dyn Memory,
-    word: Word,
-    addr: u64,
-    filled: Option<usize>,
-) -> String {
+pub(super) fn msghdr(mem: &mut dyn Memory, word: Word, addr: u64, filled: Option<usize>) -> String {
     let layout = word.msghdr();
     let mut bytes = vec![0; layout.size];
     if mem.read(addr, &mut bytes).is_err() {
@@ -167,9 +166,17 @@ pub(super) fn msghdr(
     let mut text = format!("{{msg_name={name}, msg_namelen={namelen}, msg_iov={iov}, ");
     let _ = write!(text, "msg_iovlen={iovlen}, ");
     if controllen > 0 {
-        let _ = write!(text, "msg_control={}, ", control_messages(mem, word, control, controllen));
+        let _ = write!(
+            text,
+            "msg_control={}, ",
+            control_messages(mem, word, control, controllen)
+        );
     }
-    let _ = write!(text, "msg_controllen={controllen}, msg_flags={}}}", msg_flags(flags));
+    let _ = write!(
+        text,
+        "msg_controllen={controllen}, msg_flags={}}}",
+        msg_flags(flags)
+    );
     text
 }
 
@@ -185,7 +192,9 @@ fn control_messages(mem: &mut dyn Memory, word: Word, addr: u64, len: u64) -> St
     let mut rest = &bytes[..];
     while rest.len() >= header {
         let len = word.read_ulong(rest, 0);
-        let Ok(size) = usize::try_from(len) else { break };
+        let Ok(size) = usize::try_from(len) else {
+            break;
+        };
         if size < header || size > rest.len() {
             break;
         }
@@ -194,7 +203,11 @@ fn control_messages(mem: &mut dyn Memory, word: Word, addr: u64, len: u64) -> St
         }
         let level = read_i32(rest, word.size());
         let kind = read_i32(rest, word.size() + 4);
-        let _ = write!(text, "{{cmsg_len={len}, {}}}", control_message(level, kind, &rest[header..size]));
+        let _ = write!(
+            text,
+            "{{cmsg_len={len}, {}}}",
+            control_message(level, kind, &rest[header..size])
+        );
         rest = &rest[word.align(size).min(rest.len())..];
     }
     text.push(']');
@@ -216,7 +229,10 @@ fn control_message(level: i32, kind: i32, data: &[u8]) -> String {
         ),
         _ => {
             let level = super::level_name(level);
-            format!("cmsg_level={level}, cmsg_type={kind:#x}, cmsg_data={}", quoted(data))
+            format!(
+                "cmsg_level={level}, cmsg_type={kind:#x}, cmsg_data={}",
+                quoted(data)
+            )
         }
     }
 }
@@ -251,11 +267,18 @@ pub(super) fn mmsghdrs(
 
 pub(super) fn timespec(mem: &mut dyn Memory, timeout: MsgTimeout) -> String {
     let (sec, nsec) = if timeout.wide {
-        let Ok(bytes) = read_array::<16>(mem, timeout.addr) else { return pointer(timeout.addr) };
+        let Ok(bytes) = read_array::<16>(mem, timeout.addr) else {
+            return pointer(timeout.addr);
+        };
         (read_i64(&bytes, 0), read_i64(&bytes, 8))
     } else {
-        let Ok(bytes) = read_array::<8>(mem, timeout.addr) else { return pointer(timeout.addr) };
-        (i64::from(read_i32(&bytes, 0)), i64::from(read_i32(&bytes, 4)))
+        let Ok(bytes) = read_array::<8>(mem, timeout.addr) else {
+            return pointer(timeout.addr);
+        };
+        (
+            i64::from(read_i32(&bytes, 0)),
+            i64::from(read_i32(&bytes, 4)),
+        )
     };
     format!("{{tv_sec={sec}, tv_nsec={nsec}}}")
 }
@@ -287,14 +310,20 @@ pub(super) fn option_value(
     match (level, name, len) {
         (SOL_SOCKET, SO_ERROR, 4) => {
             let errno = read_i32(bytes, 0);
-            let known = u16::try_from(errno).ok().and_then(|n| switchboard_abi::Errno(n).name());
+            let known = u16::try_from(errno)
+                .ok()
+                .and_then(|n| switchboard_abi::Errno(n).name());
             match known {
                 Some(known) => format!("[{known}]"),
                 None => format!("[{errno}]"),
             }
         }
         (SOL_SOCKET, SO_LINGER, 8) => {
-            format!("{{l_onoff={}, l_linger={}}}", read_i32(bytes, 0), read_i32(bytes, 4))
+            format!(
+                "{{l_onoff={}, l_linger={}}}",
+                read_i32(bytes, 0),
+                read_i32(bytes, 4)
+            )
         }
         (SOL_SOCKET, SO_PEERCRED, 12) => format!(
             "{{pid={}, uid={}, gid={}}}",
@@ -308,7 +337,11 @@ pub(super) fn option_value(
             word.read_long(bytes, word.size())
         ),
         (SOL_SOCKET, SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW, 16) => {
-            format!("{{tv_sec={}, tv_usec={}}}", read_i64(bytes, 0), read_i64(bytes, 8))
+            format!(
+                "{{tv_sec={}, tv_usec={}}}",
+                read_i64(bytes, 0),
+                read_i64(bytes, 8)
+            )
         }
         (_, _, 4) => format!("[{}]", read_i32(bytes, 0)),
         _ => {
