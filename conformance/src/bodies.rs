@@ -6,6 +6,7 @@ mod bind;
 mod conflicts;
 mod connect;
 mod create;
+mod fd_calls;
 mod listen;
 mod mmsg;
 mod msg_header;
@@ -16,6 +17,7 @@ mod opt_socket;
 mod opt_tcp;
 mod scm_creds;
 mod scm_rights;
+mod socketcall;
 mod tcp_close;
 mod tcp_data;
 mod tcp_urgent;
@@ -32,6 +34,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     conflicts::TESTS,
     connect::TESTS,
     create::TESTS,
+    fd_calls::TESTS,
     listen::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,
@@ -42,6 +45,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_tcp::TESTS,
     scm_creds::TESTS,
     scm_rights::TESTS,
+    socketcall::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,
     tcp_urgent::TESTS,
