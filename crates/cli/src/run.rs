@@ -3,6 +3,7 @@
 mod clock;
 mod files;
 mod filter;
+mod interrupts;
 mod memory;
 mod mirror;
 mod parking;
@@ -22,7 +23,7 @@ use rustix::event::epoll;
 use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 use rustix::time::Timespec;
 use switchboard_engine::Config;
-use switchboard_notify::{InstallError, Pending, Received, SignalMask, Spawn, SpawnError};
+use switchboard_notify::{InstallError, Interrupts, Pending, Received, SignalMask, Spawn, SpawnError};
 use switchboard_socket::{Host, HostConfig, SocketId};
 
 use crate::args::RunArgs;
@@ -78,10 +79,22 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     let filter = filter::filter().map_err(|error| setup(format!("the filter: {error}")))?;
-    let spawn = Spawn::new(&args.program[0])
-        .args(&args.program[1..])
-        .signal_mask(mask);
-    let (listener, pending) = spawn.start(filter).map_err(|error| setup(explain(&error)))?;
+    let spawn = Spawn::new(&args.program[0]).args(&args.program[1..]).signal_mask(mask);
+    // Linux 5.19 can keep signals away from a call that is being worked on; before it, a reply may
+    // rarely be lost to one (docs/design/results-and-signals.md).
+    let mut uninterruptible = true;
+    let started = spawn
+        .clone()
+        .interrupts(Interrupts::UntilReceived)
+        .start(filter.clone())
+        .or_else(|error| match error {
+            InstallError::Unsupported(_) => {
+                uninterruptible = false;
+                spawn.start(filter)
+            }
+            error => Err(error),
+        });
+    let (listener, pending) = started.map_err(|error| setup(explain(&error)))?;
 
     let mut stack = Config { seed: clock::seed(args.seed), ..Config::default() };
     take_over_sysctls(&mut stack);
@@ -96,11 +109,11 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     watch(&signals, SIGNAL)?;
     let epoll = std::rc::Rc::new(epoll);
     let mirror = Mirror::new(epoll.clone());
-    let supervisor = Supervisor::new(listener, host, mirror, Clock::start(), trace);
+    let supervisor = Supervisor::new(listener, host, mirror, Clock::start(), trace, uninterruptible);
     let mut driver = Driver { supervisor, signals, pending: Some(pending), main: None };
     let outcome = driver.drive(&epoll);
     let clean = reap::end_all();
-    driver.supervisor.drain_hang_ups(&epoll);
+    driver.supervisor.sweep();
     if args.stats {
         driver.print_stats();
     }

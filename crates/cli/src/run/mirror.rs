@@ -39,6 +39,10 @@ impl Mirror {
         self.sockets.len()
     }
 
+    pub(super) fn sockets(&self) -> Vec<SocketId> {
+        self.sockets.keys().copied().collect()
+    }
+
     /// A placeholder stands for the socket from now on.
     pub(super) fn insert(&mut self, id: SocketId, placeholder: Placeholder) {
         self.watch(id, &placeholder);

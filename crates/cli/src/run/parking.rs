@@ -13,6 +13,11 @@ pub(super) struct Waiter {
     pub(super) socket: SocketId,
     pub(super) interest: PollMask,
     pub(super) deadline: Option<Instant>,
+    /// When to look whether a signal waits for the thread, and how often that has been done.
+    pub(super) check: Option<Instant>,
+    pub(super) checks: u32,
+    /// A signal for its whole process was pending at the last look.
+    pub(super) suspected: bool,
 }
 
 /// All of them, found by socket, by thread and by deadline. A thread waits in one call at most.
@@ -21,6 +26,7 @@ pub(super) struct Parking {
     waiters: HashMap<i32, Waiter>,
     by_socket: HashMap<SocketId, VecDeque<i32>>,
     deadlines: BTreeSet<(Instant, i32)>,
+    checks: BTreeSet<(Instant, i32)>,
 }
 
 impl Parking {
@@ -28,6 +34,9 @@ impl Parking {
         let tid = waiter.call.tid;
         if let Some(deadline) = waiter.deadline {
             self.deadlines.insert((deadline, tid));
+        }
+        if let Some(check) = waiter.check {
+            self.checks.insert((check, tid));
         }
         self.by_socket.entry(waiter.socket).or_default().push_back(tid);
         self.waiters.insert(tid, waiter);
@@ -37,6 +46,9 @@ impl Parking {
         let waiter = self.waiters.remove(&tid)?;
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, tid));
+        }
+        if let Some(check) = waiter.check {
+            self.checks.remove(&(check, tid));
         }
         if let Some(queue) = self.by_socket.get_mut(&waiter.socket) {
             queue.retain(|waiting| *waiting != tid);
@@ -70,8 +82,18 @@ impl Parking {
         self.waiters.get(&tid).map(|w| w.call.id)
     }
 
+    /// The next deadline or check.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let check = self.checks.first().map(|(at, _)| *at);
+        match (deadline, check) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(super) fn to_check(&self, now: Instant) -> Vec<i32> {
+        self.checks.iter().take_while(|(at, _)| *at <= now).map(|(_, tid)| *tid).collect()
     }
 
     pub(super) fn expired(&self, now: Instant) -> Vec<i32> {

@@ -17,21 +17,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::epoll;
-use rustix::time::Timespec;
 use switchboard_abi::sysno::{self, Arch, Sysno};
 use switchboard_abi::Errno;
 use switchboard_engine::Instant;
 use switchboard_notify::{Listener, Notification, Placeholder, Processes, RemoteMemory, ReplyError};
 use switchboard_socket::{Caps, Cred, Cx, Host, PollMask, SocketId};
 use switchboard_syscall::{
-    Abandoned, Call, Effect, Install, Installed, Memory, Pending, Progress, Reply, abandon, commit,
+    Abandoned, Call, Effect, Install, Installed, Interrupted, Memory, Pending, Progress, Reply, abandon, commit,
     decode,
 };
 
 use super::clock::Clock;
 use super::files::{Rights, TargetFiles};
 use super::filter::changes_credentials;
+use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::memory::TargetMemory;
 use super::mirror::{self, Mirror};
 use super::parking::{Parking, Waiter};
@@ -58,6 +57,8 @@ pub(super) struct Supervisor {
     closing: Vec<SocketId>,
     /// Threads whose parked calls have something to do.
     woken: Vec<i32>,
+    /// A call that was received waits through signals: they have to be looked for.
+    uninterruptible: bool,
     /// Pairs made ahead of need, when there was nothing else to do.
     spare: Vec<(OwnedFd, Placeholder)>,
 }
@@ -85,6 +86,7 @@ impl Supervisor {
         mirror: Mirror,
         clock: Clock,
         trace: Option<Trace>,
+        uninterruptible: bool,
     ) -> Supervisor {
         Supervisor {
             listener,
@@ -100,6 +102,7 @@ impl Supervisor {
             trace,
             closing: Vec::new(),
             woken: Vec::new(),
+            uninterruptible,
             spare: Vec::new(),
         }
     }
@@ -123,7 +126,72 @@ impl Supervisor {
                 self.attempt_again(waiter);
             }
         }
+        for tid in self.parking.to_check(now) {
+            self.check(tid, now);
+        }
         self.settle();
+    }
+
+    /// Looks whether a signal waits for a thread that waits here, and lets it go if so.
+    fn check(&mut self, tid: i32, now: Instant) {
+        let Some(mut waiter) = self.parking.take(tid) else { return };
+        let status = self.processes.borrow_mut().status(tid);
+        let Ok(status) = status else {
+            // Nobody there any more; whether the number is another's by now, the call's ID tells.
+            if !self.listener.is_valid(waiter.call.id) {
+                return self.interrupted(waiter);
+            }
+            return self.parking.park(waiter);
+        };
+        let leader_stopped = || {
+            let mut processes = self.processes.borrow_mut();
+            status.threads > 1
+                && status.tgid != tid
+                && processes.status(status.tgid).is_ok_and(|leader| leader.stopped)
+        };
+        match interrupts::verdict(&status, tid, waiter.suspected, leader_stopped) {
+            Verdict::Wait { suspected } => {
+                waiter.suspected = suspected;
+                waiter.checks += 1;
+                let interval = interrupts::interval(waiter.checks, self.parking.len());
+                waiter.check = Some(now + interval);
+                self.parking.park(waiter);
+            }
+            Verdict::Restart => self.interrupt(waiter, ERESTARTSYS),
+            Verdict::Eintr => {
+                self.interrupt(waiter, switchboard_notify::Errno(libc::EINTR));
+            }
+        }
+    }
+
+    /// A signal came for the caller of a parked call: it ends with what signal(7) says.
+    fn interrupt(&mut self, waiter: Waiter, restart: switchboard_notify::Errno) {
+        let Waiter { call, mut pending, socket, .. } = waiter;
+        let cred = self.cred(call.tid);
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
+        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let outcome = pending.interrupt(&mut self.host, &mut cx, &mut memory, &mut files);
+        let end = files.take_end();
+        match outcome {
+            Interrupted::Reply(reply) => self.deliver(&call, &pending, reply, end, &cred),
+            Interrupted::Restart => {
+                // Not delivered: the thread is being killed.
+                let _ = self.listener.reply_errno(call.id, restart);
+            }
+        }
+        if self.closing.contains(&socket) {
+            self.close_what_waited();
+        }
     }
 
     /// Makes a spare pair if there is none. True when it did.
@@ -140,27 +208,10 @@ impl Supervisor {
         }
     }
 
-    /// Handles what placeholders had to say when every program had ended.
-    pub(super) fn drain_hang_ups(&mut self, epoll: &impl AsFd) {
-        let mut events = Vec::with_capacity(256);
-        loop {
-            events.clear();
-            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let room = rustix::buffer::spare_capacity(&mut events);
-            if epoll::wait(epoll, room, Some(&now)).is_err() || events.is_empty() {
-                return;
-            }
-            let mut any = false;
-            for event in &events {
-                let id = SocketId::from_u64(event.data.u64());
-                any |= self.mirror.take_released(id) && {
-                    self.close(id);
-                    true
-                };
-            }
-            if !any {
-                return;
-            }
+    /// Closes what nobody holds any more, whether its placeholder has said so or not.
+    pub(super) fn sweep(&mut self) {
+        for id in self.mirror.sockets() {
+            self.hang_up(id);
         }
     }
 
@@ -252,7 +303,7 @@ impl Supervisor {
         }
         if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
             self.stats.parked += 1;
-            self.parking.park(Waiter { call, pending, socket, interest, deadline });
+            self.park(call, pending, socket, interest, deadline);
         }
         self.settle();
     }
@@ -288,10 +339,33 @@ impl Supervisor {
         if !self.listener.is_valid(waiter.call.id) {
             return self.interrupted(waiter);
         }
-        let Waiter { call, pending, .. } = waiter;
+        let Waiter { call, pending, socket: waited_on, .. } = waiter;
         if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
-            self.parking.park(Waiter { call, pending, socket, interest, deadline });
+            self.park(call, pending, socket, interest, deadline);
+        } else if self.closing.contains(&waited_on) {
+            self.close_what_waited();
         }
+    }
+
+    fn park(
+        &mut self,
+        call: Notification,
+        pending: Pending,
+        socket: SocketId,
+        interest: PollMask,
+        deadline: Option<Instant>,
+    ) {
+        let check = self.uninterruptible.then(|| self.clock.now() + interrupts::FIRST);
+        self.parking.park(Waiter {
+            call,
+            pending,
+            socket,
+            interest,
+            deadline,
+            check,
+            checks: 0,
+            suspected: false,
+        });
     }
 
     /// A parked call was interrupted, or its thread is gone.

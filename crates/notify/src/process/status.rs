@@ -24,6 +24,12 @@ pub struct Status {
     pub cap_effective: u64,
     /// Signals pending for this thread or its process, blocked ones included; bit n-1 for signal n.
     pub signals_pending: u64,
+    /// Of these, the signals pending for this thread alone.
+    pub thread_signals_pending: u64,
+    /// How many threads the process has.
+    pub threads: u32,
+    /// The thread is stopped by a signal (state T).
+    pub stopped: bool,
     /// Signals this thread blocks, bit n-1 for signal n.
     pub signals_blocked: u64,
     /// Signals the process ignores.
@@ -74,8 +80,17 @@ impl Status {
                     5
                 }
                 b"SigPnd" => {
-                    status.signals_pending |= hex(value)?;
+                    status.thread_signals_pending = hex(value)?;
+                    status.signals_pending |= status.thread_signals_pending;
                     12
+                }
+                b"Threads" => {
+                    status.threads = value.parse().ok()?;
+                    14
+                }
+                b"State" => {
+                    status.stopped = value.starts_with('T');
+                    15
                 }
                 b"ShdPnd" => {
                     status.signals_pending |= hex(value)?;
@@ -109,7 +124,7 @@ impl Status {
             };
             seen |= 1 << bit;
         }
-        (seen == (1 << 14) - 1).then_some(status)
+        (seen == (1 << 16) - 1).then_some(status)
     }
 }
 

@@ -17,7 +17,7 @@ fn status_of_ourselves() {
 
 #[test]
 fn status_lines() {
-    let text = b"Name:\tx:Uid:\nUmask:\t0022\nTgid:\t7\nPPid:\t1\nUid:\t1 2 3 4\nGid:\t5 6 7 8\n\
+    let text = b"Name:\tx:Uid:\nState:\tT (stopped)\nThreads:\t3\nUmask:\t0022\nTgid:\t7\nPPid:\t1\nUid:\t1 2 3 4\nGid:\t5 6 7 8\n\
         Groups:\t1 2 \nSigPnd:\t04\nShdPnd:\t08\nSigBlk:\t01\nSigIgn:\t02\nSigCgt:\tff\nCapInh:\t0\nCapPrm:\t1\nCapEff:\t3\n";
     let status = Status::parse(text).unwrap();
     assert_eq!(
@@ -26,6 +26,7 @@ fn status_lines() {
     );
     assert_eq!((status.groups, status.cap_effective), (vec![1, 2], 3));
     assert_eq!(status.signals_pending, 12);
+    assert_eq!((status.thread_signals_pending, status.threads, status.stopped), (4, 3, true));
     assert_eq!(Status::parse(b"Tgid:\t7\n"), None);
     assert_eq!(Status::parse(b"Uid:\t7 8\n"), None);
     assert_eq!(Status::parse(b""), None);
