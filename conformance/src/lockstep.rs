@@ -27,6 +27,7 @@ use crate::kernel::Kernel;
 use exec::Exec;
 use op::Op;
 use prng::Prng;
+use std::collections::BTreeMap;
 use std::io::Write;
 use trace::Difference;
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub calls: usize,
     /// Print each call.
     pub trace: bool,
+    /// Print how often each call had each result.
+    pub stats: bool,
 }
 
 /// Runs the sequences; whether none differed.
@@ -53,7 +56,7 @@ pub fn run(
     make_b: Maker<'_>,
     out: &mut dyn Write,
 ) -> std::io::Result<bool> {
-    let mut run = Run { make_a, make_b, settled: 0, number: 0 };
+    let mut run = Run { make_a, make_b, settled: 0, number: 0, results: BTreeMap::new() };
     let (mut differed, mut again, mut calls) = (0u64, 0u64, 0u64);
     for seed in options.seed..options.seed + options.sequences {
         let ops = sequence(seed, options.calls);
@@ -76,6 +79,11 @@ pub fn run(
             writeln!(out, "{}", last.describe())?;
         }
     }
+    if options.stats {
+        for ((name, result), count) in &run.results {
+            writeln!(out, "{count:8} {name} = {result}")?;
+        }
+    }
     writeln!(
         out,
         "{} sequences, {calls} calls, {differed} differed, {again} run again, {} polled again",
@@ -88,7 +96,11 @@ pub fn run(
 fn sequence(seed: u64, calls: usize) -> Vec<Op> {
     let mut rng = Prng::new(seed);
     let theme = op::Theme::pick(&mut rng);
-    (0..calls).map(|_| Op::random(&mut rng, theme)).collect()
+    let mut ops = if rng.one_in(8) { Vec::new() } else { Op::prelude(&mut rng, theme) };
+    while ops.len() < calls {
+        ops.push(Op::random(&mut rng, theme));
+    }
+    ops
 }
 
 struct Run<'a> {
@@ -98,6 +110,8 @@ struct Run<'a> {
     settled: u64,
     /// Counts executions, so that names never repeat.
     number: u64,
+    /// How often a call had a result.
+    results: BTreeMap<(String, String), u64>,
 }
 
 impl Run<'_> {
@@ -123,6 +137,7 @@ impl Run<'_> {
                 left.masks = a.masks();
                 right.masks = b.masks();
             }
+            *self.results.entry((op.name(), left.outcome())).or_default() += 1;
             if let Some(out) = out.as_mut() {
                 writeln!(out, "  {at:3} {op:?} = {}", left.show())?;
             }

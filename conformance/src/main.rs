@@ -64,6 +64,9 @@ enum Command {
         /// Print each call of each sequence.
         #[arg(long)]
         trace: bool,
+        /// Print how often each call had each result.
+        #[arg(long)]
+        stats: bool,
     },
 }
 
@@ -77,8 +80,8 @@ fn make(arm: Arm, entry: Entry) -> Box<dyn Kernel> {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut out = std::io::stdout();
-    if let Some(Command::Lockstep { seed, sequences, calls, trace }) = args.command {
-        let options = lockstep::Options { seed, sequences, calls, trace };
+    if let Some(Command::Lockstep { seed, sequences, calls, trace, stats }) = args.command {
+        let options = lockstep::Options { seed, sequences, calls, trace, stats };
         let make_a = || make(args.arm, args.entry);
         let make_b = || make(args.arm, args.entry);
         return match lockstep::run(options, &make_a, &make_b, &mut out) {

@@ -211,49 +211,107 @@ const RECV_FLAGS: &[i32] = &[
 const LENGTHS: &[usize] = &[0, 1, 2, 5, 20, 100, 1500];
 
 impl Op {
+    /// Calls that bring the theme's sockets together, so that most sequences start from something.
+    pub(super) fn prelude(rng: &mut Prng, theme: Theme) -> Vec<Op> {
+        let family = rng.of(&[AF_INET, AF_INET, AF_INET6]);
+        let protocol = 0;
+        match theme {
+            Theme::Unix(kind) if rng.one_in(2) || kind == SOCK_DGRAM => {
+                let mut ops = vec![Op::Pair { family: AF_UNIX, kind }];
+                if kind == SOCK_DGRAM {
+                    for n in 0..2 {
+                        ops.push(Op::Socket { family: AF_UNIX, kind, protocol });
+                        ops.push(Op::Bind { slot: 2 + n, to: Where::Abstract(n) });
+                    }
+                    ops.push(Op::Connect { slot: 2, to: Where::Abstract(1) });
+                }
+                ops
+            }
+            Theme::Unix(kind) => vec![
+                Op::Socket { family: AF_UNIX, kind, protocol },
+                Op::Bind { slot: 0, to: Where::Abstract(0) },
+                Op::Listen { slot: 0, backlog: rng.of(&[0, 1, 5]) },
+                Op::Socket { family: AF_UNIX, kind, protocol },
+                Op::Connect { slot: 1, to: Where::Abstract(0) },
+                Op::Accept { slot: 0, flags: 0, room: 128 },
+            ],
+            Theme::Udp => {
+                let mut ops = Vec::new();
+                for slot in 0..3 {
+                    ops.push(Op::Socket { family, kind: SOCK_DGRAM, protocol });
+                    ops.push(Op::Bind { slot, to: Where::Loopback(family) });
+                }
+                ops.push(Op::Connect { slot: 0, to: Where::Slot(1) });
+                ops
+            }
+            Theme::Tcp | Theme::Mixed => {
+                let mut ops = vec![
+                    Op::Socket { family, kind: SOCK_STREAM, protocol },
+                    Op::Bind { slot: 0, to: Where::Loopback(family) },
+                    Op::Listen { slot: 0, backlog: rng.of(&[0, 1, 5]) },
+                ];
+                for slot in 1..=1 + rng.below(2) {
+                    ops.push(Op::Socket { family, kind: SOCK_STREAM, protocol });
+                    ops.push(Op::Connect { slot, to: Where::Slot(0) });
+                }
+                ops.push(Op::Accept { slot: 0, flags: 0, room: 128 });
+                if theme == Theme::Mixed {
+                    ops.push(Op::Pair { family: AF_UNIX, kind: SOCK_STREAM });
+                }
+                ops
+            }
+        }
+    }
+
+    /// The call's name.
+    pub(super) fn name(&self) -> String {
+        let text = format!("{self:?}");
+        text.split(' ').next().unwrap_or_default().to_string()
+    }
+
     /// A random call.
     pub(super) fn random(rng: &mut Prng, theme: Theme) -> Op {
         let slot = rng.below(SLOTS);
         let unix = theme.is_unix(rng);
         match rng.below(100) {
-            0..14 => Op::socket(rng, theme),
-            14..18 => {
+            0..6 => Op::socket(rng, theme),
+            6..8 => {
                 let family = if rng.one_in(6) { AF_INET } else { AF_UNIX };
                 Op::Pair { family, kind: rng.of(&[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]) }
             }
-            18..26 => Op::Bind { slot, to: Where::to_bind(rng, unix) },
-            26..36 => Op::Connect { slot, to: Where::to_reach(rng, unix) },
-            36..41 => Op::Listen { slot, backlog: rng.of(&[-1, 0, 1, 2, 5]) },
-            41..47 => {
+            8..13 => Op::Bind { slot, to: Where::to_bind(rng, unix) },
+            13..21 => Op::Connect { slot, to: Where::to_reach(rng, unix) },
+            21..25 => Op::Listen { slot, backlog: rng.of(&[-1, 0, 1, 2, 5]) },
+            25..30 => {
                 let flags = if rng.one_in(8) { 1 } else { rng.of(&[0, libc::SOCK_CLOEXEC]) };
                 Op::Accept { slot, flags, room: rng.of(&[0, 2, 8, 16, 128]) }
             }
-            47..55 => Op::Send {
+            30..45 => Op::Send {
                 slot,
                 len: rng.of(LENGTHS),
                 flags: rng.of(SEND_FLAGS),
                 bad: rng.one_in(15),
             },
-            55..60 => Op::SendTo {
+            45..53 => Op::SendTo {
                 slot,
                 len: rng.of(LENGTHS),
                 flags: rng.of(SEND_FLAGS),
                 to: Where::to_reach(rng, unix),
             },
-            60..63 => Op::send_message(rng, slot, unix),
-            63..69 => Op::Recv {
+            53..58 => Op::send_message(rng, slot, unix),
+            58..67 => Op::Recv {
                 slot,
                 len: rng.of(LENGTHS),
                 flags: rng.of(RECV_FLAGS),
                 bad: rng.one_in(15),
             },
-            69..73 => Op::RecvFrom {
+            67..72 => Op::RecvFrom {
                 slot,
                 len: rng.of(LENGTHS),
                 flags: rng.of(RECV_FLAGS),
                 room: rng.of(&[0, 4, 16, 28, 128]),
             },
-            73..77 => Op::RecvMsg {
+            72..77 => Op::RecvMsg {
                 slot,
                 lens: (0..rng.below(3)).map(|_| rng.of(LENGTHS)).collect(),
                 flags: rng.of(RECV_FLAGS),
@@ -261,17 +319,17 @@ impl Op {
             },
             77..79 => Op::Read { slot, len: rng.of(LENGTHS) },
             79..81 => Op::Write { slot, len: rng.of(LENGTHS) },
-            81..85 => Op::Shutdown { slot, how: rng.of(&[0, 1, 1, 2, 3]) },
-            85..88 => Op::Close { slot },
-            88..89 => Op::Dup { slot },
-            89..92 => Op::set_option(rng, slot),
-            92..95 => {
+            81..83 => Op::Shutdown { slot, how: rng.of(&[0, 1, 1, 2, 3]) },
+            83..85 => Op::Close { slot },
+            85..86 => Op::Dup { slot },
+            86..90 => Op::set_option(rng, slot),
+            90..94 => {
                 let (level, name, _) = rng.of(OPTIONS);
                 Op::GetOption { slot, level, name, room: rng.of(&[4, 4, 4, 0, 2, 16]) }
             }
-            95..96 => Op::Name { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
-            96..97 => Op::Peer { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
-            97..98 => Op::Readable { slot },
+            94..95 => Op::Name { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
+            95..96 => Op::Peer { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
+            96..98 => Op::Readable { slot },
             98..99 => Op::Unsent { slot },
             _ => Op::AtMark { slot },
         }

@@ -30,6 +30,15 @@ impl Record {
         text
     }
 
+    /// The errno's name, or that there was none.
+    pub(super) fn outcome(&self) -> String {
+        match self.value {
+            ..0 => ret_name(self.value),
+            0 => "0".to_string(),
+            1.. => "more than 0".to_string(),
+        }
+    }
+
     fn show_masks(&self) -> String {
         let shown = |mask: &Option<i16>| mask.map_or_else(|| "-".to_string(), show_mask);
         self.masks.iter().map(shown).collect::<Vec<_>>().join(" ")
