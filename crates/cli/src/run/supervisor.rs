@@ -210,8 +210,15 @@ impl Supervisor {
 
     /// Closes what nobody holds any more, whether its placeholder has said so or not.
     pub(super) fn sweep(&mut self) {
-        for id in self.mirror.sockets() {
-            self.hang_up(id);
+        // Closing one may let go of others, which were in flight in its queue.
+        loop {
+            let before = self.mirror.len();
+            for id in self.mirror.sockets() {
+                self.hang_up(id);
+            }
+            if self.mirror.len() == before {
+                return;
+            }
         }
     }
 
