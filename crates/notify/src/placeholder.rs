@@ -150,6 +150,8 @@ pub struct Placeholder {
     blocked: bool,
     /// SHUT_RD on B: A cannot send.
     send_closed: bool,
+    /// A was found closed when we hung up.
+    gone: bool,
 }
 
 fn poll(fd: BorrowedFd<'_>) -> i16 {
@@ -235,6 +237,7 @@ impl Placeholder {
             urgent: false,
             blocked: false,
             send_closed: false,
+            gone: false,
         };
         Ok((a, placeholder))
     }
@@ -271,6 +274,9 @@ impl Placeholder {
 
     /// Whether the last copy of A is gone.
     pub fn released(&self) -> bool {
+        if self.gone {
+            return true;
+        }
         match (&self.canary, &self.b) {
             (Some(canary), _) => poll(canary.as_fd()) & libc::POLLHUP != 0,
             // We have hung up ourselves: HUP says nothing, but there is a byte unread in A's queue,
@@ -444,6 +450,11 @@ impl Placeholder {
             return;
         }
         let Some(b) = &self.b else { return };
+        if poll(b.as_fd()) & libc::POLLHUP != 0 {
+            // A was closed before there was a canary, and our own shutdown would hide that.
+            self.gone = true;
+            return;
+        }
         self.canary = send_canary(b.as_fd()).ok();
         if self.canary.is_none() && self.wake_bytes == 0 {
             let _full = self.signal_in();

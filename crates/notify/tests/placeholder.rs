@@ -416,3 +416,17 @@ fn signals_to_the_owner() {
     unsafe { libc::kill(kid.0, libc::SIGCONT) };
     assert_eq!(kid.wait(), 1);
 }
+
+/// Both ends of a connection are closed at once: the one that is told of the other's end last must not
+/// hide its own.
+#[test]
+fn hung_up_after_its_end() {
+    for step in [Placeholder::hup, Placeholder::rdhup, |p: &mut Placeholder| {
+            let _shown = p.err();
+        }] {
+        let (a, mut placeholder) = Placeholder::new().unwrap();
+        drop(a);
+        step(&mut placeholder);
+        assert!(placeholder.released());
+    }
+}
