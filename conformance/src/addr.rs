@@ -61,12 +61,20 @@ impl Addr {
 
     /// The loopback address of a family.
     pub fn lo(family: i32, port: u16) -> Addr {
-        if family == libc::AF_INET6 { Addr::lo6(port) } else { Addr::lo4(port) }
+        if family == libc::AF_INET6 {
+            Addr::lo6(port)
+        } else {
+            Addr::lo4(port)
+        }
     }
 
     /// The wildcard address of a family.
     pub fn any(family: i32, port: u16) -> Addr {
-        if family == libc::AF_INET6 { Addr::any6(port) } else { Addr::any4(port) }
+        if family == libc::AF_INET6 {
+            Addr::any6(port)
+        } else {
+            Addr::any4(port)
+        }
     }
 
     /// AF_UNSPEC in 16 bytes: what disconnects.

@@ -7,21 +7,27 @@ mod conflicts;
 mod connect;
 mod create;
 mod fd_calls;
+mod ilp32;
 mod listen;
 mod mmsg;
 mod msg_header;
 mod name;
+mod opt_buffers;
 mod opt_common;
 mod opt_ip;
 mod opt_socket;
 mod opt_tcp;
+mod readiness;
 mod scm_creds;
 mod scm_rights;
+mod scm_rights_errors;
 mod socketcall;
+mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
 mod tcp_urgent;
 mod udp;
+mod udp_errors;
 mod unix_dgram;
 mod unix_name;
 mod unix_path;
@@ -35,21 +41,27 @@ pub(crate) const ALL: &[&[Test]] = &[
     connect::TESTS,
     create::TESTS,
     fd_calls::TESTS,
+    ilp32::TESTS,
     listen::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,
     name::TESTS,
+    opt_buffers::TESTS,
     opt_common::TESTS,
     opt_ip::TESTS,
     opt_socket::TESTS,
     opt_tcp::TESTS,
+    readiness::TESTS,
     scm_creds::TESTS,
     scm_rights::TESTS,
+    scm_rights_errors::TESTS,
     socketcall::TESTS,
+    tcp_blocking::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,
     tcp_urgent::TESTS,
     udp::TESTS,
+    udp_errors::TESTS,
     unix_dgram::TESTS,
     unix_name::TESTS,
     unix_path::TESTS,

@@ -49,7 +49,12 @@ macro_rules! ret {
 /// A call that must fail with this errno.
 macro_rules! err {
     ($e:expr, $errno:ident) => {
-        $crate::check::verdict::ret($crate::check::here!(), stringify!($e), $e, -(libc::$errno as i64))?
+        $crate::check::verdict::ret(
+            $crate::check::here!(),
+            stringify!($e),
+            $e,
+            -(libc::$errno as i64),
+        )?
     };
 }
 

@@ -69,6 +69,7 @@ impl<'k> dyn Kernel + 'k {
     pub(crate) fn call32(&mut self, nr: u32, args: &[u32]) -> Got<i64> {
         let mut six = [0; 6];
         six[..args.len()].copy_from_slice(args);
-        self.int80(nr, six).ok_or_else(|| Stop::Skip("no i386 entry".to_string()))
+        self.int80(nr, six)
+            .ok_or_else(|| Stop::Skip("no i386 entry".to_string()))
     }
 }

@@ -56,7 +56,13 @@ pub fn run(
     make_b: Maker<'_>,
     out: &mut dyn Write,
 ) -> std::io::Result<bool> {
-    let mut run = Run { make_a, make_b, settled: 0, number: 0, results: BTreeMap::new() };
+    let mut run = Run {
+        make_a,
+        make_b,
+        settled: 0,
+        number: 0,
+        results: BTreeMap::new(),
+    };
     let (mut differed, mut again, mut calls) = (0u64, 0u64, 0u64);
     for seed in options.seed..options.seed + options.sequences {
         let ops = sequence(seed, options.calls);
@@ -67,7 +73,11 @@ pub fn run(
         // Chance does not repeat itself; a difference does.
         let Some(difference) = run.compare(&ops, None)? else {
             again += 1;
-            writeln!(out, "seed {seed}: differed once, at call {}, and not again", first.at)?;
+            writeln!(
+                out,
+                "seed {seed}: differed once, at call {}, and not again",
+                first.at
+            )?;
             writeln!(out, "{}", first.describe())?;
             continue;
         };
@@ -96,7 +106,11 @@ pub fn run(
 fn sequence(seed: u64, calls: usize) -> Vec<Op> {
     let mut rng = Prng::new(seed);
     let theme = op::Theme::pick(&mut rng);
-    let mut ops = if rng.one_in(8) { Vec::new() } else { Op::prelude(&mut rng, theme) };
+    let mut ops = if rng.one_in(8) {
+        Vec::new()
+    } else {
+        Op::prelude(&mut rng, theme)
+    };
     while ops.len() < calls {
         ops.push(Op::random(&mut rng, theme));
     }
@@ -142,7 +156,12 @@ impl Run<'_> {
                 writeln!(out, "  {at:3} {op:?} = {}", left.show())?;
             }
             if left != right {
-                return Ok(Some(Difference { at, op: op.clone(), left, right }));
+                return Ok(Some(Difference {
+                    at,
+                    op: op.clone(),
+                    left,
+                    right,
+                }));
             }
         }
         Ok(None)

@@ -80,8 +80,21 @@ fn make(arm: Arm, entry: Entry) -> Box<dyn Kernel> {
 fn main() -> ExitCode {
     let args = Args::parse();
     let mut out = std::io::stdout();
-    if let Some(Command::Lockstep { seed, sequences, calls, trace, stats }) = args.command {
-        let options = lockstep::Options { seed, sequences, calls, trace, stats };
+    if let Some(Command::Lockstep {
+        seed,
+        sequences,
+        calls,
+        trace,
+        stats,
+    }) = args.command
+    {
+        let options = lockstep::Options {
+            seed,
+            sequences,
+            calls,
+            trace,
+            stats,
+        };
         let make_a = || make(args.arm, args.entry);
         let make_b = || make(args.arm, args.entry);
         return match lockstep::run(options, &make_a, &make_b, &mut out) {
@@ -107,8 +120,15 @@ fn main() -> ExitCode {
     };
     match run_tests(&tests, &|| make(args.arm, args.entry), options, &mut out) {
         Ok(s) => {
-            println!("{} passed, {} failed, {} skipped", s.passed, s.failed, s.skipped);
-            if s.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            println!(
+                "{} passed, {} failed, {} skipped",
+                s.passed, s.failed, s.skipped
+            );
+            if s.failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("conformance: {error}");

@@ -49,13 +49,20 @@ pub(crate) fn cmsg(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
 
 /// A SCM_RIGHTS message.
 pub(crate) fn rights(fds: &[Fd]) -> Vec<u8> {
-    let data: Vec<u8> = fds.iter().flat_map(|fd| (*fd as i32).to_ne_bytes()).collect();
+    let data: Vec<u8> = fds
+        .iter()
+        .flat_map(|fd| (*fd as i32).to_ne_bytes())
+        .collect();
     cmsg(libc::SOL_SOCKET, libc::SCM_RIGHTS, &data)
 }
 
 /// A SCM_CREDENTIALS message.
 pub(crate) fn creds(pid: i32, uid: u32, gid: u32) -> Vec<u8> {
-    cmsg(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &ucred(pid, uid, gid))
+    cmsg(
+        libc::SOL_SOCKET,
+        libc::SCM_CREDENTIALS,
+        &ucred(pid, uid, gid),
+    )
 }
 
 /// `struct ucred`.
@@ -81,7 +88,13 @@ impl Msg {
     fn empty() -> Msg {
         // SAFETY: msghdr is integers and pointers, for which zero is a value.
         let hdr = unsafe { std::mem::zeroed() };
-        Msg { hdr, iov: Vec::new(), buffers: Vec::new(), name: Vec::new(), control: Vec::new() }
+        Msg {
+            hdr,
+            iov: Vec::new(),
+            buffers: Vec::new(),
+            name: Vec::new(),
+            control: Vec::new(),
+        }
     }
 
     /// A message to send, one vector per part.
@@ -136,7 +149,10 @@ impl Msg {
         self.iov = self
             .buffers
             .iter_mut()
-            .map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() })
+            .map(|b| libc::iovec {
+                iov_base: b.as_mut_ptr().cast(),
+                iov_len: b.len(),
+            })
             .collect();
         self.hdr.msg_iov = self.iov.as_mut_ptr();
         self.hdr.msg_iovlen = self.iov.len();
@@ -147,14 +163,21 @@ impl Msg {
         if !self.control.is_empty() {
             let len = self.hdr.msg_controllen;
             self.hdr.msg_control = self.control.as_mut_ptr().cast();
-            self.hdr.msg_controllen = if len == 0 { self.control.len() * 8 } else { len };
+            self.hdr.msg_controllen = if len == 0 {
+                self.control.len() * 8
+            } else {
+                len
+            };
         }
         self
     }
 
     /// Points one vector somewhere else.
     pub(crate) fn aim(&mut self, index: usize, base: u64, len: usize) {
-        self.iov[index] = libc::iovec { iov_base: base as *mut libc::c_void, iov_len: len };
+        self.iov[index] = libc::iovec {
+            iov_base: base as *mut libc::c_void,
+            iov_len: len,
+        };
     }
 
     /// The header's address.
@@ -182,7 +205,11 @@ impl Msg {
 
     /// The control messages received, walked as CMSG_NXTHDR does.
     pub(crate) fn cmsgs(&self) -> Vec<Cmsg> {
-        let bytes: Vec<u8> = self.control.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let bytes: Vec<u8> = self
+            .control
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
         let end = self.hdr.msg_controllen.min(bytes.len());
         let mut found = Vec::new();
         let mut at = 0;
@@ -206,7 +233,9 @@ impl Msg {
 
     /// The one control message there is of this level and type.
     pub(crate) fn cmsg(&self, level: i32, kind: i32) -> Option<Cmsg> {
-        self.cmsgs().into_iter().find(|c| c.level == level && c.kind == kind)
+        self.cmsgs()
+            .into_iter()
+            .find(|c| c.level == level && c.kind == kind)
     }
 
     /// The descriptors received.
@@ -228,8 +257,13 @@ pub(crate) struct Batch {
 impl Batch {
     /// Over these messages.
     pub(crate) fn new(msgs: Vec<Msg>) -> Batch {
-        let vec =
-            msgs.iter().map(|m| libc::mmsghdr { msg_hdr: m.hdr, msg_len: 0xdead }).collect();
+        let vec = msgs
+            .iter()
+            .map(|m| libc::mmsghdr {
+                msg_hdr: m.hdr,
+                msg_len: 0xdead,
+            })
+            .collect();
         Batch { msgs, vec }
     }
 

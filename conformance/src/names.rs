@@ -26,7 +26,11 @@ pub(crate) fn errno_name(errno: i32) -> String {
 
 /// A system call's result: the value, or the name of the errno.
 pub(crate) fn ret_name(value: i64) -> String {
-    if (-4095..0).contains(&value) { errno_name(-value as i32) } else { value.to_string() }
+    if (-4095..0).contains(&value) {
+        errno_name(-value as i32)
+    } else {
+        value.to_string()
+    }
 }
 
 /// `IN|OUT|HUP` for a poll mask.
@@ -45,7 +49,14 @@ pub(crate) fn show_mask(mask: i16) -> String {
         (0x400, "MSG"),
         (libc::POLLRDHUP, "RDHUP"),
     ];
-    let names: Vec<&str> =
-        BITS.iter().filter(|(bit, _)| mask & bit != 0).map(|(_, name)| *name).collect();
-    if names.is_empty() { "0".to_string() } else { names.join("|") }
+    let names: Vec<&str> = BITS
+        .iter()
+        .filter(|(bit, _)| mask & bit != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if names.is_empty() {
+        "0".to_string()
+    } else {
+        names.join("|")
+    }
 }

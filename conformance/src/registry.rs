@@ -64,11 +64,16 @@ pub(crate) use tests;
 impl Test {
     /// The name without the crate's own path.
     pub fn short_name(&self) -> &'static str {
-        self.name.split_once("bodies::").map_or(self.name, |(_, short)| short)
+        self.name
+            .split_once("bodies::")
+            .map_or(self.name, |(_, short)| short)
     }
 }
 
 /// Every test, in a fixed order.
 pub fn all_tests() -> Vec<Test> {
-    bodies::ALL.iter().flat_map(|area| area.iter().copied()).collect()
+    bodies::ALL
+        .iter()
+        .flat_map(|area| area.iter().copied())
+        .collect()
 }

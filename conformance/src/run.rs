@@ -133,7 +133,11 @@ fn in_child(test: &Test, make: &dyn Fn() -> Box<dyn Kernel>, pipe: [i32; 2]) -> 
 fn read_verdict(fd: i32, timeout_ms: i32) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     loop {
-        let mut wait = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+        let mut wait = [libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        }];
         // SAFETY: `wait` is a local array of one entry.
         if unsafe { libc::poll(wait.as_mut_ptr(), 1, timeout_ms) } <= 0 {
             return None;
@@ -154,9 +158,10 @@ fn decode(bytes: &[u8], status: i32) -> Outcome {
         Some('O') => Ok(()),
         Some('S') => Err(Stop::Skip(text[1..].to_string())),
         Some(_) => Err(Stop::Fail(text[1..].to_string())),
-        None if libc::WIFSIGNALED(status) => {
-            Err(Stop::Fail(format!("died of signal {}", libc::WTERMSIG(status))))
-        }
+        None if libc::WIFSIGNALED(status) => Err(Stop::Fail(format!(
+            "died of signal {}",
+            libc::WTERMSIG(status)
+        ))),
         None => Err(Stop::Fail("ended without a verdict".to_string())),
     }
 }

@@ -22,7 +22,11 @@ pub(crate) struct Tcp {
 impl<'k> dyn Kernel + 'k {
     /// A TCP socket with the congestion control that does not pace, whatever the machine's default.
     pub(crate) fn tcp_socket(&mut self, family: i32, flags: i32) -> Got<Fd> {
-        let fd = ok("socket", "tcp", self.socket(family, libc::SOCK_STREAM | flags, 0))?;
+        let fd = ok(
+            "socket",
+            "tcp",
+            self.socket(family, libc::SOCK_STREAM | flags, 0),
+        )?;
         self.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, b"reno");
         Ok(fd)
     }
@@ -43,7 +47,12 @@ impl<'k> dyn Kernel + 'k {
         self.connect_now(client, &addr)?;
         let server = self.accept_now(listener)?;
         self.nonblocking(server);
-        Ok(Tcp { client, server, listener, addr })
+        Ok(Tcp {
+            client,
+            server,
+            listener,
+            addr,
+        })
     }
 
     /// Connects a non-blocking socket and waits until it is connected.
@@ -55,7 +64,11 @@ impl<'k> dyn Kernel + 'k {
         if got != -i64::from(libc::EINPROGRESS) {
             return fail("connect", ret_name(got));
         }
-        let mut fds = [libc::pollfd { fd: fd as i32, events: libc::POLLOUT, revents: 0 }];
+        let mut fds = [libc::pollfd {
+            fd: fd as i32,
+            events: libc::POLLOUT,
+            revents: 0,
+        }];
         for _ in 0..100 {
             self.poll(&mut fds, 0);
             if fds[0].revents != 0 {
@@ -85,7 +98,11 @@ impl<'k> dyn Kernel + 'k {
 
     /// A UDP socket bound to the family's loopback address, non-blocking.
     pub(crate) fn udp(&mut self, family: i32) -> Got<(Fd, Addr)> {
-        let fd = ok("socket", "udp", self.socket(family, libc::SOCK_DGRAM | NB, 0))?;
+        let fd = ok(
+            "socket",
+            "udp",
+            self.socket(family, libc::SOCK_DGRAM | NB, 0),
+        )?;
         ok("bind", "udp", self.bind(fd, &Addr::lo(family, 0)))?;
         let addr = self.sockname(fd)?;
         Ok((fd, addr))

@@ -5,8 +5,8 @@ mod io;
 mod option;
 mod socket;
 
-pub(crate) use io::{IN, OUT, PRI, R, RB, W, WB};
 use crate::kernel::Kernel;
+pub(crate) use io::{IN, OUT, PRI, R, W, WB};
 
 /// A descriptor, as calls return it.
 pub(crate) type Fd = i64;

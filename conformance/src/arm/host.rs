@@ -31,7 +31,11 @@ fn raw(nr: i64, a: [u64; 6]) -> i64 {
     // addresses that the kernel must refuse. The kernel checks every one of them.
     let value = unsafe { libc::syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]) };
     if value == -1 {
-        -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+        -i64::from(
+            std::io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO),
+        )
     } else {
         value
     }
@@ -101,7 +105,14 @@ impl Kernel for HostKernel {
     fn poll(&mut self, fds: &mut [libc::pollfd], timeout_ms: i32) -> i64 {
         raw(
             libc::SYS_poll,
-            [fds.as_mut_ptr() as u64, fds.len() as u64, timeout_ms as u64, 0, 0, 0],
+            [
+                fds.as_mut_ptr() as u64,
+                fds.len() as u64,
+                timeout_ms as u64,
+                0,
+                0,
+                0,
+            ],
         )
     }
 
@@ -120,7 +131,10 @@ impl Kernel for HostKernel {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);
             libc::sigaddset(&mut set, libc::SIGPIPE);
-            let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            let none = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
             Some(libc::sigtimedwait(&set, std::ptr::null_mut(), &none) == libc::SIGPIPE)
         }
     }
@@ -139,7 +153,9 @@ impl Kernel for HostKernel {
 
     fn descriptor_count(&self) -> Option<usize> {
         // The directory's own descriptor is among them.
-        std::fs::read_dir("/proc/self/fd").ok().map(|dir| dir.count() - 1)
+        std::fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|dir| dir.count() - 1)
     }
 
     fn offers(&self) -> Needs {

@@ -225,12 +225,18 @@ fn family_mismatch(k: &mut dyn Kernel) -> Outcome {
     for kind in KINDS {
         let v4 = ok!(k.socket(AF_INET, kind, 0));
         err!(k.bind(v4, &Addr::lo6(0)), EAFNOSUPPORT);
-        err!(k.bind(v4, &Addr::lo4(0).with_family(libc::AF_UNIX)), EAFNOSUPPORT);
+        err!(
+            k.bind(v4, &Addr::lo4(0).with_family(libc::AF_UNIX)),
+            EAFNOSUPPORT
+        );
         let v6 = ok!(k.socket(AF_INET6, kind, 0));
         // Too short for an IPv6 address, which is looked at before the family.
         err!(k.bind(v6, &Addr::lo4(0)), EINVAL);
         err!(k.bind(v6, &Addr::lo4(0).padded(28)), EAFNOSUPPORT);
-        err!(k.bind(v6, &Addr::any6(0).with_family(libc::AF_UNSPEC)), EAFNOSUPPORT);
+        err!(
+            k.bind(v6, &Addr::any6(0).with_family(libc::AF_UNSPEC)),
+            EAFNOSUPPORT
+        );
     }
     Ok(())
 }
@@ -239,7 +245,10 @@ fn unspec_family_with_any_address(k: &mut dyn Kernel) -> Outcome {
     // Compatibility: AF_UNSPEC with INADDR_ANY is taken as AF_INET.
     for kind in KINDS {
         let fd = ok!(k.socket(AF_INET, kind, 0));
-        err!(k.bind(fd, &Addr::lo4(0).with_family(libc::AF_UNSPEC)), EAFNOSUPPORT);
+        err!(
+            k.bind(fd, &Addr::lo4(0).with_family(libc::AF_UNSPEC)),
+            EAFNOSUPPORT
+        );
         ret!(k.bind(fd, &Addr::any4(0).with_family(libc::AF_UNSPEC)), 0);
         eq!(k.sockname(fd)?.family(), AF_INET);
     }
@@ -269,7 +278,13 @@ fn lengths_out_of_range(k: &mut dyn Kernel) -> Outcome {
     for family in [AF_INET, AF_INET6, libc::AF_UNIX] {
         let fd = ok!(k.socket(family, SOCK_STREAM, 0));
         let room = [0u8; 256];
-        for len in [129, 4096, i32::MAX as u64, u64::from(u32::MAX), -1i64 as u64] {
+        for len in [
+            129,
+            4096,
+            i32::MAX as u64,
+            u64::from(u32::MAX),
+            -1i64 as u64,
+        ] {
             err!(k.bind_raw(fd, room.as_ptr() as u64, len), EINVAL);
             err!(k.bind_raw(fd, BAD, len), EINVAL);
         }

@@ -48,7 +48,10 @@ impl Binder<'_> {
         let port = self.k.sockname(a)?.port();
         let b = self.with(second.0.family(), second.1)?;
         let got = self.k.bind(b, &second.0.with_port(port));
-        check!(got == 0 || got == -i64::from(libc::EADDRINUSE), "bind = {got}");
+        check!(
+            got == 0 || got == -i64::from(libc::EADDRINUSE),
+            "bind = {got}"
+        );
         self.k.close(a);
         self.k.close(b);
         Ok(got == 0)
@@ -56,7 +59,10 @@ impl Binder<'_> {
 }
 
 fn tcp_reuseaddr_table(k: &mut dyn Kernel) -> Outcome {
-    let mut b = Binder { k, kind: SOCK_STREAM };
+    let mut b = Binder {
+        k,
+        kind: SOCK_STREAM,
+    };
     const NONE: &[i32] = &[];
     const REUSE: &[i32] = &[SO_REUSEADDR];
     let (any, lo, lo2) = (Addr::any4(0), Addr::lo4(0), Addr::v4([127, 0, 0, 2], 0));
@@ -93,13 +99,19 @@ fn tcp_reuseaddr_with_a_listener(k: &mut dyn Kernel) -> Outcome {
         let b = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
         ret!(k.set_int(b, SOL_SOCKET, SO_REUSEADDR, 1), 0);
         let got = k.bind(b, &other.with_port(port));
-        check!((got == 0) == want, "{bound:?} listens, bind {other:?} = {got}");
+        check!(
+            (got == 0) == want,
+            "{bound:?} listens, bind {other:?} = {got}"
+        );
     }
     Ok(())
 }
 
 fn tcp_second_listen_is_refused(k: &mut dyn Kernel) -> Outcome {
-    let mut b = Binder { k, kind: SOCK_STREAM };
+    let mut b = Binder {
+        k,
+        kind: SOCK_STREAM,
+    };
     let first = b.with(AF_INET, &[SO_REUSEADDR])?;
     let second = b.with(AF_INET, &[SO_REUSEADDR])?;
     ret!(k.bind(first, &Addr::lo4(0)), 0);
@@ -127,7 +139,10 @@ fn tcp_reuseaddr_set_late(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn udp_reuseaddr_table(k: &mut dyn Kernel) -> Outcome {
-    let mut b = Binder { k, kind: SOCK_DGRAM };
+    let mut b = Binder {
+        k,
+        kind: SOCK_DGRAM,
+    };
     const NONE: &[i32] = &[];
     const REUSE: &[i32] = &[SO_REUSEADDR];
     let (any, lo) = (Addr::any4(0), Addr::lo4(0));
@@ -186,7 +201,10 @@ fn reuseport_differs_by_user(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn reuseport_tcp_both_listen(k: &mut dyn Kernel) -> Outcome {
-    let mut b = Binder { k, kind: SOCK_STREAM };
+    let mut b = Binder {
+        k,
+        kind: SOCK_STREAM,
+    };
     let first = b.with(AF_INET, &[SO_REUSEPORT])?;
     let second = b.with(AF_INET, &[SO_REUSEPORT])?;
     ret!(k.bind(first, &Addr::lo4(0)), 0);
@@ -347,7 +365,10 @@ fn accepted_socket_holds_the_port(k: &mut dyn Kernel) -> Outcome {
 
 fn reuseaddr_bound_pair_may_not_both_connect(k: &mut dyn Kernel) -> Outcome {
     let (_l, addr) = k.tcp_listener(AF_INET, 4)?;
-    let mut b = Binder { k, kind: SOCK_STREAM | crate::scene::NB };
+    let mut b = Binder {
+        k,
+        kind: SOCK_STREAM | crate::scene::NB,
+    };
     let first = b.with(AF_INET, &[SO_REUSEADDR])?;
     let second = b.with(AF_INET, &[SO_REUSEADDR])?;
     ret!(k.bind(first, &Addr::lo4(0)), 0);

@@ -145,7 +145,10 @@ fn in_progress_is_already(k: &mut dyn Kernel) -> Outcome {
     err!(k.recv(fd, &mut [0; 4], 0), EAGAIN);
     let mut len = 16u32;
     let mut name = [0u8; 16];
-    err!(k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64), ENOTCONN);
+    err!(
+        k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64),
+        ENOTCONN
+    );
     // shutdown gives the attempt up: the socket is as if it had been reset.
     ret!(k.shutdown(fd, libc::SHUT_RDWR), 0);
     mask!(k, fd, W | POLLERR | POLLHUP);
@@ -158,7 +161,10 @@ fn timeout_of_the_handshake(k: &mut dyn Kernel) -> Outcome {
     let addr = full_listener(k)?;
     let fd = k.tcp_socket(AF_INET, 0)?;
     ret!(k.set_int(fd, libc::IPPROTO_TCP, libc::TCP_SYNCNT, 1), 0);
-    ret!(k.set_int(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 500), 0);
+    ret!(
+        k.set_int(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 500),
+        0
+    );
     err!(k.connect(fd, &addr), ETIMEDOUT);
     Ok(())
 }
@@ -177,7 +183,10 @@ fn bad_arguments(k: &mut dyn Kernel) -> Outcome {
     err!(k.connect(v6, &Addr::lo4(1).padded(28)), EAFNOSUPPORT);
     let room = [0u8; 256];
     err!(k.connect_raw(v4, room.as_ptr() as u64, 129), EINVAL);
-    err!(k.connect_raw(v4, room.as_ptr() as u64, -1i64 as u64), EINVAL);
+    err!(
+        k.connect_raw(v4, room.as_ptr() as u64, -1i64 as u64),
+        EINVAL
+    );
     let u4 = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
     err!(k.connect(u4, &Addr::lo4(1).cut(15)), EINVAL);
     err!(k.connect(u4, &Addr::lo6(1)), EAFNOSUPPORT);
@@ -231,7 +240,10 @@ fn unspec_disconnects_tcp(k: &mut dyn Kernel) -> Outcome {
     let mut len = 16u32;
     let mut name = [0u8; 16];
     let at = name.as_mut_ptr() as u64;
-    err!(k.getpeername_raw(t.client, at, &raw mut len as u64), ENOTCONN);
+    err!(
+        k.getpeername_raw(t.client, at, &raw mut len as u64),
+        ENOTCONN
+    );
     // The peer was reset.
     mask!(k, t.server, R | W | POLLERR | POLLHUP | POLLRDHUP);
     err!(k.recv(t.server, &mut [0; 4], 0), ECONNRESET);
@@ -260,7 +272,10 @@ fn unspec_stops_listening(k: &mut dyn Kernel) -> Outcome {
     let (listener, addr) = k.tcp_listener(AF_INET, 1)?;
     ret!(k.connect(listener, &Addr::unspec()), 0);
     err!(k.accept(listener), EINVAL);
-    eq!(k.get_int(listener, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)?, 0);
+    eq!(
+        k.get_int(listener, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)?,
+        0
+    );
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
     err!(k.connect(fd, &addr), ECONNREFUSED);
     // A port that the kernel chose at bind is given back, though the name still shows it: to listen
@@ -397,7 +412,10 @@ fn udp_port_zero_is_not_connected(k: &mut dyn Kernel) -> Outcome {
     ret!(k.connect(fd, &Addr::lo4(0)), 0);
     let mut len = 16u32;
     let mut name = [0u8; 16];
-    err!(k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64), ENOTCONN);
+    err!(
+        k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64),
+        ENOTCONN
+    );
     Ok(())
 }
 
@@ -461,7 +479,10 @@ fn ephemeral_port_in_range(k: &mut dyn Kernel) -> Outcome {
         let fd = k.tcp_socket(AF_INET, NB)?;
         k.connect_now(fd, &addr)?;
         let port = k.sockname(fd)?.port();
-        check!(low <= port && port <= high && !seen.contains(&port), "{port}");
+        check!(
+            low <= port && port <= high && !seen.contains(&port),
+            "{port}"
+        );
         seen.push(port);
     }
     Ok(())

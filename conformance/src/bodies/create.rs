@@ -52,16 +52,28 @@ fn protocol_numbers_of_the_kind(k: &mut dyn Kernel) -> Outcome {
     for domain in [AF_INET, AF_INET6] {
         let tcp = ok!(k.socket(domain, SOCK_STREAM, libc::IPPROTO_TCP));
         let udp = ok!(k.socket(domain, SOCK_DGRAM, libc::IPPROTO_UDP));
-        eq!(k.get_int(tcp, libc::SOL_SOCKET, libc::SO_PROTOCOL)?, libc::IPPROTO_TCP);
-        eq!(k.get_int(udp, libc::SOL_SOCKET, libc::SO_PROTOCOL)?, libc::IPPROTO_UDP);
+        eq!(
+            k.get_int(tcp, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+            libc::IPPROTO_TCP
+        );
+        eq!(
+            k.get_int(udp, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+            libc::IPPROTO_UDP
+        );
     }
     Ok(())
 }
 
 fn wrong_protocol_for_the_kind(k: &mut dyn Kernel) -> Outcome {
     for domain in [AF_INET, AF_INET6] {
-        err!(k.socket(domain, SOCK_STREAM, libc::IPPROTO_UDP), EPROTONOSUPPORT);
-        err!(k.socket(domain, SOCK_DGRAM, libc::IPPROTO_TCP), EPROTONOSUPPORT);
+        err!(
+            k.socket(domain, SOCK_STREAM, libc::IPPROTO_UDP),
+            EPROTONOSUPPORT
+        );
+        err!(
+            k.socket(domain, SOCK_DGRAM, libc::IPPROTO_TCP),
+            EPROTONOSUPPORT
+        );
         // Inside 0..IPPROTO_MAX but unknown.
         err!(k.socket(domain, SOCK_STREAM, 253), EPROTONOSUPPORT);
         // Outside 0..IPPROTO_MAX: refused before the table is looked at.
@@ -158,10 +170,16 @@ fn unix_protocol_is_itself_or_zero(k: &mut dyn Kernel) -> Outcome {
 fn flags_cloexec_and_nonblock(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM | NB | libc::SOCK_CLOEXEC, 0));
     ret!(k.fcntl(fd, libc::F_GETFD, 0), libc::FD_CLOEXEC);
-    ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+    ret!(
+        k.fcntl(fd, libc::F_GETFL, 0),
+        libc::O_RDWR | libc::O_NONBLOCK
+    );
     let fd = ok!(k.socket(AF_UNIX, SOCK_STREAM | NB, 0));
     ret!(k.fcntl(fd, libc::F_GETFD, 0), 0);
-    ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+    ret!(
+        k.fcntl(fd, libc::F_GETFL, 0),
+        libc::O_RDWR | libc::O_NONBLOCK
+    );
     Ok(())
 }
 
@@ -186,11 +204,19 @@ fn lowest_descriptor_is_used(k: &mut dyn Kernel) -> Outcome {
 fn limit(k: &mut dyn Kernel, spare: u64) -> Result<(), crate::check::Stop> {
     let probe = ok!(k.dup(0)) as u64;
     k.close(probe as i64);
-    let limit = libc::rlimit { rlim_cur: probe + spare, rlim_max: probe + spare };
+    let limit = libc::rlimit {
+        rlim_cur: probe + spare,
+        rlim_max: probe + spare,
+    };
     ret!(
         k.call(
             libc::SYS_prlimit64,
-            &[0, u64::from(libc::RLIMIT_NOFILE), &raw const limit as u64, 0]
+            &[
+                0,
+                u64::from(libc::RLIMIT_NOFILE),
+                &raw const limit as u64,
+                0
+            ]
         ),
         0
     );
@@ -216,7 +242,10 @@ fn type_option_tells_what_was_made(k: &mut dyn Kernel) -> Outcome {
         let fd = ok!(k.socket(domain, kind | NB | libc::SOCK_CLOEXEC, 0));
         eq!(k.get_int(fd, libc::SOL_SOCKET, libc::SO_TYPE)?, kind);
         eq!(k.get_int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?, domain);
-        eq!(k.get_int(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?, protocol);
+        eq!(
+            k.get_int(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+            protocol
+        );
     }
     Ok(())
 }
@@ -242,7 +271,10 @@ fn socketpair_only_unix(k: &mut dyn Kernel) -> Outcome {
     }
     err!(k.socketpair_raw(4711, SOCK_STREAM, 0, at), EAFNOSUPPORT);
     err!(k.socketpair_raw(AF_UNIX, 9, 0, at), ESOCKTNOSUPPORT);
-    err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM, 6, at), EPROTONOSUPPORT);
+    err!(
+        k.socketpair_raw(AF_UNIX, SOCK_STREAM, 6, at),
+        EPROTONOSUPPORT
+    );
     Ok(())
 }
 
@@ -250,7 +282,10 @@ fn socketpair_flags(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB | libc::SOCK_CLOEXEC)?;
     for fd in [a, b] {
         ret!(k.fcntl(fd, libc::F_GETFD, 0), libc::FD_CLOEXEC);
-        ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+        ret!(
+            k.fcntl(fd, libc::F_GETFL, 0),
+            libc::O_RDWR | libc::O_NONBLOCK
+        );
     }
     Ok(())
 }
@@ -259,7 +294,10 @@ fn socketpair_bad_pointer_leaks_nothing(k: &mut dyn Kernel) -> Outcome {
     let before = k.descriptor_count();
     err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, BAD), EFAULT);
     err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, 0), EFAULT);
-    err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, KERNEL_SPACE), EFAULT);
+    err!(
+        k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, KERNEL_SPACE),
+        EFAULT
+    );
     eq!(k.descriptor_count(), before);
     Ok(())
 }
@@ -269,7 +307,10 @@ fn socketpair_bad_pointer_comes_before_family(k: &mut dyn Kernel) -> Outcome {
     err!(k.socketpair_raw(4711, SOCK_STREAM, 0, BAD), EFAULT);
     err!(k.socketpair_raw(AF_INET, SOCK_STREAM, 0, BAD), EFAULT);
     // But the flags are looked at first of all.
-    err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM | 0x10, 0, BAD), EINVAL);
+    err!(
+        k.socketpair_raw(AF_UNIX, SOCK_STREAM | 0x10, 0, BAD),
+        EINVAL
+    );
     Ok(())
 }
 
@@ -287,7 +328,10 @@ fn socketpair_second_slot_faults(k: &mut dyn Kernel) -> Outcome {
 fn socketpair_descriptor_limit(k: &mut dyn Kernel) -> Outcome {
     limit(k, 1)?;
     let mut sv = [-1i32; 2];
-    err!(k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, sv.as_mut_ptr() as u64), EMFILE);
+    err!(
+        k.socketpair_raw(AF_UNIX, SOCK_STREAM, 0, sv.as_mut_ptr() as u64),
+        EMFILE
+    );
     // The one that was free is free again.
     ok!(k.socket(AF_UNIX, SOCK_STREAM, 0));
     Ok(())

@@ -1,13 +1,13 @@
 //! Calls that work on any descriptor, on sockets: fcntl, ioctl, dup, fstat, lseek, sendfile, splice,
 //! epoll.
 
-use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret};
+use crate::check::{Outcome, check, eq, err, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::mem::{BAD, Edge, KERNEL_SPACE};
 use crate::registry::tests;
 use crate::scene::NB;
-use crate::sys::{Fd, IN, OUT, R, W, WB};
-use libc::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
+use crate::sys::{R, W, WB};
+use libc::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_STREAM};
 
 tests! {
     fionbio_is_o_nonblock,
@@ -38,29 +38,23 @@ tests! {
     splice_empty_socket [FILES],
     splice_errors [FILES],
     splice_broken_pipe [FILES | SIGPIPE],
-    poll_negative_descriptor_is_skipped,
-    poll_closed_descriptor,
-    poll_many_and_count,
-    poll_asks_only_for_what_was_asked,
-    poll_timeout_wakes [THREADS],
-    select_sets [FILES],
-    epoll_level [EPOLL],
-    epoll_edge [EPOLL],
-    epoll_oneshot [EPOLL],
-    epoll_hangup_unasked [EPOLL],
-    epoll_close_removes [EPOLL],
-    epoll_edge_new_data_fires_again [EPOLL],
-    epoll_out_after_drain [EPOLL],
     descriptor_flags_do_not_travel,
     vmsplice_and_tee_refuse [FILES],
 }
 
 fn fionbio_is_o_nonblock(k: &mut dyn Kernel) -> Outcome {
-    for (family, kind) in [(AF_INET, SOCK_STREAM), (AF_INET, SOCK_DGRAM), (AF_UNIX, SOCK_STREAM)] {
+    for (family, kind) in [
+        (AF_INET, SOCK_STREAM),
+        (AF_INET, SOCK_DGRAM),
+        (AF_UNIX, SOCK_STREAM),
+    ] {
         let fd = ok!(k.socket(family, kind, 0));
         let mut on = 7;
         ret!(k.ioctl_int(fd, libc::FIONBIO, &mut on), 0);
-        ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+        ret!(
+            k.fcntl(fd, libc::F_GETFL, 0),
+            libc::O_RDWR | libc::O_NONBLOCK
+        );
         let mut off = 0;
         ret!(k.ioctl_int(fd, libc::FIONBIO, &mut off), 0);
         ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR);
@@ -103,7 +97,11 @@ fn ioctl_faults(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn ioctl_unknown(k: &mut dyn Kernel) -> Outcome {
-    for (family, kind) in [(AF_INET, SOCK_STREAM), (AF_INET, SOCK_DGRAM), (AF_UNIX, SOCK_STREAM)] {
+    for (family, kind) in [
+        (AF_INET, SOCK_STREAM),
+        (AF_INET, SOCK_DGRAM),
+        (AF_UNIX, SOCK_STREAM),
+    ] {
         let fd = ok!(k.socket(family, kind, 0));
         let mut value = 0;
         // TCGETS, and something nobody has.
@@ -126,8 +124,18 @@ fn inq_is_fionread(k: &mut dyn Kernel) -> Outcome {
 
 fn setfl_keeps_access_mode(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
-    ret!(k.fcntl(fd, libc::F_SETFL, i64::from(libc::O_NONBLOCK | libc::O_WRONLY)), 0);
-    ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+    ret!(
+        k.fcntl(
+            fd,
+            libc::F_SETFL,
+            i64::from(libc::O_NONBLOCK | libc::O_WRONLY)
+        ),
+        0
+    );
+    ret!(
+        k.fcntl(fd, libc::F_GETFL, 0),
+        libc::O_RDWR | libc::O_NONBLOCK
+    );
     ret!(k.fcntl(fd, libc::F_SETFL, 0), 0);
     ret!(k.fcntl(fd, libc::F_GETFL, 0), libc::O_RDWR);
     Ok(())
@@ -146,8 +154,14 @@ fn positioned_io_is_refused(k: &mut dyn Kernel) -> Outcome {
     let mut buf = [0u8; 4];
     let at = buf.as_mut_ptr() as u64;
     for offset in [0, 1] {
-        err!(k.call(libc::SYS_pread64, &[b as u64, at, 4, offset]), ESPIPE);
-        err!(k.call(libc::SYS_pwrite64, &[a as u64, at, 4, offset]), ESPIPE);
+        err!(
+            k.call(libc::SYS_pread64, &[b as u64, at, 4, offset]),
+            ESPIPE
+        );
+        err!(
+            k.call(libc::SYS_pwrite64, &[a as u64, at, 4, offset]),
+            ESPIPE
+        );
     }
     Ok(())
 }
@@ -157,7 +171,10 @@ fn fstat_says_socket(k: &mut dyn Kernel) -> Outcome {
         let fd = ok!(k.socket(family, SOCK_STREAM, 0));
         // SAFETY: stat is integers, for which zero is a value.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-        ret!(k.call(libc::SYS_fstat, &[fd as u64, &raw mut stat as u64]), 0);
+        ret!(
+            k.call(libc::SYS_fstat, &[fd as u64, &raw mut stat as u64]),
+            0
+        );
         eq!(stat.st_mode, libc::S_IFSOCK | 0o777);
         eq!((stat.st_nlink, stat.st_size), (1, 0));
     }
@@ -192,7 +209,10 @@ fn writev_faults(k: &mut dyn Kernel) -> Outcome {
 fn read_write_bad_pointers(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
     err!(k.call(libc::SYS_write, &[a as u64, BAD, 4]), EFAULT);
-    err!(k.call(libc::SYS_write, &[a as u64, KERNEL_SPACE, 4]), EFAULT);
+    err!(
+        k.call(libc::SYS_write, &[a as u64, KERNEL_SPACE, 4]),
+        EFAULT
+    );
     err!(k.call(libc::SYS_read, &[b as u64, KERNEL_SPACE, 4]), EFAULT);
     err!(k.call(libc::SYS_read, &[b as u64, BAD, 4]), EAGAIN);
     // A length that is negative as a signed number.
@@ -269,7 +289,10 @@ fn sendfile_offset_pointer(k: &mut dyn Kernel) -> Outcome {
     eq!(offset, 7);
     eq!(k.recv_now(b)?, b"3456");
     // The file's own position did not move.
-    ret!(k.call(libc::SYS_lseek, &[file as u64, 0, libc::SEEK_CUR as u64]), 0);
+    ret!(
+        k.call(libc::SYS_lseek, &[file as u64, 0, libc::SEEK_CUR as u64]),
+        0
+    );
     err!(k.sendfile(a, file, BAD, 4), EFAULT);
     let mut negative = -1i64;
     err!(k.sendfile(a, file, &raw mut negative as u64, 4), EINVAL);
@@ -283,7 +306,10 @@ fn sendfile_to_full_socket(k: &mut dyn Kernel) -> Outcome {
     check!(sent > 0 && sent < 8 << 20, "{sent}");
     err!(k.sendfile(a, file, 0, 8 << 20), EAGAIN);
     // The position tells how far it came.
-    ret!(k.call(libc::SYS_lseek, &[file as u64, 0, libc::SEEK_CUR as u64]), sent);
+    ret!(
+        k.call(libc::SYS_lseek, &[file as u64, 0, libc::SEEK_CUR as u64]),
+        sent
+    );
     eq!(k.drain(b)? as i64, sent);
     Ok(())
 }
@@ -370,7 +396,10 @@ fn splice_errors(k: &mut dyn Kernel) -> Outcome {
     // Sockets have no offset.
     let offset = 0i64;
     let at = &raw const offset as u64;
-    err!(k.call(libc::SYS_splice, &[r as u64, 0, a as u64, at, 4, 0]), EINVAL);
+    err!(
+        k.call(libc::SYS_splice, &[r as u64, 0, a as u64, at, 4, 0]),
+        EINVAL
+    );
     ret!(k.splice(a, w, 0, 0), 0);
     // A datagram socket can be read from as well, one datagram at a time.
     let (u, v) = k.udp_pair(AF_INET)?;
@@ -392,209 +421,6 @@ fn splice_broken_pipe(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
-fn poll_one(k: &mut dyn Kernel, fd: Fd, events: i16) -> (i64, i16) {
-    let mut fds = [libc::pollfd { fd: fd as i32, events, revents: 0x55 }];
-    let got = k.poll(&mut fds, 0);
-    (got, fds[0].revents)
-}
-
-fn poll_negative_descriptor_is_skipped(k: &mut dyn Kernel) -> Outcome {
-    eq!(poll_one(k, -1, IN | OUT), (0, 0));
-    eq!(poll_one(k, -100, IN | OUT), (0, 0));
-    Ok(())
-}
-
-fn poll_closed_descriptor(k: &mut dyn Kernel) -> Outcome {
-    eq!(poll_one(k, 777, IN), (1, libc::POLLNVAL));
-    eq!(poll_one(k, 777, 0), (1, libc::POLLNVAL));
-    Ok(())
-}
-
-fn poll_many_and_count(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let (c, _d) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    ret!(k.send(a, b"x", 0), 1);
-    let mut fds = [a, b, c, b].map(|fd| libc::pollfd { fd: fd as i32, events: IN, revents: 9 });
-    ret!(k.poll(&mut fds, 0), 2);
-    eq!(fds.map(|f| f.revents), [0, IN, 0, IN]);
-    Ok(())
-}
-
-fn poll_asks_only_for_what_was_asked(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    ret!(k.send(a, b"x", 0), 1);
-    eq!(poll_one(k, b, OUT), (1, OUT));
-    eq!(poll_one(k, b, 0), (0, 0));
-    eq!(poll_one(k, b, libc::POLLRDNORM), (1, libc::POLLRDNORM));
-    k.close(a);
-    // HUP comes unasked.
-    eq!(poll_one(k, b, 0), (1, libc::POLLHUP));
-    eq!(poll_one(k, b, libc::POLLRDHUP), (1, libc::POLLHUP | libc::POLLRDHUP));
-    Ok(())
-}
-
-fn poll_timeout_wakes(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let Some(mut other) = k.another_thread() else {
-        crate::check::skip!("no second thread");
-    };
-    let blocked = std::thread::spawn(move || {
-        let mut fds = [libc::pollfd { fd: b as i32, events: IN, revents: 0 }];
-        let got = other.poll(&mut fds, 5000);
-        (got, fds[0].revents)
-    });
-    k.pause(std::time::Duration::from_millis(20));
-    check!(!blocked.is_finished(), "poll returned with nothing there");
-    ret!(k.send(a, b"x", 0), 1);
-    eq!(blocked.join().unwrap_or((-1, 0)), (1, IN));
-    let mut fds = [libc::pollfd { fd: a as i32, events: IN, revents: 0 }];
-    ret!(k.poll(&mut fds, 10), 0);
-    Ok(())
-}
-
-fn select_sets(k: &mut dyn Kernel) -> Outcome {
-    let t = k.tcp(AF_INET)?;
-    ret!(k.send(t.client, b"a!", libc::MSG_OOB), 2);
-    mask!(k, t.server, R | W | libc::POLLPRI);
-    let bit = 1u64 << t.server;
-    check!(t.server < 60, "descriptor {}", t.server);
-    let (mut readable, mut writable, mut exceptional) = ([bit, 0], [bit, 0], [bit, 0]);
-    let timeout = [0i64; 2];
-    let args = [
-        t.server as u64 + 1,
-        readable.as_mut_ptr() as u64,
-        writable.as_mut_ptr() as u64,
-        exceptional.as_mut_ptr() as u64,
-        timeout.as_ptr() as u64,
-    ];
-    ret!(k.call(libc::SYS_select, &args), 3);
-    eq!((readable[0], writable[0], exceptional[0]), (bit, bit, bit));
-    // Urgent data alone is exceptional and not readable.
-    ret!(k.recv(t.server, &mut [0; 1], 0), 1);
-    let args = [
-        t.server as u64 + 1,
-        readable.as_mut_ptr() as u64,
-        0,
-        exceptional.as_mut_ptr() as u64,
-        timeout.as_ptr() as u64,
-    ];
-    ret!(k.call(libc::SYS_select, &args), 1);
-    eq!((readable[0], exceptional[0]), (0, bit));
-    Ok(())
-}
-
-fn epoll(k: &mut dyn Kernel, fds: &[(Fd, u32)]) -> Got<Fd> {
-    let ep = ok!(k.call(libc::SYS_epoll_create1, &[0]));
-    for (fd, events) in fds {
-        ret!(epoll_ctl(k, ep, libc::EPOLL_CTL_ADD, *fd, *events), 0);
-    }
-    Ok(ep)
-}
-
-fn epoll_ctl(k: &mut dyn Kernel, ep: Fd, op: i32, fd: Fd, events: u32) -> i64 {
-    let event = libc::epoll_event { events, u64: fd as u64 };
-    k.call(libc::SYS_epoll_ctl, &[ep as u64, op as u64, fd as u64, &raw const event as u64])
-}
-
-/// The events that are there now, as (descriptor, events).
-fn epoll_now(k: &mut dyn Kernel, ep: Fd) -> Got<Vec<(Fd, u32)>> {
-    let mut events = [libc::epoll_event { events: 0, u64: 0 }; 8];
-    let n = ok!(k.call(libc::SYS_epoll_wait, &[ep as u64, events.as_mut_ptr() as u64, 8, 0]));
-    Ok(events[..n as usize].iter().map(|e| (e.u64 as Fd, e.events)).collect())
-}
-
-const EIN: u32 = libc::EPOLLIN as u32;
-const EOUT: u32 = libc::EPOLLOUT as u32;
-const EET: u32 = libc::EPOLLET as u32;
-const EHUP: u32 = libc::EPOLLHUP as u32;
-const EERR: u32 = libc::EPOLLERR as u32;
-
-fn epoll_level(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let ep = epoll(k, &[(b, EIN)])?;
-    eq!(epoll_now(k, ep)?, vec![]);
-    ret!(k.send(a, b"xy", 0), 2);
-    eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-    eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-    k.recv_now(b)?;
-    eq!(epoll_now(k, ep)?, vec![]);
-    Ok(())
-}
-
-fn epoll_edge(k: &mut dyn Kernel) -> Outcome {
-    for family in [AF_UNIX, AF_INET] {
-        let (a, b) = if family == AF_UNIX {
-            k.pair(AF_UNIX, SOCK_STREAM | NB)?
-        } else {
-            let t = k.tcp(AF_INET)?;
-            (t.client, t.server)
-        };
-        let ep = epoll(k, &[(b, EIN | EET)])?;
-        ret!(k.send(a, b"xy", 0), 2);
-        crate::check::mask!(k, b, if family == AF_UNIX { R | WB } else { R | W });
-        eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-        eq!(epoll_now(k, ep)?, vec![]);
-        // Reading a part is no event.
-        ret!(k.recv(b, &mut [0; 1], 0), 1);
-        eq!(epoll_now(k, ep)?, vec![]);
-    }
-    Ok(())
-}
-
-fn epoll_oneshot(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let oneshot = EIN | libc::EPOLLONESHOT as u32;
-    let ep = epoll(k, &[(b, oneshot)])?;
-    ret!(k.send(a, b"x", 0), 1);
-    eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-    eq!(epoll_now(k, ep)?, vec![]);
-    ret!(epoll_ctl(k, ep, libc::EPOLL_CTL_MOD, b, oneshot), 0);
-    eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-    Ok(())
-}
-
-fn epoll_hangup_unasked(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_SEQPACKET | NB)?;
-    let ep = epoll(k, &[(b, 0)])?;
-    ret!(k.send(b, b"unread", 0), 6);
-    k.close(a);
-    eq!(epoll_now(k, ep)?, vec![(b, EHUP | EERR)]);
-    Ok(())
-}
-
-fn epoll_close_removes(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let ep = epoll(k, &[(b, EIN)])?;
-    ret!(k.send(a, b"x", 0), 1);
-    k.close(b);
-    eq!(epoll_now(k, ep)?, vec![]);
-    err!(epoll_ctl(k, ep, libc::EPOLL_CTL_DEL, b, 0), EBADF);
-    Ok(())
-}
-
-fn epoll_edge_new_data_fires_again(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;
-    let ep = epoll(k, &[(b, EIN | EET)])?;
-    for _ in 0..3 {
-        // Nothing was read in between, and each arrival is an edge.
-        ret!(k.send(a, b"x", 0), 1);
-        eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
-        eq!(epoll_now(k, ep)?, vec![]);
-    }
-    Ok(())
-}
-
-fn epoll_out_after_drain(k: &mut dyn Kernel) -> Outcome {
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    let ep = epoll(k, &[(a, EOUT | EET)])?;
-    eq!(epoll_now(k, ep)?, vec![(a, EOUT)]);
-    k.fill(a, 4096)?;
-    eq!(epoll_now(k, ep)?, vec![]);
-    k.drain(b)?;
-    eq!(epoll_now(k, ep)?, vec![(a, EOUT)]);
-    Ok(())
-}
-
 fn descriptor_flags_do_not_travel(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM | libc::SOCK_CLOEXEC, 0));
     let copy = ok!(k.fcntl(fd, libc::F_DUPFD, 0));
@@ -610,6 +436,9 @@ fn vmsplice_and_tee_refuse(k: &mut dyn Kernel) -> Outcome {
     let iov_base = [0u8; 1];
     err!(k.call(libc::SYS_tee, &[a as u64, b as u64, 4, 0]), EINVAL);
     let iov = [iov_base.as_ptr() as u64, 1];
-    err!(k.call(libc::SYS_vmsplice, &[a as u64, iov.as_ptr() as u64, 1, 0]), EBADF);
+    err!(
+        k.call(libc::SYS_vmsplice, &[a as u64, iov.as_ptr() as u64, 1, 0]),
+        EBADF
+    );
     Ok(())
 }

@@ -181,7 +181,11 @@ fn accept4_flags(k: &mut dyn Kernel) -> Outcome {
         (0, libc::O_RDWR, 0),
         (NB, libc::O_RDWR | libc::O_NONBLOCK, 0),
         (libc::SOCK_CLOEXEC, libc::O_RDWR, libc::FD_CLOEXEC),
-        (NB | libc::SOCK_CLOEXEC, libc::O_RDWR | libc::O_NONBLOCK, libc::FD_CLOEXEC),
+        (
+            NB | libc::SOCK_CLOEXEC,
+            libc::O_RDWR | libc::O_NONBLOCK,
+            libc::FD_CLOEXEC,
+        ),
     ] {
         let c = ok!(k.socket(AF_UNIX, SOCK_STREAM, 0));
         ret!(k.connect(c, &addr), 0);
@@ -231,7 +235,10 @@ fn accept_address_truncated(k: &mut dyn Kernel) -> Outcome {
         eq!(len, 16);
         let n = (cap as usize).min(16);
         eq!(&storage[..n], &name.0[..n]);
-        check!(storage[n..].iter().all(|b| *b == 0xaa), "bytes after {n} were touched");
+        check!(
+            storage[n..].iter().all(|b| *b == 0xaa),
+            "bytes after {n} were touched"
+        );
     }
     Ok(())
 }
@@ -315,7 +322,10 @@ fn accept_inherits_options(k: &mut dyn Kernel) -> Outcome {
         ret!(k.set_int(listener, level, name, value), 0);
     }
     let linger = [1i32.to_ne_bytes(), 5i32.to_ne_bytes()].concat();
-    ret!(k.setsockopt(listener, SOL_SOCKET, libc::SO_LINGER, &linger), 0);
+    ret!(
+        k.setsockopt(listener, SOL_SOCKET, libc::SO_LINGER, &linger),
+        0
+    );
     ret!(k.bind(listener, &Addr::lo4(0)), 0);
     ret!(k.listen(listener, 1), 0);
     let addr = k.sockname(listener)?;
@@ -324,7 +334,10 @@ fn accept_inherits_options(k: &mut dyn Kernel) -> Outcome {
     let s = k.accept_now(listener)?;
     for (level, name, value) in options {
         let got = k.get_int(s, level, name)?;
-        check!(got == value, "level {level} option {name} is {got}, the listener has {value}");
+        check!(
+            got == value,
+            "level {level} option {name} is {got}, the listener has {value}"
+        );
     }
     eq!(k.getsockopt(s, SOL_SOCKET, libc::SO_LINGER, 8), (0, linger));
     eq!(k.get_int(s, SOL_SOCKET, libc::SO_ACCEPTCONN)?, 0);
@@ -345,9 +358,18 @@ fn accept_descriptor_limit(k: &mut dyn Kernel) -> Outcome {
     let (fd, addr) = k.unix_listener(SOCK_STREAM, 8)?;
     let c = ok!(k.socket(AF_UNIX, SOCK_STREAM, 0));
     ret!(k.connect(c, &addr), 0);
-    let limit = libc::rlimit { rlim_cur: c as u64 + 1, rlim_max: c as u64 + 1 };
+    let limit = libc::rlimit {
+        rlim_cur: c as u64 + 1,
+        rlim_max: c as u64 + 1,
+    };
     let at = &raw const limit as u64;
-    ret!(k.call(libc::SYS_prlimit64, &[0, u64::from(libc::RLIMIT_NOFILE), at, 0]), 0);
+    ret!(
+        k.call(
+            libc::SYS_prlimit64,
+            &[0, u64::from(libc::RLIMIT_NOFILE), at, 0]
+        ),
+        0
+    );
     err!(k.accept(fd), EMFILE);
     // Even when nothing is there, and even on what does not listen.
     err!(k.accept(c), EMFILE);
@@ -480,7 +502,10 @@ fn listener_name_and_peer(k: &mut dyn Kernel) -> Outcome {
     let (fd, _) = k.tcp_listener(AF_INET, 1)?;
     let mut name = [0u8; 128];
     let mut len = 128u32;
-    err!(k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64), ENOTCONN);
+    err!(
+        k.getpeername_raw(fd, name.as_mut_ptr() as u64, &raw mut len as u64),
+        ENOTCONN
+    );
     eq!(k.get_int(fd, SOL_SOCKET, libc::SO_ACCEPTCONN)?, 1);
     eq!(k.so_error(fd)?, 0);
     Ok(())
@@ -537,7 +562,10 @@ fn accept_blocked_gets_a_connection(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn accept_timeout(k: &mut dyn Kernel) -> Outcome {
-    for (family, addr) in [(AF_INET, Addr::lo4(0)), (AF_UNIX, Addr::fresh_abstract("timeout"))] {
+    for (family, addr) in [
+        (AF_INET, Addr::lo4(0)),
+        (AF_UNIX, Addr::fresh_abstract("timeout")),
+    ] {
         let fd = ok!(k.socket(family, SOCK_STREAM, 0));
         ret!(k.bind(fd, &addr), 0);
         ret!(k.listen(fd, 1), 0);

@@ -174,8 +174,10 @@ fn send_to_different_addresses(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
     let (x, x_addr) = k.udp(AF_INET)?;
     let (y, y_addr) = k.udp(AF_INET)?;
-    let mut batch =
-        Batch::new(vec![Msg::of(&[b"to x"]).to(&x_addr), Msg::of(&[b"to y"]).to(&y_addr)]);
+    let mut batch = Batch::new(vec![
+        Msg::of(&[b"to x"]).to(&x_addr),
+        Msg::of(&[b"to y"]).to(&y_addr),
+    ]);
     ret!(send(k, fd, &mut batch), 2);
     eq!(k.recv_now(x)?, b"to x");
     eq!(k.recv_now(y)?, b"to y");
@@ -253,13 +255,22 @@ fn receive_timeout_values(k: &mut dyn Kernel) -> Outcome {
     let (_a, b) = pair(k)?;
     let mut into = room(1);
     for bad in [timespec(-1, 0), timespec(0, -1), timespec(0, 1_000_000_000)] {
-        err!(k.recvmmsg_raw(b, into.ptr(), 1, 0, bad.as_ptr() as u64), EINVAL);
+        err!(
+            k.recvmmsg_raw(b, into.ptr(), 1, 0, bad.as_ptr() as u64),
+            EINVAL
+        );
     }
     // The timeout is looked at before the descriptor.
     let bad = timespec(-1, 0);
-    err!(k.recvmmsg_raw(-1, into.ptr(), 1, 0, bad.as_ptr() as u64), EINVAL);
+    err!(
+        k.recvmmsg_raw(-1, into.ptr(), 1, 0, bad.as_ptr() as u64),
+        EINVAL
+    );
     let good = timespec(0, 0);
-    err!(k.recvmmsg_raw(-1, into.ptr(), 1, 0, good.as_ptr() as u64), EBADF);
+    err!(
+        k.recvmmsg_raw(-1, into.ptr(), 1, 0, good.as_ptr() as u64),
+        EBADF
+    );
     Ok(())
 }
 
@@ -276,12 +287,21 @@ fn receive_timeout_expires_after_a_message(k: &mut dyn Kernel) -> Outcome {
     // SO_RCVTIMEO the wait ends.
     let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM)?;
     let short = [0i64.to_ne_bytes(), 20_000i64.to_ne_bytes()].concat();
-    ret!(k.setsockopt(b, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &short), 0);
+    ret!(
+        k.setsockopt(b, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &short),
+        0
+    );
     k.send(a, b"x", 0);
     let mut into = room(3);
     let timeout = timespec(5, 0);
-    ret!(k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64), 1);
-    err!(k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64), EAGAIN);
+    ret!(
+        k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64),
+        1
+    );
+    err!(
+        k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64),
+        EAGAIN
+    );
     Ok(())
 }
 
@@ -293,7 +313,10 @@ fn receive_zero_timeout_takes_one(k: &mut dyn Kernel) -> Outcome {
     let mut into = room(3);
     let timeout = timespec(0, 0);
     // It has passed as soon as the first is there.
-    ret!(k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64), 1);
+    ret!(
+        k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64),
+        1
+    );
     Ok(())
 }
 
@@ -388,12 +411,18 @@ fn timeout_is_written_back(k: &mut dyn Kernel) -> Outcome {
     k.send(a, b"x", 0);
     let mut into = room(1);
     let mut timeout = timespec(10, 0);
-    ret!(k.recvmmsg_raw(b, into.ptr(), 1, 0, timeout.as_mut_ptr() as u64), 1);
+    ret!(
+        k.recvmmsg_raw(b, into.ptr(), 1, 0, timeout.as_mut_ptr() as u64),
+        1
+    );
     // What is left of it.
     check!(timeout[0] <= 10 && timeout[0] >= 5, "{timeout:?}");
     // When nothing came it is left alone.
     let mut timeout = timespec(10, 0);
-    err!(k.recvmmsg_raw(b, into.ptr(), 1, 0, timeout.as_mut_ptr() as u64), EAGAIN);
+    err!(
+        k.recvmmsg_raw(b, into.ptr(), 1, 0, timeout.as_mut_ptr() as u64),
+        EAGAIN
+    );
     eq!(timeout, [10, 0]);
 
     Ok(())

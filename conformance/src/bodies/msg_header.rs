@@ -198,7 +198,10 @@ fn name_length_negative(k: &mut dyn Kernel) -> Outcome {
     let mut msg = Msg::of(&[b"x"]);
     msg.hdr.msg_namelen = u32::MAX;
     let got = k.recvmsg(a, &mut msg, 0);
-    check!(got == -i64::from(libc::EAGAIN) || got == -i64::from(libc::EINVAL), "{got}");
+    check!(
+        got == -i64::from(libc::EAGAIN) || got == -i64::from(libc::EINVAL),
+        "{got}"
+    );
     eq!(got, -i64::from(libc::EAGAIN));
     Ok(())
 }
@@ -284,12 +287,26 @@ fn receive_sets_lengths(k: &mut dyn Kernel) -> Outcome {
     msg.hdr.msg_flags = -1;
     ret!(k.recvmsg(b, &mut msg, 0), 1);
     // An unnamed sender, no control messages, no flags.
-    eq!((msg.hdr.msg_namelen, msg.hdr.msg_controllen, msg.hdr.msg_flags), (0, 0, 0));
+    eq!(
+        (
+            msg.hdr.msg_namelen,
+            msg.hdr.msg_controllen,
+            msg.hdr.msg_flags
+        ),
+        (0, 0, 0)
+    );
     // On EAGAIN the header is not touched.
     let mut msg = Msg::room(&[4]).name_room(100).control_room(100);
     msg.hdr.msg_flags = -1;
     err!(k.recvmsg(b, &mut msg, 0), EAGAIN);
-    eq!((msg.hdr.msg_namelen, msg.hdr.msg_controllen, msg.hdr.msg_flags), (100, 100, -1));
+    eq!(
+        (
+            msg.hdr.msg_namelen,
+            msg.hdr.msg_controllen,
+            msg.hdr.msg_flags
+        ),
+        (100, 100, -1)
+    );
     Ok(())
 }
 

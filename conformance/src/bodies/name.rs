@@ -78,11 +78,17 @@ fn name_truncated_reports_full_length(k: &mut dyn Kernel) -> Outcome {
         for cap in [0u32, 1, 2, 10, 27, 100] {
             let mut storage = [0xaau8; 128];
             let mut len = cap;
-            ret!(k.getsockname_raw(fd, storage.as_mut_ptr() as u64, &raw mut len as u64), 0);
+            ret!(
+                k.getsockname_raw(fd, storage.as_mut_ptr() as u64, &raw mut len as u64),
+                0
+            );
             eq!(len as usize, name.len());
             let n = (cap as usize).min(name.len());
             eq!(&storage[..n], &name.0[..n]);
-            check!(storage[n..].iter().all(|b| *b == 0xaa), "bytes after {n} were touched");
+            check!(
+                storage[n..].iter().all(|b| *b == 0xaa),
+                "bytes after {n} were touched"
+            );
         }
     }
     Ok(())
@@ -134,7 +140,10 @@ fn name_writes_length_in_front_of_fault(k: &mut dyn Kernel) -> Outcome {
     let word = edge.put(&16u32.to_ne_bytes());
     let edge = edge.read_only();
     let mut storage = [0u8; 16];
-    err!(k.getsockname_raw(fd, storage.as_mut_ptr() as u64, word), EFAULT);
+    err!(
+        k.getsockname_raw(fd, storage.as_mut_ptr() as u64, word),
+        EFAULT
+    );
     eq!(edge.read_u32(word), 16);
     Ok(())
 }
@@ -176,7 +185,10 @@ fn peer_after_reset(k: &mut dyn Kernel) -> Outcome {
     let mut storage = [0u8; 16];
     let mut len = 16u32;
     let at = storage.as_mut_ptr() as u64;
-    err!(k.getpeername_raw(t.client, at, &raw mut len as u64), ENOTCONN);
+    err!(
+        k.getpeername_raw(t.client, at, &raw mut len as u64),
+        ENOTCONN
+    );
     // Its own name stays.
     check!(k.sockname(t.client)?.port() != 0, "own port");
     Ok(())
@@ -410,9 +422,11 @@ fn shutdown_wakes_a_reader(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM)?;
     let t = k.tcp(AF_INET)?;
     k.fcntl(t.client, libc::F_SETFL, 0);
-    for (reader, shutter, how) in
-        [(a, b, SHUT_WR), (t.client, t.server, SHUT_WR), (t.client, t.client, SHUT_RD)]
-    {
+    for (reader, shutter, how) in [
+        (a, b, SHUT_WR),
+        (t.client, t.server, SHUT_WR),
+        (t.client, t.client, SHUT_RD),
+    ] {
         let Some(mut other) = k.another_thread() else {
             crate::check::skip!("no second thread");
         };

@@ -39,7 +39,10 @@ fn bad_descriptors(k: &mut dyn Kernel) -> Outcome {
     err!(k.getsockopt_raw(r, SOL_SOCKET, SO_TYPE, BAD, BAD), ENOTSOCK);
     // A negative length is not looked at before the descriptor.
     let got = k.setsockopt_raw(-1, SOL_SOCKET, SO_REUSEADDR, BAD, -1i64 as u64);
-    check!(got == -i64::from(libc::EINVAL) || got == -i64::from(libc::EBADF), "{got}");
+    check!(
+        got == -i64::from(libc::EINVAL) || got == -i64::from(libc::EBADF),
+        "{got}"
+    );
     Ok(())
 }
 
@@ -91,7 +94,10 @@ fn unknown_level(k: &mut dyn Kernel) -> Outcome {
 fn level_of_another_protocol(k: &mut dyn Kernel) -> Outcome {
     let tcp = k.tcp_socket(AF_INET, 0)?;
     let udp = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
-    err!(k.set_int(udp, IPPROTO_TCP, libc::TCP_NODELAY, 1), ENOPROTOOPT);
+    err!(
+        k.set_int(udp, IPPROTO_TCP, libc::TCP_NODELAY, 1),
+        ENOPROTOOPT
+    );
     err!(k.set_int(tcp, IPPROTO_UDP, 1, 1), ENOPROTOOPT);
     let (got, _) = k.getsockopt(udp, IPPROTO_TCP, libc::TCP_NODELAY, 4);
     ret!(got, -libc::EOPNOTSUPP);
@@ -147,8 +153,14 @@ fn set_negative_length(k: &mut dyn Kernel) -> Outcome {
     let value = int(1);
     let at = value.as_ptr() as u64;
     for len in [-1i32, i32::MIN] {
-        err!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, len as u64), EINVAL);
-        err!(k.setsockopt_raw(tcp, IPPROTO_TCP, 1, at, len as u64), EINVAL);
+        err!(
+            k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, len as u64),
+            EINVAL
+        );
+        err!(
+            k.setsockopt_raw(tcp, IPPROTO_TCP, 1, at, len as u64),
+            EINVAL
+        );
         err!(k.setsockopt_raw(tcp, 99, 1, at, len as u64), EINVAL);
     }
     Ok(())
@@ -157,16 +169,34 @@ fn set_negative_length(k: &mut dyn Kernel) -> Outcome {
 fn set_bad_pointer(k: &mut dyn Kernel) -> Outcome {
     let tcp = k.tcp_socket(AF_INET6, 0)?;
     for bad in [0, BAD, KERNEL_SPACE] {
-        err!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, bad, 4), EFAULT);
+        err!(
+            k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, bad, 4),
+            EFAULT
+        );
         err!(k.setsockopt_raw(tcp, SOL_SOCKET, 999, bad, 4), EFAULT);
-        err!(k.setsockopt_raw(tcp, SOL_SOCKET, libc::SO_LINGER, bad, 8), EFAULT);
-        err!(k.setsockopt_raw(tcp, IPPROTO_TCP, libc::TCP_NODELAY, bad, 4), EFAULT);
+        err!(
+            k.setsockopt_raw(tcp, SOL_SOCKET, libc::SO_LINGER, bad, 8),
+            EFAULT
+        );
+        err!(
+            k.setsockopt_raw(tcp, IPPROTO_TCP, libc::TCP_NODELAY, bad, 4),
+            EFAULT
+        );
         err!(k.setsockopt_raw(tcp, IPPROTO_TCP, 999, bad, 4), EFAULT);
-        err!(k.setsockopt_raw(tcp, IPPROTO_IP, libc::IP_TTL, bad, 4), EFAULT);
+        err!(
+            k.setsockopt_raw(tcp, IPPROTO_IP, libc::IP_TTL, bad, 4),
+            EFAULT
+        );
     }
     // IPv6: a null pointer is taken as 0, another bad one is a fault.
-    ret!(k.setsockopt_raw(tcp, IPPROTO_IPV6, libc::IPV6_V6ONLY, 0, 4), 0);
-    err!(k.setsockopt_raw(tcp, IPPROTO_IPV6, libc::IPV6_V6ONLY, BAD, 4), EFAULT);
+    ret!(
+        k.setsockopt_raw(tcp, IPPROTO_IPV6, libc::IPV6_V6ONLY, 0, 4),
+        0
+    );
+    err!(
+        k.setsockopt_raw(tcp, IPPROTO_IPV6, libc::IPV6_V6ONLY, BAD, 4),
+        EFAULT
+    );
     Ok(())
 }
 
@@ -177,7 +207,10 @@ fn set_short_of_a_page(k: &mut dyn Kernel) -> Outcome {
     // Only what the option needs is read, whatever the length says.
     ret!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, 4), 0);
     ret!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, 4096), 0);
-    err!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, edge.at(3), 4), EFAULT);
+    err!(
+        k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, edge.at(3), 4),
+        EFAULT
+    );
     Ok(())
 }
 
@@ -207,7 +240,10 @@ fn get_truncates(k: &mut dyn Kernel) -> Outcome {
         let mut value = [0xaau8; 4];
         let mut len = cap as u32;
         let at = value.as_mut_ptr() as u64;
-        ret!(k.getsockopt_raw(tcp, SOL_SOCKET, SO_TYPE, at, &raw mut len as u64), 0);
+        ret!(
+            k.getsockopt_raw(tcp, SOL_SOCKET, SO_TYPE, at, &raw mut len as u64),
+            0
+        );
         eq!(len as usize, cap);
         eq!(&value[..cap], &int(SOCK_STREAM)[..cap]);
         check!(value[cap..].iter().all(|b| *b == 0xaa), "{value:?}");
@@ -234,7 +270,10 @@ fn get_negative_length(k: &mut dyn Kernel) -> Outcome {
         (IPPROTO_IP, libc::IP_TTL),
     ] {
         let mut len = -1i32;
-        err!(k.getsockopt_raw(tcp, level, name, at, &raw mut len as u64), EINVAL);
+        err!(
+            k.getsockopt_raw(tcp, level, name, at, &raw mut len as u64),
+            EINVAL
+        );
         eq!(len, -1);
     }
     Ok(())
@@ -251,7 +290,10 @@ fn get_bad_pointers(k: &mut dyn Kernel) -> Outcome {
     ] {
         for bad in [0, BAD, KERNEL_SPACE] {
             let mut len = 4u32;
-            err!(k.getsockopt_raw(tcp, level, name, bad, &raw mut len as u64), EFAULT);
+            err!(
+                k.getsockopt_raw(tcp, level, name, bad, &raw mut len as u64),
+                EFAULT
+            );
             err!(k.getsockopt_raw(tcp, level, name, at, bad), EFAULT);
         }
     }
@@ -278,13 +320,23 @@ fn get_zero_length(k: &mut dyn Kernel) -> Outcome {
     let tcp = k.tcp_socket(AF_INET, 0)?;
     let mut len = 0u32;
     // Nothing is written, wherever it points.
-    ret!(k.getsockopt_raw(tcp, SOL_SOCKET, SO_TYPE, BAD, &raw mut len as u64), 0);
-    ret!(k.getsockopt_raw(tcp, IPPROTO_TCP, 1, BAD, &raw mut len as u64), 0);
+    ret!(
+        k.getsockopt_raw(tcp, SOL_SOCKET, SO_TYPE, BAD, &raw mut len as u64),
+        0
+    );
+    ret!(
+        k.getsockopt_raw(tcp, IPPROTO_TCP, 1, BAD, &raw mut len as u64),
+        0
+    );
     Ok(())
 }
 
 fn read_only_options(k: &mut dyn Kernel) -> Outcome {
-    for (family, kind) in [(AF_INET, SOCK_STREAM), (AF_INET, SOCK_DGRAM), (AF_UNIX, SOCK_STREAM)] {
+    for (family, kind) in [
+        (AF_INET, SOCK_STREAM),
+        (AF_INET, SOCK_DGRAM),
+        (AF_UNIX, SOCK_STREAM),
+    ] {
         let fd = ok!(k.socket(family, kind, 0));
         for name in [
             SO_TYPE,
@@ -308,7 +360,10 @@ fn ipv4_options_on_ipv6_socket(k: &mut dyn Kernel) -> Outcome {
         ret!(k.set_int(fd, IPPROTO_IP, libc::IP_TTL, 42), 0);
         eq!(k.get_int(fd, IPPROTO_IP, libc::IP_TTL)?, 42);
         // It is not the hop limit of IPv6.
-        check!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)? != 42, "hop limit");
+        check!(
+            k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)? != 42,
+            "hop limit"
+        );
     }
     Ok(())
 }
@@ -316,7 +371,10 @@ fn ipv4_options_on_ipv6_socket(k: &mut dyn Kernel) -> Outcome {
 fn ipv6_options_on_ipv4_socket(k: &mut dyn Kernel) -> Outcome {
     for kind in [SOCK_STREAM, SOCK_DGRAM] {
         let fd = ok!(k.socket(AF_INET, kind, 0));
-        err!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), ENOPROTOOPT);
+        err!(
+            k.set_int(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, 1),
+            ENOPROTOOPT
+        );
         let (got, _) = k.getsockopt(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 4);
         ret!(got, -libc::EOPNOTSUPP);
     }
@@ -328,7 +386,13 @@ fn length_upper_half_is_ignored(k: &mut dyn Kernel) -> Outcome {
     let tcp = k.tcp_socket(AF_INET, 0)?;
     let value = int(1);
     let at = value.as_ptr() as u64;
-    ret!(k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, 0xdead_0000_0004), 0);
-    eq!(k.get_int(tcp | 0x7ead_0000_0000, SOL_SOCKET, SO_KEEPALIVE)?, 1);
+    ret!(
+        k.setsockopt_raw(tcp, SOL_SOCKET, SO_KEEPALIVE, at, 0xdead_0000_0004),
+        0
+    );
+    eq!(
+        k.get_int(tcp | 0x7ead_0000_0000, SOL_SOCKET, SO_KEEPALIVE)?,
+        1
+    );
     Ok(())
 }

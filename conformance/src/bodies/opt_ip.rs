@@ -109,7 +109,10 @@ fn one_byte_values(k: &mut dyn Kernel) -> Outcome {
     let fd = v4(k, SOCK_DGRAM)?;
     ret!(k.setsockopt(fd, IPPROTO_IP, libc::IP_TTL, &[9]), 0);
     eq!(k.get_int(fd, IPPROTO_IP, libc::IP_TTL)?, 9);
-    ret!(k.setsockopt(fd, IPPROTO_IP, libc::IP_TTL, &[11, 0xff, 0xff]), 0);
+    ret!(
+        k.setsockopt(fd, IPPROTO_IP, libc::IP_TTL, &[11, 0xff, 0xff]),
+        0
+    );
     eq!(k.get_int(fd, IPPROTO_IP, libc::IP_TTL)?, 11);
     err!(k.setsockopt(fd, IPPROTO_IP, libc::IP_TTL, &[]), EINVAL);
     ret!(k.setsockopt(fd, IPPROTO_IP, libc::IP_PKTINFO, &[1]), 0);
@@ -124,14 +127,23 @@ fn get_into_one_byte(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, IPPROTO_IP, libc::IP_TTL, 77), 0);
     // A small value goes into one byte wherever there is less than an int.
     for cap in [1, 2, 3] {
-        eq!(k.getsockopt(fd, IPPROTO_IP, libc::IP_TTL, cap), (0, vec![77]));
+        eq!(
+            k.getsockopt(fd, IPPROTO_IP, libc::IP_TTL, cap),
+            (0, vec![77])
+        );
     }
     eq!(k.getsockopt(fd, IPPROTO_IP, libc::IP_TTL, 0), (0, vec![]));
-    eq!(k.getsockopt(fd, IPPROTO_IP, libc::IP_TTL, 9), (0, int(77).to_vec()));
+    eq!(
+        k.getsockopt(fd, IPPROTO_IP, libc::IP_TTL, 9),
+        (0, int(77).to_vec())
+    );
     // IPv6 has no such rule.
     let fd = v6(k, SOCK_DGRAM)?;
     ret!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 77), 0);
-    eq!(k.getsockopt(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 2), (0, vec![77, 0]));
+    eq!(
+        k.getsockopt(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 2),
+        (0, vec![77, 0])
+    );
     Ok(())
 }
 
@@ -162,7 +174,10 @@ fn pktinfo_brings_a_message(k: &mut dyn Kernel) -> Outcome {
     eq!(all.len(), 1);
     eq!((all[0].level, all[0].kind), (IPPROTO_IP, libc::IP_PKTINFO));
     eq!(all[0].data.len(), 12);
-    eq!(in_pktinfo(&all[0].data), (LO_INDEX, [127, 0, 0, 1], [127, 0, 0, 1]));
+    eq!(
+        in_pktinfo(&all[0].data),
+        (LO_INDEX, [127, 0, 0, 1], [127, 0, 0, 1])
+    );
     Ok(())
 }
 
@@ -175,7 +190,9 @@ fn pktinfo_of_wildcard_socket(k: &mut dyn Kernel) -> Outcome {
     ret!(k.sendto(from, b"x", 0, &Addr::v4([127, 6, 6, 6], port)), 1);
     let mut msg = Msg::room(&[8]).control_room(64);
     ret!(k.recvmsg(fd, &mut msg, 0), 1);
-    let info = msg.cmsg(IPPROTO_IP, libc::IP_PKTINFO).map(|c| in_pktinfo(&c.data));
+    let info = msg
+        .cmsg(IPPROTO_IP, libc::IP_PKTINFO)
+        .map(|c| in_pktinfo(&c.data));
     eq!(info, Some((LO_INDEX, [127, 6, 6, 6], [127, 6, 6, 6])));
     Ok(())
 }
@@ -186,8 +203,9 @@ fn pktinfo_chooses_the_source(k: &mut dyn Kernel) -> Outcome {
     let mut info = int(0).to_vec();
     info.extend([127, 9, 9, 9]);
     info.extend([0; 4]);
-    let mut msg =
-        Msg::of(&[b"x"]).to(&addr).control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info));
+    let mut msg = Msg::of(&[b"x"])
+        .to(&addr)
+        .control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info));
     ret!(k.sendmsg(from, &mut msg, 0), 1);
     let mut buf = [0; 4];
     let (n, source) = k.recvfrom(to, &mut buf, 0);
@@ -199,13 +217,16 @@ fn pktinfo_bad_lengths(k: &mut dyn Kernel) -> Outcome {
     let (_to, addr) = k.udp(AF_INET)?;
     let from = v4(k, SOCK_DGRAM)?;
     for len in [0, 4, 11, 13] {
-        let mut msg = Msg::of(&[b"x"])
-            .to(&addr)
-            .control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &vec![0; len]));
+        let mut msg =
+            Msg::of(&[b"x"])
+                .to(&addr)
+                .control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &vec![0; len]));
         err!(k.sendmsg(from, &mut msg, 0), EINVAL);
     }
     // An unknown type of this level.
-    let mut msg = Msg::of(&[b"x"]).to(&addr).control(&cmsg(IPPROTO_IP, 200, &[0; 4]));
+    let mut msg = Msg::of(&[b"x"])
+        .to(&addr)
+        .control(&cmsg(IPPROTO_IP, 200, &[0; 4]));
     err!(k.sendmsg(from, &mut msg, 0), EINVAL);
     Ok(())
 }
@@ -216,8 +237,9 @@ fn pktinfo_foreign_source(k: &mut dyn Kernel) -> Outcome {
     let mut info = int(0).to_vec();
     info.extend([203, 0, 113, 9]);
     info.extend([0; 4]);
-    let mut msg =
-        Msg::of(&[b"x"]).to(&addr).control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info));
+    let mut msg = Msg::of(&[b"x"])
+        .to(&addr)
+        .control(&cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info));
     // A source that is not this host's: there is no route from there. Older 6.x kernels say EINVAL.
     let got = k.sendmsg(from, &mut msg, 0);
     let either = [-i64::from(libc::ENETUNREACH), -i64::from(libc::EINVAL)];
@@ -269,13 +291,22 @@ fn hops_default_and_set(k: &mut dyn Kernel) -> Outcome {
     let default = sysctl("net/ipv6/conf/default/hop_limit", 0).unwrap_or(64) as i32;
     for kind in [SOCK_STREAM, SOCK_DGRAM] {
         let fd = v6(k, kind)?;
-        eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)?, default);
+        eq!(
+            k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)?,
+            default
+        );
         for value in [0, 1, 255] {
-            ret!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, value), 0);
+            ret!(
+                k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, value),
+                0
+            );
             eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)?, value);
         }
         ret!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, -1), 0);
-        eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)?, default);
+        eq!(
+            k.get_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS)?,
+            default
+        );
     }
     Ok(())
 }
@@ -283,9 +314,15 @@ fn hops_default_and_set(k: &mut dyn Kernel) -> Outcome {
 fn hops_range(k: &mut dyn Kernel) -> Outcome {
     let fd = v6(k, SOCK_DGRAM)?;
     for value in [256, -2, i32::MAX] {
-        err!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, value), EINVAL);
+        err!(
+            k.set_int(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, value),
+            EINVAL
+        );
     }
-    err!(k.setsockopt(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &[1]), EINVAL);
+    err!(
+        k.setsockopt(fd, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, &[1]),
+        EINVAL
+    );
     Ok(())
 }
 
@@ -307,7 +344,10 @@ fn recvpktinfo_brings_a_message(k: &mut dyn Kernel) -> Outcome {
     ret!(k.recvmsg(b, &mut msg, 0), 1);
     let all = msg.cmsgs();
     eq!(all.len(), 1);
-    eq!((all[0].level, all[0].kind), (IPPROTO_IPV6, libc::IPV6_PKTINFO));
+    eq!(
+        (all[0].level, all[0].kind),
+        (IPPROTO_IPV6, libc::IPV6_PKTINFO)
+    );
     eq!(all[0].data.len(), 20);
     eq!(all[0].data[..16].to_vec(), Addr::lo6(0).0[8..24].to_vec());
     eq!(as_int(&all[0].data[16..]), LO_INDEX);
@@ -373,8 +413,14 @@ fn pktinfo_needs_room(k: &mut dyn Kernel) -> Outcome {
 
 fn v6only_length(k: &mut dyn Kernel) -> Outcome {
     let fd = v6(k, SOCK_STREAM)?;
-    err!(k.setsockopt(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, &[1]), EINVAL);
-    eq!(k.getsockopt(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), (0, vec![0]));
+    err!(
+        k.setsockopt(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, &[1]),
+        EINVAL
+    );
+    eq!(
+        k.getsockopt(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, 1),
+        (0, vec![0])
+    );
     Ok(())
 }
 
@@ -397,6 +443,9 @@ fn options_on_both_kinds(k: &mut dyn Kernel) -> Outcome {
     ret!(k.send(t.client, b"x", 0), 1);
     eq!(k.recv_now(t.server)?, b"x");
     // An accepted connection does not take the peer's.
-    check!(k.get_int(t.server, IPPROTO_IP, libc::IP_TTL)? != 5, "ttl of the peer");
+    check!(
+        k.get_int(t.server, IPPROTO_IP, libc::IP_TTL)? != 5,
+        "ttl of the peer"
+    );
     Ok(())
 }

@@ -5,8 +5,8 @@ use crate::kernel::Kernel;
 use crate::mem::int;
 use crate::msg::Msg;
 use crate::registry::tests;
-use crate::scene::{NB, sysctl};
-use crate::sys::{Fd, R, WB};
+use crate::scene::NB;
+use crate::sys::{Fd, WB};
 use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
 
 tests! {
@@ -14,20 +14,6 @@ tests! {
     type_domain_protocol,
     accept_conn,
     error_starts_at_zero_and_clears,
-    sndbuf_doubles,
-    sndbuf_minimum,
-    sndbuf_maximum,
-    sndbuf_negative,
-    rcvbuf_doubles,
-    rcvbuf_minimum,
-    rcvbuf_maximum,
-    rcvbuf_negative,
-    buffer_defaults_come_from_sysctl,
-    bufforce_needs_privilege [DROP],
-    bufforce_as_root [ROOT],
-    rcvlowat_values,
-    rcvlowat_of_datagram,
-    sndlowat_is_fixed,
     timeouts_default_and_set,
     timeouts_rounding,
     timeouts_bad_values,
@@ -89,7 +75,10 @@ fn defaults(k: &mut dyn Kernel) -> Outcome {
             (libc::SO_MARK, 0),
         ] {
             let got = k.get_int(fd, SOL_SOCKET, name)?;
-            check!(got == want, "family {family} type {kind} option {name}: {got}");
+            check!(
+                got == want,
+                "family {family} type {kind} option {name}: {got}"
+            );
         }
     }
     Ok(())
@@ -133,156 +122,6 @@ fn error_starts_at_zero_and_clears(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
-fn sndbuf_doubles(k: &mut dyn Kernel) -> Outcome {
-    for (_, _, fd) in each(k)? {
-        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUF, 10_000), 0);
-        eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 20_000);
-    }
-    Ok(())
-}
-
-fn sndbuf_minimum(k: &mut dyn Kernel) -> Outcome {
-    for (_, _, fd) in each(k)? {
-        for value in [0, 1, 100] {
-            ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUF, value), 0);
-            // SOCK_MIN_SNDBUF: twice 2048 and the size of a buffer's head, 64-bit layout.
-            eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 4608);
-        }
-    }
-    Ok(())
-}
-
-fn sndbuf_maximum(k: &mut dyn Kernel) -> Outcome {
-    let max = sysctl("net/core/wmem_max", 0).unwrap_or(212_992) as i32;
-    for (_, _, fd) in each(k)? {
-        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUF, i32::MAX), 0);
-        eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 2 * max);
-    }
-    Ok(())
-}
-
-fn sndbuf_negative(k: &mut dyn Kernel) -> Outcome {
-    // Compared as unsigned: a negative value is a large one.
-    let max = sysctl("net/core/wmem_max", 0).unwrap_or(212_992) as i32;
-    let fd = k.tcp_socket(AF_INET, 0)?;
-    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUF, -1), 0);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 2 * max);
-    Ok(())
-}
-
-fn rcvbuf_doubles(k: &mut dyn Kernel) -> Outcome {
-    for (_, _, fd) in each(k)? {
-        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUF, 10_000), 0);
-        eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, 20_000);
-    }
-    Ok(())
-}
-
-fn rcvbuf_minimum(k: &mut dyn Kernel) -> Outcome {
-    for (_, _, fd) in each(k)? {
-        for value in [0, 1, 100] {
-            ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUF, value), 0);
-            eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, 2304);
-        }
-    }
-    Ok(())
-}
-
-fn rcvbuf_maximum(k: &mut dyn Kernel) -> Outcome {
-    let max = sysctl("net/core/rmem_max", 0).unwrap_or(212_992) as i32;
-    for (_, _, fd) in each(k)? {
-        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUF, i32::MAX), 0);
-        eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, 2 * max);
-    }
-    Ok(())
-}
-
-fn rcvbuf_negative(k: &mut dyn Kernel) -> Outcome {
-    let max = sysctl("net/core/rmem_max", 0).unwrap_or(212_992) as i32;
-    let fd = k.tcp_socket(AF_INET, 0)?;
-    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUF, i32::MIN), 0);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, 2 * max);
-    Ok(())
-}
-
-fn buffer_defaults_come_from_sysctl(k: &mut dyn Kernel) -> Outcome {
-    let get = |path, index| sysctl(path, index).map(|n| n as i32);
-    for (family, kind, fd) in each(k)? {
-        let tcp = family != AF_UNIX && kind == SOCK_STREAM;
-        let (snd, rcv) = if tcp {
-            (get("net/ipv4/tcp_wmem", 1), get("net/ipv4/tcp_rmem", 1))
-        } else {
-            (get("net/core/wmem_default", 0), get("net/core/rmem_default", 0))
-        };
-        if let (Some(snd), Some(rcv)) = (snd, rcv) {
-            eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, snd);
-            eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, rcv);
-        }
-    }
-    Ok(())
-}
-
-fn bufforce_needs_privilege(k: &mut dyn Kernel) -> Outcome {
-    check!(k.drop_privileges(), "could not become an ordinary user");
-    let fd = k.tcp_socket(AF_INET, 0)?;
-    err!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUFFORCE, 1000), EPERM);
-    err!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUFFORCE, 1000), EPERM);
-    Ok(())
-}
-
-fn bufforce_as_root(k: &mut dyn Kernel) -> Outcome {
-    let max = sysctl("net/core/wmem_max", 0).unwrap_or(212_992) as i32;
-    let fd = ok!(k.socket(AF_UNIX, SOCK_STREAM, 0));
-    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUFFORCE, max + 1000), 0);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 2 * (max + 1000));
-    // A negative value is 0 here.
-    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDBUFFORCE, -5), 0);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDBUF)?, 4608);
-    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVBUFFORCE, -5), 0);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVBUF)?, 2304);
-    Ok(())
-}
-
-fn rcvlowat_values(k: &mut dyn Kernel) -> Outcome {
-    for (_, _, fd) in each(k)? {
-        for (value, want) in [(5, 5), (0, 1), (1, 1)] {
-            ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVLOWAT, value), 0);
-            eq!(k.get_int(fd, SOL_SOCKET, libc::SO_RCVLOWAT)?, want);
-        }
-    }
-    let unix = ok!(k.socket(AF_UNIX, SOCK_STREAM, 0));
-    ret!(k.set_int(unix, SOL_SOCKET, libc::SO_RCVLOWAT, -1), 0);
-    eq!(k.get_int(unix, SOL_SOCKET, libc::SO_RCVLOWAT)?, i32::MAX);
-    // TCP bounds it by half of the receive buffer it may grow to.
-    let tcp = k.tcp_socket(AF_INET, 0)?;
-    ret!(k.set_int(tcp, SOL_SOCKET, libc::SO_RCVLOWAT, i32::MAX), 0);
-    let got = k.get_int(tcp, SOL_SOCKET, libc::SO_RCVLOWAT)?;
-    let max = sysctl("net/ipv4/tcp_rmem", 2).unwrap_or(6_291_456) as i32;
-    check!(got == max / 2 || got == max, "{got}, tcp_rmem[2] is {max}");
-    Ok(())
-}
-
-fn rcvlowat_of_datagram(k: &mut dyn Kernel) -> Outcome {
-    // Datagrams are readable one by one, whatever the mark.
-    let (a, b) = k.udp_pair(AF_INET)?;
-    ret!(k.set_int(b, SOL_SOCKET, libc::SO_RCVLOWAT, 100), 0);
-    ret!(k.send(a, b"x", 0), 1);
-    mask!(k, b, R | WB);
-    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    // An AF_UNIX stream is polled readable as well: only blocking reads look at the mark.
-    ret!(k.set_int(b, SOL_SOCKET, libc::SO_RCVLOWAT, 100), 0);
-    ret!(k.send(a, b"x", 0), 1);
-    mask!(k, b, R | WB);
-    Ok(())
-}
-
-fn sndlowat_is_fixed(k: &mut dyn Kernel) -> Outcome {
-    let fd = k.tcp_socket(AF_INET, 0)?;
-    err!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDLOWAT, 2), ENOPROTOOPT);
-    eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDLOWAT)?, 1);
-    Ok(())
-}
-
 fn timeval(seconds: i64, micros: i64) -> Vec<u8> {
     [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat()
 }
@@ -294,7 +133,10 @@ fn timeouts_default_and_set(k: &mut dyn Kernel) -> Outcome {
         for name in TIMEOUTS {
             eq!(k.getsockopt(fd, SOL_SOCKET, name, 16), (0, timeval(0, 0)));
             ret!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(3, 500_000)), 0);
-            eq!(k.getsockopt(fd, SOL_SOCKET, name, 16), (0, timeval(3, 500_000)));
+            eq!(
+                k.getsockopt(fd, SOL_SOCKET, name, 16),
+                (0, timeval(3, 500_000))
+            );
             ret!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(0, 0)), 0);
             eq!(k.getsockopt(fd, SOL_SOCKET, name, 16), (0, timeval(0, 0)));
         }
@@ -305,7 +147,10 @@ fn timeouts_default_and_set(k: &mut dyn Kernel) -> Outcome {
 fn timeouts_rounding(k: &mut dyn Kernel) -> Outcome {
     // Kept in ticks of the kernel: rounded up to a multiple of 1/HZ.
     let fd = k.tcp_socket(AF_INET, 0)?;
-    ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, &timeval(0, 1)), 0);
+    ret!(
+        k.setsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, &timeval(0, 1)),
+        0
+    );
     let (got, value) = k.getsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, 16);
     eq!(got, 0);
     let mut word = [0; 8];
@@ -313,8 +158,14 @@ fn timeouts_rounding(k: &mut dyn Kernel) -> Outcome {
     let micros = i64::from_ne_bytes(word);
     check!([1000, 3333, 4000, 10_000].contains(&micros), "{micros}");
     // So large that it is for ever.
-    ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, &timeval(i64::MAX, 0)), 0);
-    eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, 16), (0, timeval(0, 0)));
+    ret!(
+        k.setsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, &timeval(i64::MAX, 0)),
+        0
+    );
+    eq!(
+        k.getsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, 16),
+        (0, timeval(0, 0))
+    );
     Ok(())
 }
 
@@ -322,7 +173,10 @@ fn timeouts_bad_values(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
     for name in TIMEOUTS {
         for micros in [-1, 1_000_000, i64::MAX] {
-            err!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(1, micros)), EDOM);
+            err!(
+                k.setsockopt(fd, SOL_SOCKET, name, &timeval(1, micros)),
+                EDOM
+            );
         }
         // Negative seconds: no waiting at all, which reads back as no timeout.
         ret!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(-1, 0)), 0);
@@ -337,7 +191,10 @@ fn timeouts_new_layout(k: &mut dyn Kernel) -> Outcome {
     const RCVTIMEO_NEW: i32 = 66;
     const SNDTIMEO_NEW: i32 = 67;
     let fd = k.tcp_socket(AF_INET, 0)?;
-    for (new, old) in [(RCVTIMEO_NEW, libc::SO_RCVTIMEO), (SNDTIMEO_NEW, libc::SO_SNDTIMEO)] {
+    for (new, old) in [
+        (RCVTIMEO_NEW, libc::SO_RCVTIMEO),
+        (SNDTIMEO_NEW, libc::SO_SNDTIMEO),
+    ] {
         ret!(k.setsockopt(fd, SOL_SOCKET, new, &timeval(7, 0)), 0);
         eq!(k.getsockopt(fd, SOL_SOCKET, old, 16), (0, timeval(7, 0)));
         eq!(k.getsockopt(fd, SOL_SOCKET, new, 16), (0, timeval(7, 0)));
@@ -349,7 +206,10 @@ fn timeouts_lengths(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
     for name in TIMEOUTS {
         for len in [0, 4, 8, 15] {
-            err!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(1, 0)[..len]), EINVAL);
+            err!(
+                k.setsockopt(fd, SOL_SOCKET, name, &timeval(1, 0)[..len]),
+                EINVAL
+            );
         }
         ret!(k.setsockopt(fd, SOL_SOCKET, name, &timeval(1, 0)), 0);
         for cap in [0, 4, 8, 16, 40] {
@@ -396,7 +256,10 @@ fn cookie_is_stable_and_unique(k: &mut dyn Kernel) -> Outcome {
         let (got, cookie) = k.getsockopt(fd, SOL_SOCKET, libc::SO_COOKIE, 8);
         eq!((got, cookie.len()), (0, 8));
         check!(cookie != [0; 8] && !seen.contains(&cookie), "{cookie:?}");
-        eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_COOKIE, 8), (0, cookie.clone()));
+        eq!(
+            k.getsockopt(fd, SOL_SOCKET, libc::SO_COOKIE, 8),
+            (0, cookie.clone())
+        );
         seen.push(cookie);
     }
     Ok(())
@@ -487,7 +350,11 @@ fn timestamp_on_unix(k: &mut dyn Kernel) -> Outcome {
     ret!(k.send(a, b"x", 0), 1);
     let mut msg = Msg::room(&[8]).control_room(128);
     ret!(k.recvmsg(b, &mut msg, 0), 1);
-    check!(msg.cmsg(SOL_SOCKET, libc::SCM_TIMESTAMP).is_some(), "{:?}", msg.cmsgs());
+    check!(
+        msg.cmsg(SOL_SOCKET, libc::SCM_TIMESTAMP).is_some(),
+        "{:?}",
+        msg.cmsgs()
+    );
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
     ret!(k.set_int(b, SOL_SOCKET, libc::SO_TIMESTAMP, 1), 0);
     ret!(k.send(a, b"x", 0), 1);
@@ -513,7 +380,11 @@ fn timestamp_is_now(k: &mut dyn Kernel) -> Outcome {
             bytes.copy_from_slice(&stamp.data[at..at + 8]);
             i64::from_ne_bytes(bytes)
         };
-        check!((0..1_000_000_000).contains(&word(8)), "{} nanoseconds", word(8));
+        check!(
+            (0..1_000_000_000).contains(&word(8)),
+            "{} nanoseconds",
+            word(8)
+        );
         times.push((word(0), word(8)));
         k.pause(std::time::Duration::from_millis(1));
     }
@@ -530,10 +401,16 @@ fn oobinline_default(k: &mut dyn Kernel) -> Outcome {
 
 fn linger_lengths(k: &mut dyn Kernel) -> Outcome {
     for (_, _, fd) in each(k)? {
-        err!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &int(1)), EINVAL);
+        err!(
+            k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &int(1)),
+            EINVAL
+        );
         let value = [int(1), int(2)].concat();
         ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &value), 0);
-        eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 100), (0, value));
+        eq!(
+            k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 100),
+            (0, value)
+        );
     }
     Ok(())
 }

@@ -67,7 +67,10 @@ fn defaults(k: &mut dyn Kernel) -> Outcome {
             (libc::TCP_QUICKACK, 1),
         ] {
             let got = get(k, fd, name)?;
-            check!(got == want, "family {family} option {name} is {got}, want {want}");
+            check!(
+                got == want,
+                "family {family} option {name} is {got}, want {want}"
+            );
         }
     }
     Ok(())
@@ -121,9 +124,11 @@ fn maxseg_is_kept(k: &mut dyn Kernel) -> Outcome {
 
 fn keepalive_ranges(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
-    for (name, max) in
-        [(libc::TCP_KEEPIDLE, 32767), (libc::TCP_KEEPINTVL, 32767), (libc::TCP_KEEPCNT, 127)]
-    {
+    for (name, max) in [
+        (libc::TCP_KEEPIDLE, 32767),
+        (libc::TCP_KEEPINTVL, 32767),
+        (libc::TCP_KEEPCNT, 127),
+    ] {
         for value in [1, 50, max] {
             ret!(set(k, fd, name, value), 0);
             eq!(get(k, fd, name)?, value);
@@ -160,7 +165,10 @@ fn linger2_values(k: &mut dyn Kernel) -> Outcome {
     eq!(get(k, fd, libc::TCP_LINGER2)?, 120);
     // 0: as the system says.
     ret!(set(k, fd, libc::TCP_LINGER2, 0), 0);
-    eq!(get(k, fd, libc::TCP_LINGER2)?, tunable("tcp_fin_timeout", 60));
+    eq!(
+        get(k, fd, libc::TCP_LINGER2)?,
+        tunable("tcp_fin_timeout", 60)
+    );
     Ok(())
 }
 
@@ -227,17 +235,35 @@ fn congestion_get(k: &mut dyn Kernel) -> Outcome {
 
 fn congestion_set(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, libc::SOCK_STREAM, 0));
-    ret!(k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno"), 0);
-    eq!(k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16), (0, padded("reno")));
-    ret!(k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno\0garbage"), 0);
-    err!(k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"nosuchthing"), ENOENT);
-    eq!(k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16), (0, padded("reno")));
+    ret!(
+        k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno"),
+        0
+    );
+    eq!(
+        k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16),
+        (0, padded("reno"))
+    );
+    ret!(
+        k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"reno\0garbage"),
+        0
+    );
+    err!(
+        k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b"nosuchthing"),
+        ENOENT
+    );
+    eq!(
+        k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16),
+        (0, padded("reno"))
+    );
     Ok(())
 }
 
 fn congestion_lengths(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
-    err!(k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b""), EINVAL);
+    err!(
+        k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, b""),
+        EINVAL
+    );
     for cap in [0, 2, 4, 15, 16, 100] {
         let (got, value) = k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, cap);
         eq!((got, value), (0, padded("reno")[..cap.min(16)].to_vec()));
@@ -247,7 +273,10 @@ fn congestion_lengths(k: &mut dyn Kernel) -> Outcome {
 
 fn congestion_inherited(k: &mut dyn Kernel) -> Outcome {
     let t = k.tcp(AF_INET)?;
-    eq!(k.getsockopt(t.server, IPPROTO_TCP, libc::TCP_CONGESTION, 16), (0, padded("reno")));
+    eq!(
+        k.getsockopt(t.server, IPPROTO_TCP, libc::TCP_CONGESTION, 16),
+        (0, padded("reno"))
+    );
     Ok(())
 }
 
@@ -313,10 +342,16 @@ fn info_of_connection(k: &mut dyn Kernel) -> Outcome {
     let t = k.tcp(AF_INET)?;
     for fd in [t.client, t.server] {
         let i = info(k, fd)?;
-        eq!((i.state, i.retransmits, i.unacked, i.sacked, i.lost), (1, 0, 0, 0, 0));
+        eq!(
+            (i.state, i.retransmits, i.unacked, i.sacked, i.lost),
+            (1, 0, 0, 0, 0)
+        );
         eq!(i.total_retrans, 0);
         check!(i.rto >= 200_000, "rto {} us", i.rto);
-        check!(i.snd_cwnd >= 1 && i.snd_mss >= 536 && i.advmss >= 536, "{i:?}");
+        check!(
+            i.snd_cwnd >= 1 && i.snd_mss >= 536 && i.advmss >= 536,
+            "{i:?}"
+        );
     }
     Ok(())
 }
@@ -394,7 +429,12 @@ fn all_on_ipv6(k: &mut dyn Kernel) -> Outcome {
 
 fn set_short_length(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
-    for name in [libc::TCP_NODELAY, libc::TCP_KEEPIDLE, libc::TCP_MAXSEG, libc::TCP_INFO] {
+    for name in [
+        libc::TCP_NODELAY,
+        libc::TCP_KEEPIDLE,
+        libc::TCP_MAXSEG,
+        libc::TCP_INFO,
+    ] {
         err!(k.setsockopt(fd, IPPROTO_TCP, name, &int(1)[..3]), EINVAL);
     }
     err!(set(k, fd, libc::TCP_INFO, 1), ENOPROTOOPT);
@@ -403,7 +443,10 @@ fn set_short_length(k: &mut dyn Kernel) -> Outcome {
 
 fn keepidle_on_unconnected(k: &mut dyn Kernel) -> Outcome {
     let t = k.tcp(AF_INET)?;
-    ret!(k.set_int(t.client, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1), 0);
+    ret!(
+        k.set_int(t.client, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        0
+    );
     ret!(set(k, t.client, libc::TCP_KEEPIDLE, 1), 0);
     mask!(k, t.client, W);
     Ok(())

@@ -66,7 +66,11 @@ fn take(k: &mut dyn Kernel, fd: Fd) -> Got<Vec<Cmsg>> {
 }
 
 fn one(data: Vec<u8>) -> Vec<Cmsg> {
-    vec![Cmsg { level: SOL_SOCKET, kind: SCM_CREDENTIALS, data }]
+    vec![Cmsg {
+        level: SOL_SOCKET,
+        kind: SCM_CREDENTIALS,
+        data,
+    }]
 }
 
 fn passcred_default_and_set(k: &mut dyn Kernel) -> Outcome {
@@ -257,7 +261,10 @@ fn autobind_on_sendto(k: &mut dyn Kernel) -> Outcome {
     // Even when the send then fails.
     let from = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
     passcred(k, from)?;
-    err!(k.sendto(from, b"x", 0, &Addr::fresh_abstract("nobody")), ECONNREFUSED);
+    err!(
+        k.sendto(from, b"x", 0, &Addr::fresh_abstract("nobody")),
+        ECONNREFUSED
+    );
     eq!(k.sockname(from)?.len(), 8);
     Ok(())
 }
@@ -289,7 +296,10 @@ fn peercred_of_socketpair(k: &mut dyn Kernel) -> Outcome {
     for kind in [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET] {
         let (a, b) = k.pair(AF_UNIX, kind)?;
         let own = my_ucred(k);
-        eq!(k.getsockopt(a, SOL_SOCKET, SO_PEERCRED, 12), (0, own.clone()));
+        eq!(
+            k.getsockopt(a, SOL_SOCKET, SO_PEERCRED, 12),
+            (0, own.clone())
+        );
         eq!(k.getsockopt(b, SOL_SOCKET, SO_PEERCRED, 12), (0, own));
     }
     Ok(())
@@ -298,16 +308,26 @@ fn peercred_of_socketpair(k: &mut dyn Kernel) -> Outcome {
 fn peercred_of_connection(k: &mut dyn Kernel) -> Outcome {
     let (client, server, _l, _) = k.unix_connected(SOCK_STREAM)?;
     let own = my_ucred(k);
-    eq!(k.getsockopt(client, SOL_SOCKET, SO_PEERCRED, 12), (0, own.clone()));
+    eq!(
+        k.getsockopt(client, SOL_SOCKET, SO_PEERCRED, 12),
+        (0, own.clone())
+    );
     eq!(k.getsockopt(server, SOL_SOCKET, SO_PEERCRED, 12), (0, own));
     Ok(())
 }
 
 fn peercred_of_unconnected(k: &mut dyn Kernel) -> Outcome {
     let none = ucred(0, u32::MAX, u32::MAX);
-    for (family, kind) in [(AF_UNIX, SOCK_STREAM), (AF_UNIX, SOCK_DGRAM), (AF_INET, SOCK_STREAM)] {
+    for (family, kind) in [
+        (AF_UNIX, SOCK_STREAM),
+        (AF_UNIX, SOCK_DGRAM),
+        (AF_INET, SOCK_STREAM),
+    ] {
         let fd = ok!(k.socket(family, kind, 0));
-        eq!(k.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, 12), (0, none.clone()));
+        eq!(
+            k.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, 12),
+            (0, none.clone())
+        );
     }
     Ok(())
 }
@@ -316,7 +336,10 @@ fn peercred_of_listener(k: &mut dyn Kernel) -> Outcome {
     // A listener's own credentials, kept for those who connect.
     let (listener, _) = k.unix_listener(SOCK_STREAM, 1)?;
     let own = my_ucred(k);
-    eq!(k.getsockopt(listener, SOL_SOCKET, SO_PEERCRED, 12), (0, own));
+    eq!(
+        k.getsockopt(listener, SOL_SOCKET, SO_PEERCRED, 12),
+        (0, own)
+    );
     Ok(())
 }
 
@@ -333,7 +356,10 @@ fn peercred_lengths(k: &mut dyn Kernel) -> Outcome {
 
 fn peercred_is_read_only(k: &mut dyn Kernel) -> Outcome {
     let (a, _b) = k.pair(AF_UNIX, SOCK_STREAM)?;
-    err!(k.setsockopt(a, SOL_SOCKET, SO_PEERCRED, &ucred(1, 0, 0)), ENOPROTOOPT);
+    err!(
+        k.setsockopt(a, SOL_SOCKET, SO_PEERCRED, &ucred(1, 0, 0)),
+        ENOPROTOOPT
+    );
     Ok(())
 }
 
@@ -342,7 +368,10 @@ fn peercred_is_of_connect_time(k: &mut dyn Kernel) -> Outcome {
     let own = my_ucred(k);
     check!(k.drop_privileges(), "could not become an ordinary user");
     // What was connected as root stays root's.
-    eq!(k.getsockopt(server, SOL_SOCKET, SO_PEERCRED, 12), (0, own.clone()));
+    eq!(
+        k.getsockopt(server, SOL_SOCKET, SO_PEERCRED, 12),
+        (0, own.clone())
+    );
     let late = ok!(k.socket(AF_UNIX, SOCK_STREAM | NB, 0));
     ret!(k.connect(late, &addr), 0);
     let server = ok!(k.accept(listener));
@@ -350,7 +379,10 @@ fn peercred_is_of_connect_time(k: &mut dyn Kernel) -> Outcome {
     check!(now != own, "{now:?}");
     eq!(k.getsockopt(server, SOL_SOCKET, SO_PEERCRED, 12), (0, now));
     // The listener's side: who called listen.
-    eq!(k.getsockopt(late, SOL_SOCKET, SO_PEERCRED, 12), (0, own.clone()));
+    eq!(
+        k.getsockopt(late, SOL_SOCKET, SO_PEERCRED, 12),
+        (0, own.clone())
+    );
     eq!(k.getsockopt(client, SOL_SOCKET, SO_PEERCRED, 12), (0, own));
     Ok(())
 }
@@ -382,6 +414,9 @@ fn passcred_on_other_families(k: &mut dyn Kernel) -> Outcome {
     let set = k.set_int(fd, SOL_SOCKET, SO_PASSCRED, 1);
     // Since Linux 6.16 it is refused; before, it was stored.
     let refused = -i64::from(libc::EOPNOTSUPP);
-    check!((get, set) == (refused, refused) || (get, set) == (0, 0), "get {get}, set {set}");
+    check!(
+        (get, set) == (refused, refused) || (get, set) == (0, 0),
+        "get {get}, set {set}"
+    );
     Ok(())
 }

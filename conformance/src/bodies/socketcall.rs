@@ -4,7 +4,7 @@ use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
 use crate::compat::Low;
 use crate::kernel::{Kernel, SocketCall as C};
-use crate::mem::{Edge, as_int, int};
+use crate::mem::{Edge, int};
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::Fd;
@@ -22,20 +22,9 @@ tests! {
     send_and_recv [INT80],
     sendto_and_recvfrom [INT80],
     options [INT80],
-    timeouts_in_ilp32 [INT80],
-    message_header_ilp32 [INT80],
-    rights_in_ilp32 [INT80],
-    credentials_in_ilp32 [INT80],
-    timestamp_in_ilp32 [INT80],
-    vectors_fault_in_ilp32 [INT80],
-    control_length_errors_in_ilp32 [INT80],
-    mmsg_in_ilp32 [INT80],
-    recvmmsg_timeout_in_ilp32 [INT80],
     direct_numbers [INT80],
     errors_are_the_same [INT80],
     high_call_bits [INT80],
-    linger_in_ilp32 [INT80],
-    msghdr_has_28_bytes [INT80],
 }
 
 /// An address that no 32-bit mapping has.
@@ -68,7 +57,12 @@ fn argument_block_faults(k: &mut dyn Kernel) -> Outcome {
 
 fn argument_block_half_mapped(k: &mut dyn Kernel) -> Outcome {
     // As many words are read as the call has arguments: a block may end at the edge of a page.
-    for (call, count) in [(C::Socket, 3u64), (C::Listen, 2), (C::Sendto, 6), (C::Setsockopt, 5)] {
+    for (call, count) in [
+        (C::Socket, 3u64),
+        (C::Listen, 2),
+        (C::Sendto, 6),
+        (C::Setsockopt, 5),
+    ] {
         let edge = Edge::low();
         let words: Vec<u8> = [int(-1), int(1), int(0), int(0), int(0), int(0)]
             .concat()
@@ -77,7 +71,10 @@ fn argument_block_half_mapped(k: &mut dyn Kernel) -> Outcome {
             .collect();
         let at = edge.put(&words) as u32;
         let got = k.socketcall32_at(call as u32, at)?;
-        check!(got < 0 && got != -i64::from(libc::EFAULT), "{call:?}: {got}");
+        check!(
+            got < 0 && got != -i64::from(libc::EFAULT),
+            "{call:?}: {got}"
+        );
         err!(k.socketcall32_at(call as u32, at + 4)?, EFAULT);
     }
     Ok(())
@@ -97,11 +94,17 @@ fn socket_and_names(k: &mut dyn Kernel) -> Outcome {
     ret!(k.socketcall32(&mut low, C::Bind, &[fd, addr, 16])?, 0);
     let name = low.put(&[0; 16]);
     let len = low.words(&[16]);
-    ret!(k.socketcall32(&mut low, C::Getsockname, &[fd, name, len])?, 0);
+    ret!(
+        k.socketcall32(&mut low, C::Getsockname, &[fd, name, len])?,
+        0
+    );
     let got = Addr(low.read(name, 16));
     eq!(got.clone(), k.sockname(Fd::from(fd))?);
     check!(got.port() != 0, "{got:?}");
-    err!(k.socketcall32(&mut low, C::Getpeername, &[fd, name, len])?, ENOTCONN);
+    err!(
+        k.socketcall32(&mut low, C::Getpeername, &[fd, name, len])?,
+        ENOTCONN
+    );
     Ok(())
 }
 
@@ -115,7 +118,10 @@ fn stream_connection(k: &mut dyn Kernel) -> Outcome {
     let len = low.words(&[16]);
     let s = ok!(k.socketcall32(&mut low, C::Accept, &[listener as u32, name, len])?);
     eq!(Addr(low.read(name, 16)), k.sockname(Fd::from(fd))?);
-    ret!(k.socketcall32(&mut low, C::Getpeername, &[fd, name, len])?, 0);
+    ret!(
+        k.socketcall32(&mut low, C::Getpeername, &[fd, name, len])?,
+        0
+    );
     eq!(Addr(low.read(name, 16)), addr);
     ret!(k.send(Fd::from(fd), b"x", 0), 1);
     eq!(k.recv_now(s)?, b"x");
@@ -132,7 +138,10 @@ fn accept4_and_flags(k: &mut dyn Kernel) -> Outcome {
     let args = [listener as u32, 0, 0, (NB | libc::SOCK_CLOEXEC) as u32];
     let s = ok!(k.socketcall32(&mut low, C::Accept4, &args)?);
     ret!(k.fcntl(s, libc::F_GETFD, 0), libc::FD_CLOEXEC);
-    ret!(k.fcntl(s, libc::F_GETFL, 0), libc::O_RDWR | libc::O_NONBLOCK);
+    ret!(
+        k.fcntl(s, libc::F_GETFL, 0),
+        libc::O_RDWR | libc::O_NONBLOCK
+    );
     let other = ok!(k.socket(AF_INET, SOCK_STREAM, 0)) as u32;
     ret!(k.socketcall32(&mut low, C::Listen, &[other, 5])?, 0);
     Ok(())
@@ -141,7 +150,10 @@ fn accept4_and_flags(k: &mut dyn Kernel) -> Outcome {
 fn socketpair_and_shutdown(k: &mut dyn Kernel) -> Outcome {
     let mut low = Low::new();
     let (a, b) = pair32(k, &mut low, SOCK_STREAM)?;
-    ret!(k.socketcall32(&mut low, C::Shutdown, &[a, libc::SHUT_WR as u32])?, 0);
+    ret!(
+        k.socketcall32(&mut low, C::Shutdown, &[a, libc::SHUT_WR as u32])?,
+        0
+    );
     ret!(k.recv(Fd::from(b), &mut [0; 4], 0), 0);
     err!(k.socketcall32(&mut low, C::Shutdown, &[a, 9])?, EINVAL);
     let args = [AF_UNIX as u32, SOCK_STREAM as u32, 0, BAD];
@@ -155,9 +167,15 @@ fn send_and_recv(k: &mut dyn Kernel) -> Outcome {
     let data = low.put(b"hello");
     ret!(k.socketcall32(&mut low, C::Send, &[a, data, 5, 0])?, 5);
     let buf = low.put(&[0; 8]);
-    ret!(k.socketcall32(&mut low, C::Recv, &[b, buf, 8, libc::MSG_PEEK as u32])?, 5);
+    ret!(
+        k.socketcall32(&mut low, C::Recv, &[b, buf, 8, libc::MSG_PEEK as u32])?,
+        5
+    );
     eq!(low.read(buf, 5), b"hello");
-    ret!(k.socketcall32(&mut low, C::Recv, &[b, buf, 2, libc::MSG_TRUNC as u32])?, 5);
+    ret!(
+        k.socketcall32(&mut low, C::Recv, &[b, buf, 2, libc::MSG_TRUNC as u32])?,
+        5
+    );
     err!(k.socketcall32(&mut low, C::Recv, &[b, buf, 8, 0])?, EAGAIN);
     err!(k.socketcall32(&mut low, C::Send, &[a, BAD, 5, 0])?, EFAULT);
     Ok(())
@@ -169,14 +187,23 @@ fn sendto_and_recvfrom(k: &mut dyn Kernel) -> Outcome {
     let (from, from_addr) = k.udp(AF_INET)?;
     let data = low.put(b"hello");
     let dest = low.put(&addr.0);
-    ret!(k.socketcall32(&mut low, C::Sendto, &[from as u32, data, 5, 0, dest, 16])?, 5);
+    ret!(
+        k.socketcall32(&mut low, C::Sendto, &[from as u32, data, 5, 0, dest, 16])?,
+        5
+    );
     let buf = low.put(&[0; 8]);
     let name = low.put(&[0; 32]);
     let len = low.words(&[32]);
-    ret!(k.socketcall32(&mut low, C::Recvfrom, &[to as u32, buf, 8, 0, name, len])?, 5);
+    ret!(
+        k.socketcall32(&mut low, C::Recvfrom, &[to as u32, buf, 8, 0, name, len])?,
+        5
+    );
     eq!(low.word(len), 16);
     eq!(Addr(low.read(name, 16)), from_addr);
-    err!(k.socketcall32(&mut low, C::Sendto, &[from as u32, data, 5, 0, BAD, 16])?, EFAULT);
+    err!(
+        k.socketcall32(&mut low, C::Sendto, &[from as u32, data, 5, 0, BAD, 16])?,
+        EFAULT
+    );
     Ok(())
 }
 
@@ -204,202 +231,19 @@ fn options(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
-fn timeouts_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0)) as u32;
-    // struct timeval of two 32-bit words.
-    let value = low.words(&[3, 500_000]);
-    let level = SOL_SOCKET as u32;
-    let name = libc::SO_RCVTIMEO as u32;
-    ret!(k.socketcall32(&mut low, C::Setsockopt, &[fd, level, name, value, 8])?, 0);
-    let out = low.words(&[9; 6]);
-    let len = low.words(&[24]);
-    ret!(k.socketcall32(&mut low, C::Getsockopt, &[fd, level, name, out, len])?, 0);
-    eq!((low.word(out), low.word(out + 4), low.word(len)), (3, 500_000, 8));
-    err!(k.socketcall32(&mut low, C::Setsockopt, &[fd, level, name, value, 7])?, EINVAL);
-    // The same timeout in 64 bits, from both sides.
-    let wide = [3i64.to_ne_bytes(), 500_000i64.to_ne_bytes()].concat();
-    let fd64 = Fd::from(fd);
-    eq!(k.getsockopt(fd64, SOL_SOCKET, libc::SO_RCVTIMEO, 16), (0, wide.clone()));
-    let new = 66;
-    ret!(k.socketcall32(&mut low, C::Getsockopt, &[fd, level, new, out, len])?, 0);
-    // The length had become 8, and that is all there is room for.
-    eq!(low.word(len), 8);
-    eq!(low.read(out, 8), wide[..8].to_vec());
-    let bad = low.words(&[0, 1_000_000]);
-    err!(k.socketcall32(&mut low, C::Setsockopt, &[fd, level, name, bad, 8])?, EDOM);
-    Ok(())
-}
-
 /// struct msghdr of ILP32: seven words.
 fn msghdr(low: &mut Low, name: (u32, u32), iov: &[(u32, u32)], control: (u32, u32)) -> u32 {
     let flat: Vec<u32> = iov.iter().flat_map(|(base, len)| [*base, *len]).collect();
     let vector = low.words(&flat);
-    low.words(&[name.0, name.1, vector, iov.len() as u32, control.0, control.1, 0])
-}
-
-/// One control message of ILP32: a header of three words, data aligned to four bytes.
-fn cmsg32(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
-    let mut bytes = (12 + data.len() as u32).to_ne_bytes().to_vec();
-    bytes.extend(level.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(data);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn message_header_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (to, addr) = k.udp(AF_INET)?;
-    let (from, from_addr) = k.udp(AF_INET)?;
-    let dest = low.put(&addr.0);
-    let (x, y) = (low.put(b"hel"), low.put(b"lo"));
-    let msg = msghdr(&mut low, (dest, 16), &[(x, 3), (y, 2)], (0, 0));
-    ret!(k.socketcall32(&mut low, C::Sendmsg, &[from as u32, msg, 0])?, 5);
-    let name = low.put(&[0; 40]);
-    let buf = low.put(&[0; 8]);
-    let control = low.put(&[0; 40]);
-    let msg = msghdr(&mut low, (name, 40), &[(buf, 4)], (control, 40));
-    ret!(k.socketcall32(&mut low, C::Recvmsg, &[to as u32, msg, 0])?, 4);
-    eq!(low.read(buf, 4), b"hell");
-    eq!(Addr(low.read(name, 16)), from_addr);
-    // msg_namelen, msg_controllen, msg_flags.
-    eq!((low.word(msg + 4), low.word(msg + 20)), (16, 0));
-    eq!(low.word(msg + 24), libc::MSG_TRUNC as u32);
-    Ok(())
-}
-
-fn rights_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, b) = pair32(k, &mut low, SOCK_STREAM)?;
-    let fds = [int(a as i32), int(b as i32), int(a as i32)].concat();
-    let control_bytes = cmsg32(SOL_SOCKET, libc::SCM_RIGHTS, &fds);
-    eq!(control_bytes.len(), 24);
-    let control = low.put(&control_bytes);
-    let data = low.put(b"p");
-    let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (control, 24));
-    ret!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, 1);
-    let room = low.put(&[0; 64]);
-    let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (room, 64));
-    ret!(k.socketcall32(&mut low, C::Recvmsg, &[b, msg, 0])?, 1);
-    eq!(low.word(msg + 20), 24);
-    let got = low.read(room, 24);
-    eq!(got[..12].to_vec(), control_bytes[..12].to_vec());
-    for i in 0..3 {
-        let fd = Fd::from(as_int(&got[12 + 4 * i..]));
-        eq!(k.get_int(fd, SOL_SOCKET, libc::SO_DOMAIN)?, AF_UNIX);
-    }
-    // MSG_CMSG_CLOEXEC does not come back as MSG_CMSG_COMPAT.
-    eq!(low.word(msg + 24), 0);
-    // Room for one of three.
-    let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (control, 24));
-    ret!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, 1);
-    let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (room, 16));
-    ret!(k.socketcall32(&mut low, C::Recvmsg, &[b, msg, 0])?, 1);
-    eq!((low.word(msg + 20), low.word(msg + 24)), (16, libc::MSG_CTRUNC as u32));
-    Ok(())
-}
-
-fn credentials_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    ret!(k.set_int(Fd::from(b), SOL_SOCKET, libc::SO_PASSCRED, 1), 0);
-    ret!(k.send(Fd::from(a), b"x", 0), 1);
-    let buf = low.put(&[0; 8]);
-    let room = low.put(&[0; 64]);
-    let msg = msghdr(&mut low, (0, 0), &[(buf, 8)], (room, 64));
-    ret!(k.socketcall32(&mut low, C::Recvmsg, &[b, msg, 0])?, 1);
-    eq!(low.word(msg + 20), 24);
-    eq!((low.word(room), low.word(room + 8)), (24, libc::SCM_CREDENTIALS as u32));
-    let pid = k.call(libc::SYS_getpid, &[]) as u32;
-    eq!(low.word(room + 12), pid);
-    Ok(())
-}
-
-fn timestamp_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, b) = k.udp_pair(AF_INET)?;
-    ret!(k.set_int(b, SOL_SOCKET, libc::SO_TIMESTAMP, 1), 0);
-    ret!(k.send(a, b"x", 0), 1);
-    let buf = low.put(&[0; 8]);
-    let room = low.put(&[0; 64]);
-    let msg = msghdr(&mut low, (0, 0), &[(buf, 8)], (room, 64));
-    ret!(k.socketcall32(&mut low, C::Recvmsg, &[b as u32, msg, 0])?, 1);
-    // A timeval of two 32-bit words.
-    eq!((low.word(room), low.word(room + 4)), (20, SOL_SOCKET as u32));
-    check!(low.word(room + 16) < 1_000_000, "{} microseconds", low.word(room + 16));
-    Ok(())
-}
-
-fn vectors_fault_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, _b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    let msg = msghdr(&mut low, (0, 0), &[(BAD, 1)], (0, 0));
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EFAULT);
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, BAD, 0])?, EFAULT);
-    // A negative length.
-    let data = low.put(b"x");
-    let msg = msghdr(&mut low, (0, 0), &[(data, u32::MAX)], (0, 0));
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EINVAL);
-    let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (BAD, 24));
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EFAULT);
-    let msg = msghdr(&mut low, (BAD, 16), &[(data, 1)], (0, 0));
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EFAULT);
-    Ok(())
-}
-
-fn control_length_errors_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, _b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    let data = low.put(b"x");
-    for len in [0u32, 11, 17, 1000] {
-        let mut bytes = cmsg32(SOL_SOCKET, libc::SCM_RIGHTS, &int(a as i32));
-        bytes[..4].copy_from_slice(&len.to_ne_bytes());
-        let control = low.put(&bytes);
-        let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (control, 16));
-        err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EINVAL);
-    }
-    Ok(())
-}
-
-fn mmsg_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    let (x, y) = (low.put(b"one"), low.put(b"three"));
-    let (vx, vy) = (low.words(&[x, 3]), low.words(&[y, 5]));
-    // struct mmsghdr: seven words and the length.
-    let vec = low.words(&[0, 0, vx, 1, 0, 0, 0, 99, 0, 0, vy, 1, 0, 0, 0, 99]);
-    ret!(k.socketcall32(&mut low, C::Sendmmsg, &[a, vec, 2, 0])?, 2);
-    eq!((low.word(vec + 28), low.word(vec + 60)), (3, 5));
-    let (bx, by) = (low.put(&[0; 8]), low.put(&[0; 8]));
-    let (vx, vy) = (low.words(&[bx, 8]), low.words(&[by, 2]));
-    let vec = low.words(&[0, 0, vx, 1, 0, 0, 0, 99, 0, 0, vy, 1, 0, 0, 0, 99]);
-    ret!(k.socketcall32(&mut low, C::Recvmmsg, &[b, vec, 2, 0, 0])?, 2);
-    eq!((low.word(vec + 28), low.word(vec + 60)), (3, 2));
-    eq!((low.word(vec + 24), low.word(vec + 56)), (0, libc::MSG_TRUNC as u32));
-    eq!(low.read(bx, 3), b"one");
-    Ok(())
-}
-
-fn recvmmsg_timeout_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    let buf = low.put(&[0; 8]);
-    let vector = low.words(&[buf, 8]);
-    let vec = low.words(&[0, 0, vector, 1, 0, 0, 0, 99]);
-    // A timespec of two 32-bit words.
-    let bad = low.words(&[0, 1_000_000_000]);
-    err!(k.socketcall32(&mut low, C::Recvmmsg, &[b, vec, 1, 0, bad])?, EINVAL);
-    err!(k.socketcall32(&mut low, C::Recvmmsg, &[b, vec, 1, 0, BAD])?, EFAULT);
-    ret!(k.send(Fd::from(a), b"x", 0), 1);
-    let timeout = low.words(&[9, 0]);
-    ret!(k.socketcall32(&mut low, C::Recvmmsg, &[b, vec, 1, 0, timeout])?, 1);
-    check!(low.word(timeout) <= 9, "{}", low.word(timeout));
-    // recvmmsg_time64 (417) takes the 64-bit one.
-    ret!(k.send(Fd::from(a), b"x", 0), 1);
-    let timeout = low.words(&[9, 0, 0, 0]);
-    ret!(k.call32(417, &[b, vec, 1, 0, timeout])?, 1);
-    Ok(())
+    low.words(&[
+        name.0,
+        name.1,
+        vector,
+        iov.len() as u32,
+        control.0,
+        control.1,
+        0,
+    ])
 }
 
 fn direct_numbers(k: &mut dyn Kernel) -> Outcome {
@@ -407,7 +251,10 @@ fn direct_numbers(k: &mut dyn Kernel) -> Outcome {
     let mut low = Low::new();
     let fd = ok!(k.call32(359, &[AF_INET as u32, SOCK_STREAM as u32, 0])?) as u32;
     let sv = low.words(&[0, 0]);
-    ret!(k.call32(360, &[AF_UNIX as u32, SOCK_DGRAM as u32, 0, sv])?, 0);
+    ret!(
+        k.call32(360, &[AF_UNIX as u32, SOCK_DGRAM as u32, 0, sv])?,
+        0
+    );
     let addr = low.put(&Addr::lo4(0).0);
     ret!(k.call32(361, &[fd, addr, 16])?, 0);
     ret!(k.call32(363, &[fd, 1])?, 0);
@@ -431,18 +278,33 @@ fn direct_numbers(k: &mut dyn Kernel) -> Outcome {
     ret!(k.call32(370, &[low.word(sv), msg, 0])?, 4);
     ret!(k.call32(372, &[low.word(sv + 4), msg, 0])?, 4);
     let on = low.words(&[1]);
-    ret!(k.call32(366, &[fd, SOL_SOCKET as u32, libc::SO_KEEPALIVE as u32, on, 4])?, 0);
+    ret!(
+        k.call32(
+            366,
+            &[fd, SOL_SOCKET as u32, libc::SO_KEEPALIVE as u32, on, 4]
+        )?,
+        0
+    );
     let one = low.words(&[4]);
     let level = SOL_SOCKET as u32;
-    ret!(k.call32(365, &[fd, level, libc::SO_KEEPALIVE as u32, on, one])?, 0);
+    ret!(
+        k.call32(365, &[fd, level, libc::SO_KEEPALIVE as u32, on, one])?,
+        0
+    );
     ret!(k.call32(373, &[s, libc::SHUT_WR as u32])?, 0);
     Ok(())
 }
 
 fn errors_are_the_same(k: &mut dyn Kernel) -> Outcome {
     let mut low = Low::new();
-    err!(k.socketcall32(&mut low, C::Socket, &[4711, 1, 0])?, EAFNOSUPPORT);
-    err!(k.socketcall32(&mut low, C::Socket, &[AF_INET as u32, 0x11, 0])?, EINVAL);
+    err!(
+        k.socketcall32(&mut low, C::Socket, &[4711, 1, 0])?,
+        EAFNOSUPPORT
+    );
+    err!(
+        k.socketcall32(&mut low, C::Socket, &[AF_INET as u32, 0x11, 0])?,
+        EINVAL
+    );
     let minus_one = u32::MAX;
     for (call, args) in [
         (C::Bind, vec![minus_one, 0, 0]),
@@ -468,26 +330,5 @@ fn high_call_bits(k: &mut dyn Kernel) -> Outcome {
     let block = low.words(&[AF_INET as u32, SOCK_STREAM as u32, 0]);
     err!(k.socketcall32_at(1 | 1 << 31, block)?, EINVAL);
     ok!(k.socketcall32_at(1, block)?);
-    Ok(())
-}
-
-fn linger_in_ilp32(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0)) as u32;
-    let value = low.words(&[1, 7]);
-    let level = SOL_SOCKET as u32;
-    let args = [fd, level, libc::SO_LINGER as u32, value, 8];
-    ret!(k.socketcall32(&mut low, C::Setsockopt, &args)?, 0);
-    let wide = [int(1), int(7)].concat();
-    eq!(k.getsockopt(Fd::from(fd), SOL_SOCKET, libc::SO_LINGER, 8), (0, wide));
-    Ok(())
-}
-
-fn msghdr_has_28_bytes(k: &mut dyn Kernel) -> Outcome {
-    let mut low = Low::new();
-    let (a, _b) = pair32(k, &mut low, SOCK_DGRAM)?;
-    let edge = Edge::low();
-    err!(k.socketcall32(&mut low, C::Sendmsg, &[a, edge.at(27) as u32, 0])?, EFAULT);
-    ret!(k.socketcall32(&mut low, C::Sendmsg, &[a, edge.at(28) as u32, 0])?, 0);
     Ok(())
 }

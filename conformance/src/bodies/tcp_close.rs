@@ -240,13 +240,22 @@ fn linger_option_shape(k: &mut dyn Kernel) -> Outcome {
     eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8), (0, off));
     linger(k, fd, 7, 3)?;
     let on = [1i32.to_ne_bytes(), 3i32.to_ne_bytes()].concat();
-    eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8), (0, on.clone()));
-    eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 4), (0, on[..4].to_vec()));
+    eq!(
+        k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8),
+        (0, on.clone())
+    );
+    eq!(
+        k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 4),
+        (0, on[..4].to_vec())
+    );
     // Switching it off keeps the time.
     linger(k, fd, 0, 9)?;
     let kept = [0i32.to_ne_bytes(), 3i32.to_ne_bytes()].concat();
     eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8), (0, kept));
-    err!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &[0; 7]), EINVAL);
+    err!(
+        k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &[0; 7]),
+        EINVAL
+    );
     ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &[0; 20]), 0);
     Ok(())
 }
@@ -448,7 +457,11 @@ fn poll_wakes_on_hangup(k: &mut dyn Kernel) -> Outcome {
     let client = t.client;
     let blocked = std::thread::spawn(move || {
         // Nothing is asked for: ERR and HUP are reported all the same.
-        let mut fds = [libc::pollfd { fd: client as i32, events: 0, revents: 0 }];
+        let mut fds = [libc::pollfd {
+            fd: client as i32,
+            events: 0,
+            revents: 0,
+        }];
         let got = other.poll(&mut fds, 5000);
         (got, fds[0].revents)
     });
@@ -462,7 +475,10 @@ fn poll_wakes_on_hangup(k: &mut dyn Kernel) -> Outcome {
 fn user_timeout_ends_connection(k: &mut dyn Kernel) -> Outcome {
     // The peer's window is closed and stays closed: after the user timeout the sender gives up.
     let t = k.tcp(AF_INET)?;
-    ret!(k.set_int(t.client, IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 300), 0);
+    ret!(
+        k.set_int(t.client, IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 300),
+        0
+    );
     k.fill(t.client, 65536)?;
     let mut mask = 0;
     for _ in 0..600 {

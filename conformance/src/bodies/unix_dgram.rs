@@ -455,15 +455,24 @@ fn source_address_truncated(k: &mut dyn Kernel) -> Outcome {
     let mut buf = [0u8; 4];
     let mut len = 16u32;
     let at = buf.as_mut_ptr() as u64;
-    err!(k.recvfrom_raw(to, at, 4, 0, BAD, &raw mut len as u64), EFAULT);
+    err!(
+        k.recvfrom_raw(to, at, 4, 0, BAD, &raw mut len as u64),
+        EFAULT
+    );
     err!(k.recv(to, &mut [0; 4], 0), EAGAIN);
     ret!(k.sendto(from, b"x", 0, &addr), 1);
     let mut storage = [0u8; 128];
-    err!(k.recvfrom_raw(to, at, 4, 0, storage.as_mut_ptr() as u64, BAD), EFAULT);
+    err!(
+        k.recvfrom_raw(to, at, 4, 0, storage.as_mut_ptr() as u64, BAD),
+        EFAULT
+    );
     let mut len = -1i32;
     ret!(k.sendto(from, b"x", 0, &addr), 1);
     let name = storage.as_mut_ptr() as u64;
-    err!(k.recvfrom_raw(to, at, 4, 0, name, &raw mut len as u64), EINVAL);
+    err!(
+        k.recvfrom_raw(to, at, 4, 0, name, &raw mut len as u64),
+        EINVAL
+    );
     err!(k.recv(to, &mut [0; 4], 0), EAGAIN);
     Ok(())
 }

@@ -156,7 +156,10 @@ fn abstract_shortest(k: &mut dyn Kernel) -> Outcome {
     // A NUL and nothing else is a name. Anything may hold it, so only try.
     let fd = ok!(k.socket(AF_UNIX, SOCK_SEQPACKET, 0));
     let got = k.bind(fd, &Addr::unix(b"\0"));
-    check!(got == 0 || got == -i64::from(libc::EADDRINUSE), "bind = {got}");
+    check!(
+        got == 0 || got == -i64::from(libc::EADDRINUSE),
+        "bind = {got}"
+    );
     if got == 0 {
         eq!(k.sockname(fd)?, Addr::unix(b"\0"));
     }
@@ -206,7 +209,10 @@ fn connect_nobody(k: &mut dyn Kernel) -> Outcome {
         err!(k.connect(fd, &Addr::fresh_abstract("nobody")), ECONNREFUSED);
     }
     let fd = ok!(k.socket(AF_UNIX, SOCK_DGRAM, 0));
-    err!(k.sendto(fd, b"x", 0, &Addr::fresh_abstract("nobody")), ECONNREFUSED);
+    err!(
+        k.sendto(fd, b"x", 0, &Addr::fresh_abstract("nobody")),
+        ECONNREFUSED
+    );
     Ok(())
 }
 
@@ -237,7 +243,10 @@ fn connect_twice(k: &mut dyn Kernel) -> Outcome {
         err!(k.connect(client, &addr), EISCONN);
         err!(k.connect(server, &addr), EISCONN);
         // Who is asked for is looked up first.
-        err!(k.connect(client, &Addr::fresh_abstract("nobody")), ECONNREFUSED);
+        err!(
+            k.connect(client, &Addr::fresh_abstract("nobody")),
+            ECONNREFUSED
+        );
     }
     let (a, _b) = k.pair(AF_UNIX, SOCK_STREAM)?;
     let (_l, addr) = k.unix_listener(SOCK_STREAM, 1)?;

@@ -68,7 +68,12 @@ fn bind_makes_a_socket_inode(k: &mut dyn Kernel) -> Outcome {
         let path = dir.join(&format!("s{kind}"));
         let fd = ok!(k.socket(AF_UNIX, kind, 0));
         ret!(k.bind(fd, &Addr::path(&path)), 0);
-        check!(io(std::fs::symlink_metadata(&path))?.file_type().is_socket(), "{path:?}");
+        check!(
+            io(std::fs::symlink_metadata(&path))?
+                .file_type()
+                .is_socket(),
+            "{path:?}"
+        );
     }
     Ok(())
 }
@@ -101,7 +106,10 @@ fn name_ends_at_the_first_nul(k: &mut dyn Kernel) -> Outcome {
 fn name_of_108_bytes_without_nul(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
     let mut path = dir.join("").as_os_str().as_bytes().to_vec();
-    check!(path.len() < 100, "the temporary directory's name is too long");
+    check!(
+        path.len() < 100,
+        "the temporary directory's name is too long"
+    );
     path.resize(108, b'x');
     let fd = client(k)?;
     ret!(k.bind(fd, &Addr::unix(&path)), 0);
@@ -131,7 +139,10 @@ fn mode_follows_umask(k: &mut dyn Kernel) -> Outcome {
 
 fn owner_is_the_binder(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
-    io(std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o777)))?;
+    io(std::fs::set_permissions(
+        &dir.0,
+        std::fs::Permissions::from_mode(0o777),
+    ))?;
     check!(k.drop_privileges(), "could not become an ordinary user");
     let path = dir.join("s");
     let fd = client(k)?;
@@ -194,7 +205,10 @@ fn forbidden_directory(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
     let path = dir.join("s");
     let _listener = stream_at(k, &path)?;
-    io(std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o700)))?;
+    io(std::fs::set_permissions(
+        &dir.0,
+        std::fs::Permissions::from_mode(0o700),
+    ))?;
     check!(k.drop_privileges(), "could not become an ordinary user");
     let fd = client(k)?;
     err!(k.bind(fd, &Addr::path(&dir.join("t"))), EACCES);
@@ -254,7 +268,10 @@ fn connect_wrong_type(k: &mut dyn Kernel) -> Outcome {
 
 fn connect_without_write_permission(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
-    io(std::fs::set_permissions(&dir.0, std::fs::Permissions::from_mode(0o755)))?;
+    io(std::fs::set_permissions(
+        &dir.0,
+        std::fs::Permissions::from_mode(0o755),
+    ))?;
     let path = dir.join("s");
     let _listener = stream_at(k, &path)?;
     let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
@@ -346,7 +363,10 @@ fn open_is_refused(k: &mut dyn Kernel) -> Outcome {
     let path = dir.join("s");
     let _listener = stream_at(k, &path)?;
     let addr = Addr::path(&path);
-    err!(k.call(libc::SYS_open, &[addr.ptr() + 2, libc::O_RDWR as u64]), ENXIO);
+    err!(
+        k.call(libc::SYS_open, &[addr.ptr() + 2, libc::O_RDWR as u64]),
+        ENXIO
+    );
     Ok(())
 }
 
@@ -366,7 +386,10 @@ fn sendto_path(k: &mut dyn Kernel) -> Outcome {
 fn sendto_path_errors(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
     let fd = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
-    err!(k.sendto(fd, b"x", 0, &Addr::path(&dir.join("missing"))), ENOENT);
+    err!(
+        k.sendto(fd, b"x", 0, &Addr::path(&dir.join("missing"))),
+        ENOENT
+    );
     let path = dir.join("s");
     let gone = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
     ret!(k.bind(gone, &Addr::path(&path)), 0);
@@ -383,15 +406,25 @@ fn socket_and_inode_differ(k: &mut dyn Kernel) -> Outcome {
     let fd = stream_at(k, &path)?;
     // SAFETY: stat is integers, for which zero is a value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    ret!(k.call(libc::SYS_fstat, &[fd as u64, &raw mut stat as u64]), 0);
+    ret!(
+        k.call(libc::SYS_fstat, &[fd as u64, &raw mut stat as u64]),
+        0
+    );
     eq!(stat.st_mode & libc::S_IFMT, libc::S_IFSOCK);
-    check!(stat.st_ino != io(std::fs::metadata(&path))?.ino(), "inode {}", stat.st_ino);
+    check!(
+        stat.st_ino != io(std::fs::metadata(&path))?.ino(),
+        "inode {}",
+        stat.st_ino
+    );
     Ok(())
 }
 
 fn peer_name_is_the_path_as_bound(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
-    let twisted = dir.join("./../").join(dir.0.file_name().unwrap_or_default()).join("s");
+    let twisted = dir
+        .join("./../")
+        .join(dir.0.file_name().unwrap_or_default())
+        .join("s");
     let _listener = stream_at(k, &twisted)?;
     let fd = client(k)?;
     ret!(k.connect(fd, &Addr::path(&dir.join("s"))), 0);
@@ -401,7 +434,10 @@ fn peer_name_is_the_path_as_bound(k: &mut dyn Kernel) -> Outcome {
 
 fn dangling_symlink_is_in_use(k: &mut dyn Kernel) -> Outcome {
     let dir = TempDir::new()?;
-    io(std::os::unix::fs::symlink(dir.join("nowhere"), dir.join("link")))?;
+    io(std::os::unix::fs::symlink(
+        dir.join("nowhere"),
+        dir.join("link"),
+    ))?;
     let fd = client(k)?;
     err!(k.bind(fd, &Addr::path(&dir.join("link"))), EADDRINUSE);
     err!(k.connect(fd, &Addr::path(&dir.join("link"))), ENOENT);

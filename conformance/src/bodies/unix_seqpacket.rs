@@ -82,7 +82,10 @@ fn not_connected(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_UNIX, SOCK_SEQPACKET | NB, 0));
     err!(k.send(fd, b"x", libc::MSG_NOSIGNAL), ENOTCONN);
     err!(k.recv(fd, &mut [0; 4], 0), ENOTCONN);
-    err!(k.sendto(fd, b"x", 0, &Addr::fresh_abstract("nobody")), ENOTCONN);
+    err!(
+        k.sendto(fd, b"x", 0, &Addr::fresh_abstract("nobody")),
+        ENOTCONN
+    );
     Ok(())
 }
 
@@ -135,7 +138,10 @@ fn connect_and_accept(k: &mut dyn Kernel) -> Outcome {
     eq!(k.recv_now(server)?, b"ab");
     eq!(k.recv_now(server)?, b"c");
     eq!(k.peername(client)?, addr);
-    eq!(k.get_int(server, libc::SOL_SOCKET, libc::SO_TYPE)?, SOCK_SEQPACKET);
+    eq!(
+        k.get_int(server, libc::SOL_SOCKET, libc::SO_TYPE)?,
+        SOCK_SEQPACKET
+    );
     mask!(k, listener, 0);
     Ok(())
 }

@@ -99,8 +99,14 @@ fn waitall_nonblocking_returns_what_is_there(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM)?;
     ret!(k.send(a, b"abc", 0), 3);
     let mut buf = [0; 16];
-    ret!(k.recv(b, &mut buf, libc::MSG_WAITALL | libc::MSG_DONTWAIT), 3);
-    err!(k.recv(b, &mut buf, libc::MSG_WAITALL | libc::MSG_DONTWAIT), EAGAIN);
+    ret!(
+        k.recv(b, &mut buf, libc::MSG_WAITALL | libc::MSG_DONTWAIT),
+        3
+    );
+    err!(
+        k.recv(b, &mut buf, libc::MSG_WAITALL | libc::MSG_DONTWAIT),
+        EAGAIN
+    );
     ret!(k.send(a, b"abc", 0), 3);
     k.close(a);
     // The end of the stream ends the wait, too.
@@ -344,7 +350,9 @@ fn vectors(k: &mut dyn Kernel) -> Outcome {
 
 fn unknown_flags_are_ignored(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
-    for flag in [0x4, 0x8, 0x800, 0x1000, 0x2000, 0x100000, 0x800000, 0x20000000] {
+    for flag in [
+        0x4, 0x8, 0x800, 0x1000, 0x2000, 0x100000, 0x800000, 0x20000000,
+    ] {
         ret!(k.send(a, b"abc", flag), 3);
         let mut buf = [0; 8];
         ret!(k.recv(b, &mut buf, flag & !0x2000), 3);
@@ -457,12 +465,18 @@ fn blocked_writer_wakes(k: &mut dyn Kernel) -> Outcome {
 fn receive_timeout(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_STREAM)?;
     let timeout = [0i64.to_ne_bytes(), 20_000i64.to_ne_bytes()].concat();
-    ret!(k.setsockopt(b, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout), 0);
+    ret!(
+        k.setsockopt(b, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &timeout),
+        0
+    );
     err!(k.recv(b, &mut [0; 4], 0), EAGAIN);
     // MSG_WAITALL gives what came until then.
     ret!(k.send(a, b"abc", 0), 3);
     ret!(k.recv(b, &mut [0; 8], libc::MSG_WAITALL), 3);
-    ret!(k.setsockopt(a, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &timeout), 0);
+    ret!(
+        k.setsockopt(a, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &timeout),
+        0
+    );
     k.fill(a, 4096)?;
     err!(k.send(a, &[0; 4096], 0), EAGAIN);
     Ok(())

@@ -30,7 +30,11 @@ impl Seen {
                 let name = &addr[3..];
                 // Cut short, a name may end inside the prefix.
                 let rest = name.strip_prefix(prefix).unwrap_or(&[]);
-                format!("abstract {} {:?}", name.len(), String::from_utf8_lossy(rest))
+                format!(
+                    "abstract {} {:?}",
+                    name.len(),
+                    String::from_utf8_lossy(rest)
+                )
             }
             _ => format!("{addr:?}"),
         }

@@ -34,7 +34,13 @@ impl Exec {
     /// On this kernel; `arm` and `number` keep its names apart from all others.
     pub(super) fn new(kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
         let prefix = format!("lockstep-{}-{number:08}-{arm}-", std::process::id()).into_bytes();
-        Exec { kernel, slots: [None; SLOTS], seen: Seen::default(), prefix, calls: 0 }
+        Exec {
+            kernel,
+            slots: [None; SLOTS],
+            seen: Seen::default(),
+            prefix,
+            calls: 0,
+        }
     }
 
     /// Makes the call.
@@ -42,7 +48,12 @@ impl Exec {
         self.calls = self.calls.wrapping_add(1);
         let mut out = Output::default();
         let value = self.call(op, &mut out);
-        Record { value, data: out.data, more: out.more, masks: self.masks() }
+        Record {
+            value,
+            data: out.data,
+            more: out.more,
+            masks: self.masks(),
+        }
     }
 
     /// Lets a little time pass.
@@ -53,12 +64,17 @@ impl Exec {
     /// The poll masks of all slots.
     pub(super) fn masks(&mut self) -> Vec<Option<i16>> {
         let slots = self.slots;
-        slots.iter().map(|slot| slot.map(|fd| self.kernel.poll_mask(fd))).collect()
+        slots
+            .iter()
+            .map(|slot| slot.map(|fd| self.kernel.poll_mask(fd)))
+            .collect()
     }
 
     /// The descriptor in this slot, or in the next one that holds any; -1 when none does.
     fn fd(&self, slot: usize) -> Fd {
-        (0..SLOTS).find_map(|i| self.slots[(slot + i) % SLOTS]).unwrap_or(-1)
+        (0..SLOTS)
+            .find_map(|i| self.slots[(slot + i) % SLOTS])
+            .unwrap_or(-1)
     }
 
     /// Puts a new descriptor into the pool; the first slot gives way when all are taken.
@@ -66,13 +82,17 @@ impl Exec {
         if fd < 0 {
             return fd;
         }
-        let free = self.slots.iter().position(Option::is_none).unwrap_or_else(|| {
-            let oldest = usize::from(self.calls) % SLOTS;
-            if let Some(old) = self.slots[oldest] {
-                self.kernel.close(old);
-            }
-            oldest
-        });
+        let free = self
+            .slots
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                let oldest = usize::from(self.calls) % SLOTS;
+                if let Some(old) = self.slots[oldest] {
+                    self.kernel.close(old);
+                }
+                oldest
+            });
         self.slots[free] = Some(fd);
         0
     }
@@ -86,7 +106,16 @@ impl Exec {
             }
             Where::Cut(slot, len) => {
                 let whole = self.address(Where::Slot(slot));
-                whole.cut(len.min(whole.len()))
+                // A name cut inside the prefix would be the same name on both sides.
+                let ours = whole
+                    .0
+                    .get(3..)
+                    .is_some_and(|name| name.starts_with(&self.prefix));
+                if ours && len > 2 {
+                    whole
+                } else {
+                    whole.cut(len.min(whole.len()))
+                }
             }
             Where::Loopback(family) => Addr::lo(family, 0),
             Where::Wildcard(family) => Addr::any(family, 0),
@@ -113,22 +142,32 @@ impl Exec {
     }
 
     fn bytes(&self, len: usize) -> Vec<u8> {
-        (0..len).map(|i| b'a' + ((usize::from(self.calls) + i) % 26) as u8).collect()
+        (0..len)
+            .map(|i| b'a' + ((usize::from(self.calls) + i) % 26) as u8)
+            .collect()
     }
 
     /// A filled address and its length, in words.
     fn name(&mut self, storage: &[u8], room: u32, len: u32) -> String {
         let n = (room as usize).min(len as usize).min(storage.len());
-        format!("len {len} {}", self.seen.normal(&storage[..n], &self.prefix))
+        format!(
+            "len {len} {}",
+            self.seen.normal(&storage[..n], &self.prefix)
+        )
     }
 
     fn call(&mut self, op: &Op, out: &mut Output) -> i64 {
         match op {
-            Op::Socket { family, kind, protocol } => {
+            Op::Socket {
+                family,
+                kind,
+                protocol,
+            } => {
                 let fd = self.kernel.socket(*family, kind | NB, *protocol);
                 if fd >= 0 && *family != libc::AF_UNIX {
                     let tcp = libc::IPPROTO_TCP;
-                    self.kernel.setsockopt(fd, tcp, libc::TCP_CONGESTION, b"reno");
+                    self.kernel
+                        .setsockopt(fd, tcp, libc::TCP_CONGESTION, b"reno");
                     self.kernel.set_int(fd, tcp, libc::TCP_NODELAY, 1);
                 }
                 self.keep(fd)
@@ -169,12 +208,23 @@ impl Exec {
             }
             Op::Name { slot, room } => self.names(libc::SYS_getsockname, *slot, *room, out),
             Op::Peer { slot, room } => self.names(libc::SYS_getpeername, *slot, *room, out),
-            Op::SetOption { slot, level, name, value, len } => {
+            Op::SetOption {
+                slot,
+                level,
+                name,
+                value,
+                len,
+            } => {
                 let bytes = [int(*value), int(*value)].concat();
                 let fd = self.fd(*slot);
                 self.kernel.setsockopt(fd, *level, *name, &bytes[..*len])
             }
-            Op::GetOption { slot, level, name, room } => {
+            Op::GetOption {
+                slot,
+                level,
+                name,
+                room,
+            } => {
                 let fd = self.fd(*slot);
                 let (got, value) = self.kernel.getsockopt(fd, *level, *name, *room as usize);
                 out.data = value;
@@ -182,7 +232,9 @@ impl Exec {
             }
             Op::Readable { slot } => {
                 let mut n = -1;
-                let got = self.kernel.ioctl_int(self.fd(*slot), libc::FIONREAD, &mut n);
+                let got = self
+                    .kernel
+                    .ioctl_int(self.fd(*slot), libc::FIONREAD, &mut n);
                 out.more.push(format!("n {n}"));
                 got
             }
@@ -199,28 +251,56 @@ impl Exec {
 
     fn transfer(&mut self, op: &Op, out: &mut Output) -> i64 {
         match op {
-            Op::Send { slot, len, flags, bad } => {
+            Op::Send {
+                slot,
+                len,
+                flags,
+                bad,
+            } => {
                 let (fd, data) = (self.fd(*slot), self.bytes(*len));
                 let at = if *bad { BAD } else { data.as_ptr() as u64 };
-                self.kernel.send_raw(fd, at, *len as u64, flags | libc::MSG_NOSIGNAL)
+                self.kernel
+                    .send_raw(fd, at, *len as u64, flags | libc::MSG_NOSIGNAL)
             }
-            Op::SendTo { slot, len, flags, to } => {
+            Op::SendTo {
+                slot,
+                len,
+                flags,
+                to,
+            } => {
                 let (fd, data, addr) = (self.fd(*slot), self.bytes(*len), self.address(*to));
                 let (ptr, n) = Exec::pointer(*to, &addr);
                 let flags = flags | libc::MSG_NOSIGNAL;
-                self.kernel.sendto_raw(fd, data.as_ptr() as u64, *len as u64, flags, ptr, n)
+                self.kernel
+                    .sendto_raw(fd, data.as_ptr() as u64, *len as u64, flags, ptr, n)
             }
-            Op::SendMsg { slot, lens, flags, rights, to } => {
-                self.send_message(*slot, lens, *flags, rights, *to)
-            }
-            Op::Recv { slot, len, flags, bad } => {
+            Op::SendMsg {
+                slot,
+                lens,
+                flags,
+                rights,
+                to,
+            } => self.send_message(*slot, lens, *flags, rights, *to),
+            Op::Recv {
+                slot,
+                len,
+                flags,
+                bad,
+            } => {
                 let mut data = vec![0; *len];
                 let at = if *bad { BAD } else { data.as_mut_ptr() as u64 };
-                let got = self.kernel.recv_raw(self.fd(*slot), at, *len as u64, *flags);
+                let got = self
+                    .kernel
+                    .recv_raw(self.fd(*slot), at, *len as u64, *flags);
                 out.data = data;
                 got
             }
-            Op::RecvFrom { slot, len, flags, room } => {
+            Op::RecvFrom {
+                slot,
+                len,
+                flags,
+                room,
+            } => {
                 let mut data = vec![0; *len];
                 let mut storage = [0u8; STORAGE];
                 let mut n = *room;
@@ -239,9 +319,12 @@ impl Exec {
                 }
                 got
             }
-            Op::RecvMsg { slot, lens, flags, control } => {
-                self.receive_message(*slot, lens, *flags, *control, out)
-            }
+            Op::RecvMsg {
+                slot,
+                lens,
+                flags,
+                control,
+            } => self.receive_message(*slot, lens, *flags, *control, out),
             Op::Read { slot, len } => {
                 let mut data = vec![0; *len];
                 let got = self.kernel.read(self.fd(*slot), &mut data);
@@ -275,7 +358,11 @@ impl Exec {
     fn names(&mut self, nr: i64, slot: usize, room: u32, out: &mut Output) -> i64 {
         let mut storage = [0u8; STORAGE];
         let mut len = room;
-        let args = [self.fd(slot) as u64, storage.as_mut_ptr() as u64, &raw mut len as u64];
+        let args = [
+            self.fd(slot) as u64,
+            storage.as_mut_ptr() as u64,
+            &raw mut len as u64,
+        ];
         let got = self.kernel.call(nr, &args);
         if got >= 0 {
             let name = self.name(&storage, room, len);
@@ -327,7 +414,8 @@ impl Exec {
         if !fds.is_empty() {
             msg = msg.control(&rights(&fds));
         }
-        self.kernel.sendmsg(fd, &mut msg, flags | libc::MSG_NOSIGNAL)
+        self.kernel
+            .sendmsg(fd, &mut msg, flags | libc::MSG_NOSIGNAL)
     }
 
     fn receive_message(
@@ -351,14 +439,16 @@ impl Exec {
         let name = self.name(&peer.0, STORAGE as u32, msg.hdr.msg_namelen);
         out.more.push(name);
         out.more.push(format!("flags {:#x}", msg.flags()));
-        out.more.push(format!("controllen {}", msg.hdr.msg_controllen));
+        out.more
+            .push(format!("controllen {}", msg.hdr.msg_controllen));
         for cmsg in msg.cmsgs() {
             let shown = if cmsg.kind == libc::SCM_RIGHTS && cmsg.level == libc::SOL_SOCKET {
                 format!("{} descriptors", cmsg.ints().len())
             } else {
                 format!("{:?}", cmsg.data)
             };
-            out.more.push(format!("cmsg {} {} {shown}", cmsg.level, cmsg.kind));
+            out.more
+                .push(format!("cmsg {} {} {shown}", cmsg.level, cmsg.kind));
         }
         for fd in msg.fds() {
             self.keep(fd);
@@ -372,7 +462,8 @@ impl Drop for Exec {
         for fd in self.slots.into_iter().flatten() {
             // Without waiting and without TIME_WAIT: ten thousand sequences would use up the ports.
             let linger = [int(1), int(0)].concat();
-            self.kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+            self.kernel
+                .setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
             self.kernel.close(fd);
         }
     }

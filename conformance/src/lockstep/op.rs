@@ -29,7 +29,10 @@ impl Theme {
 
     fn socket(self, rng: &mut Prng) -> (i32, i32) {
         if rng.one_in(12) {
-            return (rng.of(&[AF_INET, AF_INET6, AF_UNIX]), rng.of(&[SOCK_STREAM, SOCK_DGRAM]));
+            return (
+                rng.of(&[AF_INET, AF_INET6, AF_UNIX]),
+                rng.of(&[SOCK_STREAM, SOCK_DGRAM]),
+            );
         }
         match self {
             Theme::Unix(kind) => (AF_UNIX, kind),
@@ -121,30 +124,117 @@ impl Where {
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
-    Socket { family: i32, kind: i32, protocol: i32 },
-    Pair { family: i32, kind: i32 },
-    Bind { slot: usize, to: Where },
-    Connect { slot: usize, to: Where },
-    Listen { slot: usize, backlog: i32 },
-    Accept { slot: usize, flags: i32, room: u32 },
-    Send { slot: usize, len: usize, flags: i32, bad: bool },
-    SendTo { slot: usize, len: usize, flags: i32, to: Where },
-    SendMsg { slot: usize, lens: Vec<usize>, flags: i32, rights: Vec<usize>, to: Option<Where> },
-    Recv { slot: usize, len: usize, flags: i32, bad: bool },
-    RecvFrom { slot: usize, len: usize, flags: i32, room: u32 },
-    RecvMsg { slot: usize, lens: Vec<usize>, flags: i32, control: usize },
-    Read { slot: usize, len: usize },
-    Write { slot: usize, len: usize },
-    Shutdown { slot: usize, how: i32 },
-    Close { slot: usize },
-    Dup { slot: usize },
-    SetOption { slot: usize, level: i32, name: i32, value: i32, len: usize },
-    GetOption { slot: usize, level: i32, name: i32, room: u32 },
-    Name { slot: usize, room: u32 },
-    Peer { slot: usize, room: u32 },
-    Readable { slot: usize },
-    Unsent { slot: usize },
-    AtMark { slot: usize },
+    Socket {
+        family: i32,
+        kind: i32,
+        protocol: i32,
+    },
+    Pair {
+        family: i32,
+        kind: i32,
+    },
+    Bind {
+        slot: usize,
+        to: Where,
+    },
+    Connect {
+        slot: usize,
+        to: Where,
+    },
+    Listen {
+        slot: usize,
+        backlog: i32,
+    },
+    Accept {
+        slot: usize,
+        flags: i32,
+        room: u32,
+    },
+    Send {
+        slot: usize,
+        len: usize,
+        flags: i32,
+        bad: bool,
+    },
+    SendTo {
+        slot: usize,
+        len: usize,
+        flags: i32,
+        to: Where,
+    },
+    SendMsg {
+        slot: usize,
+        lens: Vec<usize>,
+        flags: i32,
+        rights: Vec<usize>,
+        to: Option<Where>,
+    },
+    Recv {
+        slot: usize,
+        len: usize,
+        flags: i32,
+        bad: bool,
+    },
+    RecvFrom {
+        slot: usize,
+        len: usize,
+        flags: i32,
+        room: u32,
+    },
+    RecvMsg {
+        slot: usize,
+        lens: Vec<usize>,
+        flags: i32,
+        control: usize,
+    },
+    Read {
+        slot: usize,
+        len: usize,
+    },
+    Write {
+        slot: usize,
+        len: usize,
+    },
+    Shutdown {
+        slot: usize,
+        how: i32,
+    },
+    Close {
+        slot: usize,
+    },
+    Dup {
+        slot: usize,
+    },
+    SetOption {
+        slot: usize,
+        level: i32,
+        name: i32,
+        value: i32,
+        len: usize,
+    },
+    GetOption {
+        slot: usize,
+        level: i32,
+        name: i32,
+        room: u32,
+    },
+    Name {
+        slot: usize,
+        room: u32,
+    },
+    Peer {
+        slot: usize,
+        room: u32,
+    },
+    Readable {
+        slot: usize,
+    },
+    Unsent {
+        slot: usize,
+    },
+    AtMark {
+        slot: usize,
+    },
 }
 
 /// Options whose answers depend on neither time nor machine: level, name, whether set as well.
@@ -217,46 +307,114 @@ impl Op {
         let protocol = 0;
         match theme {
             Theme::Unix(kind) if rng.one_in(2) || kind == SOCK_DGRAM => {
-                let mut ops = vec![Op::Pair { family: AF_UNIX, kind }];
+                let mut ops = vec![Op::Pair {
+                    family: AF_UNIX,
+                    kind,
+                }];
                 if kind == SOCK_DGRAM {
                     for n in 0..2 {
-                        ops.push(Op::Socket { family: AF_UNIX, kind, protocol });
-                        ops.push(Op::Bind { slot: 2 + n, to: Where::Abstract(n) });
+                        ops.push(Op::Socket {
+                            family: AF_UNIX,
+                            kind,
+                            protocol,
+                        });
+                        ops.push(Op::Bind {
+                            slot: 2 + n,
+                            to: Where::Abstract(n),
+                        });
                     }
-                    ops.push(Op::Connect { slot: 2, to: Where::Abstract(1) });
+                    ops.push(Op::Connect {
+                        slot: 2,
+                        to: Where::Abstract(1),
+                    });
                 }
                 ops
             }
             Theme::Unix(kind) => vec![
-                Op::Socket { family: AF_UNIX, kind, protocol },
-                Op::Bind { slot: 0, to: Where::Abstract(0) },
-                Op::Listen { slot: 0, backlog: rng.of(&[0, 1, 5]) },
-                Op::Socket { family: AF_UNIX, kind, protocol },
-                Op::Connect { slot: 1, to: Where::Abstract(0) },
-                Op::Accept { slot: 0, flags: 0, room: 128 },
+                Op::Socket {
+                    family: AF_UNIX,
+                    kind,
+                    protocol,
+                },
+                Op::Bind {
+                    slot: 0,
+                    to: Where::Abstract(0),
+                },
+                Op::Listen {
+                    slot: 0,
+                    backlog: rng.of(&[0, 1, 5]),
+                },
+                Op::Socket {
+                    family: AF_UNIX,
+                    kind,
+                    protocol,
+                },
+                Op::Connect {
+                    slot: 1,
+                    to: Where::Abstract(0),
+                },
+                Op::Accept {
+                    slot: 0,
+                    flags: 0,
+                    room: 128,
+                },
             ],
             Theme::Udp => {
                 let mut ops = Vec::new();
                 for slot in 0..3 {
-                    ops.push(Op::Socket { family, kind: SOCK_DGRAM, protocol });
-                    ops.push(Op::Bind { slot, to: Where::Loopback(family) });
+                    ops.push(Op::Socket {
+                        family,
+                        kind: SOCK_DGRAM,
+                        protocol,
+                    });
+                    ops.push(Op::Bind {
+                        slot,
+                        to: Where::Loopback(family),
+                    });
                 }
-                ops.push(Op::Connect { slot: 0, to: Where::Slot(1) });
+                ops.push(Op::Connect {
+                    slot: 0,
+                    to: Where::Slot(1),
+                });
                 ops
             }
             Theme::Tcp | Theme::Mixed => {
                 let mut ops = vec![
-                    Op::Socket { family, kind: SOCK_STREAM, protocol },
-                    Op::Bind { slot: 0, to: Where::Loopback(family) },
-                    Op::Listen { slot: 0, backlog: rng.of(&[0, 1, 5]) },
+                    Op::Socket {
+                        family,
+                        kind: SOCK_STREAM,
+                        protocol,
+                    },
+                    Op::Bind {
+                        slot: 0,
+                        to: Where::Loopback(family),
+                    },
+                    Op::Listen {
+                        slot: 0,
+                        backlog: rng.of(&[0, 1, 5]),
+                    },
                 ];
                 for slot in 1..=1 + rng.below(2) {
-                    ops.push(Op::Socket { family, kind: SOCK_STREAM, protocol });
-                    ops.push(Op::Connect { slot, to: Where::Slot(0) });
+                    ops.push(Op::Socket {
+                        family,
+                        kind: SOCK_STREAM,
+                        protocol,
+                    });
+                    ops.push(Op::Connect {
+                        slot,
+                        to: Where::Slot(0),
+                    });
                 }
-                ops.push(Op::Accept { slot: 0, flags: 0, room: 128 });
+                ops.push(Op::Accept {
+                    slot: 0,
+                    flags: 0,
+                    room: 128,
+                });
                 if theme == Theme::Mixed {
-                    ops.push(Op::Pair { family: AF_UNIX, kind: SOCK_STREAM });
+                    ops.push(Op::Pair {
+                        family: AF_UNIX,
+                        kind: SOCK_STREAM,
+                    });
                 }
                 ops
             }
@@ -277,14 +435,34 @@ impl Op {
             0..6 => Op::socket(rng, theme),
             6..8 => {
                 let family = if rng.one_in(6) { AF_INET } else { AF_UNIX };
-                Op::Pair { family, kind: rng.of(&[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]) }
+                Op::Pair {
+                    family,
+                    kind: rng.of(&[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]),
+                }
             }
-            8..13 => Op::Bind { slot, to: Where::to_bind(rng, unix) },
-            13..21 => Op::Connect { slot, to: Where::to_reach(rng, unix) },
-            21..25 => Op::Listen { slot, backlog: rng.of(&[-1, 0, 1, 2, 5]) },
+            8..13 => Op::Bind {
+                slot,
+                to: Where::to_bind(rng, unix),
+            },
+            13..21 => Op::Connect {
+                slot,
+                to: Where::to_reach(rng, unix),
+            },
+            21..25 => Op::Listen {
+                slot,
+                backlog: rng.of(&[-1, 0, 1, 2, 5]),
+            },
             25..30 => {
-                let flags = if rng.one_in(8) { 1 } else { rng.of(&[0, libc::SOCK_CLOEXEC]) };
-                Op::Accept { slot, flags, room: rng.of(&[0, 2, 8, 16, 128]) }
+                let flags = if rng.one_in(8) {
+                    1
+                } else {
+                    rng.of(&[0, libc::SOCK_CLOEXEC])
+                };
+                Op::Accept {
+                    slot,
+                    flags,
+                    room: rng.of(&[0, 2, 8, 16, 128]),
+                }
             }
             30..45 => Op::Send {
                 slot,
@@ -317,18 +495,38 @@ impl Op {
                 flags: rng.of(RECV_FLAGS),
                 control: rng.of(&[0, 8, 20, 24, 64, 200]),
             },
-            77..79 => Op::Read { slot, len: rng.of(LENGTHS) },
-            79..81 => Op::Write { slot, len: rng.of(LENGTHS) },
-            81..83 => Op::Shutdown { slot, how: rng.of(&[0, 1, 1, 2, 3]) },
+            77..79 => Op::Read {
+                slot,
+                len: rng.of(LENGTHS),
+            },
+            79..81 => Op::Write {
+                slot,
+                len: rng.of(LENGTHS),
+            },
+            81..83 => Op::Shutdown {
+                slot,
+                how: rng.of(&[0, 1, 1, 2, 3]),
+            },
             83..85 => Op::Close { slot },
             85..86 => Op::Dup { slot },
             86..90 => Op::set_option(rng, slot),
             90..94 => {
                 let (level, name, _) = rng.of(OPTIONS);
-                Op::GetOption { slot, level, name, room: rng.of(&[4, 4, 4, 0, 2, 16]) }
+                Op::GetOption {
+                    slot,
+                    level,
+                    name,
+                    room: rng.of(&[4, 4, 4, 0, 2, 16]),
+                }
             }
-            94..95 => Op::Name { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
-            95..96 => Op::Peer { slot, room: rng.of(&[0, 3, 16, 28, 128]) },
+            94..95 => Op::Name {
+                slot,
+                room: rng.of(&[0, 3, 16, 28, 128]),
+            },
+            95..96 => Op::Peer {
+                slot,
+                room: rng.of(&[0, 3, 16, 28, 128]),
+            },
             96..98 => Op::Readable { slot },
             98..99 => Op::Unsent { slot },
             _ => Op::AtMark { slot },
@@ -337,13 +535,21 @@ impl Op {
 
     fn socket(rng: &mut Prng, theme: Theme) -> Op {
         let (family, kind) = theme.socket(rng);
-        let protocol = if rng.one_in(15) { rng.of(&[1, 6, 17, 300, -1]) } else { 0 };
+        let protocol = if rng.one_in(15) {
+            rng.of(&[1, 6, 17, 300, -1])
+        } else {
+            0
+        };
         let (family, kind) = if rng.one_in(25) {
             (rng.of(&[family, 0, 99]), rng.of(&[0, 7, 11, kind]))
         } else {
             (family, kind)
         };
-        Op::Socket { family, kind, protocol }
+        Op::Socket {
+            family,
+            kind,
+            protocol,
+        }
     }
 
     fn send_message(rng: &mut Prng, slot: usize, unix: bool) -> Op {
@@ -366,7 +572,13 @@ impl Op {
             if set || rng.one_in(10) {
                 let value = rng.of(&[0, 1, 1, 2, 5, 64, 200, -1, 70_000]);
                 let len = if rng.one_in(10) { rng.below(8) } else { 4 };
-                return Op::SetOption { slot, level, name, value, len };
+                return Op::SetOption {
+                    slot,
+                    level,
+                    name,
+                    value,
+                    len,
+                };
             }
         }
     }

@@ -22,7 +22,11 @@ impl Record {
         let mut text = ret_name(self.value);
         if !self.data.is_empty() {
             let shown = &self.data[..self.data.len().min(16)];
-            text += &format!(" data[{}]={:?}", self.data.len(), String::from_utf8_lossy(shown));
+            text += &format!(
+                " data[{}]={:?}",
+                self.data.len(),
+                String::from_utf8_lossy(shown)
+            );
         }
         for more in &self.more {
             text += &format!(" {more}");

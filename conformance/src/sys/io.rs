@@ -37,12 +37,18 @@ impl<'k> dyn Kernel + 'k {
 
     /// `read(fd, buf, count)`
     pub(crate) fn read(&mut self, fd: Fd, buf: &mut [u8]) -> i64 {
-        self.call(libc::SYS_read, &[fd as u64, buf.as_mut_ptr() as u64, buf.len() as u64])
+        self.call(
+            libc::SYS_read,
+            &[fd as u64, buf.as_mut_ptr() as u64, buf.len() as u64],
+        )
     }
 
     /// `write(fd, buf, count)`
     pub(crate) fn write(&mut self, fd: Fd, data: &[u8]) -> i64 {
-        self.call(libc::SYS_write, &[fd as u64, data.as_ptr() as u64, data.len() as u64])
+        self.call(
+            libc::SYS_write,
+            &[fd as u64, data.as_ptr() as u64, data.len() as u64],
+        )
     }
 
     /// `readv(fd, iov, iovcnt)` with any address.
@@ -80,19 +86,31 @@ impl<'k> dyn Kernel + 'k {
     pub(crate) fn fionread(&mut self, fd: Fd) -> Got<i32> {
         let mut n = -1;
         let got = self.ioctl_int(fd, libc::FIONREAD, &mut n);
-        if got == 0 { Ok(n) } else { fail("FIONREAD", ret_name(got)) }
+        if got == 0 {
+            Ok(n)
+        } else {
+            fail("FIONREAD", ret_name(got))
+        }
     }
 
     /// SIOCOUTQ; must succeed.
     pub(crate) fn outq(&mut self, fd: Fd) -> Got<i32> {
         let mut n = -1;
         let got = self.ioctl_int(fd, libc::TIOCOUTQ, &mut n);
-        if got == 0 { Ok(n) } else { fail("SIOCOUTQ", ret_name(got)) }
+        if got == 0 {
+            Ok(n)
+        } else {
+            fail("SIOCOUTQ", ret_name(got))
+        }
     }
 
     /// The whole poll mask of one descriptor, now.
     pub(crate) fn poll_mask(&mut self, fd: Fd) -> i16 {
-        let mut fds = [libc::pollfd { fd: fd as i32, events: EVERYTHING, revents: 0 }];
+        let mut fds = [libc::pollfd {
+            fd: fd as i32,
+            events: EVERYTHING,
+            revents: 0,
+        }];
         self.poll(&mut fds, 0);
         fds[0].revents
     }
@@ -150,7 +168,10 @@ impl<'k> dyn Kernel + 'k {
 
     /// `sendfile(out, in, offset, count)`
     pub(crate) fn sendfile(&mut self, out: Fd, input: Fd, offset: u64, count: u64) -> i64 {
-        self.call(libc::SYS_sendfile, &[out as u64, input as u64, offset, count])
+        self.call(
+            libc::SYS_sendfile,
+            &[out as u64, input as u64, offset, count],
+        )
     }
 
     /// `splice(in, NULL, out, NULL, len, flags)`

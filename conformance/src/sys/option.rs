@@ -21,7 +21,10 @@ impl<'k> dyn Kernel + 'k {
         value: u64,
         len: u64,
     ) -> i64 {
-        self.call(libc::SYS_setsockopt, &[fd as u64, level as u64, name as u64, value, len])
+        self.call(
+            libc::SYS_setsockopt,
+            &[fd as u64, level as u64, name as u64, value, len],
+        )
     }
 
     /// `getsockopt` to any addresses.
@@ -33,7 +36,10 @@ impl<'k> dyn Kernel + 'k {
         value: u64,
         len: u64,
     ) -> i64 {
-        self.call(libc::SYS_getsockopt, &[fd as u64, level as u64, name as u64, value, len])
+        self.call(
+            libc::SYS_getsockopt,
+            &[fd as u64, level as u64, name as u64, value, len],
+        )
     }
 
     /// `setsockopt` of an int.
@@ -51,8 +57,13 @@ impl<'k> dyn Kernel + 'k {
     ) -> (i64, Vec<u8>) {
         let mut value = vec![0xaau8; cap];
         let mut len = cap as u32;
-        let got =
-            self.getsockopt_raw(fd, level, name, value.as_mut_ptr() as u64, &raw mut len as u64);
+        let got = self.getsockopt_raw(
+            fd,
+            level,
+            name,
+            value.as_mut_ptr() as u64,
+            &raw mut len as u64,
+        );
         if got == 0 {
             value.truncate(len as usize);
         }
@@ -63,7 +74,11 @@ impl<'k> dyn Kernel + 'k {
     pub(crate) fn get_int(&mut self, fd: Fd, level: i32, name: i32) -> Got<i32> {
         let (got, value) = self.getsockopt(fd, level, name, 4);
         if got != 0 || value.len() != 4 {
-            let text = format!("level {level} name {name}: {} len {}", ret_name(got), value.len());
+            let text = format!(
+                "level {level} name {name}: {} len {}",
+                ret_name(got),
+                value.len()
+            );
             return fail("getsockopt", text);
         }
         Ok(as_int(&value))

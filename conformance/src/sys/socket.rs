@@ -13,7 +13,10 @@ const STORAGE: usize = 128;
 impl<'k> dyn Kernel + 'k {
     /// `socket(domain, type, protocol)`
     pub(crate) fn socket(&mut self, domain: i32, kind: i32, protocol: i32) -> i64 {
-        self.call(libc::SYS_socket, &[domain as u64, kind as u64, protocol as u64])
+        self.call(
+            libc::SYS_socket,
+            &[domain as u64, kind as u64, protocol as u64],
+        )
     }
 
     /// `socketpair(domain, type, protocol, sv)`
@@ -102,9 +105,16 @@ impl<'k> dyn Kernel + 'k {
     fn name_of(&mut self, nr: i64, fd: Fd) -> Got<Addr> {
         let mut storage = [0xaau8; STORAGE];
         let mut len = STORAGE as u32;
-        let got = self.call(nr, &[fd as u64, storage.as_mut_ptr() as u64, &raw mut len as u64]);
+        let got = self.call(
+            nr,
+            &[fd as u64, storage.as_mut_ptr() as u64, &raw mut len as u64],
+        );
         if got != 0 || len as usize > STORAGE {
-            let call = if nr == libc::SYS_getsockname { "getsockname" } else { "getpeername" };
+            let call = if nr == libc::SYS_getsockname {
+                "getsockname"
+            } else {
+                "getpeername"
+            };
             return fail(call, format!("{} with length {len}", ret_name(got)));
         }
         Ok(Addr(storage[..len as usize].to_vec()))
@@ -141,7 +151,10 @@ impl<'k> dyn Kernel + 'k {
         addr: u64,
         addrlen: u64,
     ) -> i64 {
-        self.call(libc::SYS_sendto, &[fd as u64, buf, len, flags as u64, addr, addrlen])
+        self.call(
+            libc::SYS_sendto,
+            &[fd as u64, buf, len, flags as u64, addr, addrlen],
+        )
     }
 
     /// `recv(fd, buf, len, flags)`
@@ -164,7 +177,10 @@ impl<'k> dyn Kernel + 'k {
         addr: u64,
         addrlen: u64,
     ) -> i64 {
-        self.call(libc::SYS_recvfrom, &[fd as u64, buf, len, flags as u64, addr, addrlen])
+        self.call(
+            libc::SYS_recvfrom,
+            &[fd as u64, buf, len, flags as u64, addr, addrlen],
+        )
     }
 
     /// `recvfrom` with the sender's address.
@@ -222,7 +238,10 @@ impl<'k> dyn Kernel + 'k {
 
     /// `sendmmsg(fd, msgvec, vlen, flags)`
     pub(crate) fn sendmmsg_raw(&mut self, fd: Fd, vec: u64, vlen: u32, flags: i32) -> i64 {
-        self.call(libc::SYS_sendmmsg, &[fd as u64, vec, u64::from(vlen), flags as u64])
+        self.call(
+            libc::SYS_sendmmsg,
+            &[fd as u64, vec, u64::from(vlen), flags as u64],
+        )
     }
 
     /// `recvmmsg(fd, msgvec, vlen, flags, timeout)`
@@ -235,7 +254,10 @@ impl<'k> dyn Kernel + 'k {
         timeout: u64,
     ) -> i64 {
         let vlen = u64::from(vlen);
-        self.call(libc::SYS_recvmmsg, &[fd as u64, vec, vlen, flags as u64, timeout])
+        self.call(
+            libc::SYS_recvmmsg,
+            &[fd as u64, vec, vlen, flags as u64, timeout],
+        )
     }
 }
 
