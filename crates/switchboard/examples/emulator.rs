@@ -29,7 +29,11 @@ const BUFFER: u32 = 0x0804_a400;
 fn main() -> std::io::Result<()> {
     let net = Net::real_time()?;
     let host = net.host("guest").build()?;
-    let process = host.process_builder().arch(Arch::I386).user(1000, 1000).build();
+    let process = host
+        .process_builder()
+        .arch(Arch::I386)
+        .user(1000, 1000)
+        .build();
     let mut memory = GuestMemory::new(u64::from(ARGS), 0x1000);
 
     // int $0x80 with eax = 102, ebx = call, ecx = args.
@@ -43,13 +47,22 @@ fn main() -> std::io::Result<()> {
     };
 
     // struct sockaddr_in: AF_INET, port 8080, 127.0.0.1.
-    store(&mut memory, ADDR, &[2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    store(
+        &mut memory,
+        ADDR,
+        &[2, 0, 0x1f, 0x90, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+    );
     store(&mut memory, TEXT, b"from a 32-bit guest");
     // struct msghdr { name, namelen, iov, iovlen, control, controllen, flags }, all 32 bits wide.
-    let msghdr: Vec<u8> =
-        [0, 0, IOVEC, 1, 0, 0, 0].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+    let msghdr: Vec<u8> = [0, 0, IOVEC, 1, 0, 0, 0]
+        .iter()
+        .flat_map(|word: &u32| word.to_le_bytes())
+        .collect();
     store(&mut memory, MSGHDR, &msghdr);
-    let iovec: Vec<u8> = [BUFFER, 64].iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+    let iovec: Vec<u8> = [BUFFER, 64]
+        .iter()
+        .flat_map(|word: &u32| word.to_le_bytes())
+        .collect();
     store(&mut memory, IOVEC, &iovec);
 
     let listener = socketcall(&mut memory, SYS_SOCKET, &[2, 1, 0]);
@@ -60,7 +73,9 @@ fn main() -> std::io::Result<()> {
     let server = socketcall(&mut memory, SYS_ACCEPT, &[listener, 0, 0]);
     let _ = socketcall(&mut memory, SYS_SEND, &[client, TEXT, 19, 0]);
     let n = socketcall(&mut memory, SYS_RECVMSG, &[server, MSGHDR, 0]);
-    let got = memory.get(u64::from(BUFFER), n as usize).expect("within the guest");
+    let got = memory
+        .get(u64::from(BUFFER), n as usize)
+        .expect("within the guest");
     println!("received: {:?}", String::from_utf8_lossy(got));
 
     // A wild pointer is the guest's trouble: -14 is EFAULT.
@@ -73,6 +88,8 @@ fn main() -> std::io::Result<()> {
 }
 
 fn store(memory: &mut GuestMemory, at: u32, bytes: &[u8]) {
-    let place = memory.get_mut(u64::from(at), bytes.len()).expect("within the guest");
+    let place = memory
+        .get_mut(u64::from(at), bytes.len())
+        .expect("within the guest");
     place.copy_from_slice(bytes);
 }

@@ -13,8 +13,16 @@ use switchboard::{Host, Net, TcpListener, TcpStream};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let net = Net::real_time()?;
     let delay = Duration::from_millis(10);
-    let client = net.host("client").address("10.0.0.1".parse()?, 24).delay(delay).build()?;
-    let server = net.host("server").address("10.0.0.2".parse()?, 24).delay(delay).build()?;
+    let client = net
+        .host("client")
+        .address("10.0.0.1".parse()?, 24)
+        .delay(delay)
+        .build()?;
+    let server = net
+        .host("server")
+        .address("10.0.0.2".parse()?, 24)
+        .delay(delay)
+        .build()?;
     let address: SocketAddr = "10.0.0.2:80".parse()?;
 
     // A server, as one would write it with std::net.
@@ -33,7 +41,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The wrong port is refused by the other host's stack, one round trip later.
     let before = net.now();
     let refused = TcpStream::connect(&client, "10.0.0.2:81".parse()?).err();
-    println!("port 81: {:?} after {:?}", refused.map(|error| error.kind()), net.now() - before);
+    println!(
+        "port 81: {:?} after {:?}",
+        refused.map(|error| error.kind()),
+        net.now() - before
+    );
     Ok(())
 }
 
@@ -49,7 +61,10 @@ fn serve(listener: &TcpListener, requests: usize) -> std::io::Result<()> {
             _ => ("404 Not Found", "There is no such page.\n".into()),
         };
         let length = body.len();
-        write!(stream, "HTTP/1.0 {status}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        write!(
+            stream,
+            "HTTP/1.0 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
     }
     Ok(())
 }

@@ -25,7 +25,11 @@ fn scenario(seed: u64) -> std::io::Result<Vec<String>> {
     let listener = TcpListener::bind(&server_host, address)?;
     let mut client = TcpStream::connect(&client_host, address)?;
     let (mut server, peer) = listener.accept()?;
-    log.push(format!("{:>12?} connected from port {}", net.now(), peer.port()));
+    log.push(format!(
+        "{:>12?} connected from port {}",
+        net.now(),
+        peer.port()
+    ));
 
     let mut buf = [0; 16];
     for i in 0..10u8 {
@@ -46,10 +50,17 @@ fn scenario(seed: u64) -> std::io::Result<Vec<String>> {
     net.advance(Duration::from_secs(24 * 60 * 60));
     client.write_all(b"still there?")?;
     let n = server.read(&mut buf)?;
-    log.push(format!("{:>12?} {}", net.now(), String::from_utf8_lossy(&buf[..n])));
+    log.push(format!(
+        "{:>12?} {}",
+        net.now(),
+        String::from_utf8_lossy(&buf[..n])
+    ));
 
     // An address that nobody has: six retransmissions of the SYN, doubling, as Linux does.
-    let error = TcpStream::connect(&client_host, "10.0.0.9:7".parse().map_err(std::io::Error::other)?);
+    let error = TcpStream::connect(
+        &client_host,
+        "10.0.0.9:7".parse().map_err(std::io::Error::other)?,
+    );
     let kind = error.err().map(|error| error.kind());
     log.push(format!("{:>12?} connect to nobody: {kind:?}", net.now()));
     Ok(log)

@@ -30,6 +30,7 @@ use switchboard_socket::{Blocked, ConnectProgress, Cx, Host, PollMask, SocketId}
 
 /// The outcome of an attempt.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // A reply is made once per call, and handed on at once.
 pub enum Progress {
     /// The call is over: deliver this, then commit its effect.
     Ready(Reply),
@@ -53,6 +54,7 @@ pub struct Parked {
 
 /// What a signal does to a parked call: signal(7).
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // A reply is made once per call, and handed on at once.
 pub enum Interrupted {
     /// The call ends with this (a result that was there, a partial count, or `EINTR`).
     Reply(Reply),
@@ -100,6 +102,7 @@ pub(crate) struct Env<'e, 'c> {
 }
 
 /// One step of a call.
+#[allow(clippy::large_enum_variant)] // A reply is made once per call, and handed on at once.
 pub(crate) enum Step {
     Done(Reply),
     Wait(SocketId, Blocked),

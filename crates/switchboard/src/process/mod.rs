@@ -258,6 +258,7 @@ impl Process {
         let file = self.table().remove(fd)?;
         // Not under the table's lock: it may be the last reference, which closes the socket.
         drop(file);
+        open::collect(&self.host);
         Ok(())
     }
 
@@ -283,6 +284,7 @@ impl Process {
         let replaced = table.set(new, file, false)?;
         drop(table);
         drop(replaced);
+        open::collect(&self.host);
         Ok(new)
     }
 
@@ -332,6 +334,7 @@ impl Process {
     pub fn exec(&self) {
         let closed = self.table().take_cloexec();
         drop(closed);
+        open::collect(&self.host);
     }
 
     /// Which descriptors are open.
@@ -344,5 +347,10 @@ impl Process {
     }
 }
 
-#[cfg(test)]
-mod tests;
+impl Drop for Process {
+    fn drop(&mut self) {
+        let files = self.table().take_all();
+        drop(files);
+        open::collect(&self.host);
+    }
+}

@@ -64,9 +64,6 @@ impl Drop for OpenFile {
                 world.hosts[index].epolls.forget_file(id);
                 // SO_LINGER's wait is not done: the socket is gone for the caller all the same.
                 let _ = world.call(index, |layer, cx| layer.close(cx, id));
-                if world.hosts[index].layer.has_rights_in_flight() {
-                    collect(&mut world, index);
-                }
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
         }
@@ -75,8 +72,13 @@ impl Drop for OpenFile {
     }
 }
 
-/// Closes sockets that only messages in flight refer to.
-fn collect(world: &mut crate::world::World, index: usize) {
+/// After descriptors were closed: closes sockets that only messages in flight refer to.
+pub(crate) fn collect(host: &Host) {
+    let index = host.index;
+    let mut world = host.net.lock();
+    if !world.hosts[index].layer.has_rights_in_flight() {
+        return;
+    }
     let in_flight: Vec<(SocketId, usize)> = world.hosts[index]
         .rights
         .values()
@@ -91,4 +93,6 @@ fn collect(world: &mut crate::world::World, index: usize) {
             .is_none_or(|entry| entry.1 > messages)
     };
     let _ = world.call(index, |layer, cx| layer.collect_cycles(cx, &mut held));
+    host.net.settle(&mut world, index);
+    host.net.unlock(world);
 }

@@ -146,6 +146,14 @@ impl Table {
         taken
     }
 
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<OpenFile>> {
+        std::mem::take(&mut self.entries)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.file)
+            .collect()
+    }
+
     pub(crate) fn open(&self) -> Vec<i32> {
         let open = self
             .entries

@@ -204,7 +204,7 @@ impl Handle {
     #[inline]
     pub(crate) fn recv(&self, out: &mut [u8], flags: i32) -> io::Result<(usize, Option<SockAddr>)> {
         let mut progress = RecvProgress::default();
-        self.run(|layer, cx, last| {
+        let result = self.run(|layer, cx, last| {
             let mut request = RecvRequest {
                 len: out.len(),
                 flags,
@@ -221,7 +221,15 @@ impl Handle {
                 }
                 Attempt::Blocked(blocked) => Attempt::Blocked(blocked),
             })
-        })
+        });
+        if result.is_err() {
+            // Bytes that a call with a large SO_RCVLOWAT had taken go back.
+            self.now(|layer, cx| {
+                layer.abandon_recv(cx, self.id, progress);
+                Ok(())
+            })?;
+        }
+        result
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {

@@ -206,6 +206,7 @@ pub struct Guest {
 
 /// What a call came to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // One at a time.
 pub enum Outcome {
     Value(i64),
     Parked(Pending, Parked),
