@@ -25,7 +25,12 @@ fn open(addr: &str) -> (Stack, TcpId, std::net::SocketAddr) {
     (stack, listener, local)
 }
 
-fn pair(stack: &mut Stack, now: Instant, listener: TcpId, to: std::net::SocketAddr) -> (TcpId, TcpId) {
+fn pair(
+    stack: &mut Stack,
+    now: Instant,
+    listener: TcpId,
+    to: std::net::SocketAddr,
+) -> (TcpId, TcpId) {
     let client = stack.tcp_open(Family::V4);
     stack.tcp_connect(now, client, to).unwrap();
     let server = stack.tcp_accept(now, listener).unwrap();
@@ -36,7 +41,10 @@ fn drain(stack: &mut Stack) {
     while stack.poll_event().is_some() {}
 }
 
+/// Without an argument all parts, else the one named: `one`, `bulk`, `open` or `many`.
 fn main() {
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let now = Instant::from_secs(1);
     let (mut stack, listener, local) = open("127.0.0.1:0");
     let (client, server) = pair(&mut stack, now, listener, local);
@@ -45,21 +53,34 @@ fn main() {
     let mut out = vec![0u8; 65_536];
     const N: u32 = 5_000_000;
     let start = Clock::now();
-    for i in 0..N {
+    for i in 0..if wanted("one") { N } else { 0 } {
         let at = now + std::time::Duration::from_nanos(u64::from(i) * 400);
-        stack.tcp_send(at, client, Bytes::copy_from_slice(b"x"), SendFlags::default());
+        stack.tcp_send(
+            at,
+            client,
+            Bytes::copy_from_slice(b"x"),
+            SendFlags::default(),
+        );
         let n = stack.tcp_recv_queue(server).copy_from(0, &mut out[..1]);
         stack.tcp_consume(at, server, n);
         drain(&mut stack);
     }
-    println!("send+recv of 1 byte: {:.0} ns", start.elapsed().as_nanos() as f64 / f64::from(N));
+    println!(
+        "send+recv of 1 byte: {:.0} ns",
+        start.elapsed().as_nanos() as f64 / f64::from(N)
+    );
 
     let data = vec![1u8; 65_536];
     const M: u32 = 200_000;
     let at = now + std::time::Duration::from_secs(10);
     let start = Clock::now();
-    for _ in 0..M {
-        stack.tcp_send(at, client, Bytes::copy_from_slice(&data), SendFlags::default());
+    for _ in 0..if wanted("bulk") { M } else { 0 } {
+        stack.tcp_send(
+            at,
+            client,
+            Bytes::copy_from_slice(&data),
+            SendFlags::default(),
+        );
         while stack.tcp_recv_available(server) > 0 {
             let n = stack.tcp_recv_queue(server).copy_from(0, &mut out);
             stack.tcp_consume(at, server, n);
@@ -67,12 +88,14 @@ fn main() {
         drain(&mut stack);
     }
     let bytes = f64::from(M) * 65_536.0;
-    println!("bulk, 64 KiB: {:.1} GB/s", bytes / start.elapsed().as_nanos() as f64);
-    println!("{:?}", stack.tcp_info(at, client));
+    println!(
+        "bulk, 64 KiB: {:.1} GB/s",
+        bytes / start.elapsed().as_nanos() as f64
+    );
 
     const C: u32 = 200_000;
     let start = Clock::now();
-    for i in 0..C {
+    for i in 0..if wanted("open") { C } else { 0 } {
         let at = at + std::time::Duration::from_micros(u64::from(i) * 4000);
         stack.handle_timeout(at);
         let (client, server) = pair(&mut stack, at, listener, local);
@@ -80,13 +103,28 @@ fn main() {
         stack.tcp_close(at, server, None);
         drain(&mut stack);
     }
-    println!("open, connect, accept, close: {:.0} ns", start.elapsed().as_nanos() as f64 / f64::from(C));
+    println!(
+        "open, connect, accept, close: {:.0} ns",
+        start.elapsed().as_nanos() as f64 / f64::from(C)
+    );
 
+    if !wanted("many") {
+        return;
+    }
     const K: usize = 1_000_000;
     let rss = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("VmRSS"))
+            .unwrap()
+            .to_owned();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 1024
     };
     let before = rss();
     let mut all = Vec::with_capacity(K / 2);
@@ -118,11 +156,19 @@ fn main() {
     let mut at = at;
     for i in 0..1_000_000usize {
         let (client, server) = all[(i * 7919) % all.len()];
-        at = at + std::time::Duration::from_nanos(500);
-        stack.tcp_send(at, client, Bytes::copy_from_slice(b"x"), SendFlags::default());
+        at += std::time::Duration::from_nanos(500);
+        stack.tcp_send(
+            at,
+            client,
+            Bytes::copy_from_slice(b"x"),
+            SendFlags::default(),
+        );
         let n = stack.tcp_recv_queue(server).copy_from(0, &mut out[..1]);
         stack.tcp_consume(at, server, n);
         drain(&mut stack);
     }
-    println!("send+recv of 1 byte among them: {:.0} ns", start.elapsed().as_nanos() as f64 / 1e6);
+    println!(
+        "send+recv of 1 byte among them: {:.0} ns",
+        start.elapsed().as_nanos() as f64 / 1e6
+    );
 }

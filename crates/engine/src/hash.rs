@@ -3,7 +3,7 @@
 //! Every hash map in the engine is keyed, so that a peer cannot choose ports that collide, and so that the same seed
 //! gives the same run. Nothing outside may depend on the order of a hash map.
 
-use core::hash::{BuildHasher, Hasher};
+use core::hash::BuildHasher;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -73,11 +73,4 @@ impl Random {
 #[inline]
 pub(crate) const fn reciprocal_scale(value: u32, n: u32) -> u32 {
     ((value as u64 * n as u64) >> 32) as u32
-}
-
-/// Folds a hash to the 32 bits that `reciprocal_scale` takes.
-#[inline]
-pub(crate) fn fold(hasher: impl Hasher) -> u32 {
-    let hash = hasher.finish();
-    (hash >> 32) as u32 ^ hash as u32
 }

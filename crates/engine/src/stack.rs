@@ -252,18 +252,22 @@ impl Stack {
     }
 
     /// A packet came in: is it for this host, and for whom in it?
-    fn ip_input(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+    fn ip_input(&mut self, now: Instant, interface: IfIndex, mut packet: Packet) {
         self.counters.ip_in_receives += 1;
         let Some(cast) = self.accepts(interface, &packet) else {
             return;
         };
         self.counters.ip_in_delivers += 1;
+        // The most frequent, in place: a segment is a large value to move.
+        if let Body::Tcp(segment) = &mut packet.body {
+            // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
+            if cast == Cast::Unicast {
+                self.tcp_input(now, interface, &packet.ip, segment);
+            }
+            return;
+        }
         let Packet { ip, body } = packet;
         match body {
-            Body::Tcp(segment) if cast == Cast::Unicast => {
-                self.tcp_input(now, interface, ip, segment);
-            }
-            // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
             Body::Tcp(_) => {}
             Body::Udp(datagram) => self.udp_input(now, interface, cast, ip, datagram),
             Body::Icmp(message) => self.icmp_input(now, interface, cast, ip, message),

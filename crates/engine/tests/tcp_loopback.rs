@@ -13,7 +13,10 @@ fn after(ms: u64) -> Instant {
 }
 
 fn stack() -> Stack {
-    Stack::new(Config { seed: [7; 32], ..Config::default() })
+    Stack::new(Config {
+        seed: [7; 32],
+        ..Config::default()
+    })
 }
 
 fn request(addr: &str) -> BindRequest {
@@ -21,7 +24,11 @@ fn request(addr: &str) -> BindRequest {
     BindRequest {
         addr: addr.ip(),
         port: addr.port(),
-        family: if addr.is_ipv4() { Family::V4 } else { Family::V6 },
+        family: if addr.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        },
         v6only: false,
         device: None,
         reuse_addr: false,
@@ -41,7 +48,11 @@ fn listen_at(stack: &mut Stack, addr: &str, backlog: u32) -> (TcpId, SocketAddr)
 /// Client, server and listener.
 fn pair_on(stack: &mut Stack, addr: &str) -> (TcpId, TcpId, TcpId) {
     let (listener, local) = listen_at(stack, addr, 16);
-    let client = stack.tcp_open(if local.is_ipv4() { Family::V4 } else { Family::V6 });
+    let client = stack.tcp_open(if local.is_ipv4() {
+        Family::V4
+    } else {
+        Family::V6
+    });
     stack.tcp_connect(T0, client, local).unwrap();
     assert_eq!(stack.tcp_state(client), State::Established);
     let server = stack.tcp_accept(T0, listener).unwrap();
@@ -58,7 +69,11 @@ fn send(stack: &mut Stack, now: Instant, id: TcpId, data: &[u8]) {
 }
 
 fn recv(stack: &mut Stack, now: Instant, id: TcpId) -> Vec<u8> {
-    let data: Vec<u8> = stack.tcp_recv_queue(id).iter().flat_map(|c| c.to_vec()).collect();
+    let data: Vec<u8> = stack
+        .tcp_recv_queue(id)
+        .iter()
+        .flat_map(|c| c.to_vec())
+        .collect();
     stack.tcp_consume(now, id, data.len());
     data
 }
@@ -123,7 +138,9 @@ fn bulk_arrives_in_order() {
     let mut got = 0u32;
     while got < 20_000_000 {
         while sent < 20_000_000 && stack.tcp_send_room(client) > 0 {
-            let chunk: Vec<u8> = (sent..sent + 65_536).map(|i| (i * 31 >> 8) as u8).collect();
+            let chunk: Vec<u8> = (sent..sent + 65_536)
+                .map(|i| ((i * 31) >> 8) as u8)
+                .collect();
             stack.tcp_send(T0, client, chunk.into(), SendFlags::default());
             sent += 65_536;
         }
@@ -133,7 +150,7 @@ fn bulk_arrives_in_order() {
             stack.handle_timeout(at);
         }
         for byte in data {
-            assert_eq!(byte, (got * 31 >> 8) as u8);
+            assert_eq!(byte, ((got * 31) >> 8) as u8);
             got += 1;
         }
     }
@@ -171,7 +188,9 @@ fn half_close_lets_the_other_direction_go_on() {
     assert_eq!(recv(&mut stack, after(50), server), b"request");
     send(&mut stack, after(50), server, b"reply");
     assert_eq!(recv(&mut stack, after(50), client), b"reply");
-    stack.tcp_shutdown(after(50), server, Shutdown::Write).unwrap();
+    stack
+        .tcp_shutdown(after(50), server, Shutdown::Write)
+        .unwrap();
     // The client's socket is closed; a TIME_WAIT entry stays.
     assert_eq!(stack.tcp_state(client), State::Close);
     assert_eq!(stack.tcp_state(server), State::Close);
@@ -183,9 +202,14 @@ fn half_close_lets_the_other_direction_go_on() {
 fn refused() {
     let mut stack = stack();
     let client = stack.tcp_open(Family::V4);
-    stack.tcp_connect(T0, client, "127.0.0.1:9".parse().unwrap()).unwrap();
+    stack
+        .tcp_connect(T0, client, "127.0.0.1:9".parse().unwrap())
+        .unwrap();
     assert_eq!(stack.tcp_state(client), State::Close);
-    assert_eq!(stack.tcp_take_error(client), Some(TcpError::ConnectionRefused));
+    assert_eq!(
+        stack.tcp_take_error(client),
+        Some(TcpError::ConnectionRefused)
+    );
     assert_eq!(stack.tcp_take_error(client), None);
     // After disconnect the socket may try again.
     stack.tcp_disconnect(T0, client);
@@ -211,7 +235,10 @@ fn linger_zero_resets() {
     let mut stack = stack();
     let (client, server, _) = pair(&mut stack);
     stack.tcp_close(T0, client, Some(Duration::ZERO));
-    assert_eq!(stack.tcp_status(server).error, Some(TcpError::ConnectionReset));
+    assert_eq!(
+        stack.tcp_status(server).error,
+        Some(TcpError::ConnectionReset)
+    );
     assert_eq!(stack.tcp_connection_count(), 0);
 }
 
@@ -223,7 +250,10 @@ fn data_for_an_orphan_is_answered_with_a_reset() {
     send(&mut stack, T0, server, b"too late");
     let status = stack.tcp_status(server);
     // RST in CLOSE_WAIT.
-    assert_eq!((status.state, status.error), (State::Close, Some(TcpError::BrokenPipe)));
+    assert_eq!(
+        (status.state, status.error),
+        (State::Close, Some(TcpError::BrokenPipe))
+    );
 }
 
 #[test]
@@ -253,7 +283,10 @@ fn closing_a_listener_resets_what_was_not_accepted() {
     let client = stack.tcp_open(Family::V4);
     stack.tcp_connect(T0, client, local).unwrap();
     stack.tcp_close(T0, listener, None);
-    assert_eq!(stack.tcp_status(client).error, Some(TcpError::ConnectionReset));
+    assert_eq!(
+        stack.tcp_status(client).error,
+        Some(TcpError::ConnectionReset)
+    );
     assert_eq!(stack.tcp_connection_count(), 0);
 }
 
@@ -262,10 +295,19 @@ fn a_full_receiver_stops_the_sender_until_it_reads() {
     let mut stack = stack();
     let (client, server, _) = pair(&mut stack);
     while stack.tcp_send_room(client) > 0 {
-        stack.tcp_send(T0, client, Bytes::from(vec![1; 65_536]), SendFlags::default());
+        stack.tcp_send(
+            T0,
+            client,
+            Bytes::from(vec![1; 65_536]),
+            SendFlags::default(),
+        );
     }
     assert!(!stack.tcp_is_writable(client));
-    assert!(stack.tcp_outq(client) > 2_000_000, "{}", stack.tcp_outq(client));
+    assert!(
+        stack.tcp_outq(client) > 2_000_000,
+        "{}",
+        stack.tcp_outq(client)
+    );
     let before = stack.tcp_recv_available(server);
     assert!((50_000..140_000).contains(&before), "{before}");
     events(&mut stack, client);
@@ -284,9 +326,16 @@ fn a_full_receiver_stops_the_sender_until_it_reads() {
 fn dual_stack_listener_takes_both_families() {
     let mut stack = stack();
     let (listener, local) = listen_at(&mut stack, "[::]:0", 4);
-    for remote in [format!("127.0.0.1:{}", local.port()), format!("[::1]:{}", local.port())] {
+    for remote in [
+        format!("127.0.0.1:{}", local.port()),
+        format!("[::1]:{}", local.port()),
+    ] {
         let remote: SocketAddr = remote.parse().unwrap();
-        let client = stack.tcp_open(if remote.is_ipv4() { Family::V4 } else { Family::V6 });
+        let client = stack.tcp_open(if remote.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        });
         stack.tcp_connect(T0, client, remote).unwrap();
         assert_eq!(stack.tcp_state(client), State::Established);
         let server = stack.tcp_accept(T0, listener).unwrap();
@@ -337,12 +386,18 @@ fn time_wait_is_reused_on_loopback_after_a_second() {
 fn urgent_data() {
     let mut stack = stack();
     let (client, server, _) = pair(&mut stack);
-    let oob = SendFlags { oob: true, ..SendFlags::default() };
+    let oob = SendFlags {
+        oob: true,
+        ..SendFlags::default()
+    };
     stack.tcp_send(T0, client, Bytes::from_static(b"ab!"), oob);
     send(&mut stack, T0, client, b"cd");
     assert!(events(&mut stack, server).contains(EventKind::URGENT));
     let urgent = stack.tcp_urgent(server);
-    assert_eq!((urgent.offset, urgent.byte, urgent.pending), (Some(2), Some(b'!'), true));
+    assert_eq!(
+        (urgent.offset, urgent.byte, urgent.pending),
+        (Some(2), Some(b'!'), true)
+    );
     assert_eq!(stack.tcp_inq(server), 2);
     stack.tcp_consume(T0, server, 2);
     assert!(stack.tcp_urgent(server).at_mark);

@@ -1,7 +1,7 @@
 //! Two hosts and a bad network between them, in virtual time: every byte arrives, once and in order.
 
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -54,8 +54,14 @@ impl Net {
     fn new(seed: u64, pipe: Pipe) -> Net {
         let mut links = Vec::new();
         let hosts = [0, 1].map(|i| {
-            let mut host = Stack::new(Config { seed: [seed as u8 ^ i; 32], ..Config::default() });
-            let link = host.add_interface(InterfaceConfig { name: "eth0".into(), mtu: 1500 });
+            let mut host = Stack::new(Config {
+                seed: [seed as u8 ^ i; 32],
+                ..Config::default()
+            });
+            let link = host.add_interface(InterfaceConfig {
+                name: "eth0".into(),
+                mtu: 1500,
+            });
             host.add_address(link, addr(i as usize), 24);
             links.push(link);
             host
@@ -79,7 +85,10 @@ impl Net {
                 // Everything on a link has been bytes.
                 let packet = parse(&emit(&packet)).expect("our own packet");
                 if let Body::Tcp(tcp) = &packet.body {
-                    assert!(tcp.header_len() + tcp.payload.len() <= 1480, "larger than the MTU");
+                    assert!(
+                        tcp.header_len() + tcp.payload.len() <= 1480,
+                        "larger than the MTU"
+                    );
                 }
                 let mut copies = 1;
                 if self.rng.chance(self.pipe.loss) {
@@ -90,7 +99,7 @@ impl Net {
                 for _ in 0..copies {
                     let mut at = self.now + self.pipe.delay;
                     if self.rng.chance(self.pipe.reorder) {
-                        at = at + self.pipe.delay * (self.rng.next() % 4) as u32;
+                        at += self.pipe.delay * (self.rng.next() % 4) as u32;
                     }
                     self.flying.push(Reverse((at, self.next)));
                     self.packets.insert(self.next, (1 - from, packet.clone()));
@@ -105,7 +114,9 @@ impl Net {
         self.carry();
         let arrival = self.flying.peek().map(|Reverse((at, _))| *at);
         let timers = self.hosts.iter().filter_map(Stack::poll_timeout).min();
-        let Some(next) = arrival.into_iter().chain(timers).min() else { return false };
+        let Some(next) = arrival.into_iter().chain(timers).min() else {
+            return false;
+        };
         self.now = self.now.max(next.min(self.now + self.tick));
         while let Some(&Reverse((at, number))) = self.flying.peek() {
             if at > self.now {
@@ -149,7 +160,9 @@ fn connect(net: &mut Net) -> (TcpId, TcpId) {
     net.hosts[1].tcp_bind(listener, request).unwrap();
     net.hosts[1].tcp_listen(net.now, listener, 8).unwrap();
     let client = net.hosts[0].tcp_open(Family::V4);
-    net.hosts[0].tcp_connect(net.now, client, SocketAddr::new(addr(1), 80)).unwrap();
+    net.hosts[0]
+        .tcp_connect(net.now, client, SocketAddr::new(addr(1), 80))
+        .unwrap();
     let mut server = None;
     net.until(Duration::from_secs(300), |net| {
         // A lost last ACK is only replaced by data: send as soon as the client may.
@@ -190,17 +203,23 @@ fn exchange(seed: u64, pipe: Pipe, len: usize) -> Duration {
                 .min(len - sent[i]);
                 let data: Vec<u8> = (sent[i]..sent[i] + n).map(|at| byte(at, i as u8)).collect();
                 let more = net.rng.chance(10);
-                let flags = SendFlags { more, ..SendFlags::default() };
+                let flags = SendFlags {
+                    more,
+                    ..SendFlags::default()
+                };
                 net.hosts[host].tcp_send(now, id, data.into(), flags);
                 sent[i] += n;
             }
             if sent[i] == len && !shut[i] {
-                net.hosts[host].tcp_shutdown(now, id, Shutdown::Write).unwrap();
+                net.hosts[host]
+                    .tcp_shutdown(now, id, Shutdown::Write)
+                    .unwrap();
                 shut[i] = true;
             }
             // A reader that is slow at times.
             if net.rng.chance(60) {
-                let limit = 1 + (net.rng.next() % if len > 10_000_000 { 4_000_000 } else { 50_000 }) as usize;
+                let limit = 1
+                    + (net.rng.next() % if len > 10_000_000 { 4_000_000 } else { 50_000 }) as usize;
                 let mut data = vec![0; limit];
                 let n = net.hosts[host].tcp_recv_queue(id).copy_from(0, &mut data);
                 for &b in &data[..n] {
@@ -210,7 +229,10 @@ fn exchange(seed: u64, pipe: Pipe, len: usize) -> Duration {
                 net.hosts[host].tcp_consume(now, id, n);
             }
         }
-        got == [len, len] && ends.iter().all(|&(h, id)| net.hosts[h].tcp_status(id).rcv_shutdown)
+        got == [len, len]
+            && ends
+                .iter()
+                .all(|&(h, id)| net.hosts[h].tcp_status(id).rcv_shutdown)
     });
     let took = net.now.saturating_sub(start);
     for (host, id) in ends {
@@ -219,14 +241,21 @@ fn exchange(seed: u64, pipe: Pipe, len: usize) -> Duration {
     }
     net.tick = Duration::from_secs(100);
     net.until(Duration::from_secs(2000), |net| {
-        net.hosts.iter().all(|host| host.tcp_connection_count() == 0)
+        net.hosts
+            .iter()
+            .all(|host| host.tcp_connection_count() == 0)
     });
     took
 }
 
 #[test]
 fn a_clean_link() {
-    let pipe = Pipe { loss: 0, duplicate: 0, reorder: 0, delay: Duration::from_millis(10) };
+    let pipe = Pipe {
+        loss: 0,
+        duplicate: 0,
+        reorder: 0,
+        delay: Duration::from_millis(10),
+    };
     let took = exchange(1, pipe, 3_000_000);
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
@@ -234,7 +263,12 @@ fn a_clean_link() {
 #[test]
 fn lossy_links() {
     for seed in 0..30 {
-        let pipe = Pipe { loss: 3, duplicate: 2, reorder: 5, delay: Duration::from_millis(20) };
+        let pipe = Pipe {
+            loss: 3,
+            duplicate: 2,
+            reorder: 5,
+            delay: Duration::from_millis(20),
+        };
         exchange(seed, pipe, 300_000);
     }
 }
@@ -242,7 +276,12 @@ fn lossy_links() {
 #[test]
 fn terrible_links() {
     for seed in 100..130 {
-        let pipe = Pipe { loss: 25, duplicate: 10, reorder: 30, delay: Duration::from_millis(50) };
+        let pipe = Pipe {
+            loss: 25,
+            duplicate: 10,
+            reorder: 30,
+            delay: Duration::from_millis(50),
+        };
         exchange(seed, pipe, 30_000);
     }
 }
@@ -250,7 +289,12 @@ fn terrible_links() {
 #[test]
 fn reordering_alone_loses_nothing() {
     for seed in 200..220 {
-        let pipe = Pipe { loss: 0, duplicate: 0, reorder: 50, delay: Duration::from_millis(5) };
+        let pipe = Pipe {
+            loss: 0,
+            duplicate: 0,
+            reorder: 50,
+            delay: Duration::from_millis(5),
+        };
         exchange(seed, pipe, 300_000);
     }
 }
@@ -258,7 +302,12 @@ fn reordering_alone_loses_nothing() {
 #[test]
 fn bulk_is_not_limited_by_the_first_window() {
     // 100 ms round trip, no loss: the receive buffer must grow with the reader.
-    let pipe = Pipe { loss: 0, duplicate: 0, reorder: 0, delay: Duration::from_millis(50) };
+    let pipe = Pipe {
+        loss: 0,
+        duplicate: 0,
+        reorder: 0,
+        delay: Duration::from_millis(50),
+    };
     let took = exchange(300, pipe, 20_000_000);
     // 64 KiB a round trip would take 30 s.
     assert!(took < Duration::from_secs(8), "{took:?}");
@@ -266,6 +315,11 @@ fn bulk_is_not_limited_by_the_first_window() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let pipe = Pipe { loss: 10, duplicate: 5, reorder: 20, delay: Duration::from_millis(30) };
+    let pipe = Pipe {
+        loss: 10,
+        duplicate: 5,
+        reorder: 20,
+        delay: Duration::from_millis(30),
+    };
     assert_eq!(exchange(7, pipe, 50_000), exchange(7, pipe, 50_000));
 }

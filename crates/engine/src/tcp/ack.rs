@@ -51,8 +51,9 @@ impl Connection {
                 && self.snd_wnd == old_window
                 && self.snd_nxt == self.snd_max;
             if duplicate {
-                let action =
-                    self.recovery.on_duplicate(&mut self.cc, una, self.snd_max, self.mss);
+                let action = self
+                    .recovery
+                    .on_duplicate(&mut self.cc, una, self.snd_max, self.mss);
                 self.act(cx, action);
             }
             return AckVerdict::Accept;
@@ -84,11 +85,12 @@ impl Connection {
         }
         let flight = self.outstanding();
         // Only a window that was used may grow (RFC 7661; tcp_is_cwnd_limited).
-        let limited = self.cwnd_limited
-            || (self.cc.in_slow_start() && self.cc.cwnd < 2 * (acked + flight));
+        let limited =
+            self.cwnd_limited || (self.cc.in_slow_start() && self.cc.cwnd < 2 * (acked + flight));
         self.cwnd_limited = false;
-        let action =
-            self.recovery.on_ack(&mut self.cc, ack, acked, flight, self.mss, limited);
+        let action = self
+            .recovery
+            .on_ack(&mut self.cc, ack, acked, flight, self.mss, limited);
         self.act(cx, action);
         if flight == 0 {
             // RFC 6298, 5.2.
@@ -116,11 +118,16 @@ impl Connection {
         if let Some((end, at)) = self.timed {
             if ack.geq(end) {
                 self.timed = None;
-                self.rtt.sample(now.saturating_sub(at), self.snd_una, self.snd_max);
+                self.rtt
+                    .sample(now.saturating_sub(at), self.snd_una, self.snd_max);
             }
             return;
         }
-        if let Some(ts) = segment.options.timestamps.filter(|ts| self.ts_ok && ts.echo != 0) {
+        if let Some(ts) = segment
+            .options
+            .timestamps
+            .filter(|ts| self.ts_ok && ts.echo != 0)
+        {
             let delta = self.ts_now(now).wrapping_sub(ts.echo);
             // Milliseconds; what is beyond 2^21 is a broken or forged echo.
             if delta < 1 << 21 {
@@ -164,7 +171,10 @@ impl Connection {
     /// Whether poll(2) says POLLOUT: a third of the buffer is free (sk_stream_is_writeable).
     #[inline]
     pub(crate) fn writable(&self) -> bool {
-        let (queued, limit) = (self.queue.charged() as u64, u64::from(self.opts.send_buffer));
+        let (queued, limit) = (
+            self.queue.charged() as u64,
+            u64::from(self.opts.send_buffer),
+        );
         limit >= queued && limit - queued >= queued >> 1 && self.below_not_sent_low_water()
     }
 
@@ -184,7 +194,10 @@ impl Connection {
         }
         // Linux: headers and shared info (640), to a power of two, and the sk_buff (256).
         let per_segment = (u32::from(self.mss_clamp).max(self.mss) + 640).next_power_of_two() + 256;
-        let segments = self.cc.cwnd_segments(self.mss).max(super::congestion::INITIAL_WINDOW);
+        let segments = self
+            .cc
+            .cwnd_segments(self.mss)
+            .max(super::congestion::INITIAL_WINDOW);
         let want = 2 * u64::from(segments) * u64::from(per_segment);
         let want = want.min(u64::from(cx.sysctl.tcp_wmem[2])) as u32;
         self.opts.send_buffer = self.opts.send_buffer.max(want);
@@ -200,7 +213,11 @@ impl Connection {
         let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));
         mss = mss.saturating_sub(options).max(MSS_MIN);
         if self.max_window > 0 {
-            let half = if self.max_window > 536 { self.max_window / 2 } else { self.max_window };
+            let half = if self.max_window > 536 {
+                self.max_window / 2
+            } else {
+                self.max_window
+            };
             if mss > half {
                 mss = half.max(68 - 20 - options).max(MSS_MIN);
             }

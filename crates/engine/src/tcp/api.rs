@@ -76,7 +76,13 @@ fn unspecified(family: Family) -> IpAddr {
 
 impl Stack {
     fn tcp_cx(&mut self, now: Instant, id: TcpId) -> (Cx<'_>, &mut Socket) {
-        (Cx { now, sysctl: &self.sysctl }, self.tcp.open_mut(id))
+        (
+            Cx {
+                now,
+                sysctl: &self.sysctl,
+            },
+            self.tcp.open_mut(id),
+        )
     }
 
     /// `socket(AF_INET or AF_INET6, SOCK_STREAM, IPPROTO_TCP)`
@@ -132,7 +138,11 @@ impl Stack {
         socket.reuse_addr = reuse_addr;
         socket.reuse_port = reuse_port;
         if let Some(old) = socket.bind {
-            let new = BindKey { reuse_addr, reuse_port, ..old };
+            let new = BindKey {
+                reuse_addr,
+                reuse_port,
+                ..old
+            };
             socket.bind = Some(new);
             self.tcp_ports.replace(&old, new);
         }
@@ -188,13 +198,18 @@ impl Stack {
             self.tcp.open_mut(id).addr_locked = locked;
         }
         let socket = self.tcp.open_mut(id);
-        let Some(key) = &mut socket.bind else { return Err(ListenError::InUse) };
+        let Some(key) = &mut socket.bind else {
+            return Err(ListenError::InUse);
+        };
         self.tcp_ports.listen(key).map_err(|_| ListenError::InUse)?;
         let port = key.port;
         socket.conn.state = State::Listen;
         socket.conn.rcv_shutdown = false;
         socket.conn.snd_shutdown = false;
-        socket.conn.listener = Some(Box::new(Listener { backlog, ..Listener::default() }));
+        socket.conn.listener = Some(Box::new(Listener {
+            backlog,
+            ..Listener::default()
+        }));
         self.tcp.add_listener(port, id);
         Ok(())
     }
@@ -257,7 +272,12 @@ impl Stack {
         id: TcpId,
         tuple: &mut FourTuple,
     ) -> Result<(), ConnectError> {
-        let Stack { tcp, tcp_ports, sysctl, .. } = self;
+        let Stack {
+            tcp,
+            tcp_ports,
+            sysctl,
+            ..
+        } = self;
         let free = |tuple: &FourTuple| match tcp.find(tuple) {
             None => true,
             Some(index) => match &tcp.entries[index as usize].kind {
@@ -271,7 +291,10 @@ impl Stack {
             if !free(tuple) {
                 return Err(ConnectError::AddrNotAvailable);
             }
-            let new = BindKey { addr: tuple.local, ..old };
+            let new = BindKey {
+                addr: tuple.local,
+                ..old
+            };
             tcp_ports.replace(&old, new);
             tcp.open_mut(id).bind = Some(new);
             return Ok(());
@@ -280,7 +303,10 @@ impl Stack {
         let key = Self::tcp_bind_key(socket, tuple.local);
         let key = tcp_ports
             .connect_port(key, sysctl.ip_local_port_range, offset, |port| {
-                free(&FourTuple { local_port: port, ..*tuple })
+                free(&FourTuple {
+                    local_port: port,
+                    ..*tuple
+                })
             })
             .ok_or(ConnectError::AddrNotAvailable)?;
         tuple.local_port = key.port;
@@ -292,17 +318,35 @@ impl Stack {
 
     /// The connection that [`tcp_accept`](Self::tcp_accept) would return.
     pub fn tcp_accept_peek(&self, id: TcpId) -> Option<TcpId> {
-        self.tcp.open(id).conn.listener.as_ref()?.accept.front().copied()
+        self.tcp
+            .open(id)
+            .conn
+            .listener
+            .as_ref()?
+            .accept
+            .front()
+            .copied()
     }
 
     /// How many connections wait for accept(2).
     pub fn tcp_accept_queue(&self, id: TcpId) -> usize {
-        self.tcp.open(id).conn.listener.as_ref().map_or(0, |listener| listener.accept.len())
+        self.tcp
+            .open(id)
+            .conn
+            .listener
+            .as_ref()
+            .map_or(0, |listener| listener.accept.len())
     }
 
     /// `accept(fd, ...)`: the oldest established connection. It has the listener's options.
     pub fn tcp_accept(&mut self, _now: Instant, id: TcpId) -> Option<TcpId> {
-        self.tcp.open_mut(id).conn.listener.as_mut()?.accept.pop_front()
+        self.tcp
+            .open_mut(id)
+            .conn
+            .listener
+            .as_mut()?
+            .accept
+            .pop_front()
     }
 
     /// Bytes that may be queued now; 0 means a sender must wait.
@@ -415,11 +459,16 @@ impl Stack {
     fn tcp_stop_listening(&mut self, now: Instant, id: TcpId) {
         let socket = self.tcp.open_mut(id);
         socket.conn.state = State::Close;
-        let Some(listener) = socket.conn.listener.take() else { return };
+        let Some(listener) = socket.conn.listener.take() else {
+            return;
+        };
         let port = socket.conn.tuple.local_port;
         if let Some(old) = socket.bind {
             if socket.port_locked {
-                let new = BindKey { state: BindState::Bound, ..old };
+                let new = BindKey {
+                    state: BindState::Bound,
+                    ..old
+                };
                 socket.bind = Some(new);
                 self.tcp_ports.replace(&old, new);
             } else {
@@ -458,7 +507,10 @@ impl Stack {
         conn.error = old.error;
         socket.route = None;
         if let Some(old) = socket.bind {
-            let new = BindKey { addr: tuple.local, ..old };
+            let new = BindKey {
+                addr: tuple.local,
+                ..old
+            };
             socket.bind = Some(new);
             self.tcp_ports.replace(&old, new);
         }
@@ -555,7 +607,11 @@ impl Stack {
         let conn = &self.tcp.open(id).conn;
         let limit = conn.opts.max_segment();
         let unconnected = matches!(conn.state, State::Close | State::Listen);
-        if limit > 0 && unconnected { limit } else { conn.mss.min(0xffff) as u16 }
+        if limit > 0 && unconnected {
+            limit
+        } else {
+            conn.mss.min(0xffff) as u16
+        }
     }
 
     /// TCP_CONGESTION.

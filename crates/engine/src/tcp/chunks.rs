@@ -10,7 +10,10 @@ use bytes::Bytes;
 pub(crate) struct Chunks {
     /// Empty only when the whole list is empty.
     first: Bytes,
-    #[allow(clippy::box_collection, reason = "8 bytes in a million idle connections instead of 32")]
+    #[allow(
+        clippy::box_collection,
+        reason = "8 bytes in a million idle connections instead of 32"
+    )]
     rest: Option<Box<VecDeque<Bytes>>>,
 }
 
@@ -76,6 +79,8 @@ impl Chunks {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Bytes> + '_ {
         let first = (!self.first.is_empty()).then_some(&self.first);
-        first.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        first
+            .into_iter()
+            .chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 }

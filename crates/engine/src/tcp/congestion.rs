@@ -48,7 +48,12 @@ pub(crate) struct Congestion {
 
 impl Congestion {
     pub(crate) const fn new(algorithm: Algorithm, mss: u32) -> Congestion {
-        Congestion { algorithm, cwnd: INITIAL_WINDOW * mss, ssthresh: INFINITE_SSTHRESH, acked: 0 }
+        Congestion {
+            algorithm,
+            cwnd: INITIAL_WINDOW * mss,
+            ssthresh: INFINITE_SSTHRESH,
+            acked: 0,
+        }
     }
 
     /// RFC 5681, 3.1: slow start is below ssthresh.

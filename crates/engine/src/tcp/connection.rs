@@ -243,7 +243,12 @@ impl Connection {
             Family::V4 => IpAddr::from([0; 4]),
             Family::V6 => IpAddr::from([0u16; 8]),
         };
-        let tuple = FourTuple { local: any, remote: any, local_port: 0, remote_port: 0 };
+        let tuple = FourTuple {
+            local: any,
+            remote: any,
+            local_port: 0,
+            remote_port: 0,
+        };
         Connection::with_options(family, tuple, TcpOptionsSet::new(sysctl))
     }
 
@@ -288,7 +293,10 @@ impl Connection {
             mss: MSS_DEFAULT,
             mss_clamp: MSS_DEFAULT as u16,
             advmss: 0,
-            path: Path { mtu: 0, max_payload: 0 },
+            path: Path {
+                mtu: 0,
+                max_payload: 0,
+            },
             queue: SendQueue::default(),
             rcv_nxt: zero,
             rcv_wup: zero,
@@ -370,7 +378,7 @@ impl Connection {
         self.snd_shutdown = true;
         self.deadlines = Deadlines::new();
         self.reassembly = None;
-        self.out = self.out & Out::RST;
+        self.out &= Out::RST;
         self.queue.clear();
         self.ack.scheduled = false;
         self.events |= EventKind::HANGUP | EventKind::READABLE | EventKind::WRITABLE;

@@ -106,7 +106,13 @@ pub struct TcpInfo {
 impl Connection {
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let us = |n: u32| Duration::from_micros(u64::from(n));
-        let since = |at: Instant| if at == Instant::BOOT { Duration::ZERO } else { now.saturating_sub(at) };
+        let since = |at: Instant| {
+            if at == Instant::BOOT {
+                Duration::ZERO
+            } else {
+                now.saturating_sub(at)
+            }
+        };
         let segments = |bytes: u32| bytes.div_ceil(self.mss.max(1));
         let again = (self.snd_max - self.snd_nxt).max(0) as u32;
         let phase = self.recovery.phase();

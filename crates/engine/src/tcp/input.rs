@@ -27,7 +27,8 @@ pub(crate) enum Reply {
 
 impl Connection {
     /// One segment for this connection.
-    pub(crate) fn on_segment(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+    #[inline]
+    pub(crate) fn on_segment(&mut self, cx: Cx<'_>, segment: &mut TcpSegment) -> Reply {
         self.counters.segs_in += 1;
         match self.state {
             State::SynSent => self.on_segment_syn_sent(cx, segment),
@@ -37,12 +38,16 @@ impl Connection {
     }
 
     /// RFC 9293, 3.10.7.3.
-    fn on_segment_syn_sent(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+    fn on_segment_syn_sent(&mut self, cx: Cx<'_>, segment: &mut TcpSegment) -> Reply {
         let flags = segment.flags;
         let has_ack = flags.contains(TcpFlags::ACK);
         // First: "if SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset".
         if has_ack && (!segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max)) {
-            return if flags.contains(TcpFlags::RST) { Reply::None } else { Reply::Reset };
+            return if flags.contains(TcpFlags::RST) {
+                Reply::None
+            } else {
+                Reply::Reset
+            };
         }
         // RFC 7323, 3.2: an echo of what we never sent is from another incarnation (PAWSACTIVEREJECTED).
         if let Some(ts) = segment.options.timestamps
@@ -50,7 +55,11 @@ impl Connection {
             && ts.echo != 0
             && self.ts_now(cx.now).wrapping_sub(ts.echo) as i32 <= -1
         {
-            return if flags.contains(TcpFlags::RST) { Reply::None } else { Reply::Reset };
+            return if flags.contains(TcpFlags::RST) {
+                Reply::None
+            } else {
+                Reply::Reset
+            };
         }
         // Second: RST. Without an acceptable ACK it proves nothing.
         if flags.contains(TcpFlags::RST) {
@@ -83,7 +92,8 @@ impl Connection {
         self.snd_up = self.snd_una;
         self.snd_sml = self.snd_una;
         if let Some((_, at)) = self.timed.take() {
-            self.rtt.sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+            self.rtt
+                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
         } else if retransmitted {
             self.rtt.fall_back();
         }
@@ -163,13 +173,17 @@ impl Connection {
     }
 
     /// RFC 9293, 3.10.7.4, with RFC 5961 and RFC 7323.
-    fn on_segment_synchronized(&mut self, cx: Cx<'_>, segment: TcpSegment) -> Reply {
+    fn on_segment_synchronized(&mut self, cx: Cx<'_>, segment: &mut TcpSegment) -> Reply {
         let flags = segment.flags;
-        let ts = if self.ts_ok { segment.options.timestamps } else { None };
+        let ts = if self.ts_ok {
+            segment.options.timestamps
+        } else {
+            None
+        };
         if let Some(ts) = ts {
             // RFC 7323, 5.3, R1. A RST is judged by its sequence number alone.
             if !flags.contains(TcpFlags::RST) && self.is_old_timestamp(cx.now, ts.value, flags) {
-                self.answer_invalid(cx, &segment);
+                self.answer_invalid(cx, segment);
                 return Reply::None;
             }
         }
@@ -179,19 +193,19 @@ impl Connection {
         let window = self.receive_window();
         if end.lt(self.rcv_wup) || segment.seq.gt(self.rcv_nxt + window) {
             if flags.contains(TcpFlags::RST) {
-                if self.is_rst_after_fin(&segment) {
+                if self.is_rst_after_fin(segment) {
                     self.on_reset();
                 }
             } else if flags.contains(TcpFlags::SYN) {
                 self.challenge(cx);
             } else {
-                self.answer_invalid(cx, &segment);
+                self.answer_invalid(cx, segment);
             }
             return Reply::None;
         }
         // Second: RST (RFC 5961, 3.2).
         if flags.contains(TcpFlags::RST) {
-            if segment.seq == self.rcv_nxt || self.is_rst_after_fin(&segment) {
+            if segment.seq == self.rcv_nxt || self.is_rst_after_fin(segment) {
                 self.on_reset();
             } else {
                 self.challenge(cx);
@@ -217,8 +231,8 @@ impl Connection {
             if !segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max) {
                 return Reply::Reset;
             }
-            self.complete_syn_recv(cx, &segment);
-        } else if self.on_ack(cx, &segment) == AckVerdict::Discard {
+            self.complete_syn_recv(cx, segment);
+        } else if self.on_ack(cx, segment) == AckVerdict::Discard {
             return Reply::None;
         }
         if let Some(ts) = ts {
@@ -231,12 +245,12 @@ impl Connection {
                 self.measure_receiver_rtt(cx.now, ts.echo, segment.payload.len() as u32);
             }
         }
-        if let Some(reply) = self.after_ack(cx, &segment, end) {
+        if let Some(reply) = self.after_ack(cx, segment, end) {
             return reply;
         }
         self.hold = false;
         if flags.contains(TcpFlags::URG) {
-            self.on_urgent(cx, &segment);
+            self.on_urgent(cx, segment);
         }
         if segment.payload.is_empty() && !flags.contains(TcpFlags::FIN) {
             return Reply::None;
@@ -281,7 +295,7 @@ impl Connection {
 
     /// Seventh and eighth step: text and FIN, by state.
     #[inline]
-    fn on_text(&mut self, cx: Cx<'_>, segment: TcpSegment, end: SeqNum) -> Reply {
+    fn on_text(&mut self, cx: Cx<'_>, segment: &mut TcpSegment, end: SeqNum) -> Reply {
         match self.state {
             State::Established | State::SynRecv => {}
             State::FinWait1 | State::FinWait2 => {
@@ -311,12 +325,17 @@ impl Connection {
         self.snd_nxt = self.snd_nxt.max(segment.ack);
         self.snd_up = segment.ack;
         self.snd_sml = segment.ack;
-        let scale = if segment.flags.contains(TcpFlags::SYN) { 0 } else { self.snd_wscale };
+        let scale = if segment.flags.contains(TcpFlags::SYN) {
+            0
+        } else {
+            self.snd_wscale
+        };
         self.snd_wnd = u32::from(segment.window) << scale;
         self.snd_wl1 = segment.seq;
         self.max_window = self.max_window.max(self.snd_wnd);
         if let Some((_, at)) = self.timed.take() {
-            self.rtt.sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+            self.rtt
+                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
         } else if self.retransmits > 0 {
             self.rtt.fall_back();
         }
@@ -347,7 +366,10 @@ impl Connection {
     /// A RST whose number is before the FIN we have received: the peer sent it before it knew (tcp_reset_check).
     fn is_rst_after_fin(&self, segment: &TcpSegment) -> bool {
         segment.seq + 1u32 == self.rcv_nxt
-            && matches!(self.state, State::CloseWait | State::LastAck | State::Closing)
+            && matches!(
+                self.state,
+                State::CloseWait | State::LastAck | State::Closing
+            )
     }
 
     /// tcp_reset.

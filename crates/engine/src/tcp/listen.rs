@@ -101,9 +101,10 @@ impl Request {
                 mss: Some(self.advmss),
                 // Only in answer to the option (RFC 7323, 2.2 and 3.2).
                 window_scale: self.peer_scale.map(|_| self.initial.scale),
-                timestamps: self
-                    .ts_recent
-                    .map(|echo| Timestamps { value: self.ts_now(now), echo }),
+                timestamps: self.ts_recent.map(|echo| Timestamps {
+                    value: self.ts_now(now),
+                    echo,
+                }),
                 ..TcpOptions::default()
             },
             payload: Payload::new(),
@@ -112,7 +113,11 @@ impl Request {
 
     /// An acknowledgment for a segment that does not belong here (tcp_v4_reqsk_send_ack).
     pub(crate) fn plain_ack(&self, now: Instant) -> TcpSegment {
-        let scale = if self.peer_scale.is_some() { self.initial.scale } else { 0 };
+        let scale = if self.peer_scale.is_some() {
+            self.initial.scale
+        } else {
+            0
+        };
         let mut segment = self.syn_ack(now);
         segment.seq = self.iss + 1u32;
         segment.flags = TcpFlags::ACK;
@@ -153,7 +158,11 @@ impl Request {
             return Judgement::RepeatSynAck;
         }
         if flags.contains(TcpFlags::ACK) && segment.ack != self.iss + 1u32 {
-            return if flags.contains(TcpFlags::RST) { Judgement::Drop } else { Judgement::Reset };
+            return if flags.contains(TcpFlags::RST) {
+                Judgement::Drop
+            } else {
+                Judgement::Reset
+            };
         }
         let next = self.irs + 1u32;
         let end = segment.seq + segment.seq_len();
@@ -164,11 +173,19 @@ impl Request {
         };
         if old || !in_window {
             let rst = flags.contains(TcpFlags::RST);
-            return if rst { Judgement::Drop } else { Judgement::Acknowledge };
+            return if rst {
+                Judgement::Drop
+            } else {
+                Judgement::Acknowledge
+            };
         }
         if flags.contains(TcpFlags::RST) {
             // RFC 5961, 3.2 leaves SYN-RECEIVED as RFC 9293 has it; Linux wants the exact number.
-            return if segment.seq == next { Judgement::Forget } else { Judgement::Drop };
+            return if segment.seq == next {
+                Judgement::Forget
+            } else {
+                Judgement::Drop
+            };
         }
         if flags.contains(TcpFlags::SYN) && segment.seq != self.irs {
             return Judgement::ResetAndForget;

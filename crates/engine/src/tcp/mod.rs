@@ -3,7 +3,8 @@
 //! # Theory of operation
 //! [`connection::Connection`] is the machine of one connection, sans-IO. [`table::TcpTable`] holds all of them, with
 //! half-open ones ([`listen::Request`]) and those in TIME_WAIT ([`time_wait::TimeWait`]) as small entries of their own.
-//! `api` is what the socket layer calls; `stack` brings segments and timers to their connection, and carries out what
+//! `api` is what the socket layer calls; `stack` (and for passive
+//! opens `passive`) brings segments and timers to their connection, and carries out what
 //! follows: segments to IP, events to the layer above, state changes to the tables.
 
 mod ack;
@@ -16,6 +17,7 @@ mod input;
 mod listen;
 mod options;
 mod output;
+mod passive;
 mod reassembly;
 mod receive;
 mod recovery;

@@ -180,17 +180,23 @@ impl TcpOptionsSet {
 
     /// TCP_KEEPIDLE.
     pub(crate) fn keep_idle(&self, sysctl: &Sysctl) -> Duration {
-        self.rare(|r| r.keep_idle).flatten().unwrap_or(sysctl.tcp_keepalive_time)
+        self.rare(|r| r.keep_idle)
+            .flatten()
+            .unwrap_or(sysctl.tcp_keepalive_time)
     }
 
     /// TCP_KEEPINTVL.
     pub(crate) fn keep_interval(&self, sysctl: &Sysctl) -> Duration {
-        self.rare(|r| r.keep_interval).flatten().unwrap_or(sysctl.tcp_keepalive_intvl)
+        self.rare(|r| r.keep_interval)
+            .flatten()
+            .unwrap_or(sysctl.tcp_keepalive_intvl)
     }
 
     /// TCP_KEEPCNT.
     pub(crate) fn keep_count(&self, sysctl: &Sysctl) -> u8 {
-        self.rare(|r| r.keep_count).flatten().unwrap_or(sysctl.tcp_keepalive_probes)
+        self.rare(|r| r.keep_count)
+            .flatten()
+            .unwrap_or(sysctl.tcp_keepalive_probes)
     }
 
     /// TCP_USER_TIMEOUT.

@@ -20,16 +20,21 @@ impl Connection {
     /// The next segment to send, if any. Call until there is none.
     #[inline]
     pub(crate) fn poll_transmit(&mut self, cx: Cx<'_>) -> Option<TcpSegment> {
-        if !self.out.is_empty() && self.out != Out::ACK {
-            if let Some(segment) = self.special(cx) {
-                return Some(segment);
-            }
+        if !self.out.is_empty()
+            && self.out != Out::ACK
+            && let Some(segment) = self.special(cx)
+        {
+            return Some(segment);
         }
         if matches!(
             self.state,
             State::Close | State::Listen | State::SynSent | State::SynRecv | State::TimeWait
         ) {
-            return self.out.contains(Out::ACK).then(|| self.closing_ack(cx)).flatten();
+            return self
+                .out
+                .contains(Out::ACK)
+                .then(|| self.closing_ack(cx))
+                .flatten();
         }
         if self.has_unsent() {
             if let Some(chunk) = self.next_chunk(cx) {
@@ -123,13 +128,19 @@ impl Connection {
             return (fin && window > 0).then_some(Chunk { len: 0, fin: true });
         }
         let mss = self.mss;
-        let allowed = self.cc.cwnd.saturating_add(self.recovery.extra_segments() * mss);
+        let allowed = self
+            .cc
+            .cwnd
+            .saturating_add(self.recovery.extra_segments() * mss);
         if flight >= allowed {
             self.cwnd_limited = true;
             return None;
         }
         let room = (allowed - flight).max(mss);
-        let mut len = unsent.min(window).min(room).min(self.path.max_payload.max(mss));
+        let mut len = unsent
+            .min(window)
+            .min(room)
+            .min(self.path.max_payload.max(mss));
         if len == unsent {
             let rest = len % mss;
             if rest != 0 && !again && self.holds_partial(flight, fin) {
@@ -149,7 +160,10 @@ impl Connection {
                 return None;
             }
         }
-        Some(Chunk { len, fin: fin && len == unsent && len < window })
+        Some(Chunk {
+            len,
+            fin: fin && len == unsent && len < window,
+        })
     }
 
     /// Whether a segment that is not full must wait (tcp_nagle_test).
@@ -193,7 +207,7 @@ impl Connection {
         if end.gt(self.snd_max) {
             self.snd_max = end;
         }
-        if chunk.len % self.mss != 0 {
+        if !chunk.len.is_multiple_of(self.mss) {
             self.snd_sml = end;
         }
         if chunk.len > 0 {
@@ -302,8 +316,16 @@ impl Connection {
         }
         self.counters.segs_out += 1;
         self.rcv_wup = self.rcv_nxt;
-        let offer_ts = if answer { self.ts_ok } else { cx.sysctl.tcp_timestamps };
-        let offer_scale = if answer { self.wscale_ok } else { cx.sysctl.tcp_window_scaling };
+        let offer_ts = if answer {
+            self.ts_ok
+        } else {
+            cx.sysctl.tcp_timestamps
+        };
+        let offer_scale = if answer {
+            self.wscale_ok
+        } else {
+            cx.sysctl.tcp_window_scaling
+        };
         TcpSegment {
             src_port: self.tuple.local_port,
             dst_port: self.tuple.remote_port,
@@ -333,7 +355,13 @@ impl Connection {
     }
 
     #[inline]
-    fn segment(&mut self, cx: Cx<'_>, seq: SeqNum, flags: TcpFlags, payload: Payload) -> TcpSegment {
+    fn segment(
+        &mut self,
+        cx: Cx<'_>,
+        seq: SeqNum,
+        flags: TcpFlags,
+        payload: Payload,
+    ) -> TcpSegment {
         let mut flags = flags;
         let window = self.select_window();
         let urgent = self.urgent_pointer(seq, &mut flags);
@@ -341,8 +369,10 @@ impl Connection {
         self.counters.segs_out += 1;
         let mut options = TcpOptions::default();
         if self.ts_ok {
-            options.timestamps =
-                Some(Timestamps { value: self.ts_now(cx.now), echo: self.ts_recent });
+            options.timestamps = Some(Timestamps {
+                value: self.ts_now(cx.now),
+                echo: self.ts_recent,
+            });
         }
         TcpSegment {
             src_port: self.tuple.local_port,

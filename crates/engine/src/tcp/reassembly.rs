@@ -80,7 +80,9 @@ impl Reassembly {
 
     /// Drops the piece furthest away, to make room (tcp_prune_ofo_queue). False when there is none.
     pub(crate) fn drop_last(&mut self) -> bool {
-        let Some((_, data)) = self.pieces.pop_last() else { return false };
+        let Some((_, data)) = self.pieces.pop_last() else {
+            return false;
+        };
         self.charged -= data.len() + CHUNK_COST;
         true
     }

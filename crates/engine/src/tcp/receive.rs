@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Takes the text of a segment (RFC 9293, 3.10.7.4, seventh and eighth step; tcp_data_queue).
-    pub(crate) fn on_data(&mut self, cx: Cx<'_>, segment: TcpSegment) {
+    pub(crate) fn on_data(&mut self, cx: Cx<'_>, segment: &mut TcpSegment) {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let seq = segment.seq + u32::from(segment.flags.contains(TcpFlags::SYN));
         let len = segment.payload.len() as u32;
@@ -69,9 +69,13 @@ impl Connection {
         if seq == self.rcv_nxt && (window > 0 || len == 0) {
             // The usual case: cut only at the right edge of the window.
             let mut taken = 0u32;
-            for chunk in segment.payload {
+            for chunk in core::mem::take(&mut segment.payload) {
                 let room = window - taken;
-                let chunk = if chunk.len() as u32 > room { chunk.slice(..room as usize) } else { chunk };
+                let chunk = if chunk.len() as u32 > room {
+                    chunk.slice(..room as usize)
+                } else {
+                    chunk
+                };
                 taken += chunk.len() as u32;
                 self.recv.push(chunk);
             }
@@ -97,7 +101,7 @@ impl Connection {
     }
 
     /// Text that overlaps what we have, or lies behind a gap.
-    fn out_of_order(&mut self, cx: Cx<'_>, seq: SeqNum, segment: TcpSegment, window: u32) {
+    fn out_of_order(&mut self, cx: Cx<'_>, seq: SeqNum, segment: &mut TcpSegment, window: u32) {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let psh = segment.flags.contains(TcpFlags::PSH);
         let limit = self.received + u64::from(window);
@@ -106,7 +110,7 @@ impl Connection {
         let start = base.wrapping_add_signed(i64::from(seq - self.rcv_nxt));
         let held = self.reassembly.get_or_insert_default();
         let mut at = start;
-        for chunk in segment.payload {
+        for chunk in core::mem::take(&mut segment.payload) {
             let next = at.wrapping_add(chunk.len() as u64);
             insert_cut(held, at, chunk, base, limit);
             at = next;
@@ -149,7 +153,9 @@ impl Connection {
     /// Takes from the reassembly queue what has become contiguous.
     #[inline]
     fn fill_from_reassembly(&mut self, cx: Cx<'_>) {
-        let Some(held) = &mut self.reassembly else { return };
+        let Some(held) = &mut self.reassembly else {
+            return;
+        };
         let next = held.drain(self.received, &mut self.recv);
         let fin = held.fin == Some(next);
         if held.is_empty() || fin {
@@ -248,7 +254,10 @@ impl Connection {
     /// tcp_grow_window: slow start of the offered window, as the reader proves to keep up.
     #[inline]
     fn grow_window(&mut self, len: u32) {
-        let room = self.window_clamp.min(self.free_space()).saturating_sub(self.rcv_ssthresh);
+        let room = self
+            .window_clamp
+            .min(self.free_space())
+            .saturating_sub(self.rcv_ssthresh);
         if room > 0 {
             let grow = (2 * u32::from(self.advmss)).max(2 * len);
             self.rcv_ssthresh += room.min(grow);

@@ -40,7 +40,11 @@ pub(crate) enum Action {
 
 impl Recovery {
     pub(crate) const fn new(iss: SeqNum) -> Recovery {
-        Recovery { phase: Phase::Open, dupacks: 0, recover: iss }
+        Recovery {
+            phase: Phase::Open,
+            dupacks: 0,
+            recover: iss,
+        }
     }
 
     pub(crate) const fn phase(&self) -> Phase {
@@ -121,7 +125,13 @@ impl Recovery {
     }
 
     /// The retransmission timer expired (RFC 5681, 3.1; RFC 6582, 4).
-    pub(crate) fn on_timeout(&mut self, cc: &mut Congestion, una: SeqNum, snd_max: SeqNum, mss: u32) {
+    pub(crate) fn on_timeout(
+        &mut self,
+        cc: &mut Congestion,
+        una: SeqNum,
+        snd_max: SeqNum,
+        mss: u32,
+    ) {
         let first = self.phase != Phase::Loss;
         cc.on_timeout((snd_max - una).max(0) as u32, mss, first);
         self.phase = Phase::Loss;

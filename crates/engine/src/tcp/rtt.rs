@@ -48,7 +48,9 @@ impl Rtt {
 
     /// Takes one measurement (Karn's rule is the caller's business) and recomputes the timeout.
     pub(crate) fn sample(&mut self, rtt: Duration, snd_una: SeqNum, snd_nxt: SeqNum) {
-        let m = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX >> 4).clamp(1, u32::MAX >> 4);
+        let m = u32::try_from(rtt.as_micros())
+            .unwrap_or(u32::MAX >> 4)
+            .clamp(1, u32::MAX >> 4);
         self.min_us = self.min_us.min(m);
         if self.srtt8 == 0 {
             // RFC 6298, 2.2: SRTT = R, RTTVAR = R/2.

@@ -92,7 +92,9 @@ impl SendQueue {
         let mut payload = Payload::new();
         let end = offset + len;
         while at < end {
-            let Some(chunk) = self.chunks.get(index) else { break };
+            let Some(chunk) = self.chunks.get(index) else {
+                break;
+            };
             let from = offset.saturating_sub(at).min(chunk.len());
             let to = (end - at).min(chunk.len());
             if from < to {

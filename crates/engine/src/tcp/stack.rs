@@ -8,14 +8,12 @@ use switchboard_wire::{
     Body, IcmpMessage, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, Unreachable,
 };
 
-use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT, Path};
+use super::connection::{Cx, FourTuple, Path};
 use super::input::Reply;
-use super::listen::{Judgement, Request};
 use super::state::{State, TcpError};
-use super::table::{Kind, Socket};
+use super::table::Kind;
 use super::time_wait::{TimeWait, TimeWaitVerdict};
-use super::timers::{TIME_WAIT_LEN, syn_ack_timeout};
-use super::user::{announced_mss, initial_window};
+use super::timers::TIME_WAIT_LEN;
 use crate::event::{EventKind, SocketHandle, TcpId};
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
@@ -29,7 +27,7 @@ const GSO_MAX: u32 = 65_536;
 
 /// What of a segment its answer needs.
 #[derive(Clone, Copy)]
-struct Head {
+pub(super) struct Head {
     src_port: u16,
     dst_port: u16,
     seq: SeqNum,
@@ -40,7 +38,7 @@ struct Head {
 
 impl Head {
     #[inline]
-    fn of(segment: &TcpSegment) -> Head {
+    pub(super) fn of(segment: &TcpSegment) -> Head {
         Head {
             src_port: segment.src_port,
             dst_port: segment.dst_port,
@@ -54,8 +52,15 @@ impl Head {
 
 /// What a path allows.
 pub(crate) fn path_of(route: &RouteInfo) -> Path {
-    let max_payload = if route.interface == IfIndex::LO { GSO_MAX } else { 0 };
-    Path { mtu: route.mtu, max_payload }
+    let max_payload = if route.interface == IfIndex::LO {
+        GSO_MAX
+    } else {
+        0
+    };
+    Path {
+        mtu: route.mtu,
+        max_payload,
+    }
 }
 
 impl Stack {
@@ -64,8 +69,8 @@ impl Stack {
         &mut self,
         now: Instant,
         interface: IfIndex,
-        ip: IpHeader,
-        segment: TcpSegment,
+        ip: &IpHeader,
+        segment: &mut TcpSegment,
     ) {
         let tuple = FourTuple {
             local: ip.dst,
@@ -74,20 +79,26 @@ impl Stack {
             remote_port: segment.src_port,
         };
         let Some(index) = self.tcp.find(&tuple) else {
-            return self.tcp_listener_input(now, interface, &ip, &tuple, segment, None);
+            return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
         match &mut self.tcp.entries[index as usize].kind {
             Kind::Socket(socket) => {
-                let head = Head::of(&segment);
-                let reply = socket.conn.on_segment(Cx { now, sysctl: &self.sysctl }, segment);
+                let head = Head::of(segment);
+                let reply = socket.conn.on_segment(
+                    Cx {
+                        now,
+                        sysctl: &self.sysctl,
+                    },
+                    segment,
+                );
                 if reply == Reply::Reset {
-                    self.tcp_reset_reply(&ip, head);
+                    self.tcp_reset_reply(ip, head);
                 }
                 self.tcp_flush(now, index);
             }
-            Kind::Request(_) => self.tcp_request_input(now, interface, &ip, index, segment),
+            Kind::Request(_) => self.tcp_request_input(now, interface, ip, index, segment),
             Kind::TimeWait(time_wait) => {
-                let verdict = time_wait.on_segment(now, &self.sysctl, &segment);
+                let verdict = time_wait.on_segment(now, &self.sysctl, segment);
                 let deadline = time_wait.deadline;
                 self.tcp_arm(index, deadline);
                 match verdict {
@@ -95,14 +106,14 @@ impl Stack {
                     TimeWaitVerdict::Acknowledge => self.tcp_time_wait_ack(now, index),
                     TimeWaitVerdict::Kill => self.tcp_release(index),
                     TimeWaitVerdict::Reset => {
-                        self.tcp_reset_reply(&ip, Head::of(&segment));
+                        self.tcp_reset_reply(ip, Head::of(segment));
                         self.tcp_release(index);
                     }
                     TimeWaitVerdict::Reopen(isn) => {
                         if self.tcp.find_listener(&tuple, interface).is_some() {
                             self.tcp_release(index);
                             let isn = Some(isn);
-                            self.tcp_listener_input(now, interface, &ip, &tuple, segment, isn);
+                            self.tcp_listener_input(now, interface, ip, &tuple, segment, isn);
                         } else {
                             self.tcp_time_wait_ack(now, index);
                         }
@@ -137,22 +148,37 @@ impl Stack {
     fn tcp_transmit(&mut self, now: Instant, index: u32) {
         loop {
             let busy = self.transmit_is_busy();
-            let Stack { tcp, sysctl, interfaces, routes, .. } = self;
+            let Stack {
+                tcp,
+                sysctl,
+                interfaces,
+                routes,
+                ..
+            } = self;
             let entry = &mut tcp.entries[index as usize];
-            let Kind::Socket(socket) = &mut entry.kind else { return };
+            let Kind::Socket(socket) = &mut entry.kind else {
+                return;
+            };
             if busy
-                && socket.route.is_some_and(|route| route.interface != IfIndex::LO)
+                && socket
+                    .route
+                    .is_some_and(|route| route.interface != IfIndex::LO)
                 && socket.conn.state.is_synchronized()
             {
                 // The rest leaves when the interface has taken what waits for it.
                 if !core::mem::replace(&mut socket.throttled, true) {
-                    let id = TcpId { index, generation: entry.generation };
+                    let id = TcpId {
+                        index,
+                        generation: entry.generation,
+                    };
                     tcp.throttled.push_back(id);
                 }
                 return;
             }
             let cx = Cx { now, sysctl };
-            let Some(segment) = socket.conn.poll_transmit(cx) else { return };
+            let Some(segment) = socket.conn.poll_transmit(cx) else {
+                return;
+            };
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
                 let found = crate::route::lookup(
@@ -181,7 +207,13 @@ impl Stack {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
             };
-            self.ip_output(&route, Packet { ip, body: Body::Tcp(segment) });
+            self.ip_output(
+                &route,
+                Packet {
+                    ip,
+                    body: Body::Tcp(segment),
+                },
+            );
         }
     }
 
@@ -189,7 +221,9 @@ impl Stack {
     #[inline]
     pub(crate) fn tcp_resume(&mut self, now: Instant) {
         while !self.tcp.throttled.is_empty() && !self.transmit_is_busy() {
-            let Some(id) = self.tcp.throttled.pop_front() else { return };
+            let Some(id) = self.tcp.throttled.pop_front() else {
+                return;
+            };
             if let Some(socket) = self.tcp.get_mut(id) {
                 socket.throttled = false;
                 self.tcp_flush(now, id.index);
@@ -201,7 +235,9 @@ impl Stack {
     #[inline]
     fn tcp_settle(&mut self, now: Instant, index: u32) {
         let entry = &mut self.tcp.entries[index as usize];
-        let Kind::Socket(socket) = &mut entry.kind else { return };
+        let Kind::Socket(socket) = &mut entry.kind else {
+            return;
+        };
         let conn = &mut socket.conn;
         if conn.no_space && conn.writable() {
             conn.no_space = false;
@@ -210,7 +246,10 @@ impl Stack {
         if !conn.events.is_empty() {
             let kind = core::mem::take(&mut conn.events);
             if !conn.orphan {
-                let id = TcpId { index, generation: entry.generation };
+                let id = TcpId {
+                    index,
+                    generation: entry.generation,
+                };
                 self.events.push(SocketHandle::Tcp(id), kind);
             }
         }
@@ -228,15 +267,20 @@ impl Stack {
 
     /// Sets an entry's timer. A later deadline is left to be found when the timer fires: restarting the retransmission
     /// timer at every ACK costs nothing.
-    fn tcp_arm(&mut self, index: u32, deadline: Instant) {
-        let Some(entry) = self.tcp.entries.get_mut(index as usize) else { return };
+    pub(super) fn tcp_arm(&mut self, index: u32, deadline: Instant) {
+        let Some(entry) = self.tcp.entries.get_mut(index as usize) else {
+            return;
+        };
         if deadline == Instant::MAX {
             return;
         }
         let timer = match entry.timer {
             Some(timer) => timer,
             None => {
-                let id = TcpId { index, generation: entry.generation };
+                let id = TcpId {
+                    index,
+                    generation: entry.generation,
+                };
                 *entry.timer.insert(self.timers.create(TimerToken::Tcp(id)))
             }
         };
@@ -246,14 +290,19 @@ impl Stack {
 
     /// A timer fired.
     pub(crate) fn tcp_timer(&mut self, now: Instant, id: TcpId) {
-        let Some(entry) = self.tcp.entries.get_mut(id.index as usize) else { return };
+        let Some(entry) = self.tcp.entries.get_mut(id.index as usize) else {
+            return;
+        };
         if entry.generation != id.generation {
             return;
         }
         entry.armed = Instant::MAX;
         match &mut entry.kind {
             Kind::Socket(socket) => {
-                socket.conn.on_timer(Cx { now, sysctl: &self.sysctl });
+                socket.conn.on_timer(Cx {
+                    now,
+                    sysctl: &self.sysctl,
+                });
                 self.tcp_flush(now, id.index);
             }
             Kind::Request(_) => self.tcp_request_timer(now, id.index),
@@ -270,7 +319,9 @@ impl Stack {
 
     /// The connection is over (tcp_done): it is found no more, and a port that was not bound is free.
     fn tcp_closed(&mut self, index: u32) {
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else { return };
+        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
         let orphan = socket.conn.orphan;
         if core::mem::take(&mut socket.hashed) {
             if !socket.port_locked
@@ -287,15 +338,19 @@ impl Stack {
 
     /// Forgets an entry and all that it holds.
     pub(crate) fn tcp_release(&mut self, index: u32) {
-        let Some(entry) = self.tcp.entries.get_mut(index as usize) else { return };
+        let Some(entry) = self.tcp.entries.get_mut(index as usize) else {
+            return;
+        };
         let generation = entry.generation;
         if let Some(timer) = entry.timer.take() {
             self.timers.remove(timer);
         }
         let (key, hashed, orphan) = match &mut entry.kind {
-            Kind::Socket(socket) => {
-                (socket.bind.take(), core::mem::take(&mut socket.hashed), socket.conn.orphan)
-            }
+            Kind::Socket(socket) => (
+                socket.bind.take(),
+                core::mem::take(&mut socket.hashed),
+                socket.conn.orphan,
+            ),
             Kind::Request(_) => (None, true, false),
             Kind::TimeWait(time_wait) => {
                 self.tcp.time_waits -= 1;
@@ -321,11 +376,14 @@ impl Stack {
     /// tcp_time_wait: a small entry takes the connection's place; the socket, if there still is one, is closed.
     fn tcp_enter_time_wait(&mut self, now: Instant, index: u32, fin_wait2: bool) {
         let full = self.tcp.time_waits >= self.sysctl.tcp_max_tw_buckets;
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else { return };
+        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
         let conn = &mut socket.conn;
         let wait = if fin_wait2 {
             // tcp_close: `Never` has been dealt with there.
-            conn.fin_wait2_timeout(&self.sysctl).unwrap_or(Duration::ZERO)
+            conn.fin_wait2_timeout(&self.sysctl)
+                .unwrap_or(Duration::ZERO)
         } else {
             TIME_WAIT_LEN
         };
@@ -340,11 +398,18 @@ impl Stack {
             return;
         };
         let port_stays = socket.port_locked && !conn.orphan;
-        let bind = if port_stays { socket.bind } else { socket.bind.take() };
+        let bind = if port_stays {
+            socket.bind
+        } else {
+            socket.bind.take()
+        };
         let time_wait = TimeWait {
             tuple: conn.tuple,
             route,
-            bind: bind.map(|key| BindKey { state: BindState::TimeWait, ..key }),
+            bind: bind.map(|key| BindKey {
+                state: BindState::TimeWait,
+                ..key
+            }),
             fin_wait2,
             snd_nxt: conn.snd_max,
             rcv_nxt: conn.rcv_nxt,
@@ -356,7 +421,11 @@ impl Stack {
             last_answer: Instant::BOOT,
             deadline: now + wait,
             tos: conn.opts.tos,
-            ttl: if conn.tuple.remote.is_ipv4() { conn.opts.ttl } else { conn.opts.hops },
+            ttl: if conn.tuple.remote.is_ipv4() {
+                conn.opts.ttl
+            } else {
+                conn.opts.hops
+            },
         };
         if let (Some(old), Some(new)) = (bind, time_wait.bind) {
             if port_stays {
@@ -376,8 +445,12 @@ impl Stack {
             self.tcp.orphans -= 1;
             let entry = &mut self.tcp.entries[index as usize];
             entry.kind = kind;
-            let released = TcpId { index, generation: entry.generation };
-            self.events.push(SocketHandle::Tcp(released), EventKind::RELEASED);
+            let released = TcpId {
+                index,
+                generation: entry.generation,
+            };
+            self.events
+                .push(SocketHandle::Tcp(released), EventKind::RELEASED);
             self.tcp_arm(index, deadline);
         } else {
             socket.hashed = false;
@@ -390,263 +463,17 @@ impl Stack {
     }
 
     fn tcp_time_wait_ack(&mut self, now: Instant, index: u32) {
-        let Kind::TimeWait(tw) = &self.tcp.entries[index as usize].kind else { return };
+        let Kind::TimeWait(tw) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
         let (route, tuple, tos, ttl) = (tw.route, tw.tuple, tw.tos, tw.ttl);
         let segment = tw.ack(now);
         self.tcp_emit(&route, tuple, tos, ttl, segment);
     }
 
-    // Listeners and requests.
-
-    /// A segment for no connection: for a listener, or for nobody (RFC 9293, 3.10.7.1 and 3.10.7.2).
-    fn tcp_listener_input(
-        &mut self,
-        now: Instant,
-        interface: IfIndex,
-        ip: &IpHeader,
-        tuple: &FourTuple,
-        segment: TcpSegment,
-        isn: Option<SeqNum>,
-    ) {
-        let flags = segment.flags;
-        let Some(id) = self.tcp.find_listener(tuple, interface) else {
-            // CLOSED: "all data in the incoming segment is discarded"; anything but a RST is answered with one.
-            return self.tcp_reset_reply(ip, Head::of(&segment));
-        };
-        // LISTEN. First: RST; "ignored". Second: "any acknowledgment is bad if it arrives on a connection still in the
-        // LISTEN state". Third: SYN. Linux drops a SYN with FIN.
-        if flags.contains(TcpFlags::RST) {
-            return;
-        }
-        if flags.contains(TcpFlags::ACK) {
-            return self.tcp_reset_reply(ip, Head::of(&segment));
-        }
-        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::FIN) {
-            self.tcp_new_request(now, id, tuple, &segment, isn);
-        }
-    }
-
-    /// tcp_conn_request.
-    fn tcp_new_request(
-        &mut self,
-        now: Instant,
-        id: TcpId,
-        tuple: &FourTuple,
-        segment: &TcpSegment,
-        isn: Option<SeqNum>,
-    ) {
-        let Some(socket) = self.tcp.get(id) else { return };
-        let Some(listener) = &socket.conn.listener else { return };
-        if listener.requests_full() || listener.accept_full() {
-            return;
-        }
-        let device = socket.device;
-        let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else { return };
-        let Some(socket) = self.tcp.get(id) else { return };
-        let opts = &socket.conn.opts;
-        let offered: &TcpOptions = &segment.options;
-        let timestamps = offered.timestamps.filter(|_| self.sysctl.tcp_timestamps);
-        let peer_scale = offered.window_scale.filter(|_| self.sysctl.tcp_window_scaling);
-        let limit = opts.max_segment();
-        let advmss = announced_mss(route.mtu, tuple.remote.is_ipv6(), limit);
-        let mut peer_mss = offered.mss.unwrap_or(MSS_DEFAULT as u16);
-        if limit > 0 {
-            peer_mss = peer_mss.min(limit);
-        }
-        let own_options = if timestamps.is_some() { 12 } else { 0 };
-        let initial = initial_window(
-            opts,
-            &self.sysctl,
-            socket.conn.full_space(),
-            u32::from(advmss) - own_options,
-            peer_scale.is_some(),
-        );
-        let request = Request {
-            tuple: *tuple,
-            listener: id,
-            route,
-            iss: isn.unwrap_or_else(|| self.tcp.initial_sequence(now, tuple)),
-            irs: segment.seq,
-            peer_mss,
-            advmss,
-            peer_scale,
-            ts_recent: timestamps.map(|ts| ts.value),
-            ts_offset: self.tcp.timestamp_offset(tuple),
-            initial,
-            timeouts: 0,
-            retransmits: 0,
-            acked: false,
-            sent_at: now,
-            last_answer: Instant::BOOT,
-            tos: opts.tos,
-            ttl: if tuple.remote.is_ipv4() { opts.ttl } else { opts.hops },
-        };
-        let (tos, ttl, segment) = (request.tos, request.ttl, request.syn_ack(now));
-        if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
-            listener.requests += 1;
-            listener.young += 1;
-        }
-        let request = self.tcp.insert(Kind::Request(Box::new(request)));
-        self.tcp.hash_in(request.index);
-        self.tcp_arm(request.index, now + syn_ack_timeout(0));
-        self.tcp_emit(&route, *tuple, tos, ttl, segment);
-    }
-
-    fn tcp_request_input(
-        &mut self,
-        now: Instant,
-        interface: IfIndex,
-        ip: &IpHeader,
-        index: u32,
-        segment: TcpSegment,
-    ) {
-        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else { return };
-        let (route, tuple) = (request.route, request.tuple);
-        let (tos, ttl) = (request.tos, request.ttl);
-        let listener = request.listener;
-        let judgement = request.judge(&segment);
-        // RFC 5961, 7 applies to what can be provoked.
-        let since = now.saturating_sub(request.last_answer);
-        let may_answer =
-            request.last_answer == Instant::BOOT || since >= self.sysctl.tcp_invalid_ratelimit;
-        let listening = self.tcp.get(listener).is_some_and(|s| s.conn.state == State::Listen);
-        if !listening {
-            // The listener is gone, and its requests with it.
-            self.tcp_release(index);
-            return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
-        }
-        match judgement {
-            Judgement::Drop => {}
-            Judgement::RepeatSynAck | Judgement::Acknowledge if may_answer => {
-                let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
-                    return;
-                };
-                request.last_answer = now;
-                let answer = if judgement == Judgement::RepeatSynAck {
-                    request.syn_ack(now)
-                } else {
-                    request.plain_ack(now)
-                };
-                self.tcp_emit(&route, tuple, tos, ttl, answer);
-            }
-            Judgement::RepeatSynAck | Judgement::Acknowledge => {}
-            Judgement::Reset => self.tcp_reset_reply(ip, Head::of(&segment)),
-            Judgement::Forget => self.tcp_drop_request(index),
-            Judgement::ResetAndForget => {
-                self.tcp_reset_reply(ip, Head::of(&segment));
-                self.tcp_drop_request(index);
-            }
-            Judgement::Establish => self.tcp_establish(now, ip, index, segment),
-        }
-    }
-
-    /// The handshake is complete: the request becomes a connection in the accept queue (tcp_check_req,
-    /// tcp_v4_syn_recv_sock, tcp_child_process).
-    fn tcp_establish(&mut self, now: Instant, ip: &IpHeader, index: u32, segment: TcpSegment) {
-        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else { return };
-        let (parent, timeouts, irs) = (request.listener, request.timeouts, request.irs);
-        let Some(socket) = self.tcp.get(parent) else { return };
-        let Some(listener) = &socket.conn.listener else { return };
-        let full = listener.accept_full();
-        // TCP_DEFER_ACCEPT: a bare ACK does not make a connection yet.
-        let bare = segment.seq + segment.seq_len() == irs + 1u32;
-        let deferred = timeouts < socket.conn.opts.defer_accept() && bare;
-        if deferred || (full && !self.sysctl.tcp_abort_on_overflow) {
-            if let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind {
-                request.acked = true;
-            }
-            return;
-        }
-        if full {
-            self.tcp_reset_reply(ip, Head::of(&segment));
-            return self.tcp_drop_request(index);
-        }
-        let child = {
-            let Some(socket) = self.tcp.get(parent) else { return };
-            let Kind::Request(request) = &self.tcp.entries[index as usize].kind else { return };
-            child_of(socket, request, now, self.routes.generation())
-        };
-        if let Some(key) = child.bind {
-            self.tcp_ports.insert(key);
-        }
-        self.tcp_uncount_request(index);
-        self.tcp.entries[index as usize].kind = Kind::Socket(Box::new(child));
-        let id = self.tcp.id_at(index);
-        if let Some(socket) = self.tcp.get_mut(parent)
-            && let Some(listener) = &mut socket.conn.listener
-        {
-            listener.accept.push_back(id);
-        }
-        let head = Head::of(&segment);
-        let Kind::Socket(child) = &mut self.tcp.entries[index as usize].kind else { return };
-        let reply = child.conn.on_segment(Cx { now, sysctl: &self.sysctl }, segment);
-        if reply == Reply::Reset {
-            self.tcp_reset_reply(ip, head);
-        }
-        let kind = EventKind::ACCEPTABLE | EventKind::READABLE;
-        self.events.push(SocketHandle::Tcp(parent), kind);
-        self.tcp_flush(now, index);
-    }
-
-    fn tcp_uncount_request(&mut self, index: u32) {
-        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else { return };
-        let (parent, young) = (request.listener, request.timeouts == 0);
-        if let Some(listener) = self.tcp.get_mut(parent).and_then(|s| s.conn.listener.as_mut()) {
-            listener.requests = listener.requests.saturating_sub(1);
-            listener.young = listener.young.saturating_sub(u32::from(young));
-        }
-    }
-
-    fn tcp_drop_request(&mut self, index: u32) {
-        self.tcp_uncount_request(index);
-        self.tcp_release(index);
-    }
-
-    /// The SYN-ACK went unanswered (reqsk_timer_handler).
-    fn tcp_request_timer(&mut self, now: Instant, index: u32) {
-        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else { return };
-        let Some(socket) = self.tcp.get(request.listener) else {
-            return self.tcp_release(index);
-        };
-        let Some(listener) = &socket.conn.listener else { return self.tcp_release(index) };
-        let configured = match socket.conn.opts.syn_count() {
-            0 => self.sysctl.tcp_synack_retries,
-            n => n,
-        };
-        let retries = listener.syn_ack_retries(configured);
-        let defer = socket.conn.opts.defer_accept();
-        let (timeouts, acked) = (request.timeouts, request.acked);
-        // syn_ack_recalc.
-        let expired = timeouts >= retries && (defer == 0 || !acked || timeouts >= defer);
-        let resend = defer == 0 || !acked || timeouts + 1 >= defer;
-        if expired {
-            return self.tcp_drop_request(index);
-        }
-        let parent = request.listener;
-        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else { return };
-        let first = request.timeouts == 0;
-        request.timeouts += 1;
-        let again = now + syn_ack_timeout(request.timeouts);
-        let mut out = None;
-        if resend {
-            request.retransmits = request.retransmits.saturating_add(1);
-            out = Some((request.route, request.tuple, request.syn_ack(now)));
-        }
-        let (tos, ttl) = (request.tos, request.ttl);
-        if first
-            && let Some(listener) = self.tcp.get_mut(parent).and_then(|s| s.conn.listener.as_mut())
-        {
-            listener.young = listener.young.saturating_sub(1);
-        }
-        self.tcp_arm(index, again);
-        if let Some((route, tuple, segment)) = out {
-            self.tcp_emit(&route, tuple, tos, ttl, segment);
-        }
-    }
-
     // Segments that no connection sends.
 
-    fn tcp_emit(
+    pub(super) fn tcp_emit(
         &mut self,
         route: &RouteInfo,
         tuple: FourTuple,
@@ -660,18 +487,28 @@ impl Stack {
             IpAddr::V4(_) => self.sysctl.ip_default_ttl,
             IpAddr::V6(_) => self.sysctl.ipv6_hop_limit,
         });
-        self.ip_output(route, Packet { ip, body: Body::Tcp(segment) });
+        self.ip_output(
+            route,
+            Packet {
+                ip,
+                body: Body::Tcp(segment),
+            },
+        );
     }
 
     /// RFC 9293, 3.10.7.1: a reset that the sender of the segment will believe.
-    fn tcp_reset_reply(&mut self, ip: &IpHeader, head: Head) {
+    pub(super) fn tcp_reset_reply(&mut self, ip: &IpHeader, head: Head) {
         if head.flags.contains(TcpFlags::RST) {
             return;
         }
         let (seq, ack, flags) = if head.flags.contains(TcpFlags::ACK) {
             (head.ack, SeqNum(0), TcpFlags::RST)
         } else {
-            (SeqNum(0), head.seq + head.seq_len, TcpFlags::RST | TcpFlags::ACK)
+            (
+                SeqNum(0),
+                head.seq + head.seq_len,
+                TcpFlags::RST | TcpFlags::ACK,
+            )
         };
         let tuple = FourTuple {
             local: ip.dst,
@@ -704,23 +541,35 @@ impl Stack {
         _interface: IfIndex,
         message: &IcmpMessage,
     ) {
-        let Some(quoted) = message.original() else { return };
-        let (Some(ports), Some(seq)) = (quoted.ports(), quoted.tcp_seq()) else { return };
+        let Some(quoted) = message.original() else {
+            return;
+        };
+        let (Some(ports), Some(seq)) = (quoted.ports(), quoted.tcp_seq()) else {
+            return;
+        };
         let tuple = FourTuple {
             local: quoted.ip.src,
             remote: quoted.ip.dst,
             local_port: ports.0,
             remote_port: ports.1,
         };
-        let Some(index) = self.tcp.find(&tuple) else { return };
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else { return };
+        let Some(index) = self.tcp.find(&tuple) else {
+            return;
+        };
+        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
         let conn = &mut socket.conn;
         // Only about what is in flight: an attacker must guess the number (RFC 5927, 4).
         if seq.lt(conn.snd_una) || seq.gt(conn.snd_max) {
             return;
         }
         let (error, hard) = match message {
-            IcmpMessage::Unreachable { code: Unreachable::PacketTooBig, mtu, .. } => {
+            IcmpMessage::Unreachable {
+                code: Unreachable::PacketTooBig,
+                mtu,
+                ..
+            } => {
                 // RFC 1191, 6.3: less than before, and not less than any link carries.
                 let least = if tuple.remote.is_ipv6() { 1280 } else { 552 };
                 let mtu = (*mtu).max(least);
@@ -748,64 +597,5 @@ impl Stack {
         };
         conn.on_icmp_error(error, hard);
         self.tcp_flush(now, index);
-    }
-}
-
-/// The connection that a request becomes, in SYN_RECV: the segment that completed the handshake is for it to process.
-fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -> Socket {
-    let mut conn =
-        Connection::with_options(socket.conn.family, request.tuple, socket.conn.opts.clone());
-    conn.state = State::SynRecv;
-    conn.snd_una = request.iss;
-    conn.snd_nxt = request.iss + 1u32;
-    conn.snd_max = conn.snd_nxt;
-    conn.snd_up = conn.snd_una;
-    conn.snd_sml = conn.snd_una;
-    conn.rcv_nxt = request.irs + 1u32;
-    conn.rcv_wup = conn.rcv_nxt;
-    conn.rcv_wnd = request.initial.window;
-    conn.rcv_ssthresh = request.initial.window;
-    conn.window_clamp = request.initial.clamp;
-    conn.mss_clamp = request.peer_mss;
-    conn.advmss = request.advmss;
-    conn.path = path_of(&request.route);
-    if let Some(value) = request.ts_recent {
-        conn.ts_ok = true;
-        conn.ts_recent = value;
-        conn.ts_recent_at = now;
-        conn.advmss -= 12;
-    }
-    if let Some(scale) = request.peer_scale {
-        conn.wscale_ok = true;
-        conn.snd_wscale = scale.min(super::input::MAX_WINDOW_SCALE);
-        conn.rcv_wscale = request.initial.scale;
-    } else {
-        conn.window_clamp = conn.window_clamp.min(0xffff);
-    }
-    conn.ts_offset = request.ts_offset;
-    conn.retransmits = request.retransmits;
-    if request.retransmits == 0 {
-        conn.timed = Some((conn.snd_max, request.sent_at));
-    }
-    conn.last_sent = now;
-    let bind = socket.bind.map(|key| BindKey {
-        addr: request.tuple.local,
-        state: BindState::Bound,
-        ..key
-    });
-    Socket {
-        conn,
-        bind,
-        addr_locked: socket.addr_locked,
-        port_locked: false,
-        hashed: true,
-        throttled: false,
-        v6only: socket.v6only,
-        reuse_addr: socket.reuse_addr,
-        reuse_port: socket.reuse_port,
-        device: socket.device,
-        uid: socket.uid,
-        route: Some(request.route),
-        route_generation: generation,
     }
 }

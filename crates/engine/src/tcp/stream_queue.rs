@@ -106,7 +106,9 @@ impl StreamQueue {
 
     /// Copies a small chunk behind the last one. True when no chunk was added.
     fn append_small(&mut self, data: &[u8]) -> bool {
-        let Some(back) = self.chunks.back_mut() else { return false };
+        let Some(back) = self.chunks.back_mut() else {
+            return false;
+        };
         if self.tail_room < data.len() {
             if back.len() >= TAIL_MAX / 2 {
                 // Behind a large chunk, or a tail that is full: begin a tail buffer.
@@ -153,7 +155,9 @@ impl StreamQueue {
     pub(crate) fn unread(&mut self, chunks: impl Iterator<Item = Bytes>) {
         let mut whole = StreamQueue::default();
         chunks.for_each(|chunk| whole.push(chunk));
-        self.chunks.iter().for_each(|chunk| whole.push(chunk.clone()));
+        self.chunks
+            .iter()
+            .for_each(|chunk| whole.push(chunk.clone()));
         *self = whole;
     }
 

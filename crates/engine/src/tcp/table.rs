@@ -11,7 +11,6 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hasher};
 use core::net::IpAddr;
 
 use hashbrown::HashTable;
@@ -22,7 +21,7 @@ use super::connection::{Connection, FourTuple};
 use super::listen::Request;
 use super::time_wait::TimeWait;
 use crate::event::TcpId;
-use crate::hash::{KeyedMap, KeyedState, Random, fold};
+use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
 use crate::ports::BindKey;
 use crate::route::RouteInfo;
@@ -74,11 +73,11 @@ pub(crate) struct TcpTable {
     pub(crate) entries: Slab<Entry>,
     connections: HashTable<u32>,
     listeners: KeyedMap<u16, Vec<u32>>,
-    hash: KeyedState,
+    hash: Key,
     /// For initial sequence numbers, timestamps and port choice: each its own key.
-    isn_key: KeyedState,
-    ts_key: KeyedState,
-    port_key: KeyedState,
+    isn_key: Key,
+    ts_key: Key,
+    port_key: Key,
     next_generation: u32,
     /// Connections that wait for room in the transmit queue.
     pub(crate) throttled: VecDeque<TcpId>,
@@ -92,10 +91,10 @@ impl TcpTable {
             entries: Slab::new(),
             connections: HashTable::new(),
             listeners: KeyedMap::with_hasher(hash),
-            hash,
-            isn_key: random.hash_state(),
-            ts_key: random.hash_state(),
-            port_key: random.hash_state(),
+            hash: Key::new(random),
+            isn_key: Key::new(random),
+            ts_key: Key::new(random),
+            port_key: Key::new(random),
             next_generation: 1,
             throttled: VecDeque::new(),
             orphans: 0,
@@ -106,8 +105,16 @@ impl TcpTable {
     pub(crate) fn insert(&mut self, kind: Kind) -> TcpId {
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1).max(1);
-        let entry = Entry { generation, timer: None, armed: Instant::MAX, kind };
-        TcpId { index: self.entries.insert(entry) as u32, generation }
+        let entry = Entry {
+            generation,
+            timer: None,
+            armed: Instant::MAX,
+            kind,
+        };
+        TcpId {
+            index: self.entries.insert(entry) as u32,
+            generation,
+        }
     }
 
     pub(crate) fn id_at(&self, index: u32) -> TcpId {
@@ -118,18 +125,20 @@ impl TcpTable {
     /// Whether the entry that `id` names is still there.
     #[inline]
     pub(crate) fn is_current(&self, id: TcpId) -> bool {
-        self.entries.get(id.index as usize).is_some_and(|e| e.generation == id.generation)
+        self.entries
+            .get(id.index as usize)
+            .is_some_and(|e| e.generation == id.generation)
     }
 
     /// The socket, if there is one of this name.
     #[inline]
     pub(crate) fn get(&self, id: TcpId) -> Option<&Socket> {
         match self.entries.get(id.index as usize) {
-            Some(Entry { generation, kind: Kind::Socket(socket), .. })
-                if *generation == id.generation =>
-            {
-                Some(socket)
-            }
+            Some(Entry {
+                generation,
+                kind: Kind::Socket(socket),
+                ..
+            }) if *generation == id.generation => Some(socket),
             _ => None,
         }
     }
@@ -137,11 +146,11 @@ impl TcpTable {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: TcpId) -> Option<&mut Socket> {
         match self.entries.get_mut(id.index as usize) {
-            Some(Entry { generation, kind: Kind::Socket(socket), .. })
-                if *generation == id.generation =>
-            {
-                Some(socket)
-            }
+            Some(Entry {
+                generation,
+                kind: Kind::Socket(socket),
+                ..
+            }) if *generation == id.generation => Some(socket),
             _ => None,
         }
     }
@@ -163,21 +172,18 @@ impl TcpTable {
     // The connection table.
 
     #[inline]
-    fn hash_tuple(hash: &KeyedState, tuple: &FourTuple) -> u64 {
-        let mut hasher = hash.build_hasher();
+    fn hash_tuple(key: &Key, tuple: &FourTuple) -> u64 {
         let ports = u64::from(tuple.local_port) << 16 | u64::from(tuple.remote_port);
         match (tuple.local, tuple.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                hasher.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
-                hasher.write_u64(ports);
+                let pair = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+                key.hash(&[pair, ports])
             }
             (local, remote) => {
-                write_addr(&mut hasher, local);
-                write_addr(&mut hasher, remote);
-                hasher.write_u64(ports);
+                let (local, remote) = (words(local), words(remote));
+                key.hash(&[local.0, local.1, remote.0, remote.1, ports])
             }
         }
-        hasher.finish()
     }
 
     #[inline]
@@ -194,21 +200,32 @@ impl TcpTable {
     pub(crate) fn find(&self, tuple: &FourTuple) -> Option<u32> {
         let hash = Self::hash_tuple(&self.hash, tuple);
         self.connections
-            .find(hash, |&index| Self::tuple_at(&self.entries, index) == Some(tuple))
+            .find(hash, |&index| {
+                Self::tuple_at(&self.entries, index) == Some(tuple)
+            })
             .copied()
     }
 
     /// Makes the entry findable by its four-tuple.
     pub(crate) fn hash_in(&mut self, index: u32) {
-        let TcpTable { entries, connections, hash, .. } = self;
-        let Some(tuple) = Self::tuple_at(entries, index) else { return };
+        let TcpTable {
+            entries,
+            connections,
+            hash,
+            ..
+        } = self;
+        let Some(tuple) = Self::tuple_at(entries, index) else {
+            return;
+        };
         connections.insert_unique(Self::hash_tuple(hash, tuple), index, |&index| {
             Self::tuple_at(entries, index).map_or(0, |tuple| Self::hash_tuple(hash, tuple))
         });
     }
 
     pub(crate) fn hash_out(&mut self, index: u32) {
-        let Some(tuple) = Self::tuple_at(&self.entries, index) else { return };
+        let Some(tuple) = Self::tuple_at(&self.entries, index) else {
+            return;
+        };
         let hash = Self::hash_tuple(&self.hash, tuple);
         if let Ok(found) = self.connections.find_entry(hash, |&at| at == index) {
             found.remove();
@@ -240,7 +257,9 @@ impl TcpTable {
     pub(crate) fn find_listener(&self, tuple: &FourTuple, interface: IfIndex) -> Option<TcpId> {
         let list = self.listeners.get(&tuple.local_port)?;
         let score = |index: u32| -> Option<(u32, bool)> {
-            let Kind::Socket(socket) = &self.entries.get(index as usize)?.kind else { return None };
+            let Kind::Socket(socket) = &self.entries.get(index as usize)?.kind else {
+                return None;
+            };
             let bound = socket.bind.as_ref()?;
             let v4 = tuple.local.is_ipv4();
             let mut score = 1;
@@ -263,7 +282,9 @@ impl TcpTable {
         let mut best: Option<(u32, bool, u32)> = None;
         let mut group = 0;
         for &index in list {
-            let Some((score, reuse)) = score(index) else { continue };
+            let Some((score, reuse)) = score(index) else {
+                continue;
+            };
             match best {
                 Some((top, _, _)) if score < top => {}
                 Some((top, true, _)) if score == top && reuse => group += 1,
@@ -279,8 +300,10 @@ impl TcpTable {
         if reuse && group > 1 {
             let pick = Self::hash_tuple(&self.port_key, tuple) as u32;
             let pick = crate::hash::reciprocal_scale(pick, group) as usize;
-            let mut members =
-                list.iter().copied().filter(|&index| score(index) == Some((top, true)));
+            let mut members = list
+                .iter()
+                .copied()
+                .filter(|&index| score(index) == Some((top, true)));
             index = members.nth(pick)?;
         }
         Some(self.id_at(index))
@@ -296,28 +319,90 @@ impl TcpTable {
 
     /// RFC 7323, 7.1: the timestamp clock's start, one per pair of hosts.
     pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
-        let pair = FourTuple { local_port: 0, remote_port: 0, ..*tuple };
+        let pair = FourTuple {
+            local_port: 0,
+            remote_port: 0,
+            ..*tuple
+        };
         Self::hash_tuple(&self.ts_key, &pair) as u32
     }
 
     /// RFC 6056, algorithm 4: where connect(2) begins to look for a port.
     pub(crate) fn port_offset(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u64 {
-        let mut hasher = self.port_key.build_hasher();
-        write_addr(&mut hasher, local);
-        write_addr(&mut hasher, remote);
-        hasher.write_u16(remote_port);
-        let folded = fold(hasher);
-        u64::from(folded) << 32 | u64::from(folded.rotate_left(13))
+        let tuple = FourTuple {
+            local,
+            remote,
+            local_port: 0,
+            remote_port,
+        };
+        Self::hash_tuple(&self.port_key, &tuple)
     }
 }
 
-fn write_addr(hasher: &mut impl Hasher, addr: IpAddr) {
-    match addr {
-        IpAddr::V4(addr) => hasher.write_u64(u64::from(addr.to_bits())),
-        IpAddr::V6(addr) => {
-            let bits = addr.to_bits();
-            hasher.write_u64((bits >> 64) as u64);
-            hasher.write_u64(bits as u64);
+fn words(addr: IpAddr) -> (u64, u64) {
+    let bits = match addr {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    ((bits >> 64) as u64, bits as u64)
+}
+
+/// SipHash-1-3 over whole words, as Linux's siphash_2u64 and kin (which are SipHash-2-4): the general hasher spends more
+/// time on its buffer than on its rounds, and this runs once for each segment.
+#[derive(Clone, Copy)]
+struct Key(u64, u64);
+
+impl Key {
+    fn new(random: &mut Random) -> Key {
+        let mut word = || u64::from(random.u32()) << 32 | u64::from(random.u32());
+        Key(word(), word())
+    }
+
+    #[inline]
+    fn hash(&self, words: &[u64]) -> u64 {
+        let mut v = [
+            self.0 ^ 0x736f_6d65_7073_6575,
+            self.1 ^ 0x646f_7261_6e64_6f6d,
+            self.0 ^ 0x6c79_6765_6e65_7261,
+            self.1 ^ 0x7465_6462_7974_6573,
+        ];
+        for &word in words {
+            v[3] ^= word;
+            round(&mut v);
+            v[0] ^= word;
         }
+        let last = (words.len() as u64 * 8) << 56;
+        v[3] ^= last;
+        round(&mut v);
+        v[0] ^= last;
+        v[2] ^= 0xff;
+        round(&mut v);
+        round(&mut v);
+        round(&mut v);
+        v[0] ^ v[1] ^ v[2] ^ v[3]
     }
 }
+
+impl core::fmt::Debug for Key {
+    /// The key stays secret.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+#[inline]
+fn round(v: &mut [u64; 4]) {
+    v[0] = v[0].wrapping_add(v[1]);
+    v[1] = v[1].rotate_left(13) ^ v[0];
+    v[0] = v[0].rotate_left(32);
+    v[2] = v[2].wrapping_add(v[3]);
+    v[3] = v[3].rotate_left(16) ^ v[2];
+    v[0] = v[0].wrapping_add(v[3]);
+    v[3] = v[3].rotate_left(21) ^ v[0];
+    v[2] = v[2].wrapping_add(v[1]);
+    v[1] = v[1].rotate_left(17) ^ v[2];
+    v[2] = v[2].rotate_left(32);
+}
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,11 @@ impl TimeWait {
             let in_window = segment.seq == self.rcv_nxt
                 || (end.gt(self.rcv_nxt) && segment.seq.lt(self.rcv_nxt + self.rcv_wnd));
             if old || !in_window {
-                return if rst { TimeWaitVerdict::Drop } else { self.answer(now, sysctl) };
+                return if rst {
+                    TimeWaitVerdict::Drop
+                } else {
+                    self.answer(now, sysctl)
+                };
             }
             if rst {
                 return TimeWaitVerdict::Kill;

@@ -115,7 +115,8 @@ impl Connection {
         if self.should_give_up(cx) {
             return self.give_up();
         }
-        self.recovery.on_timeout(&mut self.cc, self.snd_una, self.snd_max, self.mss);
+        self.recovery
+            .on_timeout(&mut self.cc, self.snd_una, self.snd_max, self.mss);
         self.retransmits = self.retransmits.saturating_add(1);
         self.backoff = self.backoff.saturating_add(1);
         // RFC 6298, 5.5.
@@ -149,7 +150,10 @@ impl Connection {
         if self.retransmits == 0 {
             return false;
         }
-        let limit = self.opts.user_timeout().unwrap_or_else(|| model_timeout(retries));
+        let limit = self
+            .opts
+            .user_timeout()
+            .unwrap_or_else(|| model_timeout(retries));
         elapsed >= limit
     }
 
@@ -202,7 +206,12 @@ impl Connection {
             self.retrans_since = cx.now;
         }
         let waited = cx.now.saturating_sub(self.retrans_since);
-        if self.probes_out > 0 && self.opts.user_timeout().is_some_and(|limit| waited >= limit) {
+        if self.probes_out > 0
+            && self
+                .opts
+                .user_timeout()
+                .is_some_and(|limit| waited >= limit)
+        {
             return self.give_up();
         }
         let mut limit = cx.sysctl.tcp_retries2;

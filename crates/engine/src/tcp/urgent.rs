@@ -75,7 +75,10 @@ impl Connection {
             // The reader stands at the old mark: that byte becomes lost, as in Linux.
             self.recv.consume(1);
         }
-        self.urgent = Urgent { byte: UrgentByte::NotYet, seq };
+        self.urgent = Urgent {
+            byte: UrgentByte::NotYet,
+            seq,
+        };
     }
 
     /// Data was queued: has the urgent byte arrived with it?
@@ -85,7 +88,10 @@ impl Connection {
             return;
         }
         let offset = self.urgent.seq - self.copied_seq();
-        if let Some(byte) = usize::try_from(offset).ok().and_then(|at| self.recv.byte_at(at)) {
+        if let Some(byte) = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.recv.byte_at(at))
+        {
             self.urgent.byte = UrgentByte::Ready(byte);
             self.events |= EventKind::URGENT | EventKind::READABLE;
         }

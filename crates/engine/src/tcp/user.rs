@@ -51,15 +51,26 @@ pub(crate) fn initial_window(
     let mut scale = 0;
     if scaling {
         // The scale must do for the largest buffer that autotuning may give.
-        let most = space.max(sysctl.tcp_rmem[2]).max(sysctl.rmem_max).min(clamp);
+        let most = space
+            .max(sysctl.tcp_rmem[2])
+            .max(sysctl.rmem_max)
+            .min(clamp);
         scale = (most.max(1).ilog2().saturating_sub(15) as u8).min(super::input::MAX_WINDOW_SCALE);
     }
-    InitialWindow { window, clamp: clamp.min(0xffff << scale), scale }
+    InitialWindow {
+        window,
+        clamp: clamp.min(0xffff << scale),
+        scale,
+    }
 }
 
 /// The MSS to announce for a path (ipv4_default_advmss, ip6_default_advmss), within TCP_MAXSEG.
 pub(crate) fn announced_mss(mtu: u32, v6: bool, limit: u16) -> u16 {
-    let mss = if v6 { mtu.saturating_sub(60) } else { mtu.min(0xffff).saturating_sub(40) };
+    let mss = if v6 {
+        mtu.saturating_sub(60)
+    } else {
+        mtu.min(0xffff).saturating_sub(40)
+    };
     // RFC 9293, 3.7.1: not less than what every host must take.
     let mss = mss.clamp(256, 0xffff) as u16;
     if limit > 0 { mss.min(limit) } else { mss }
@@ -70,7 +81,11 @@ impl Connection {
     pub(crate) fn connect(&mut self, cx: Cx<'_>, isn: u32, ts_offset: u32) {
         let v6 = self.tuple.remote.is_ipv6();
         self.advmss = announced_mss(self.path.mtu, v6, self.opts.max_segment());
-        self.mss_clamp = if self.opts.max_segment() > 0 { self.opts.max_segment() } else { u16::MAX };
+        self.mss_clamp = if self.opts.max_segment() > 0 {
+            self.opts.max_segment()
+        } else {
+            u16::MAX
+        };
         self.ts_offset = ts_offset;
         let initial = initial_window(
             &self.opts,
@@ -229,10 +244,7 @@ impl Connection {
     /// __tcp_sock_set_quickack.
     fn set_quickack(&mut self, on: bool) {
         self.ack.pingpong = !on;
-        if on
-            && matches!(self.state, State::Established | State::CloseWait)
-            && self.ack.scheduled
-        {
+        if on && matches!(self.state, State::Established | State::CloseWait) && self.ack.scheduled {
             self.ack.pushed = true;
             if self.recv.is_empty() || (self.rcv_nxt - self.rcv_wup) as u32 > self.rcv_mss {
                 self.out |= Out::ACK;

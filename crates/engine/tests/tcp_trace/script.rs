@@ -49,9 +49,15 @@ pub(crate) fn modern(script: &str) {
 
 impl Trace {
     pub(crate) fn new(tune: impl FnOnce(&mut Sysctl)) -> Trace {
-        let mut stack = Stack::new(Config { seed: [3; 32], ..Config::default() });
+        let mut stack = Stack::new(Config {
+            seed: [3; 32],
+            ..Config::default()
+        });
         tune(stack.sysctl_mut());
-        let link = stack.add_interface(InterfaceConfig { name: "eth0".into(), mtu: 1500 });
+        let link = stack.add_interface(InterfaceConfig {
+            name: "eth0".into(),
+            mtu: 1500,
+        });
         stack.add_address(link, HERE, 24);
         Trace {
             stack,
@@ -68,11 +74,15 @@ impl Trace {
     }
 
     pub(crate) fn run(&mut self, script: &str) {
-        for line in script.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//")) {
+        for line in script
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with("//"))
+        {
             self.line = line.to_owned();
             let (time, what) = line.split_once(char::is_whitespace).expect("time what");
             let to = EPOCH + Duration::from_millis(time.parse().expect("milliseconds"));
-            match what.trim().split_whitespace().next() {
+            match what.split_whitespace().next() {
                 // A time is that of its whole millisecond: round trips have fractions.
                 Some(">" | "state" | "error" | "connections") => self.advance(to, 999),
                 _ => self.advance(to, 0),
@@ -87,7 +97,11 @@ impl Trace {
     fn advance(&mut self, to: Instant, micros: u64) {
         self.collect();
         let last = to + Duration::from_micros(micros);
-        assert!(to + Duration::from_millis(1) > self.now, "{}: time goes back", self.line);
+        assert!(
+            to + Duration::from_millis(1) > self.now,
+            "{}: time goes back",
+            self.line
+        );
         while let Some(at) = self.stack.poll_timeout().filter(|&at| at <= last) {
             if at > to && !self.sent.is_empty() {
                 break;
@@ -102,7 +116,9 @@ impl Trace {
     fn collect(&mut self) {
         while let Some((_, packet)) = self.stack.poll_transmit(self.now) {
             assert_eq!((packet.ip.src, packet.ip.dst), (HERE, THERE));
-            let Body::Tcp(segment) = packet.body else { panic!("not TCP") };
+            let Body::Tcp(segment) = packet.body else {
+                panic!("not TCP")
+            };
             self.sent.push_back((self.now, segment));
         }
     }
@@ -139,7 +155,9 @@ impl Trace {
             ">" => self.expect(&words[1..]),
             "<" => self.inject(&words[1..]),
             "connect" => {
-                let id = self.socket.unwrap_or_else(|| self.stack.tcp_open(Family::V4));
+                let id = self
+                    .socket
+                    .unwrap_or_else(|| self.stack.tcp_open(Family::V4));
                 self.socket = Some(id);
                 let peer = SocketAddr::new(THERE, self.peer_port);
                 self.stack.tcp_connect(now, id, peer).expect("a route");
@@ -147,7 +165,10 @@ impl Trace {
             }
             "open" => self.socket = Some(self.stack.tcp_open(Family::V4)),
             "listen" => {
-                let id = self.socket.take().unwrap_or_else(|| self.stack.tcp_open(Family::V4));
+                let id = self
+                    .socket
+                    .take()
+                    .unwrap_or_else(|| self.stack.tcp_open(Family::V4));
                 self.port = 80;
                 let request = BindRequest {
                     addr: HERE,
@@ -168,7 +189,12 @@ impl Trace {
                 assert!(self.socket.is_some(), "{}: nothing to accept", self.line);
             }
             "cannot" => {
-                assert_eq!(self.stack.tcp_accept_peek(self.listener.unwrap()), None, "{}", self.line);
+                assert_eq!(
+                    self.stack.tcp_accept_peek(self.listener.unwrap()),
+                    None,
+                    "{}",
+                    self.line
+                );
             }
             "send" => {
                 let flags = SendFlags {
@@ -181,7 +207,11 @@ impl Trace {
             }
             "read" => {
                 let n = number(1) as usize;
-                assert!(self.stack.tcp_recv_available(self.id()) >= n, "{}", self.line);
+                assert!(
+                    self.stack.tcp_recv_available(self.id()) >= n,
+                    "{}",
+                    self.line
+                );
                 self.stack.tcp_consume(now, self.id(), n);
             }
             "shutdown" => {
@@ -190,13 +220,18 @@ impl Trace {
                     "w" => Shutdown::Write,
                     _ => Shutdown::Both,
                 };
-                self.stack.tcp_shutdown(now, self.id(), how).expect("connected");
+                self.stack
+                    .tcp_shutdown(now, self.id(), how)
+                    .expect("connected");
             }
             "close" => self.stack.tcp_close(now, self.socket.take().unwrap(), None),
             "abort" => {
-                self.stack.tcp_close(now, self.socket.take().unwrap(), Some(Duration::ZERO));
+                self.stack
+                    .tcp_close(now, self.socket.take().unwrap(), Some(Duration::ZERO));
             }
-            "unlisten" => self.stack.tcp_close(now, self.listener.take().unwrap(), None),
+            "unlisten" => self
+                .stack
+                .tcp_close(now, self.listener.take().unwrap(), None),
             "set" => {
                 let n = number(2);
                 let ms = Duration::from_millis(u64::from(n));
@@ -240,7 +275,12 @@ impl Trace {
                 assert_eq!(urgent.valid, words[2] == "ready", "{}", self.line);
             }
             "connections" => {
-                assert_eq!(self.stack.tcp_connection_count(), number(1) as usize, "{}", self.line);
+                assert_eq!(
+                    self.stack.tcp_connection_count(),
+                    number(1) as usize,
+                    "{}",
+                    self.line
+                );
             }
             "retransmits" => {
                 let info = self.stack.tcp_info(now, self.id());
@@ -287,14 +327,22 @@ impl Trace {
         }
         for (got, want) in [
             (sent.options.mss.map(u32::from), want.mss.map(u32::from)),
-            (sent.options.window_scale.map(u32::from), want.scale.map(u32::from)),
+            (
+                sent.options.window_scale.map(u32::from),
+                want.scale.map(u32::from),
+            ),
         ] {
             if want.is_some() {
                 assert_eq!(got, want, "{}", context());
             }
         }
         if let Some((_, echo)) = want.ts {
-            assert_eq!(sent.options.timestamps.map(|t| t.echo), Some(echo), "{}", context());
+            assert_eq!(
+                sent.options.timestamps.map(|t| t.echo),
+                Some(echo),
+                "{}",
+                context()
+            );
         }
     }
 
@@ -327,7 +375,10 @@ impl Trace {
         };
         let mut ip = IpHeader::new(THERE, HERE);
         ip.hop_limit = 64;
-        let packet = Packet { ip, body: Body::Tcp(segment) };
+        let packet = Packet {
+            ip,
+            body: Body::Tcp(segment),
+        };
         self.stack.deliver(self.now, self.link, packet);
     }
 }

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn stream(from: u64, len: usize) -> Bytes {
-    (from..from + len as u64).map(|i| (i * 7 + i / 256) as u8).collect::<Vec<_>>().into()
+    (from..from + len as u64)
+        .map(|i| (i * 7 + i / 256) as u8)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 #[test]
@@ -20,7 +23,10 @@ fn fills_a_gap() {
     r.insert(12, stream(12, 30));
     assert_eq!(r.drain(15, &mut queue), 42);
     assert!(r.is_empty() && r.charged() == 0);
-    assert_eq!(queue.iter().flat_map(|c| c.to_vec()).collect::<Vec<_>>(), stream(0, 42));
+    assert_eq!(
+        queue.iter().flat_map(|c| c.to_vec()).collect::<Vec<_>>(),
+        stream(0, 42)
+    );
 }
 
 proptest! {

@@ -4,7 +4,10 @@ use super::*;
 const MSS: u32 = 1000;
 
 fn setup() -> (Recovery, Congestion) {
-    (Recovery::new(SeqNum(0)), Congestion::new(Algorithm::Reno, MSS))
+    (
+        Recovery::new(SeqNum(0)),
+        Congestion::new(Algorithm::Reno, MSS),
+    )
 }
 
 #[test]

@@ -36,7 +36,11 @@ fn steady_rtt_converges_to_the_floor() {
         rtt.sample(us(50_000), SeqNum(i * 10 + 1), SeqNum(i * 10 + 5));
     }
     assert_eq!(rtt.srtt_us(), 50_000);
-    assert!(rtt.rto() >= us(250_000) && rtt.rto() < us(251_000), "{:?}", rtt.rto());
+    assert!(
+        rtt.rto() >= us(250_000) && rtt.rto() < us(251_000),
+        "{:?}",
+        rtt.rto()
+    );
 }
 
 #[test]

@@ -17,7 +17,10 @@ fn small_chunks_share_a_tail() {
     }
     assert_eq!(queue.len(), 1000);
     assert_eq!(queue.iter().count(), 1);
-    assert_eq!(all(&queue), (0..1000u32).map(|i| i as u8).collect::<Vec<_>>());
+    assert_eq!(
+        all(&queue),
+        (0..1000u32).map(|i| i as u8).collect::<Vec<_>>()
+    );
     assert_eq!(queue.charged(), 1000 + CHUNK_COST);
 }
 

@@ -1,0 +1,379 @@
+//! Passive opens in the host: a SYN makes a request, its last ACK makes a connection (tcp_conn_request, tcp_check_req,
+//! tcp_v4_syn_recv_sock). What a request is and how it judges segments is in `listen`.
+
+use alloc::boxed::Box;
+
+use switchboard_wire::{IpHeader, SeqNum, TcpFlags, TcpOptions, TcpSegment};
+
+use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT};
+use super::input::Reply;
+use super::listen::{Judgement, Request};
+use super::stack::{Head, path_of};
+use super::state::State;
+use super::table::{Kind, Socket};
+use super::timers::syn_ack_timeout;
+use super::user::{announced_mss, initial_window};
+use crate::event::{EventKind, SocketHandle, TcpId};
+use crate::iface::IfIndex;
+use crate::ports::{BindKey, BindState};
+use crate::stack::Stack;
+use crate::time::Instant;
+
+impl Stack {
+    /// A segment for no connection: for a listener, or for nobody (RFC 9293, 3.10.7.1 and 3.10.7.2).
+    pub(super) fn tcp_listener_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        tuple: &FourTuple,
+        segment: &TcpSegment,
+        isn: Option<SeqNum>,
+    ) {
+        let flags = segment.flags;
+        let Some(id) = self.tcp.find_listener(tuple, interface) else {
+            // CLOSED: "all data in the incoming segment is discarded"; anything but a RST is answered with one.
+            return self.tcp_reset_reply(ip, Head::of(segment));
+        };
+        // LISTEN. First: RST; "ignored". Second: "any acknowledgment is bad if it arrives on a connection still in the
+        // LISTEN state". Third: SYN. Linux drops a SYN with FIN.
+        if flags.contains(TcpFlags::RST) {
+            return;
+        }
+        if flags.contains(TcpFlags::ACK) {
+            return self.tcp_reset_reply(ip, Head::of(segment));
+        }
+        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::FIN) {
+            self.tcp_new_request(now, id, tuple, segment, isn);
+        }
+    }
+
+    /// tcp_conn_request.
+    fn tcp_new_request(
+        &mut self,
+        now: Instant,
+        id: TcpId,
+        tuple: &FourTuple,
+        segment: &TcpSegment,
+        isn: Option<SeqNum>,
+    ) {
+        let Some(socket) = self.tcp.get(id) else {
+            return;
+        };
+        let Some(listener) = &socket.conn.listener else {
+            return;
+        };
+        if listener.requests_full() || listener.accept_full() {
+            return;
+        }
+        let device = socket.device;
+        let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else {
+            return;
+        };
+        let Some(socket) = self.tcp.get(id) else {
+            return;
+        };
+        let opts = &socket.conn.opts;
+        let offered: &TcpOptions = &segment.options;
+        let timestamps = offered.timestamps.filter(|_| self.sysctl.tcp_timestamps);
+        let peer_scale = offered
+            .window_scale
+            .filter(|_| self.sysctl.tcp_window_scaling);
+        let limit = opts.max_segment();
+        let advmss = announced_mss(route.mtu, tuple.remote.is_ipv6(), limit);
+        let mut peer_mss = offered.mss.unwrap_or(MSS_DEFAULT as u16);
+        if limit > 0 {
+            peer_mss = peer_mss.min(limit);
+        }
+        let own_options = if timestamps.is_some() { 12 } else { 0 };
+        let initial = initial_window(
+            opts,
+            &self.sysctl,
+            socket.conn.full_space(),
+            u32::from(advmss) - own_options,
+            peer_scale.is_some(),
+        );
+        let request = Request {
+            tuple: *tuple,
+            listener: id,
+            route,
+            iss: isn.unwrap_or_else(|| self.tcp.initial_sequence(now, tuple)),
+            irs: segment.seq,
+            peer_mss,
+            advmss,
+            peer_scale,
+            ts_recent: timestamps.map(|ts| ts.value),
+            ts_offset: self.tcp.timestamp_offset(tuple),
+            initial,
+            timeouts: 0,
+            retransmits: 0,
+            acked: false,
+            sent_at: now,
+            last_answer: Instant::BOOT,
+            tos: opts.tos,
+            ttl: if tuple.remote.is_ipv4() {
+                opts.ttl
+            } else {
+                opts.hops
+            },
+        };
+        let (tos, ttl, segment) = (request.tos, request.ttl, request.syn_ack(now));
+        if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
+            listener.requests += 1;
+            listener.young += 1;
+        }
+        let request = self.tcp.insert(Kind::Request(Box::new(request)));
+        self.tcp.hash_in(request.index);
+        self.tcp_arm(request.index, now + syn_ack_timeout(0));
+        self.tcp_emit(&route, *tuple, tos, ttl, segment);
+    }
+
+    pub(super) fn tcp_request_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        index: u32,
+        segment: &mut TcpSegment,
+    ) {
+        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let (route, tuple) = (request.route, request.tuple);
+        let (tos, ttl) = (request.tos, request.ttl);
+        let listener = request.listener;
+        let judgement = request.judge(segment);
+        // RFC 5961, 7 applies to what can be provoked.
+        let since = now.saturating_sub(request.last_answer);
+        let may_answer =
+            request.last_answer == Instant::BOOT || since >= self.sysctl.tcp_invalid_ratelimit;
+        let listening = self
+            .tcp
+            .get(listener)
+            .is_some_and(|s| s.conn.state == State::Listen);
+        if !listening {
+            // The listener is gone, and its requests with it.
+            self.tcp_release(index);
+            return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
+        }
+        match judgement {
+            Judgement::Drop => {}
+            Judgement::RepeatSynAck | Judgement::Acknowledge if may_answer => {
+                let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
+                    return;
+                };
+                request.last_answer = now;
+                let answer = if judgement == Judgement::RepeatSynAck {
+                    request.syn_ack(now)
+                } else {
+                    request.plain_ack(now)
+                };
+                self.tcp_emit(&route, tuple, tos, ttl, answer);
+            }
+            Judgement::RepeatSynAck | Judgement::Acknowledge => {}
+            Judgement::Reset => self.tcp_reset_reply(ip, Head::of(segment)),
+            Judgement::Forget => self.tcp_drop_request(index),
+            Judgement::ResetAndForget => {
+                self.tcp_reset_reply(ip, Head::of(segment));
+                self.tcp_drop_request(index);
+            }
+            Judgement::Establish => self.tcp_establish(now, ip, index, segment),
+        }
+    }
+
+    /// The handshake is complete: the request becomes a connection in the accept queue (tcp_check_req,
+    /// tcp_v4_syn_recv_sock, tcp_child_process).
+    fn tcp_establish(&mut self, now: Instant, ip: &IpHeader, index: u32, segment: &mut TcpSegment) {
+        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let (parent, timeouts, irs) = (request.listener, request.timeouts, request.irs);
+        let Some(socket) = self.tcp.get(parent) else {
+            return;
+        };
+        let Some(listener) = &socket.conn.listener else {
+            return;
+        };
+        let full = listener.accept_full();
+        // TCP_DEFER_ACCEPT: a bare ACK does not make a connection yet.
+        let bare = segment.seq + segment.seq_len() == irs + 1u32;
+        let deferred = timeouts < socket.conn.opts.defer_accept() && bare;
+        if deferred || (full && !self.sysctl.tcp_abort_on_overflow) {
+            if let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind {
+                request.acked = true;
+            }
+            return;
+        }
+        if full {
+            self.tcp_reset_reply(ip, Head::of(segment));
+            return self.tcp_drop_request(index);
+        }
+        let child = {
+            let Some(socket) = self.tcp.get(parent) else {
+                return;
+            };
+            let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
+                return;
+            };
+            child_of(socket, request, now, self.routes.generation())
+        };
+        if let Some(key) = child.bind {
+            self.tcp_ports.insert(key);
+        }
+        self.tcp_uncount_request(index);
+        self.tcp.entries[index as usize].kind = Kind::Socket(Box::new(child));
+        let id = self.tcp.id_at(index);
+        if let Some(socket) = self.tcp.get_mut(parent)
+            && let Some(listener) = &mut socket.conn.listener
+        {
+            listener.accept.push_back(id);
+        }
+        let head = Head::of(segment);
+        let Kind::Socket(child) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let reply = child.conn.on_segment(
+            Cx {
+                now,
+                sysctl: &self.sysctl,
+            },
+            segment,
+        );
+        if reply == Reply::Reset {
+            self.tcp_reset_reply(ip, head);
+        }
+        let kind = EventKind::ACCEPTABLE | EventKind::READABLE;
+        self.events.push(SocketHandle::Tcp(parent), kind);
+        self.tcp_flush(now, index);
+    }
+
+    fn tcp_uncount_request(&mut self, index: u32) {
+        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let (parent, young) = (request.listener, request.timeouts == 0);
+        if let Some(listener) = self
+            .tcp
+            .get_mut(parent)
+            .and_then(|s| s.conn.listener.as_mut())
+        {
+            listener.requests = listener.requests.saturating_sub(1);
+            listener.young = listener.young.saturating_sub(u32::from(young));
+        }
+    }
+
+    fn tcp_drop_request(&mut self, index: u32) {
+        self.tcp_uncount_request(index);
+        self.tcp_release(index);
+    }
+
+    /// The SYN-ACK went unanswered (reqsk_timer_handler).
+    pub(super) fn tcp_request_timer(&mut self, now: Instant, index: u32) {
+        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let Some(socket) = self.tcp.get(request.listener) else {
+            return self.tcp_release(index);
+        };
+        let Some(listener) = &socket.conn.listener else {
+            return self.tcp_release(index);
+        };
+        let configured = match socket.conn.opts.syn_count() {
+            0 => self.sysctl.tcp_synack_retries,
+            n => n,
+        };
+        let retries = listener.syn_ack_retries(configured);
+        let defer = socket.conn.opts.defer_accept();
+        let (timeouts, acked) = (request.timeouts, request.acked);
+        // syn_ack_recalc.
+        let expired = timeouts >= retries && (defer == 0 || !acked || timeouts >= defer);
+        let resend = defer == 0 || !acked || timeouts + 1 >= defer;
+        if expired {
+            return self.tcp_drop_request(index);
+        }
+        let parent = request.listener;
+        let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let first = request.timeouts == 0;
+        request.timeouts += 1;
+        let again = now + syn_ack_timeout(request.timeouts);
+        let mut out = None;
+        if resend {
+            request.retransmits = request.retransmits.saturating_add(1);
+            out = Some((request.route, request.tuple, request.syn_ack(now)));
+        }
+        let (tos, ttl) = (request.tos, request.ttl);
+        if first
+            && let Some(listener) = self
+                .tcp
+                .get_mut(parent)
+                .and_then(|s| s.conn.listener.as_mut())
+        {
+            listener.young = listener.young.saturating_sub(1);
+        }
+        self.tcp_arm(index, again);
+        if let Some((route, tuple, segment)) = out {
+            self.tcp_emit(&route, tuple, tos, ttl, segment);
+        }
+    }
+}
+
+/// The connection that a request becomes, in SYN_RECV: the segment that completed the handshake is for it to process.
+fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -> Socket {
+    let mut conn =
+        Connection::with_options(socket.conn.family, request.tuple, socket.conn.opts.clone());
+    conn.state = State::SynRecv;
+    conn.snd_una = request.iss;
+    conn.snd_nxt = request.iss + 1u32;
+    conn.snd_max = conn.snd_nxt;
+    conn.snd_up = conn.snd_una;
+    conn.snd_sml = conn.snd_una;
+    conn.rcv_nxt = request.irs + 1u32;
+    conn.rcv_wup = conn.rcv_nxt;
+    conn.rcv_wnd = request.initial.window;
+    conn.rcv_ssthresh = request.initial.window;
+    conn.window_clamp = request.initial.clamp;
+    conn.mss_clamp = request.peer_mss;
+    conn.advmss = request.advmss;
+    conn.path = path_of(&request.route);
+    if let Some(value) = request.ts_recent {
+        conn.ts_ok = true;
+        conn.ts_recent = value;
+        conn.ts_recent_at = now;
+        conn.advmss -= 12;
+    }
+    if let Some(scale) = request.peer_scale {
+        conn.wscale_ok = true;
+        conn.snd_wscale = scale.min(super::input::MAX_WINDOW_SCALE);
+        conn.rcv_wscale = request.initial.scale;
+    } else {
+        conn.window_clamp = conn.window_clamp.min(0xffff);
+    }
+    conn.ts_offset = request.ts_offset;
+    conn.retransmits = request.retransmits;
+    if request.retransmits == 0 {
+        conn.timed = Some((conn.snd_max, request.sent_at));
+    }
+    conn.last_sent = now;
+    let bind = socket.bind.map(|key| BindKey {
+        addr: request.tuple.local,
+        state: BindState::Bound,
+        ..key
+    });
+    Socket {
+        conn,
+        bind,
+        addr_locked: socket.addr_locked,
+        port_locked: false,
+        hashed: true,
+        throttled: false,
+        v6only: socket.v6only,
+        reuse_addr: socket.reuse_addr,
+        reuse_port: socket.reuse_port,
+        device: socket.device,
+        uid: socket.uid,
+        route: Some(request.route),
+        route_generation: generation,
+    }
+}
