@@ -126,6 +126,32 @@ impl<'k> dyn Kernel + 'k {
         Ok(addr)
     }
 
+    /// A port that no address, family or protocol of this host uses, not even in TIME_WAIT: for
+    /// bodies that bind one port twice and must not meet a stranger there.
+    pub(crate) fn free_port(&mut self) -> Got<u16> {
+        for _ in 0..20 {
+            let tcp = ok(
+                "socket",
+                "probe",
+                self.socket(libc::AF_INET6, libc::SOCK_STREAM, 0),
+            )?;
+            let udp = ok(
+                "socket",
+                "probe",
+                self.socket(libc::AF_INET6, libc::SOCK_DGRAM, 0),
+            )?;
+            ok("bind", "probe", self.bind(tcp, &Addr::any6(0)))?;
+            let addr = self.sockname(tcp)?;
+            let both = self.bind(udp, &addr) == 0;
+            self.close(tcp);
+            self.close(udp);
+            if both {
+                return Ok(addr.port());
+            }
+        }
+        fail("free_port", "every port is taken".to_string())
+    }
+
     /// An AF_UNIX socket of this type bound to a fresh abstract name, non-blocking.
     pub(crate) fn unix_bound(&mut self, kind: i32, tag: &str) -> Got<(Fd, Addr)> {
         let fd = ok("socket", "unix", self.socket(libc::AF_UNIX, kind | NB, 0))?;

@@ -146,9 +146,9 @@ fn port_in_use(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn udp_and_tcp_ports_are_apart(k: &mut dyn Kernel) -> Outcome {
+    let name = Addr::lo4(k.free_port()?);
     let tcp = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
-    ret!(k.bind(tcp, &Addr::lo4(0)), 0);
-    let name = k.sockname(tcp)?;
+    ret!(k.bind(tcp, &name), 0);
     let udp = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
     ret!(k.bind(udp, &name), 0);
     Ok(())
@@ -404,9 +404,9 @@ fn wildcard_and_specific_conflict(k: &mut dyn Kernel) -> Outcome {
 
 fn two_loopbacks_share_a_port(k: &mut dyn Kernel) -> Outcome {
     for kind in KINDS {
+        let port = k.free_port()?;
         let a = ok!(k.socket(AF_INET, kind, 0));
-        ret!(k.bind(a, &Addr::v4([127, 0, 0, 1], 0)), 0);
-        let port = k.sockname(a)?.port();
+        ret!(k.bind(a, &Addr::v4([127, 0, 0, 1], port)), 0);
         let b = ok!(k.socket(AF_INET, kind, 0));
         ret!(k.bind(b, &Addr::v4([127, 0, 0, 2], port)), 0);
         let c = ok!(k.socket(AF_INET6, kind, 0));

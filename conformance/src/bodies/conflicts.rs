@@ -44,8 +44,8 @@ impl Binder<'_> {
     /// Whether `second` may be bound while `first` is.
     fn both(&mut self, first: (Addr, &[i32]), second: (Addr, &[i32])) -> Got<bool> {
         let a = self.with(first.0.family(), first.1)?;
-        ret!(self.k.bind(a, &first.0), 0);
-        let port = self.k.sockname(a)?.port();
+        let port = self.k.free_port()?;
+        ret!(self.k.bind(a, &first.0.with_port(port)), 0);
         let b = self.with(second.0.family(), second.1)?;
         let got = self.k.bind(b, &second.0.with_port(port));
         check!(
@@ -261,8 +261,8 @@ fn v6only_lets_both_bind(k: &mut dyn Kernel) -> Outcome {
     for kind in [SOCK_STREAM, SOCK_DGRAM] {
         let v6 = ok!(k.socket(AF_INET6, kind, 0));
         ret!(k.set_int(v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1), 0);
-        ret!(k.bind(v6, &Addr::any6(0)), 0);
-        let port = k.sockname(v6)?.port();
+        let port = k.free_port()?;
+        ret!(k.bind(v6, &Addr::any6(port)), 0);
         let v4 = ok!(k.socket(AF_INET, kind, 0));
         ret!(k.bind(v4, &Addr::any4(port)), 0);
         let other = ok!(k.socket(AF_INET6, kind, 0));
