@@ -250,6 +250,9 @@ impl Driver {
         match outcome {
             Ok(child) => {
                 self.main = Pid::from_raw(child.pid);
+                // The program has its umask; ours must not count where a socket's file is made
+                // for it.
+                let _ = rustix::process::umask(rustix::fs::Mode::empty());
                 None
             }
             Err(error) => Some(error),

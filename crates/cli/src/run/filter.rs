@@ -1,6 +1,6 @@
 //! Which system calls come to the supervisor.
 
-use switchboard_abi::number::{FIONREAD, SIOCOUTQ};
+use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
 use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
 
@@ -8,6 +8,9 @@ use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
 const IOCTLS: &[u32] = &[FIONREAD, SIOCOUTQ];
 /// The type byte of the socket ioctls.
 const SIOC: u32 = 0x89;
+/// Of those, the ones about who gets SIGIO and SIGURG: the kernel answers them on the placeholder,
+/// where they work by themselves.
+const OWNER: &[u32] = &[FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP];
 
 /// Calls after which a thread's credentials may be others: setuid(2) and kin, capset(2).
 const CREDENTIALS_X86_64: &[u32] = &[105, 106, 113, 114, 116, 117, 119, 122, 123, 126, 272, 308];
@@ -41,6 +44,7 @@ fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
     for (nr, call) in sysno::table(arch) {
         match call {
             Sysno::Ioctl => {
+                rules.push(Rule::new(*nr, Action::Allow).when(1, u32::MAX, OWNER));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
             }

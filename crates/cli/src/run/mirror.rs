@@ -4,7 +4,7 @@
 //! mirror finds the socket of a descriptor, keeps the placeholder's readiness equal to the
 //! socket's, and tells when the last copy of the descriptor is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -41,6 +41,22 @@ impl Mirror {
 
     pub(super) fn sockets(&self) -> Vec<SocketId> {
         self.sockets.keys().copied().collect()
+    }
+
+    /// The sockets that a program of the run has a descriptor of, by /proc.
+    pub(super) fn held_by_programs(&self) -> HashSet<SocketId> {
+        let mut held = HashSet::new();
+        for pid in super::reap::descendants() {
+            let fds = format!("/proc/{}/fd", pid.as_raw_nonzero());
+            // A process that ends meanwhile holds nothing.
+            let Ok(dir) = std::fs::read_dir(fds) else { continue };
+            for entry in dir.flatten() {
+                let Ok(stat) = rustix::fs::stat(entry.path()) else { continue };
+                let file = Identity { dev: stat.st_dev, ino: stat.st_ino };
+                held.extend(self.find(file));
+            }
+        }
+        held
     }
 
     /// A placeholder stands for the socket from now on.
@@ -85,12 +101,6 @@ impl Mirror {
         true
     }
 
-    /// Forgets a socket whose descriptor was never delivered.
-    pub(super) fn forget(&mut self, id: SocketId) {
-        if let Some(entry) = self.sockets.remove(&id) {
-            self.by_file.remove(&entry.placeholder.identity());
-        }
-    }
 
     /// Brings the placeholder to the socket's mask. `wake` are the bits that fired; `a` is the
     /// program's end where a call has it at hand, without which falling edges have to wait.
@@ -147,12 +157,6 @@ impl Mirror {
         }
     }
 
-    /// The pending error was taken.
-    pub(super) fn take_err(&mut self, id: SocketId, a: BorrowedFd<'_>) {
-        if let Some(entry) = self.sockets.get_mut(&id) {
-            entry.placeholder.take_err(a);
-        }
-    }
 
     /// Takes OUT away and gives it back, for edge-triggered pollers.
     pub(super) fn edge_out(&mut self, id: SocketId, a: BorrowedFd<'_>) {
@@ -169,10 +173,6 @@ impl Mirror {
         }
     }
 
-    /// A falling edge is owed.
-    pub(super) fn is_stale(&self, id: SocketId) -> bool {
-        self.sockets.get(&id).is_some_and(|entry| entry.stale)
-    }
 }
 
 /// A new pair, non-blocking if the socket is.

@@ -64,6 +64,14 @@ impl Paths for TargetPaths<'_> {
         Ok(Inode { dev: made.st_dev, ino: made.st_ino })
     }
 
+    fn check_create(&mut self, path: &[u8]) -> Result<(), Errno> {
+        // As Linux finds out: by making the file, and unlinking it again.
+        let (dir, name) = self.start(path)?;
+        let _as_target = AsTarget::enter(self.cred);
+        fs::mknodat(&dir, name, FileType::Socket, Mode::empty(), 0).map_err(errno)?;
+        fs::unlinkat(&dir, name, AtFlags::empty()).map_err(errno)
+    }
+
     fn resolve(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
         let _as_target = AsTarget::enter(self.cred);

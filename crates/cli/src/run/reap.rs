@@ -47,7 +47,7 @@ pub(super) fn end_all() -> bool {
 
 /// Children of ours and theirs, by /proc. Those that have ended and only wait to be collected do
 /// not count.
-fn descendants() -> Vec<Pid> {
+pub(super) fn descendants() -> Vec<Pid> {
     let mut parents = Vec::new();
     let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
     for entry in dir.flatten() {

@@ -247,10 +247,29 @@ impl Supervisor {
         self.with_cx(0, &nobody(), |host, cx| {
             let _ = host.close(cx, id);
         });
+        self.collect_cycles();
         if let Some(trace) = &mut self.trace {
             trace.closed(id);
         }
         self.settle();
+    }
+
+    /// Sockets in flight that only each other's queues refer to. As on Linux it is looked for when a
+    /// socket is closed; whether a program holds one is asked of /proc, so only when it matters.
+    fn collect_cycles(&mut self) {
+        if !self.host.has_rights_in_flight() {
+            return;
+        }
+        let held = self.mirror.held_by_programs();
+        let parking = &self.parking;
+        let mut is_held = |id: SocketId| held.contains(&id) || !parking.on(id).is_empty();
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let cred = nobody();
+        let mut paths = TargetPaths { processes: &self.processes, tid: 0, cred: &cred };
+        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        if self.host.collect_cycles(&mut cx, &mut is_held) > 0 {
+            self.show_events();
+        }
     }
 
     fn close_what_waited(&mut self) {
@@ -398,7 +417,16 @@ impl Supervisor {
     }
 
     fn attempt(&mut self, call: &Notification, mut pending: Pending) -> Step {
-        let cred = self.cred(call.tid);
+        let mut cred = self.cred(call.tid);
+        if let Call::Sendmsg { .. } | Call::Sendmmsg { .. } = pending.call() {
+            // The limit on files in flight may have changed since.
+            if let Some(nofile) = descriptor_limit(call.tid)
+                && nofile != cred.nofile
+            {
+                Arc::make_mut(&mut cred).nofile = nofile;
+                self.creds.insert(call.tid, cred.clone());
+            }
+        }
         let (now, realtime) = (self.clock.now(), self.clock.realtime());
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
         let mut files = TargetFiles::new(
@@ -431,6 +459,23 @@ impl Supervisor {
                 self.deliver(call, &pending, reply, end, &cred);
                 Step::Answered
             }
+        }
+    }
+
+    /// A connection on a socket whose placeholder shows the end of an earlier one: only another
+    /// placeholder can show anything else. It takes the place of the descriptor that was named;
+    /// copies of it keep the old one.
+    fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) {
+        if !self.mirror.needs_replacing(id, self.host.poll(id)) {
+            return;
+        }
+        let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else { return };
+        let Ok((a, placeholder)) = mirror::new_pair(flags & libc::O_NONBLOCK != 0) else { return };
+        let cloexec = is_cloexec(call.tid, fd);
+        if self.listener.set_fd(call.id, a.as_fd(), fd, cloexec).is_ok() {
+            self.mirror.insert(id, placeholder);
+            let mask = self.host.poll(id);
+            self.mirror.show(id, mask, PollMask::empty(), Some(a.as_fd()));
         }
     }
 
@@ -481,6 +526,9 @@ impl Supervisor {
         }
         // What the call has done is to be seen before its caller goes on.
         self.show_events();
+        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket) {
+            self.replace(call, *fd, id);
+        }
         let mut told = value;
         let delivered = if sigpipe {
             if let Some(id) = socket {
@@ -690,6 +738,23 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// FD_CLOEXEC of a program's descriptor, which its copies do not share.
+fn is_cloexec(tid: i32, fd: i32) -> bool {
+    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
+
+/// RLIMIT_NOFILE of a process.
+fn descriptor_limit(pid: i32) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes the limit to `limit`; no new limit is given.
+    let got =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
+    (got == 0).then_some(limit.rlim_cur)
 }
 
 /// Who closes what nobody holds any more.

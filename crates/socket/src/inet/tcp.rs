@@ -10,7 +10,7 @@ use crate::call::{
 };
 use crate::host::Host;
 use crate::mask::PollMask;
-use crate::socket::{CommonFlags, Kind, Socket};
+use crate::socket::{Common, CommonFlags, Kind, Socket};
 use crate::table::SocketId;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
@@ -278,7 +278,8 @@ impl Host {
             inet = s.inet.clone();
             let c = &parent.common;
             // sk_clone(): the child is the listener's image but for what belongs to the listener.
-            inherited = Some(c.clone());
+            // SO_PRIORITY belongs to the packets of the listener.
+            inherited = Some(Common { priority: 0, ..c.clone() });
         }
         let taken = match self.tcp(listener) {
             Ok(s) => {
