@@ -24,6 +24,9 @@ pub(crate) enum Command {
         /// As JSON, one object with an array of rows.
         #[arg(long)]
         json: bool,
+        /// As the table of the README.
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
     },
     /// Say what this machine allows and what that means.
     Doctor,

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     match args.command {
         args::Command::Run(args) => run::run(&args),
-        args::Command::Support { json } => support::print(json),
+        args::Command::Support { json, markdown } => support::print(json, markdown),
         args::Command::Doctor => doctor::print(),
     }
 }

@@ -4,8 +4,10 @@ use std::process::ExitCode;
 use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP};
 use switchboard_socket::{OptionRow, Status, support_table};
 
-pub(crate) fn print(json: bool) -> ExitCode {
-    if json {
+pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
+    if markdown {
+        print_markdown();
+    } else if json {
         let rows: Vec<_> = support_table().iter().map(to_json).collect();
         println!("{}", serde_json::json!({ "options": rows }));
     } else {
@@ -14,6 +16,26 @@ pub(crate) fn print(json: bool) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The table of the README: a line a level and status.
+fn print_markdown() {
+    println!("| level | status | options |");
+    println!("|---|---|---|");
+    for level_number in [SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_IP, SOL_IPV6] {
+        for wanted in ["done", "done, read-only", "stored", "refused"] {
+            let names: Vec<_> = support_table()
+                .iter()
+                .filter(|row| row.level == level_number && status(row) == wanted)
+                .map(|row| row.name)
+                .collect();
+            if let Some(row) = support_table().iter().find(|row| row.level == level_number)
+                && !names.is_empty()
+            {
+                println!("| {} | {wanted} | {} |", level(row), names.join(", "));
+            }
+        }
+    }
 }
 
 fn level(row: &OptionRow) -> &'static str {

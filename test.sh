@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Everything that must hold, in the order in which it is cheapest to find out. What CI runs.
+#   ./test.sh          all of it
+#   ./test.sh quick    without the programs and the long trials
+# Needs Rust and a C compiler. As root it installs the Debian packages that the programs need;
+# otherwise it says which of them were left out.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+mode=${1:-full}
+case $mode in
+full | quick) ;;
+*)
+    echo "test.sh: unknown mode '$mode': use full or quick" >&2
+    exit 2
+    ;;
+esac
+
+failed=()
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        printf '== %s: ok (%d s)\n' "$name" $((SECONDS - start))
+    else
+        printf '== %s: FAILED (%d s)\n' "$name" $((SECONDS - start))
+        failed+=("$name")
+    fi
+}
+
+target=${CARGO_TARGET_DIR:-target}
+switchboard=$target/release/switchboard
+conformance=$target/release/conformance
+
+# The same again as somebody without privileges.
+as_user() {
+    if [ "$(id -u)" != 0 ]; then
+        "$@"
+        return
+    fi
+    local dir
+    dir=$(mktemp -d)
+    chmod 755 "$dir"
+    cp "$switchboard" "$conformance" "$dir"
+    (
+        cd /
+        local command=()
+        for word in "$@"; do
+            case $word in
+            "$switchboard" | "$conformance") command+=("$dir/${word##*/}") ;;
+            *) command+=("$word") ;;
+            esac
+        done
+        setpriv --reuid 65534 --regid 65534 --clear-groups env TMPDIR=/tmp HOME=/tmp "${command[@]}"
+    )
+    local status=$?
+    rm -rf "$dir"
+    return $status
+}
+
+lints() {
+    cargo fmt --all --check && cargo clippy --workspace --all-targets --quiet -- -D warnings
+}
+
+build() {
+    cargo build --release --quiet -p switchboard-cli -p switchboard-conformance
+}
+
+documents() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet &&
+        diff <(sed -n '/<!-- support begin -->/,/<!-- support end -->/p' README.md | sed '1d;$d') \
+            <("$switchboard" support --markdown) ||
+        {
+            echo "README.md: the support table is not what 'switchboard support --markdown' prints" >&2
+            return 1
+        }
+}
+
+programs() {
+    if [ "$(id -u)" = 0 ]; then
+        programs/run.sh --install
+    else
+        programs/run.sh
+    fi
+}
+
+export SWITCHBOARD=$switchboard
+step "format and lints" lints
+step "unit and integration tests" cargo test --workspace --quiet
+step "release build" build
+step "documents" documents
+step "conformance, host's kernel" "$conformance" --arm host
+step "conformance, library" "$conformance" --arm library
+step "conformance, runner" "$switchboard" run -- "$conformance" --arm runner
+step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm host
+step "conformance, library, ordinary user" as_user "$conformance" --arm library
+step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner
+step "lockstep" "$conformance" lockstep --sequences 10000
+if [ "$mode" = full ]; then
+    step "programs" programs
+fi
+
+printf '\n'
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'test.sh: failed: %s\n' "${failed[*]}"
+    exit 1
+fi
+echo "test.sh: all passed"
