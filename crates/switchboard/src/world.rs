@@ -124,17 +124,23 @@ impl World {
         if self.hosts[host].port.is_some() {
             self.carry();
         }
-        match (&self.time, self.hosts[host].layer.poll_timeout()) {
-            (Time::Real(_), Some(at)) if at < self.planned => {
-                self.planned = at;
-                true
-            }
-            (Time::Real(_), _) => self
-                .segment
-                .poll_timeout()
-                .is_some_and(|at| at < self.planned),
-            _ => false,
+        if self.is_virtual() {
+            return false;
         }
+        let timer = self.hosts[host]
+            .layer
+            .poll_timeout()
+            .unwrap_or(Instant::MAX);
+        let next = self
+            .segment
+            .poll_timeout()
+            .unwrap_or(Instant::MAX)
+            .min(timer);
+        let earlier = next < self.planned;
+        if earlier {
+            self.planned = next;
+        }
+        earlier
     }
 
     /// Moves packets between the hosts until none can move now.

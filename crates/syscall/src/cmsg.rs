@@ -217,7 +217,7 @@ impl ControlWriter<'_> {
             let Ok(fd) = files.install_right(right, self.cloexec) else {
                 break;
             };
-            let at = self.at + (header + 4 * made) as u64;
+            let at = self.at.wrapping_add((header + 4 * made) as u64);
             if mem.write(at, &fd.to_ne_bytes()).is_err() {
                 files.uninstall(fd);
                 break;

@@ -56,7 +56,7 @@ impl Pending {
         let mut failed: Option<Fail> = None;
         let mut left = limit;
         while count < vlen as usize {
-            let entry = vec + (count * self.word.mmsghdr_size()) as u64;
+            let entry = vec.wrapping_add((count * self.word.mmsghdr_size()) as u64);
             let header = match Header::read(env.mem, self.word, entry, false) {
                 Ok((header, _)) => header,
                 Err(errno) => {
@@ -193,9 +193,9 @@ fn write_timeout(
     let (sec, nsec) = (left.as_secs(), left.subsec_nanos());
     if timeout.wide {
         mem.write(timeout.addr, &sec.to_ne_bytes())?;
-        mem.write(timeout.addr + 8, &u64::from(nsec).to_ne_bytes())
+        mem.write(timeout.addr.wrapping_add(8), &u64::from(nsec).to_ne_bytes())
     } else {
         write_int(mem, timeout.addr, sec as i32)?;
-        write_int(mem, timeout.addr + 4, nsec as i32)
+        write_int(mem, timeout.addr.wrapping_add(4), nsec as i32)
     }
 }

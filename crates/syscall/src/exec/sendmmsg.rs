@@ -54,7 +54,8 @@ impl Pending {
         let mut batch = Batch::default();
         let mut failed: Option<Fail> = None;
         while state.sent + batch.counted < vlen {
-            let entry = vec + ((state.sent + batch.counted) * word.mmsghdr_size()) as u64;
+            let entry =
+                vec.wrapping_add(((state.sent + batch.counted) * word.mmsghdr_size()) as u64);
             let mut work = match state.current.take() {
                 Some(work) => work,
                 None => match SendWork::from_header(env, &target, word, entry, flags, MSG_EOR) {

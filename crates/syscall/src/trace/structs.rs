@@ -255,8 +255,8 @@ pub(super) fn mmsghdrs(
             text.push_str("...");
             break;
         }
-        let at = addr + (i * word.mmsghdr_size()) as u64;
-        let len = read_int(mem, at + word.msghdr().size as u64).unwrap_or(0);
+        let at = addr.wrapping_add((i * word.mmsghdr_size()) as u64);
+        let len = read_int(mem, at.wrapping_add(word.msghdr().size as u64)).unwrap_or(0);
         let filled = received.then_some(usize::try_from(len).unwrap_or(0));
         let header = msghdr(mem, word, at, filled);
         let _ = write!(text, "{{msg_hdr={header}, msg_len={len}}}");
