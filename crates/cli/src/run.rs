@@ -12,18 +12,20 @@ mod reap;
 mod remembered;
 mod signals;
 mod supervisor;
+mod sysctl;
 mod trace;
 
 use std::io::ErrorKind;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 use rustix::time::Timespec;
 use switchboard_engine::Config;
-use switchboard_notify::{InstallError, Interrupts, Pending, Received, SignalMask, Spawn, SpawnError};
+use switchboard_notify::{InstallError, Interrupts, Pending, SignalMask, Spawn, SpawnError};
 use switchboard_socket::{Host, HostConfig, SocketId};
 
 use crate::args::RunArgs;
@@ -39,7 +41,6 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// What an epoll event is about, where it is not a socket's placeholder.
-const LISTENER: u64 = u64::MAX;
 const STARTED: u64 = u64::MAX - 1;
 const SIGNAL: u64 = u64::MAX - 2;
 
@@ -97,14 +98,16 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let (listener, pending) = started.map_err(|error| setup(explain(&error)))?;
 
     let mut stack = Config { seed: clock::seed(args.seed), ..Config::default() };
-    take_over_sysctls(&mut stack);
-    let host = Host::new(HostConfig { stack });
+    sysctl::take_over(&mut stack.sysctl);
+    let mut host = Host::new(HostConfig { stack });
+    if let Some(limit) = sysctl::max_dgram_qlen() {
+        host.set_unix_max_dgram_qlen(limit);
+    }
     let watch = |fd: &dyn AsFd, token: u64| {
         let data = epoll::EventData::new_u64(token);
         epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN)
             .map_err(|error| setup(format!("epoll: {error}")))
     };
-    watch(&listener, LISTENER)?;
     watch(&pending, STARTED)?;
     watch(&signals, SIGNAL)?;
     let epoll = std::rc::Rc::new(epoll);
@@ -153,19 +156,6 @@ fn raise_descriptor_limit() {
     let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
-/// The host's ceilings on buffer sizes are what its programs are used to.
-fn take_over_sysctls(config: &mut Config) {
-    let read = |name: &str| -> Option<u32> {
-        std::fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?.trim().parse().ok()
-    };
-    let sysctl = &mut config.sysctl;
-    for (value, name) in
-        [(&mut sysctl.rmem_max, "rmem_max"), (&mut sysctl.wmem_max, "wmem_max")]
-    {
-        *value = read(name).unwrap_or(*value).max(*value);
-    }
-}
-
 enum Outcome {
     Ended(u8),
     NotStarted(SpawnError),
@@ -180,55 +170,83 @@ struct Driver {
 }
 
 impl Driver {
+    /// The listener is waited for by itself, and not through epoll: its wake-up then keeps us on
+    /// the caller's CPU, which epoll's does not pass on (a round trip takes half as long).
     fn drive(&mut self, epoll: &impl AsFd) -> Outcome {
-        let mut events = Vec::with_capacity(64);
+        let mut listening = true;
         loop {
-            events.clear();
             let timeout = self.timeout();
-            match epoll::wait(
-                epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                timeout.as_ref(),
-            ) {
-                Ok(_) => {}
+            let (call, others) = match self.wait(epoll, listening, timeout.as_ref()) {
+                Ok(ready) => ready,
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Outcome::Broken(format!("epoll: {error}")),
+                Err(error) => return Outcome::Broken(format!("poll: {error}")),
+            };
+            // Who has closed a socket sees it closed in whatever call comes next: the listener was
+            // looked at first, so what happened before the call is in the epoll instance by now.
+            if others && let Some(outcome) = self.others(epoll) {
+                return outcome;
             }
-            if events.is_empty() {
+            if timeout.is_some()
+                && self.supervisor.deadline().is_some_and(|at| at <= self.supervisor.clock.now())
+            {
                 self.supervisor.on_time();
-                continue;
             }
-            // Who has closed a socket sees it closed in whatever call comes next.
-            let mut call = false;
-            for event in &events {
+            if call.contains(PollFlags::IN) {
+                match self.supervisor.listener.recv_ready() {
+                    Ok(Some(call)) => self.supervisor.serve(call),
+                    Ok(None) => {}
+                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
+                }
+            } else if call.contains(PollFlags::HUP) {
+                // The last filtered thread is gone; SIGCHLD tells of the program itself.
+                listening = false;
+            }
+        }
+    }
+
+    /// Waits for the listener, in this order, and all else. Says what the listener shows, and
+    /// whether there is something else.
+    fn wait(
+        &self,
+        epoll: &impl AsFd,
+        listening: bool,
+        timeout: Option<&Timespec>,
+    ) -> rustix::io::Result<(PollFlags, bool)> {
+        let mut fds = [
+            PollFd::new(&self.supervisor.listener, PollFlags::IN),
+            PollFd::new(epoll, PollFlags::IN),
+        ];
+        rustix::event::poll(&mut fds[usize::from(!listening)..], timeout)?;
+        Ok((fds[0].revents(), !fds[1].revents().is_empty()))
+    }
+
+    /// Everything but calls: hang-ups, signals, the start of the program.
+    fn others(&mut self, epoll: &impl AsFd) -> Option<Outcome> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+            let (events, rest) = match epoll::wait(epoll, &mut events, Some(&now)) {
+                Ok(events) => events,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Some(Outcome::Broken(format!("epoll: {error}"))),
+            };
+            for event in &*events {
                 match event.data.u64() {
-                    LISTENER => call = true,
                     STARTED => {
                         if let Some(error) = self.started(epoll) {
-                            return Outcome::NotStarted(error);
+                            return Some(Outcome::NotStarted(error));
                         }
                     }
                     SIGNAL => {
                         if let Some(status) = self.on_signal() {
-                            return Outcome::Ended(status);
+                            return Some(Outcome::Ended(status));
                         }
                     }
                     token => self.supervisor.hang_up(SocketId::from_u64(token)),
                 }
             }
-            if self.supervisor.deadline().is_some_and(|at| at <= self.supervisor.clock.now()) {
-                self.supervisor.on_time();
-            }
-            if call {
-                match self.supervisor.listener.recv() {
-                    Ok(Received::Call(call)) => self.supervisor.serve(call),
-                    Ok(Received::Empty) => {}
-                    // The last filtered thread is gone; SIGCHLD tells of the program itself.
-                    Ok(Received::Ended) => {
-                        let _ = epoll::delete(epoll, &self.supervisor.listener);
-                    }
-                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
-                }
+            if !rest.is_empty() {
+                return None;
             }
         }
     }
