@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP};
 use switchboard_socket::{OptionRow, Status, support_table};
+use switchboard_syscall::{Kind, SupportRow, support};
 
 pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
     if markdown {
         print_markdown();
     } else if json {
         let rows: Vec<_> = support_table().iter().map(to_json).collect();
-        println!("{}", serde_json::json!({ "options": rows }));
+        let others: Vec<_> = support().iter().map(other_to_json).collect();
+        println!("{}", serde_json::json!({ "rows": others, "options": rows }));
     } else {
+        for row in support() {
+            let note = if row.note.is_empty() { String::new() } else { format!("  {}", row.note) };
+            println!("{:12} {:28} {}{note}", kind(row.kind), row.name, word(row.status));
+        }
         for row in support_table() {
             println!("{:12} {:28} {}", level(row), row.name, status(row));
         }
@@ -18,10 +24,49 @@ pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The table of the README: a line a level and status.
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Family => "family",
+        Kind::Call => "call",
+        Kind::Flag => "flag",
+        Kind::Ioctl => "ioctl",
+        Kind::Control => "control",
+    }
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Done => "done",
+        Status::Stored => "stored",
+        Status::Refused => "refused",
+    }
+}
+
+fn other_to_json(row: &SupportRow) -> serde_json::Value {
+    serde_json::json!({
+        "kind": kind(row.kind), "name": row.name, "status": word(row.status), "note": row.note,
+    })
+}
+
+/// The table of the README: a line a kind or level and status.
 fn print_markdown() {
-    println!("| level | status | options |");
+    println!("| what | status | names |");
     println!("|---|---|---|");
+    for wanted_kind in [Kind::Family, Kind::Call, Kind::Flag, Kind::Ioctl, Kind::Control] {
+        for wanted in ["done", "stored", "refused"] {
+            let names: Vec<_> = support()
+                .iter()
+                .filter(|row| row.kind == wanted_kind && word(row.status) == wanted)
+                .map(|row| match row.note {
+                    "" => row.name.to_owned(),
+                    note => format!("{} ({note})", row.name),
+                })
+                .collect();
+            if !names.is_empty() {
+                println!("| {} | {wanted} | {} |", kind(wanted_kind), names.join("; "));
+            }
+        }
+    }
     for level_number in [SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_IP, SOL_IPV6] {
         for wanted in ["done", "done, read-only", "stored", "refused"] {
             let names: Vec<_> = support_table()
@@ -60,13 +105,8 @@ fn status(row: &OptionRow) -> &'static str {
 
 fn to_json(row: &OptionRow) -> serde_json::Value {
     let (get, set) = row.access();
-    let status = match row.status {
-        Status::Done => "done",
-        Status::Stored => "stored",
-        Status::Refused => "refused",
-    };
     serde_json::json!({
         "level": level(row), "name": row.name, "number": row.number,
-        "status": status, "get": get, "set": set,
+        "status": word(row.status), "get": get, "set": set,
     })
 }

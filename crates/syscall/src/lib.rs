@@ -36,6 +36,7 @@ mod memory;
 mod msghdr;
 mod pending;
 mod replay;
+mod support;
 pub mod trace;
 
 pub use call::{Call, MsgTimeout, Offset};
@@ -44,3 +45,4 @@ pub use effect::{Abandoned, Committed, Effect, Install, Installed, Reply, abando
 pub use files::{FileRef, Files};
 pub use memory::{Fault, IoVec, Memory};
 pub use pending::{Interrupted, Parked, Pending, Progress};
+pub use support::{Kind, SupportRow, support};

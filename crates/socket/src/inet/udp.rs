@@ -39,6 +39,7 @@ pub(crate) struct UdpSendPlan {
     ttl: Option<u8>,
     tos: Option<u8>,
     more: bool,
+    probe: bool,
 }
 
 #[derive(Debug)]
@@ -257,6 +258,7 @@ impl Host {
             },
             tos: dst.is_ipv4().then_some(s.inet.tos),
             more: request.flags & MSG_MORE != 0,
+            probe: request.flags & MSG_PROBE != 0,
         };
         crate::error::check_control(request.control)?;
         for (level, kind, data) in &request.control.other {
@@ -359,6 +361,10 @@ impl Host {
         data: Payload,
     ) {
         let Ok(s) = self.udp_mut(id) else { return };
+        if plan.probe {
+            // "Do not send. Only probe path f.e. for MTU."
+            return;
+        }
         let handle = s.handle;
         let mut all = data;
         if let Some(mut corked) = s.corked.take() {

@@ -1,0 +1,123 @@
+//! What is implemented beside the options: families, calls, flags, ioctls, control messages.
+//!
+//! The options have a table of their own ([`switchboard_socket::support_table`]). Whoever adds a
+//! call or a flag adds its row here; `switchboard support` prints both.
+
+use switchboard_socket::Status;
+
+/// What a row is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Kind {
+    /// A domain and type of socket(2).
+    Family,
+    /// A system call.
+    Call,
+    /// A `MSG_*` flag.
+    Flag,
+    /// A command of ioctl(2).
+    Ioctl,
+    /// A control message, as it is sent or received.
+    Control,
+}
+
+/// A row of the support matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SupportRow {
+    /// What it is about.
+    pub kind: Kind,
+    /// Its name in the man pages.
+    pub name: &'static str,
+    /// How far it is implemented.
+    pub status: Status,
+    /// Limits, or what a refusal looks like.
+    pub note: &'static str,
+}
+
+const fn row(kind: Kind, name: &'static str, status: Status, note: &'static str) -> SupportRow {
+    SupportRow { kind, name, status, note }
+}
+
+/// Every row.
+pub fn support() -> &'static [SupportRow] {
+    ROWS
+}
+
+use Kind::{Call, Control, Family, Flag, Ioctl};
+use Status::{Done, Refused, Stored};
+
+#[rustfmt::skip]
+const ROWS: &[SupportRow] = &[
+    row(Family, "AF_UNIX SOCK_STREAM", Done, ""),
+    row(Family, "AF_UNIX SOCK_DGRAM", Done, ""),
+    row(Family, "AF_UNIX SOCK_SEQPACKET", Done, ""),
+    row(Family, "AF_INET SOCK_STREAM", Done, "TCP; congestion control is reno; no SACK"),
+    row(Family, "AF_INET SOCK_DGRAM", Done, "UDP; no fragmentation"),
+    row(Family, "AF_INET6 SOCK_STREAM", Done, "TCP, dual-stack"),
+    row(Family, "AF_INET6 SOCK_DGRAM", Done, "UDP, dual-stack"),
+    row(Family, "SOCK_RAW", Refused, "EPERM, with CAP_NET_RAW EPROTONOSUPPORT"),
+    row(Family, "SOCK_DGRAM IPPROTO_ICMP", Refused, "EACCES"),
+    row(Family, "IPPROTO_UDPLITE, IPPROTO_SCTP, IPPROTO_MPTCP", Refused, "EPROTONOSUPPORT"),
+    row(Family, "AF_NETLINK, AF_PACKET, AF_VSOCK and others", Refused, "EAFNOSUPPORT"),
+    row(Call, "socket", Done, ""),
+    row(Call, "socketpair", Done, ""),
+    row(Call, "bind", Done, ""),
+    row(Call, "connect", Done, ""),
+    row(Call, "listen", Done, ""),
+    row(Call, "accept", Done, ""),
+    row(Call, "accept4", Done, ""),
+    row(Call, "getsockname", Done, ""),
+    row(Call, "getpeername", Done, ""),
+    row(Call, "send", Done, ""),
+    row(Call, "recv", Done, ""),
+    row(Call, "sendto", Done, ""),
+    row(Call, "recvfrom", Done, ""),
+    row(Call, "sendmsg", Done, ""),
+    row(Call, "recvmsg", Done, ""),
+    row(Call, "sendmmsg", Done, ""),
+    row(Call, "recvmmsg", Done, "with its timeout"),
+    row(Call, "shutdown", Done, ""),
+    row(Call, "setsockopt", Done, "see the options"),
+    row(Call, "getsockopt", Done, "see the options"),
+    row(Call, "socketcall", Done, "all twenty calls, ILP32 and LP64"),
+    row(Call, "read, write, readv, writev, preadv2, pwritev2", Done, ""),
+    row(Call, "sendfile", Done, "to a socket, from a regular file"),
+    row(Call, "splice", Done, "between a pipe and a socket"),
+    row(Call, "ioctl", Done, "see the commands"),
+    row(Call, "poll, select, epoll, fcntl, dup, close", Done, "under the runner the kernel's own"),
+    row(Call, "io_uring_setup", Refused, "ENOSYS, under the runner"),
+    row(Flag, "MSG_DONTWAIT", Done, ""),
+    row(Flag, "MSG_PEEK", Done, ""),
+    row(Flag, "MSG_WAITALL", Done, ""),
+    row(Flag, "MSG_TRUNC", Done, ""),
+    row(Flag, "MSG_CTRUNC", Done, ""),
+    row(Flag, "MSG_NOSIGNAL", Done, ""),
+    row(Flag, "MSG_MORE", Done, "TCP and UDP; AF_UNIX ignores it, as Linux does"),
+    row(Flag, "MSG_OOB", Done, "TCP and AF_UNIX streams"),
+    row(Flag, "MSG_EOR", Stored, "never reported, as on Linux"),
+    row(Flag, "MSG_CMSG_CLOEXEC", Done, ""),
+    row(Flag, "MSG_WAITFORONE", Done, ""),
+    row(Flag, "MSG_PROBE", Done, "UDP: nothing is sent"),
+    row(Flag, "MSG_CONFIRM", Stored, "there are no neighbours to confirm"),
+    row(Flag, "MSG_DONTROUTE", Stored, "there are no routers yet"),
+    row(Flag, "MSG_ERRQUEUE", Done, "the queue is empty: EAGAIN"),
+    row(Flag, "MSG_FASTOPEN", Refused, "EOPNOTSUPP"),
+    row(Flag, "MSG_ZEROCOPY", Stored, "copied, as on Linux without SO_ZEROCOPY"),
+    row(Ioctl, "FIONREAD (SIOCINQ)", Done, ""),
+    row(Ioctl, "SIOCOUTQ", Done, ""),
+    row(Ioctl, "SIOCOUTQNSD", Done, "TCP"),
+    row(Ioctl, "SIOCATMARK", Done, ""),
+    row(Ioctl, "FIONBIO", Done, ""),
+    row(Ioctl, "FIOASYNC, FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP", Done,
+        "under the runner, by the kernel; the library refuses them with ENOTTY"),
+    row(Ioctl, "SIOCGSTAMP, SIOCGSTAMPNS", Refused, "ENOTTY"),
+    row(Ioctl, "SIOCGIF* and SIOCSIF*", Refused, "ENOTTY"),
+    row(Ioctl, "SIOCUNIXFILE", Refused, "ENOTTY"),
+    row(Control, "SCM_RIGHTS", Done, ""),
+    row(Control, "SCM_CREDENTIALS", Done, "a pid that does not exist is not found out"),
+    row(Control, "SCM_TIMESTAMP", Done, "received; of TCP the time of the last segment"),
+    row(Control, "IP_PKTINFO", Done, "sent and received"),
+    row(Control, "IPV6_PKTINFO", Done, "sent and received"),
+    row(Control, "IP_TTL, IP_TOS, IPV6_HOPLIMIT", Done, "sent"),
+    row(Control, "SCM_PIDFD, SCM_SECURITY, SCM_TIMESTAMPNS, SCM_TIMESTAMPING", Refused,
+        "never received; EINVAL when sent"),
+];
