@@ -65,17 +65,29 @@ pub struct Fail {
 
 impl From<Errno> for Fail {
     fn from(errno: Errno) -> Fail {
-        Fail { errno, sigpipe: false, pending: false }
+        Fail {
+            errno,
+            sigpipe: false,
+            pending: false,
+        }
     }
 }
 
 impl Fail {
     /// `EPIPE` with its signal.
-    pub(crate) const PIPE: Fail = Fail { errno: Errno::EPIPE, sigpipe: true, pending: false };
+    pub(crate) const PIPE: Fail = Fail {
+        errno: Errno::EPIPE,
+        sigpipe: true,
+        pending: false,
+    };
 
     /// The socket's pending error.
     pub(crate) fn pending(errno: Errno) -> Fail {
-        Fail { errno, sigpipe: false, pending: true }
+        Fail {
+            errno,
+            sigpipe: false,
+            pending: true,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::call::{
 };
 use crate::mask::PollMask;
 use crate::message::{
-    FileToken, PlanKind, RecvEffect, RecvProgress, RecvRequest, Received, SendPlan, SendRequest,
+    FileToken, PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest,
 };
 use crate::socket::{Kind, Socket};
 use crate::table::{SocketId, Table};
@@ -127,7 +127,10 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_connect(cx, id, addr, last),
             Kind::Tcp(_) => self.tcp_attempt_connect(cx, id, addr, progress, last),
-            Kind::Udp(_) => self.udp_connect(cx, id, addr).map(Attempt::Ready).map_err(Fail::from),
+            Kind::Udp(_) => self
+                .udp_connect(cx, id, addr)
+                .map(Attempt::Ready)
+                .map_err(Fail::from),
         }
     }
 
@@ -305,7 +308,9 @@ impl Host {
         }
         match self.kind(id) {
             Ok(Kind::Tcp(s)) => self.tcp_readable_after(id, s, bytes),
-            Ok(Kind::Udp(s)) => s.shut.read || self.stack.udp_queue(s.handle).nth(messages).is_some(),
+            Ok(Kind::Udp(s)) => {
+                s.shut.read || self.stack.udp_queue(s.handle).nth(messages).is_some()
+            }
             Ok(Kind::Unix(s)) => s.readable_after(bytes, messages),
             Err(_) => false,
         }

@@ -33,12 +33,12 @@ mod socket;
 mod table;
 mod unix;
 
-pub use call::{AcceptPlan, Attempt, Blocked, ConnectProgress, CloseOutcome, Cx, Event, Fail};
+pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
 pub use cred::{Caps, Cred};
 pub use host::{Host, HostConfig};
 pub use mask::PollMask;
 pub use message::{
-    ControlOut, FileToken, Right, Received, RecvProgress, RecvRequest, SendControl, SendPlan,
+    ControlOut, FileToken, Received, RecvProgress, RecvRequest, Right, SendControl, SendPlan,
     SendRequest, Skip, Ucred,
 };
 pub use options::{OptValue, OptionRow, Status, support_table};

@@ -76,7 +76,11 @@ impl Common {
     /// `SO_RCVLOWAT` as a receive of `len` bytes applies it (sock_rcvlowat()): all of it with
     /// `MSG_WAITALL`, else the smaller of the two, and never zero.
     pub(crate) fn low_water(&self, waitall: bool, len: usize) -> usize {
-        let want = if waitall { len } else { len.min(self.rcvlowat as usize) };
+        let want = if waitall {
+            len
+        } else {
+            len.min(self.rcvlowat as usize)
+        };
         want.max(1)
     }
 }

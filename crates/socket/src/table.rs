@@ -18,7 +18,10 @@ impl SocketId {
 
     /// The handle that [`SocketId::to_u64`] made a number of.
     pub fn from_u64(raw: u64) -> SocketId {
-        SocketId { index: raw as u32, generation: (raw >> 32) as u32 }
+        SocketId {
+            index: raw as u32,
+            generation: (raw >> 32) as u32,
+        }
     }
 }
 
@@ -41,11 +44,20 @@ impl Table {
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.socket = Some(socket);
-            return SocketId { index, generation: slot.generation };
+            return SocketId {
+                index,
+                generation: slot.generation,
+            };
         }
         let index = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, socket: Some(socket) });
-        SocketId { index, generation: 0 }
+        self.slots.push(Slot {
+            generation: 0,
+            socket: Some(socket),
+        });
+        SocketId {
+            index,
+            generation: 0,
+        }
     }
 
     pub(crate) fn remove(&mut self, id: SocketId) -> Option<Socket> {
@@ -62,12 +74,20 @@ impl Table {
 
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         let slot = self.slots.get(id.index as usize)?;
-        if slot.generation == id.generation { slot.socket.as_ref() } else { None }
+        if slot.generation == id.generation {
+            slot.socket.as_ref()
+        } else {
+            None
+        }
     }
 
     pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
         let slot = self.slots.get_mut(id.index as usize)?;
-        if slot.generation == id.generation { slot.socket.as_mut() } else { None }
+        if slot.generation == id.generation {
+            slot.socket.as_mut()
+        } else {
+            None
+        }
     }
 
     /// Two different sockets at once.
@@ -76,7 +96,10 @@ impl Table {
         a: SocketId,
         b: SocketId,
     ) -> Option<(&mut Socket, &mut Socket)> {
-        let [x, y] = self.slots.get_disjoint_mut([a.index as usize, b.index as usize]).ok()?;
+        let [x, y] = self
+            .slots
+            .get_disjoint_mut([a.index as usize, b.index as usize])
+            .ok()?;
         if x.generation != a.generation || y.generation != b.generation {
             return None;
         }
@@ -89,7 +112,10 @@ impl Table {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketId, &Socket)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let id = SocketId { index: index as u32, generation: slot.generation };
+            let id = SocketId {
+                index: index as u32,
+                generation: slot.generation,
+            };
             Some((id, slot.socket.as_ref()?))
         })
     }

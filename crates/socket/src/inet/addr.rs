@@ -1,9 +1,9 @@
 //! IP socket addresses as calls pass them: length and family rules, v4-mapped addresses.
 
 use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6, AF_UNSPEC};
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
-use switchboard_abi::Errno;
 
 /// A decoded address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,7 +17,9 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{BindRequest, EventKind, Family, RouteKind, SocketHandle, TcpId, UdpId, UdpSet};
+use switchboard_engine::{
+    BindRequest, EventKind, Family, RouteKind, SocketHandle, TcpId, UdpId, UdpSet,
+};
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index.
 #[derive(Default)]
@@ -61,7 +63,14 @@ pub(crate) struct InetOptions {
 
 impl InetOptions {
     fn new() -> InetOptions {
-        InetOptions { tos: 0, ttl: None, hops: None, v6only: false, pktinfo: false, pktinfo6: false }
+        InetOptions {
+            tos: 0,
+            ttl: None,
+            hops: None,
+            v6only: false,
+            pktinfo: false,
+            pktinfo6: false,
+        }
     }
 }
 
@@ -78,7 +87,11 @@ impl Host {
         if !(0..263).contains(&protocol) {
             return Err(Errno::EINVAL);
         }
-        let family = if domain == AF_INET { Family::V4 } else { Family::V6 };
+        let family = if domain == AF_INET {
+            Family::V4
+        } else {
+            Family::V6
+        };
         match (ty, protocol) {
             (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(self.new_tcp(cx, domain, family)),
             (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(self.new_udp(cx, domain, family)),
@@ -200,7 +213,11 @@ impl Host {
                 || ip.is_multicast()
                 || host.stack.is_local(ip)
                 || host.is_broadcast(ip);
-            if bindable { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
+            if bindable {
+                Ok(())
+            } else {
+                Err(Errno::EADDRNOTAVAIL)
+            }
         };
         let check_port = |host: &Host, cx: &Cx<'_>| {
             let port = addr.port();
@@ -237,11 +254,15 @@ impl Host {
         match &socket.kind {
             Kind::Tcp(s) => {
                 let handle = s.handle;
-                self.stack.tcp_bind(handle, request).map_err(crate::error::bind)?;
+                self.stack
+                    .tcp_bind(handle, request)
+                    .map_err(crate::error::bind)?;
             }
             Kind::Udp(s) => {
                 let handle = s.handle;
-                self.stack.udp_bind(handle, request).map_err(crate::error::bind)?;
+                self.stack
+                    .udp_bind(handle, request)
+                    .map_err(crate::error::bind)?;
             }
             Kind::Unix(_) => return Err(Errno::EINVAL),
         }

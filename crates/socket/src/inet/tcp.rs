@@ -3,8 +3,8 @@
 //! The RFC machine is the engine's; here is what Linux's `struct socket` adds to it: the SS_*
 //! state that tells EALREADY from EISCONN, waiting, and the poll mask.
 
-use super::addr::{InetAddr, present, unmap};
 use super::InetOptions;
+use super::addr::{InetAddr, present, unmap};
 use crate::call::{
     AcceptChild, AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Fail,
 };
@@ -152,7 +152,10 @@ impl Host {
                     return Err(in_progress.into());
                 }
                 let timeout = self.get(id)?.common.sndtimeo;
-                Ok(Attempt::Blocked(Blocked { interest: PollMask::OUT, timeout }))
+                Ok(Attempt::Blocked(Blocked {
+                    interest: PollMask::OUT,
+                    timeout,
+                }))
             }
             State::Close => {
                 // Reset, timed out or unreachable: the error once, then a socket to try again.
@@ -213,12 +216,14 @@ impl Host {
             other => other,
         };
         let unreachable = match remote.ip() {
-            IpAddr::V4(ip) => {
-                ip.is_multicast() || self.is_broadcast(IpAddr::V4(ip))
-            }
+            IpAddr::V4(ip) => ip.is_multicast() || self.is_broadcast(IpAddr::V4(ip)),
             IpAddr::V6(_) => false,
         };
-        if unreachable { Err(Errno::ENETUNREACH) } else { Ok(remote) }
+        if unreachable {
+            Err(Errno::ENETUNREACH)
+        } else {
+            Ok(remote)
+        }
     }
 
     /// inet_listen().
@@ -233,7 +238,9 @@ impl Host {
             return Err(Errno::EINVAL);
         }
         let handle = s.handle;
-        self.stack.tcp_listen(cx.now, handle, backlog).map_err(crate::error::listen)?;
+        self.stack
+            .tcp_listen(cx.now, handle, backlog)
+            .map_err(crate::error::listen)?;
         self.collect_stack_events();
         Ok(())
     }
@@ -255,7 +262,10 @@ impl Host {
                 return Err(Errno::EAGAIN.into());
             }
             let timeout = common.rcvtimeo;
-            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+            return Ok(Attempt::Blocked(Blocked {
+                interest: PollMask::IN,
+                timeout,
+            }));
         };
         let v6 = i32::from(common.domain) == AF_INET6;
         // A connection that was reset while it waited is handed out all the same; its peer is
@@ -263,7 +273,11 @@ impl Host {
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let peer = self.stack.tcp_remote(child).unwrap_or(any);
         let peer = SockAddr::Inet(present(peer, v6));
-        Ok(Attempt::Ready(AcceptPlan { peer, listener: id, child: AcceptChild::Tcp(child) }))
+        Ok(Attempt::Ready(AcceptPlan {
+            peer,
+            listener: id,
+            child: AcceptChild::Tcp(child),
+        }))
     }
 
     pub(crate) fn tcp_commit_accept(
@@ -279,7 +293,10 @@ impl Host {
             let c = &parent.common;
             // sk_clone(): the child is the listener's image but for what belongs to the listener.
             // SO_PRIORITY belongs to the packets of the listener.
-            inherited = Some(Common { priority: 0, ..c.clone() });
+            inherited = Some(Common {
+                priority: 0,
+                ..c.clone()
+            });
         }
         let taken = match self.tcp(listener) {
             Ok(s) => {
@@ -292,7 +309,10 @@ impl Host {
         let common = inherited.unwrap_or_else(|| self.new_common(cx, AF_INET, SOCK_STREAM, 6));
         let mut socket = TcpSocket::new(child, inet);
         socket.state = SockState::Connected;
-        let id = self.sockets.insert(Socket { common, kind: Kind::Tcp(socket) });
+        let id = self.sockets.insert(Socket {
+            common,
+            kind: Kind::Tcp(socket),
+        });
         self.inet.set_tcp(child, Some(id));
         self.collect_stack_events();
         id
@@ -352,7 +372,9 @@ impl Host {
 
     /// tcp_poll().
     pub(crate) fn tcp_poll(&self, id: SocketId) -> PollMask {
-        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else { return PollMask::empty() };
+        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else {
+            return PollMask::empty();
+        };
         let state = self.stack.tcp_state(s.handle);
         let mut mask = PollMask::empty();
         if state == State::Listen {
@@ -395,17 +417,28 @@ impl Host {
 
     /// Whether tcp_poll() will say IN when `bytes` more have been read.
     pub(crate) fn tcp_readable_after(&self, id: SocketId, s: &TcpSocket, bytes: usize) -> bool {
-        let Ok(socket) = self.get(id) else { return false };
-        let left = self.stack.tcp_recv_available(s.handle).saturating_sub(bytes);
+        let Ok(socket) = self.get(id) else {
+            return false;
+        };
+        let left = self
+            .stack
+            .tcp_recv_available(s.handle)
+            .saturating_sub(bytes);
         self.tcp_shut(s).read || left >= socket.common.low_water(false, i32::MAX as usize)
     }
 
     pub(crate) fn tcp_close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
-        let Some(socket) = self.sockets.remove(id) else { return CloseOutcome::Done };
-        let Kind::Tcp(s) = socket.kind else { return CloseOutcome::Done };
+        let Some(socket) = self.sockets.remove(id) else {
+            return CloseOutcome::Done;
+        };
+        let Kind::Tcp(s) = socket.kind else {
+            return CloseOutcome::Done;
+        };
         self.inet.set_tcp(s.handle, None);
         let linger = socket.common.linger;
-        let time = linger.on.then(|| Duration::from_secs(u64::from(linger.seconds)));
+        let time = linger
+            .on
+            .then(|| Duration::from_secs(u64::from(linger.seconds)));
         self.stack.tcp_close(cx.now, s.handle, time);
         self.collect_stack_events();
         match time {

@@ -5,7 +5,7 @@ use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
 };
 use crate::socket::CommonFlags;
 use crate::table::SocketId;
@@ -36,7 +36,10 @@ impl Host {
         }
         crate::error::check_control(request.control)?;
         let timeout = socket.common.sndtimeo;
-        let blocked = Blocked { interest: PollMask::OUT, timeout };
+        let blocked = Blocked {
+            interest: PollMask::OUT,
+            timeout,
+        };
         let error = self.tcp_pending_error(s);
         // sk_stream_error(): a pending error stands in for EPIPE, and then there is no signal.
         let pipe = || error.map_or(Fail::PIPE, Fail::pending);
@@ -61,12 +64,18 @@ impl Host {
                 oob: request.flags & MSG_OOB != 0 && request.done + take == request.len,
                 eor: request.flags & MSG_EOR != 0,
             };
-            Ok(Attempt::Ready(SendPlan { take, kind: PlanKind::Tcp(kind) }))
+            Ok(Attempt::Ready(SendPlan {
+                take,
+                kind: PlanKind::Tcp(kind),
+            }))
         };
         if left == 0 {
             return plan(0);
         }
-        let room = self.stack.tcp_send_room(handle).saturating_sub(request.skip.bytes);
+        let room = self
+            .stack
+            .tcp_send_room(handle)
+            .saturating_sub(request.skip.bytes);
         if room == 0 {
             if request.last {
                 return Err(Errno::EAGAIN.into());
@@ -127,8 +136,10 @@ impl Host {
         // What may be read in one call: up to an urgent byte, which is stepped over when it is
         // first and not to be read inline.
         let inline = socket.common.has(CommonFlags::OOBINLINE);
-        let mut available =
-            self.stack.tcp_recv_available(s.handle).saturating_sub(request.skip.bytes);
+        let mut available = self
+            .stack
+            .tcp_recv_available(s.handle)
+            .saturating_sub(request.skip.bytes);
         let mut hole = 0;
         let mut at_mark = false;
         if let Some(mark) = self.stack.tcp_urgent(s.handle).offset {
@@ -145,16 +156,23 @@ impl Host {
 
         let error = self.tcp_pending_error(s);
         let over = error.is_some() || shut.read || state == State::Close;
-        if have < target && !(have > 0 && (over || at_mark || request.last)) && have < request.len.max(1) {
+        if have < target
+            && !(have > 0 && (over || at_mark || request.last))
+            && have < request.len.max(1)
+        {
             if have == 0 {
                 if hole > 0 && request.len == 0 {
-                    return Ok(Attempt::Ready(self.tcp_received(cx, id, request, 0, 0, peek)));
+                    return Ok(Attempt::Ready(
+                        self.tcp_received(cx, id, request, 0, 0, peek),
+                    ));
                 }
                 if let Some(errno) = error {
                     return Err(Fail::pending(errno));
                 }
                 if shut.read {
-                    return Ok(Attempt::Ready(self.tcp_received(cx, id, request, 0, hole, peek)));
+                    return Ok(Attempt::Ready(
+                        self.tcp_received(cx, id, request, 0, hole, peek),
+                    ));
                 }
                 if state == State::Close {
                     // Read before it was ever connected.
@@ -169,10 +187,15 @@ impl Host {
             if waitall && !peek && self.stack.tcp_window_is_tight(s.handle) && available > 0 {
                 self.tcp_hold(cx, id, request, available, hole);
             }
-            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+            return Ok(Attempt::Blocked(Blocked {
+                interest: PollMask::IN,
+                timeout,
+            }));
         }
         let n = request.len.min(have);
-        Ok(Attempt::Ready(self.tcp_received(cx, id, request, n, hole, peek)))
+        Ok(Attempt::Ready(
+            self.tcp_received(cx, id, request, n, hole, peek),
+        ))
     }
 
     /// Builds the result: `n` bytes, of which the call may hold some already, after a `hole`.
@@ -225,10 +248,24 @@ impl Host {
             RecvEffect::None
         } else {
             let consume = if from_queue > 0 { from_queue + hole } else { 0 };
-            RecvEffect::Tcp(TcpRecvEffect { consume, oob: false })
+            RecvEffect::Tcp(TcpRecvEffect {
+                consume,
+                oob: false,
+            })
         };
-        let data = if request.flags & MSG_TRUNC != 0 { Payload::new() } else { data };
-        Received { data, ret: n, msg_flags: 0, name: None, control, effect }
+        let data = if request.flags & MSG_TRUNC != 0 {
+            Payload::new()
+        } else {
+            data
+        };
+        Received {
+            data,
+            ret: n,
+            msg_flags: 0,
+            name: None,
+            control,
+            effect,
+        }
     }
 
     /// Takes `n` bytes off the queue into the call, so that the window opens for the rest.
@@ -296,7 +333,10 @@ impl Host {
                 }
             }
             if request.flags & MSG_PEEK == 0 {
-                received.effect = RecvEffect::Tcp(TcpRecvEffect { consume: 0, oob: true });
+                received.effect = RecvEffect::Tcp(TcpRecvEffect {
+                    consume: 0,
+                    oob: true,
+                });
             }
             return Ok(Attempt::Ready(received));
         }

@@ -7,7 +7,7 @@ use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, PlanKind, RecvEffect, RecvRequest, Received, SendPlan, SendRequest,
+    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
 };
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
@@ -84,7 +84,11 @@ impl Host {
         }
         let v6 = i32::from(socket.common.domain) == AF_INET6;
         let request = BindRequest {
-            addr: if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() },
+            addr: if v6 {
+                Ipv6Addr::UNSPECIFIED.into()
+            } else {
+                Ipv4Addr::UNSPECIFIED.into()
+            },
             port: 0,
             family: if v6 { Family::V6 } else { Family::V4 },
             v6only: s.inet.v6only,
@@ -95,7 +99,9 @@ impl Host {
         };
         let handle = s.handle;
         // inet_autobind() says EAGAIN when there is no port left.
-        self.stack.udp_bind(handle, request).map_err(|_| Errno::EAGAIN)?;
+        self.stack
+            .udp_bind(handle, request)
+            .map_err(|_| Errno::EAGAIN)?;
         Ok(())
     }
 
@@ -119,7 +125,9 @@ impl Host {
             if v6only {
                 return Err(Errno::EAFNOSUPPORT);
             }
-            let InetAddr::V4(a) = InetAddr::parse_v4(raw)? else { return Err(Errno::EINVAL) };
+            let InetAddr::V4(a) = InetAddr::parse_v4(raw)? else {
+                return Err(Errno::EINVAL);
+            };
             SocketAddr::V4(a)
         } else if v6 {
             let InetAddr::V6(mut a) = InetAddr::parse_v6(raw)? else {
@@ -147,9 +155,14 @@ impl Host {
             }
             other => other,
         };
-        let route = self.stack.udp_route(handle, remote.ip(), None).map_err(crate::error::route)?;
+        let route = self
+            .stack
+            .udp_route(handle, remote.ip(), None)
+            .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
-        self.stack.udp_connect(cx.now, handle, remote).map_err(crate::error::route)?;
+        self.stack
+            .udp_connect(cx.now, handle, remote)
+            .map_err(crate::error::route)?;
         self.collect_stack_events();
         Ok(())
     }
@@ -181,7 +194,9 @@ impl Host {
         }
         match sockaddr::family(raw) {
             Some(AF_INET6) => {
-                let raw = raw.get(..raw.len().min(28)).filter(|r| r.len() >= SIN6_LEN_RFC2133);
+                let raw = raw
+                    .get(..raw.len().min(28))
+                    .filter(|r| r.len() >= SIN6_LEN_RFC2133);
                 let a = sockaddr::read_in6(raw.ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
                 if a.port() == 0 {
                     return Err(Errno::EINVAL);
@@ -292,7 +307,10 @@ impl Host {
         if s.shut.write {
             return Err(Fail::PIPE);
         }
-        Ok(Attempt::Ready(SendPlan { take: request.len, kind: PlanKind::Udp(plan) }))
+        Ok(Attempt::Ready(SendPlan {
+            take: request.len,
+            kind: PlanKind::Udp(plan),
+        }))
     }
 
     /// ip_cmsg_send() and ip6_datagram_send_ctl(), the parts that are here.
@@ -374,7 +392,10 @@ impl Host {
             all = corked.data;
         }
         if plan.more {
-            s.corked = Some(Corked { data: all, to: plan });
+            s.corked = Some(Corked {
+                data: all,
+                to: plan,
+            });
             return;
         }
         let send = UdpSend {
@@ -411,20 +432,34 @@ impl Host {
             if s.shut.read && !request.last {
                 let effect = RecvEffect::None;
                 let (data, control) = (Payload::new(), Vec::new());
-                let nothing = Received { data, ret: 0, msg_flags: 0, name: None, control, effect };
+                let nothing = Received {
+                    data,
+                    ret: 0,
+                    msg_flags: 0,
+                    name: None,
+                    control,
+                    effect,
+                };
                 return Ok(Attempt::Ready(nothing));
             }
             if request.last {
                 return Err(Errno::EAGAIN.into());
             }
             let timeout = socket.common.rcvtimeo;
-            return Ok(Attempt::Blocked(Blocked { interest: PollMask::IN, timeout }));
+            return Ok(Attempt::Blocked(Blocked {
+                interest: PollMask::IN,
+                timeout,
+            }));
         };
         let v6 = i32::from(socket.common.domain) == AF_INET6;
         let whole = message.payload.len();
         let n = request.len.min(whole);
         let truncated = n < whole;
-        let ret = if request.flags & MSG_TRUNC != 0 { whole } else { n };
+        let ret = if request.flags & MSG_TRUNC != 0 {
+            whole
+        } else {
+            n
+        };
         let control = self.udp_control_out(cx, id, message);
         let effect = if request.flags & MSG_PEEK != 0 {
             RecvEffect::None
@@ -444,11 +479,16 @@ impl Host {
     /// sock_recv_cmsgs(), then ip_cmsg_recv() or ip6_datagram_recv_ctl().
     fn udp_control_out(&self, cx: &Cx<'_>, id: SocketId, m: &UdpReceived) -> Vec<ControlOut> {
         let mut out = Vec::new();
-        let (Ok(socket), Ok(s)) = (self.get(id), self.udp(id)) else { return out };
+        let (Ok(socket), Ok(s)) = (self.get(id), self.udp(id)) else {
+            return out;
+        };
         let common = &socket.common;
         if common.has(CommonFlags::TIMESTAMP) {
             let at = cx.realtime.saturating_sub(cx.now.saturating_sub(m.at));
-            out.push(ControlOut::Timestamp { at, new: common.has(CommonFlags::TIMESTAMP_NEW) });
+            out.push(ControlOut::Timestamp {
+                at,
+                new: common.has(CommonFlags::TIMESTAMP_NEW),
+            });
         }
         let v6 = i32::from(common.domain) == AF_INET6;
         let interface = m.interface.get();
@@ -459,7 +499,11 @@ impl Host {
             };
             let mut data = ip.octets().to_vec();
             data.extend_from_slice(&interface.to_ne_bytes());
-            out.push(ControlOut::Raw { level: SOL_IPV6, kind: IPV6_PKTINFO, data });
+            out.push(ControlOut::Raw {
+                level: SOL_IPV6,
+                kind: IPV6_PKTINFO,
+                data,
+            });
         }
         if s.inet.pktinfo
             && let IpAddr::V4(ip) = m.to
@@ -468,7 +512,11 @@ impl Host {
             let mut data = interface.to_ne_bytes().to_vec();
             data.extend_from_slice(&ip.octets());
             data.extend_from_slice(&ip.octets());
-            out.push(ControlOut::Raw { level: SOL_IP, kind: IP_PKTINFO, data });
+            out.push(ControlOut::Raw {
+                level: SOL_IP,
+                kind: IP_PKTINFO,
+                data,
+            });
         }
         out
     }
@@ -498,7 +546,9 @@ impl Host {
 
     /// datagram_poll().
     pub(crate) fn udp_poll(&self, id: SocketId) -> PollMask {
-        let Ok(s) = self.udp(id) else { return PollMask::empty() };
+        let Ok(s) = self.udp(id) else {
+            return PollMask::empty();
+        };
         let mut mask = PollMask::empty();
         if self.stack.udp_error(s.handle).is_some() {
             mask |= PollMask::ERR;
@@ -517,7 +567,9 @@ impl Host {
     }
 
     pub(crate) fn udp_close(&mut self, _cx: &mut Cx<'_>, id: SocketId) {
-        let Some(socket) = self.sockets.remove(id) else { return };
+        let Some(socket) = self.sockets.remove(id) else {
+            return;
+        };
         let Kind::Udp(s) = socket.kind else { return };
         self.inet.set_udp(s.handle, None);
         self.stack.udp_close(s.handle);

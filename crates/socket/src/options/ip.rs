@@ -22,7 +22,10 @@ fn put(value: i32, a: &GetArg) -> OptValue {
     if (1..4).contains(&a.len)
         && let Ok(byte) = u8::try_from(value)
     {
-        return OptValue { bytes: alloc::vec![byte], clears_error: false };
+        return OptValue {
+            bytes: alloc::vec![byte],
+            clears_error: false,
+        };
     }
     OptValue::int(value, a)
 }
@@ -57,7 +60,10 @@ pub(super) fn set_tos(
 }
 
 pub(super) fn get_ttl(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
-    let ttl = h.inet_options(id)?.ttl.unwrap_or(h.stack.sysctl().ip_default_ttl);
+    let ttl = h
+        .inet_options(id)?
+        .ttl
+        .unwrap_or(h.stack.sysctl().ip_default_ttl);
     Ok(put(i32::from(ttl), a))
 }
 
@@ -130,7 +136,10 @@ pub(super) fn set_v6only(
 }
 
 pub(super) fn get_hops(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
-    let hops = h.inet_options(id)?.hops.unwrap_or(h.stack.sysctl().ipv6_hop_limit);
+    let hops = h
+        .inet_options(id)?
+        .hops
+        .unwrap_or(h.stack.sysctl().ipv6_hop_limit);
     Ok(OptValue::int(i32::from(hops), a))
 }
 

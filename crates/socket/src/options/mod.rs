@@ -124,7 +124,10 @@ impl OptValue {
 
     /// A structure, cut to the room there is.
     pub(crate) fn bytes(value: &[u8], arg: &GetArg) -> OptValue {
-        OptValue { bytes: value[..value.len().min(arg.len)].to_vec(), clears_error: false }
+        OptValue {
+            bytes: value[..value.len().min(arg.len)].to_vec(),
+            clears_error: false,
+        }
     }
 }
 
@@ -134,7 +137,9 @@ pub fn support_table() -> &'static [OptionRow] {
 }
 
 fn find(level: i32, number: i32) -> Option<&'static OptionRow> {
-    rows::ROWS.iter().find(|row| row.level == level && row.number == number)
+    rows::ROWS
+        .iter()
+        .find(|row| row.level == level && row.number == number)
 }
 
 impl Host {
@@ -223,6 +228,10 @@ impl Host {
             On::Inet => !matches!(socket.kind, Kind::Unix(_)),
             On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
         };
-        if applies { Ok(row) } else { Err(Errno::ENOPROTOOPT) }
+        if applies {
+            Ok(row)
+        } else {
+            Err(Errno::ENOPROTOOPT)
+        }
     }
 }

@@ -14,7 +14,15 @@ const fn row(
     get: Option<Get>,
     set: Option<Set>,
 ) -> OptionRow {
-    OptionRow { level, number, name, status, on, get, set }
+    OptionRow {
+        level,
+        number,
+        name,
+        status,
+        on,
+        get,
+        set,
+    }
 }
 
 const fn refused(level: i32, number: i32, name: &'static str, on: On) -> OptionRow {

@@ -141,7 +141,8 @@ pub(super) fn set_keepalive(
     set_keepalive_flag(h, cx, id, a)?;
     if let Kind::Tcp(s) = h.kind(id)? {
         let handle = s.handle;
-        h.stack.tcp_set(cx.now, handle, TcpSet::KeepAlive(a.bool()?));
+        h.stack
+            .tcp_set(cx.now, handle, TcpSet::KeepAlive(a.bool()?));
     }
     Ok(())
 }
@@ -155,7 +156,8 @@ pub(super) fn set_oobinline(
     set_oobinline_flag(h, cx, id, a)?;
     if let Kind::Tcp(s) = h.kind(id)? {
         let handle = s.handle;
-        h.stack.tcp_set(cx.now, handle, TcpSet::OobInline(a.bool()?));
+        h.stack
+            .tcp_set(cx.now, handle, TcpSet::OobInline(a.bool()?));
     }
     Ok(())
 }
@@ -305,7 +307,8 @@ pub(super) fn set_rcvbuf(
     match h.kind(id)? {
         Kind::Tcp(s) => {
             let handle = s.handle;
-            h.stack.tcp_set(cx.now, handle, TcpSet::ReceiveBuffer(value));
+            h.stack
+                .tcp_set(cx.now, handle, TcpSet::ReceiveBuffer(value));
         }
         Kind::Udp(s) => {
             let handle = s.handle;
@@ -332,12 +335,19 @@ pub(super) fn set_rcvlowat(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let value = a.int()?;
-    let mut value = if value < 0 { i32::MAX as u32 } else { value as u32 };
+    let mut value = if value < 0 {
+        i32::MAX as u32
+    } else {
+        value as u32
+    };
     if let Kind::Tcp(s) = h.kind(id)? {
         // tcp_set_rcvlowat(): no more than half of what the buffer may become.
         let locked = h.get(id)?.common.has(CommonFlags::RCVBUF_LOCKED);
-        let buffer =
-            if locked { h.stack.tcp_buffers(s.handle).1 } else { h.stack.sysctl().tcp_rmem[2] };
+        let buffer = if locked {
+            h.stack.tcp_buffers(s.handle).1
+        } else {
+            h.stack.sysctl().tcp_rmem[2]
+        };
         value = value.min(buffer / 2);
     }
     h.get_mut(id)?.common.rcvlowat = value.max(1);
@@ -486,7 +496,10 @@ pub(super) fn get_timestamp_old(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     let c = &h.get(id)?.common;
-    Ok(OptValue::bool(c.has(CommonFlags::TIMESTAMP) && !c.has(CommonFlags::TIMESTAMP_NEW), a))
+    Ok(OptValue::bool(
+        c.has(CommonFlags::TIMESTAMP) && !c.has(CommonFlags::TIMESTAMP_NEW),
+        a,
+    ))
 }
 
 pub(super) fn get_timestamp_new(
@@ -495,5 +508,8 @@ pub(super) fn get_timestamp_new(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(OptValue::bool(h.get(id)?.common.has(CommonFlags::TIMESTAMP_NEW), a))
+    Ok(OptValue::bool(
+        h.get(id)?.common.has(CommonFlags::TIMESTAMP_NEW),
+        a,
+    ))
 }

@@ -6,9 +6,7 @@ use crate::host::Host;
 use crate::table::SocketId;
 use core::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_abi::tcp_info::{
-    TCPI_OPT_SACK, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE, TcpInfo,
-};
+use switchboard_abi::tcp_info::{TCPI_OPT_SACK, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE, TcpInfo};
 use switchboard_engine::{State, TcpId, TcpSet};
 
 /// TCP_MIN_MSS and MAX_TCP_WINDOW bound TCP_MAXSEG.
@@ -37,7 +35,11 @@ fn set(h: &mut Host, cx: &mut Cx<'_>, id: SocketId, option: TcpSet) -> Result<()
 
 fn within(a: &SetArg<'_>, range: core::ops::RangeInclusive<i32>) -> Result<i32, Errno> {
     let value = a.int()?;
-    if range.contains(&value) { Ok(value) } else { Err(Errno::EINVAL) }
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 fn seconds(value: i32) -> Duration {
@@ -72,26 +74,52 @@ macro_rules! setter {
     };
 }
 
-getter!(get_nodelay, |h, t| i32::from(h.stack.tcp_options(t).nodelay));
+getter!(get_nodelay, |h, t| i32::from(
+    h.stack.tcp_options(t).nodelay
+));
 setter!(set_nodelay, |a| TcpSet::NoDelay(a.bool()?));
 getter!(get_cork, |h, t| i32::from(h.stack.tcp_options(t).cork));
 setter!(set_cork, |a| TcpSet::Cork(a.bool()?));
-getter!(get_keepidle, |h, t| h.stack.tcp_options(t).keep_idle.as_secs() as i32);
-setter!(set_keepidle, |a| TcpSet::KeepIdle(seconds(within(a, KEEP_RANGE)?)));
-getter!(get_keepintvl, |h, t| h.stack.tcp_options(t).keep_interval.as_secs() as i32);
-setter!(set_keepintvl, |a| TcpSet::KeepInterval(seconds(within(a, KEEP_RANGE)?)));
-getter!(get_keepcnt, |h, t| i32::from(h.stack.tcp_options(t).keep_count));
-setter!(set_keepcnt, |a| TcpSet::KeepCount(within(a, COUNT_RANGE)? as u8));
-getter!(get_syncnt, |h, t| i32::from(h.stack.tcp_options(t).syn_count));
-setter!(set_syncnt, |a| TcpSet::SynCount(within(a, COUNT_RANGE)? as u8));
-getter!(get_quickack, |h, t| i32::from(h.stack.tcp_options(t).quickack));
+getter!(
+    get_keepidle,
+    |h, t| h.stack.tcp_options(t).keep_idle.as_secs() as i32
+);
+setter!(set_keepidle, |a| TcpSet::KeepIdle(seconds(within(
+    a, KEEP_RANGE
+)?)));
+getter!(
+    get_keepintvl,
+    |h, t| h.stack.tcp_options(t).keep_interval.as_secs() as i32
+);
+setter!(set_keepintvl, |a| TcpSet::KeepInterval(seconds(within(
+    a, KEEP_RANGE
+)?)));
+getter!(get_keepcnt, |h, t| i32::from(
+    h.stack.tcp_options(t).keep_count
+));
+setter!(set_keepcnt, |a| TcpSet::KeepCount(
+    within(a, COUNT_RANGE)? as u8
+));
+getter!(get_syncnt, |h, t| i32::from(
+    h.stack.tcp_options(t).syn_count
+));
+setter!(set_syncnt, |a| TcpSet::SynCount(
+    within(a, COUNT_RANGE)? as u8
+));
+getter!(get_quickack, |h, t| i32::from(
+    h.stack.tcp_options(t).quickack
+));
 setter!(set_quickack, |a| TcpSet::QuickAck(a.bool()?));
-getter!(get_user_timeout, |h, t| h.stack.tcp_options(t).user_timeout.as_millis() as i32);
+getter!(
+    get_user_timeout,
+    |h, t| h.stack.tcp_options(t).user_timeout.as_millis() as i32
+);
 setter!(set_user_timeout, |a| {
     let millis = u64::try_from(a.int()?).map_err(|_| Errno::EINVAL)?;
     TcpSet::UserTimeout(Duration::from_millis(millis))
 });
-getter!(get_window_clamp, |h, t| h.stack.tcp_options(t).window_clamp as i32);
+getter!(get_window_clamp, |h, t| h.stack.tcp_options(t).window_clamp
+    as i32);
 
 pub(super) fn get_maxseg(
     h: &Host,
@@ -229,7 +257,11 @@ pub(super) fn set_congestion(
     let end = raw.iter().position(|b| *b == 0).unwrap_or(raw.len());
     let t = handle(h, id)?;
     // An algorithm that is not there is ENOENT.
-    if raw[..end] == *h.stack.tcp_congestion(t).as_bytes() { Ok(()) } else { Err(Errno::ENOENT) }
+    if raw[..end] == *h.stack.tcp_congestion(t).as_bytes() {
+        Ok(())
+    } else {
+        Err(Errno::ENOENT)
+    }
 }
 
 /// Microseconds, as most of `struct tcp_info` counts.
