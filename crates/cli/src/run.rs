@@ -171,7 +171,7 @@ struct Driver {
 
 impl Driver {
     /// The listener is waited for by itself, and not through epoll: its wake-up then keeps us on
-    /// the caller's CPU, which epoll's does not pass on (a round trip takes half as long).
+    /// the caller's CPU, which epoll's does not pass on, and one call less is made.
     fn drive(&mut self, epoll: &impl AsFd) -> Outcome {
         let mut listening = true;
         loop {

@@ -36,12 +36,23 @@ impl Rights {
     }
 }
 
-/// A descriptor that has been looked at during this call.
-struct AtHand {
+/// A descriptor that has been looked at during this call, once: which file it is, and the copy
+/// that told.
+pub(super) struct AtHand {
     fd: i32,
     file: Identity,
-    flags: i32,
     copy: Option<OwnedFd>,
+}
+
+impl AtHand {
+    pub(super) fn look(processes: &mut Processes, tid: i32, fd: i32) -> Result<AtHand, FdError> {
+        let (file, copy) = processes.fetch(tid, fd)?;
+        Ok(AtHand { fd, file, copy })
+    }
+
+    pub(super) fn file(&self) -> Identity {
+        self.file
+    }
 }
 
 pub(super) struct TargetFiles<'a> {
@@ -81,10 +92,16 @@ impl<'a> TargetFiles<'a> {
 
     fn look(&mut self, fd: i32) -> Result<&AtHand, Errno> {
         if self.at_hand.as_ref().is_none_or(|h| h.fd != fd) {
-            let (file, flags, copy) = self.processes.borrow_mut().look(self.tid, fd).map_err(fd_errno)?;
-            self.at_hand = Some(AtHand { fd, file, flags, copy });
+            let hand = AtHand::look(&mut self.processes.borrow_mut(), self.tid, fd);
+            self.at_hand = Some(hand.map_err(fd_errno)?);
         }
         self.at_hand.as_ref().ok_or(Errno::EBADF)
+    }
+
+    /// With a descriptor that has been looked at since the call was received.
+    pub(super) fn with(mut self, at_hand: Option<AtHand>) -> Self {
+        self.at_hand = at_hand;
+        self
     }
 
     /// The program's end of the socket that was looked at last.
@@ -107,7 +124,12 @@ impl Files for TargetFiles<'_> {
     }
 
     fn nonblocking(&mut self, fd: i32) -> bool {
-        self.look(fd).is_ok_and(|h| h.flags & libc::O_NONBLOCK != 0)
+        let Ok(hand) = self.look(fd) else { return false };
+        if let Some(copy) = &hand.copy {
+            return fs::fcntl_getfl(copy).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
+        }
+        let flags = self.processes.borrow_mut().status_flags(self.tid, fd);
+        flags.is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
     }
 
     fn set_nonblocking(&mut self, fd: i32, on: bool) {

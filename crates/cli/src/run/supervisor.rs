@@ -334,22 +334,20 @@ impl Supervisor {
         self.settle();
     }
 
-    /// Whether the layer answers: a new socket always, others when a descriptor is a socket's.
-    fn is_ours(&mut self, call: &Notification, sysno: Sysno, decoded: &Call) -> bool {
+    /// Whether the layer answers: a new socket always, others when a descriptor is a socket's. The
+    /// look that told goes to the attempt: the same file is then meant throughout the call, as the
+    /// kernel's fdget() has it.
+    fn is_ours(&mut self, call: &Notification, decoded: &Call) -> Option<Option<AtHand>> {
         let mut processes = self.processes.borrow_mut();
-        let mut find = |fd: i32| -> bool {
-            processes.identify(call.tid, fd).ok().and_then(|file| self.mirror.find(file)).is_some()
+        let mut find = |fd: i32| {
+            let hand = AtHand::look(&mut processes, call.tid, fd).ok()?;
+            self.mirror.find(hand.file()).map(|_| Some(hand))
         };
         match decoded {
-            Call::Socket { .. } | Call::Socketpair { .. } => true,
-            Call::Sendfile { out_fd, in_fd, .. } => find(*out_fd) || find(*in_fd),
-            Call::Splice { fd_in, fd_out, .. } => find(*fd_in) || find(*fd_out),
-            _ => {
-                // Looked up again with its flags by the attempt; most calls on other descriptors
-                // end here.
-                let _ = sysno;
-                decoded.fd().is_some_and(find)
-            }
+            Call::Socket { .. } | Call::Socketpair { .. } => Some(None),
+            Call::Sendfile { out_fd, in_fd, .. } => find(*out_fd).or_else(|| find(*in_fd)),
+            Call::Splice { fd_in, fd_out, .. } => find(*fd_in).or_else(|| find(*fd_out)),
+            _ => find(decoded.fd()?),
         }
     }
 
@@ -530,13 +528,14 @@ impl Supervisor {
             self.replace(call, *fd, id);
         }
         let mut told = value;
+        let mut text = self.trace.as_ref().map(|_| Trace::prepare(call, pending, value));
         let delivered = if sigpipe {
             if let Some(id) = socket {
                 self.mirror.close_send(id);
             }
             self.listener.reply_continue(call.id).map(|()| None)
         } else if let Some(install) = install {
-            self.install(call, install, &mut told)
+            self.install(call, pending, install, &mut told, &mut text)
         } else if told < 0 {
             let errno = switchboard_notify::Errno(-told as i32);
             self.listener.reply_errno(call.id, errno).map(|()| None)
@@ -545,8 +544,8 @@ impl Supervisor {
         };
         match delivered {
             Ok(made) => {
-                if let Some(trace) = &mut self.trace {
-                    trace.call(call, pending, told, &self.processes);
+                if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
+                    trace.answered(call, text, told);
                 }
                 let accepted = self.settle_effect(call, effect, cred);
                 if let Some(made) = made {
@@ -583,8 +582,10 @@ impl Supervisor {
     fn install(
         &mut self,
         call: &Notification,
+        pending: &Pending,
         install: Install,
         told: &mut i64,
+        text: &mut Option<String>,
     ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
         let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
             *told = -i64::from(errno.0);
@@ -639,6 +640,10 @@ impl Supervisor {
                         told,
                         switchboard_notify::Errno(libc::EFAULT),
                     );
+                }
+                if let Some(text) = text {
+                    // Its arguments were written before there were descriptors to show.
+                    *text = Trace::prepare(call, pending, 0);
                 }
                 self.listener.reply_value(call.id, 0)?;
                 Ok(Some(vec![(Some(first), one), (Some(second), two)]))
@@ -696,6 +701,7 @@ impl Supervisor {
                 {
                     return false;
                 }
+                let text = self.trace.as_ref().map(|_| Trace::prepare(call, pending, value));
                 let told = if value < 0 {
                     let errno = switchboard_notify::Errno(-value as i32);
                     self.listener.reply_errno(call.id, errno)
@@ -704,8 +710,8 @@ impl Supervisor {
                 };
                 if told.is_err() {
                     self.remembered.keep(call, Outcome::Result { value, sent });
-                } else if let Some(trace) = &mut self.trace {
-                    trace.call(call, pending, value, &self.processes);
+                } else if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
+                    trace.answered(call, text, value);
                 }
                 true
             }

@@ -1,13 +1,12 @@
 //! `--trace`: each socket call with its arguments and result, in strace's manner.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use switchboard_notify::{Notification, Processes, RemoteMemory};
+use switchboard_notify::{Notification, RemoteMemory};
 use switchboard_socket::SocketId;
-use switchboard_syscall::Pending;
+use switchboard_syscall::{Pending, trace};
 
 use super::memory::TargetMemory;
 
@@ -23,20 +22,19 @@ impl Trace {
         Ok(Trace { out })
     }
 
-    /// A call that was answered.
-    pub(super) fn call(
-        &mut self,
-        call: &Notification,
-        pending: &Pending,
-        value: i64,
-        _processes: &RefCell<Processes>,
-    ) {
+    /// The call as it is about to be answered: its memory is the caller's again afterwards.
+    pub(super) fn prepare(call: &Notification, pending: &Pending, value: i64) -> String {
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
-        let _ = &mut memory;
-        let text = format!("{:?} = {value}", pending.call());
+        trace::arguments(pending.call(), pending.word(), value, &mut memory)
+    }
+
+    /// The call was answered with this.
+    pub(super) fn answered(&mut self, call: &Notification, arguments: &str, value: i64) {
+        let result = trace::result(value);
         // One write a line, so that lines of several runs into one file stay whole. A trace that
         // cannot be written is not the program's trouble.
-        let _ = self.out.write_all(format!("[{:>6}] {text}\n", call.tid).as_bytes());
+        let line = format!("[{:>6}] {arguments} = {result}\n", call.tid);
+        let _ = self.out.write_all(line.as_bytes());
     }
 
     /// The last descriptor of a socket is gone.
