@@ -57,3 +57,8 @@ pub use switchboard_abi::{Errno, Word};
 pub use switchboard_engine::Sysctl;
 pub use switchboard_socket::{Caps, Cred, PollMask};
 pub use switchboard_syscall::{Fault, IoVec, Memory};
+
+/// The README's examples are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeExamples;
