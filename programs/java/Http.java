@@ -34,13 +34,17 @@ class Http {
     static final byte[] BLOB = new byte[2_000_000];
 
     public static void main(String[] args) throws Exception {
-        new Random(1).nextBytes(BLOB);
-        int port = Integer.parseInt(args[0]);
-        http(port);
-        blocking();
-        channels(Path.of(args[1]));
-        datagrams();
-        System.out.println("ok");
+        try {
+            new Random(1).nextBytes(BLOB);
+            http(Integer.parseInt(args[0]));
+            blocking();
+            channels(Path.of(args[1]));
+            datagrams();
+            System.out.println("ok");
+        } catch (Throwable e) {
+            e.printStackTrace();
+            System.exit(1); // threads of the parts that failed would keep the program alive
+        }
     }
 
     static void check(boolean right, String what) {

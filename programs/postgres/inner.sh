@@ -63,6 +63,9 @@ for host in 127.0.0.1 "$WORK/pg"; do
     grep -q 'number of transactions actually processed: 40/40' pgbench.log
 done
 
+# Every session saw its client go.
+alone() { [ "$(sql "$WORK/pg" -c "select count(*) from pg_stat_activity where backend_type = 'client backend'")" = 1 ]; }
+until_true 10 alone
 server stop -m fast
 if [ -e "pg/.s.PGSQL.$PORT" ]; then fail "the server left its socket file"; fi
 if grep -E 'FATAL|PANIC' pg/server.out | grep -vE 'authentication failed'; then fail "the server logged errors"; fi
