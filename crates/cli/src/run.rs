@@ -181,6 +181,7 @@ impl Driver {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Outcome::Broken(format!("poll: {error}")),
             };
+            self.supervisor.clock.read();
             // Who has closed a socket sees it closed in whatever call comes next: the listener was
             // looked at first, so what happened before the call is in the epoll instance by now.
             if others && let Some(outcome) = self.others(epoll) {
@@ -253,6 +254,7 @@ impl Driver {
 
     fn timeout(&mut self) -> Option<Timespec> {
         let wait = self.supervisor.deadline().map(|deadline| {
+            self.supervisor.clock.read();
             let now = self.supervisor.clock.now();
             if deadline > now { deadline.saturating_sub(now) } else { Duration::ZERO }
         })?;

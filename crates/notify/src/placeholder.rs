@@ -50,7 +50,7 @@
 //! # Cost
 //! Five system calls to make, three for the canary; one for each step of the table.
 
-use core::mem::{size_of, size_of_val, zeroed};
+use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use core::ptr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -146,6 +146,8 @@ pub struct Placeholder {
     wake_bytes: u32,
     /// The last of these is out of band and unread.
     urgent: bool,
+    /// An out-of-band byte has come since A's queue was empty.
+    had_urgent: bool,
     /// The blocker lies in B's queue.
     blocked: bool,
     /// SHUT_RD on B: A cannot send.
@@ -174,7 +176,8 @@ fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> Result<usize, Errno> {
     sent.map(|count| count as usize)
 }
 
-fn receive(fd: BorrowedFd<'_>, room: &mut [u8], flags: i32) -> Result<usize, Errno> {
+/// What is read is of no interest: nobody looks at `room` again.
+fn receive(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>], flags: i32) -> Result<usize, Errno> {
     let flags = flags | libc::MSG_DONTWAIT;
     // SAFETY: `room` is written, within its length.
     let got = Errno::retry(|| unsafe {
@@ -235,6 +238,7 @@ impl Placeholder {
             phase: Phase::Open,
             wake_bytes: 0,
             urgent: false,
+            had_urgent: false,
             blocked: false,
             send_closed: false,
             gone: false,
@@ -311,6 +315,7 @@ impl Placeholder {
     pub fn signal_pri(&mut self) -> Signalled {
         let signalled = self.wake(libc::MSG_OOB);
         self.urgent |= signalled == Signalled::Edge;
+        self.had_urgent |= self.urgent;
         signalled
     }
 
@@ -319,19 +324,26 @@ impl Placeholder {
         if self.phase != Phase::Open || self.wake_bytes == 0 {
             return;
         }
-        let mut room = [0; 4096];
+        let mut room = [const { MaybeUninit::<u8>::uninit() }; WAKE_BYTES as usize];
         if self.urgent {
             self.take_pri(a);
         }
-        // One more read than there are bytes: an out-of-band byte that has been read keeps its place in
-        // the queue, and IN, until the next read finds it empty.
-        while matches!(receive(a, &mut room, 0), Ok(1..)) {}
+        loop {
+            match receive(a, &mut room, 0) {
+                // All of them, one read does. With an out-of-band byte, one more: that byte, read,
+                // keeps its place in the queue, and IN, until the next read finds it empty.
+                Ok(got) if got == self.wake_bytes as usize && !self.had_urgent => break,
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
         self.wake_bytes = 0;
+        self.had_urgent = false;
     }
 
     /// The urgent mark has been read: takes PRI away. IN stays if something else is to be read.
     fn take_pri(&mut self, a: BorrowedFd<'_>) {
-        let mut byte = [0];
+        let mut byte = [MaybeUninit::uninit()];
         // EINVAL: an ordinary read has discarded it already.
         let _taken = receive(a, &mut byte, libc::MSG_OOB);
         self.urgent = false;
@@ -353,7 +365,7 @@ impl Placeholder {
             return;
         };
         // All but the last byte: the old residue and the blocker.
-        let mut room = [0; 1 + BLOCKER];
+        let mut room = [const { MaybeUninit::uninit() }; 1 + BLOCKER];
         self.blocked = receive(b.as_fd(), &mut room, 0) != Ok(1 + BLOCKER);
     }
 

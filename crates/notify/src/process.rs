@@ -341,9 +341,18 @@ impl Processes {
 
     /// Which file the thread's descriptor refers to.
     pub fn identify(&mut self, tid: i32, fd: i32) -> Result<Identity, FdError> {
+        self.fetch(tid, fd).map(|(identity, _)| identity)
+    }
+
+    /// Which file the thread's descriptor refers to, and the copy that told, if there is one. Dropping
+    /// the copy costs a close.
+    pub fn fetch(&mut self, tid: i32, fd: i32) -> Result<(Identity, Option<OwnedFd>), FdError> {
         if self.use_getfd {
             match self.getfd(tid, fd) {
-                Ok(copy) => return Identity::of(borrow(&copy)).map_err(FdError::from_errno),
+                Ok(copy) => {
+                    let identity = Identity::of(borrow(&copy)).map_err(FdError::from_errno)?;
+                    return Ok((identity, Some(copy)));
+                }
                 Err(FdError::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -353,6 +362,7 @@ impl Processes {
             let found = entry.fds().and_then(|fds| statx(fds, name.as_c_str(), 0));
             found.map_err(|errno| entry.explain(errno))
         })
+        .map(|identity| (identity, None))
     }
 
     /// F_GETFL of the thread's descriptor: the file's status flags, O_NONBLOCK among them.

@@ -53,6 +53,10 @@ impl AtHand {
     pub(super) fn file(&self) -> Identity {
         self.file
     }
+
+    pub(super) fn into_end(self) -> Option<OwnedFd> {
+        self.copy
+    }
 }
 
 pub(super) struct TargetFiles<'a> {

@@ -166,6 +166,11 @@ impl Mirror {
         }
     }
 
+    /// Whether IN is shown.
+    pub(super) fn shows_in(&self, id: SocketId) -> bool {
+        self.sockets.get(&id).is_some_and(|entry| entry.placeholder.mask().contains(Mask::IN))
+    }
+
     /// IN is about to be untrue: takes it away before the reply, so that no poll sees it after.
     pub(super) fn drain(&mut self, id: SocketId, a: BorrowedFd<'_>) {
         if let Some(entry) = self.sockets.get_mut(&id) {

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_abi::sysno::{self, Arch, Sysno};
+use switchboard_abi::sysno::Arch;
 use switchboard_abi::Errno;
 use switchboard_engine::Instant;
 use switchboard_notify::{Listener, Notification, Placeholder, Processes, RemoteMemory, ReplyError};
@@ -28,7 +28,7 @@ use switchboard_syscall::{
 };
 
 use super::clock::Clock;
-use super::files::{Rights, TargetFiles};
+use super::files::{AtHand, Rights, TargetFiles};
 use super::filter::changes_credentials;
 use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::memory::TargetMemory;
@@ -57,6 +57,8 @@ pub(super) struct Supervisor {
     closing: Vec<SocketId>,
     /// Threads whose parked calls have something to do.
     woken: Vec<i32>,
+    /// What these calls may leave to show: sockets and the bits that fired.
+    owed: Vec<(SocketId, PollMask)>,
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
     /// Pairs made ahead of need, when there was nothing else to do.
@@ -102,6 +104,7 @@ impl Supervisor {
             trace,
             closing: Vec::new(),
             woken: Vec::new(),
+            owed: Vec::new(),
             uninterruptible,
             spare: Vec::new(),
         }
@@ -307,7 +310,6 @@ impl Supervisor {
             self.creds.remove(&call.tid);
             return self.go_on(&call);
         }
-        let Some(sysno) = sysno::lookup(arch, nr) else { return self.go_on(&call) };
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
         let decoded = match decode(arch, nr, call.data.args, &mut memory) {
             Ok(Some(decoded)) => decoded,
@@ -317,9 +319,7 @@ impl Supervisor {
                 return;
             }
         };
-        if !self.is_ours(&call, sysno, &decoded) {
-            return self.go_on(&call);
-        }
+        let Some(at_hand) = self.is_ours(&call, &decoded) else { return self.go_on(&call) };
         let mut pending = Pending::new(decoded, arch.word());
         if !self.remembered.is_empty()
             && let Some(outcome) = self.remembered.take(&call)
@@ -327,7 +327,9 @@ impl Supervisor {
         {
             return;
         }
-        if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
+        if let Step::Blocked(pending, socket, interest, deadline) =
+            self.attempt(&call, pending, at_hand)
+        {
             self.stats.parked += 1;
             self.park(call, pending, socket, interest, deadline);
         }
@@ -364,7 +366,9 @@ impl Supervisor {
             return self.interrupted(waiter);
         }
         let Waiter { call, pending, socket: waited_on, .. } = waiter;
-        if let Step::Blocked(pending, socket, interest, deadline) = self.attempt(&call, pending) {
+        if let Step::Blocked(pending, socket, interest, deadline) =
+            self.attempt(&call, pending, None)
+        {
             self.park(call, pending, socket, interest, deadline);
         } else if self.closing.contains(&waited_on) {
             self.close_what_waited();
@@ -414,7 +418,12 @@ impl Supervisor {
         pending.give_up(&mut self.host, &mut cx, &mut files);
     }
 
-    fn attempt(&mut self, call: &Notification, mut pending: Pending) -> Step {
+    fn attempt(
+        &mut self,
+        call: &Notification,
+        mut pending: Pending,
+        at_hand: Option<AtHand>,
+    ) -> Step {
         let mut cred = self.cred(call.tid);
         if let Call::Sendmsg { .. } | Call::Sendmmsg { .. } = pending.call() {
             // The limit on files in flight may have changed since.
@@ -434,7 +443,8 @@ impl Supervisor {
             &mut self.rights,
             call.id,
             call.tid,
-        );
+        )
+        .with(at_hand);
         let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
         let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
         let progress = pending.attempt(&mut self.host, &mut cx, &mut memory, &mut files);
@@ -501,13 +511,20 @@ impl Supervisor {
         cred
     }
 
+    /// The program's end of a socket, if the call's descriptor is still that.
+    fn end_of(&self, call: &Notification, pending: &Pending, id: SocketId) -> Option<OwnedFd> {
+        let fd = pending.call().fd()?;
+        let hand = AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd).ok()?;
+        if self.mirror.find(hand.file()) == Some(id) { hand.into_end() } else { None }
+    }
+
     /// Answers a call, and makes the answer so.
     fn deliver(
         &mut self,
         call: &Notification,
         pending: &Pending,
         reply: Reply,
-        end: Option<OwnedFd>,
+        mut end: Option<OwnedFd>,
         cred: &Arc<Cred>,
     ) {
         let socket = pending.socket().or(reply.effect.socket());
@@ -517,10 +534,15 @@ impl Supervisor {
             sent = effect.sent();
             self.settle_effect(call, effect, cred);
             effect = Effect::happened();
-        } else if let (Some(id), Some(end)) = (socket, &end)
+        } else if let Some(id) = socket
             && !effect.leaves_readable(&self.host)
+            && self.mirror.shows_in(id)
         {
-            self.mirror.drain(id, end.as_fd());
+            // A call that has waited had its look long ago.
+            end = end.or_else(|| self.end_of(call, pending, id));
+            if let Some(end) = &end {
+                self.mirror.drain(id, end.as_fd());
+            }
         }
         // What the call has done is to be seen before its caller goes on.
         self.show_events();
@@ -718,12 +740,19 @@ impl Supervisor {
         }
     }
 
-    /// Shows what happened to sockets; who waits for it is woken by [`Supervisor::settle`].
+    /// Shows what happened to sockets; who waits for it is woken by [`Supervisor::settle`]. What a
+    /// waiting call is about to take is shown after it, as far as it is left: it has the first claim,
+    /// and most often there is nothing to show and to take back then.
     fn show_events(&mut self) {
         while let Some(event) = self.host.poll_event() {
+            let waiting = self.woken.len();
+            self.woken.extend(self.parking.woken(event.socket, event.wake));
+            if self.woken.len() > waiting {
+                self.owed.push((event.socket, event.wake));
+                continue;
+            }
             let mask = self.host.poll(event.socket);
             self.mirror.show(event.socket, mask, event.wake, None);
-            self.woken.extend(self.parking.woken(event.socket, event.wake));
         }
         while let Some(token) = self.host.poll_released() {
             self.rights.release(token);
@@ -734,13 +763,17 @@ impl Supervisor {
     pub(super) fn settle(&mut self) {
         loop {
             self.show_events();
-            if self.woken.is_empty() {
+            if self.woken.is_empty() && self.owed.is_empty() {
                 break;
             }
             for tid in std::mem::take(&mut self.woken) {
                 if let Some(waiter) = self.parking.take(tid) {
                     self.attempt_again(waiter);
                 }
+            }
+            for (socket, wake) in std::mem::take(&mut self.owed) {
+                let mask = self.host.poll(socket);
+                self.mirror.show(socket, mask, wake, None);
             }
         }
     }
