@@ -77,10 +77,10 @@ macro_rules! check {
     };
 }
 
-/// The poll mask of a descriptor, which must be exactly this.
+/// The poll mask of a descriptor, which must be exactly this (as far as the arm can show it).
 macro_rules! mask {
     ($k:expr, $fd:expr, $want:expr) => {{
-        let want = $want;
+        let want = $k.shown($want);
         let have = $k.settled_mask($fd, want);
         $crate::check::verdict::mask($crate::check::here!(), stringify!($fd), have, want)?
     }};

@@ -109,6 +109,17 @@ pub trait Kernel {
     /// `poll(fds, nfds, timeout)`: the number of descriptors with events, or the negative errno.
     fn poll(&mut self, fds: &mut [libc::pollfd], timeout_ms: i32) -> i64;
 
+    /// What `poll` shows on this arm for a socket that has this mask: the same, but on the runner
+    /// ([`crate::shown`]).
+    fn shown(&self, mask: i16) -> i16 {
+        mask
+    }
+
+    /// What a file under /proc/sys says to a process of this arm.
+    fn tunable(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/sys/{path}")).ok()
+    }
+
     /// Lets this much time pass for the kernel under test.
     fn pause(&mut self, time: Duration);
 

@@ -2,13 +2,17 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
-use switchboard_conformance::{HostKernel, Kernel, RunOptions, SocketcallEntry};
-use switchboard_conformance::{all_tests, lockstep, run_tests};
+use switchboard_conformance::{Expectations, HostKernel, Kernel, LibraryKernel, Needs, RunOptions};
+use switchboard_conformance::{SocketcallEntry, all_tests, expectations, lockstep, run_tests};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arm {
-    /// The kernel this program runs on; under `switchboard run --` that is the runner.
+    /// The kernel this program runs on.
     Host,
+    /// The same calls, under `switchboard run --`.
+    Runner,
+    /// A process on a virtual host inside this program.
+    Library,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,13 +48,16 @@ struct Args {
     /// Print failures and the summary only.
     #[arg(long, short)]
     quiet: bool,
+    /// Take no account of the arm's expectation file.
+    #[arg(long)]
+    strict: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Seeded random sequences of calls on two kernels, compared call by call.
+    /// Seeded random sequences of calls on the host's kernel and another arm, compared call by call.
     Lockstep {
         /// The first seed.
         #[arg(long, default_value_t = 1)]
@@ -61,6 +68,9 @@ enum Command {
         /// Calls in a sequence.
         #[arg(long, default_value_t = 40)]
         calls: usize,
+        /// What the host is compared with.
+        #[arg(long, value_enum, default_value = "library")]
+        with: Arm,
         /// Print each call of each sequence.
         #[arg(long)]
         trace: bool,
@@ -70,20 +80,43 @@ enum Command {
     },
 }
 
-fn make(arm: Arm, entry: Entry) -> Box<dyn Kernel> {
-    match (arm, entry) {
+/// A kernel of this arm for a test that needs `needs`.
+fn make(arm: Arm, entry: Entry, needs: Needs) -> Result<Box<dyn Kernel>, String> {
+    let threads = needs.contains(Needs::THREADS);
+    Ok(match (arm, entry) {
         (Arm::Host, Entry::Direct) => Box::new(HostKernel::new()),
         (Arm::Host, Entry::Socketcall) => Box::new(SocketcallEntry(HostKernel::new())),
-    }
+        (Arm::Runner, Entry::Direct) => Box::new(HostKernel::under_runner()?),
+        (Arm::Runner, Entry::Socketcall) => {
+            Box::new(SocketcallEntry(HostKernel::under_runner()?))
+        }
+        (Arm::Library, Entry::Direct) => Box::new(LibraryKernel::new(threads)),
+        (Arm::Library, Entry::Socketcall) => {
+            Box::new(SocketcallEntry(LibraryKernel::new(threads)))
+        }
+    })
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    match run(Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all went well.
+fn run(args: Args) -> Result<bool, String> {
     let mut out = std::io::stdout();
+    let (arm, entry) = (args.arm, args.entry);
     if let Some(Command::Lockstep {
         seed,
         sequences,
         calls,
+        with,
         trace,
         stats,
     }) = args.command
@@ -95,14 +128,15 @@ fn main() -> ExitCode {
             trace,
             stats,
         };
-        let make_a = || make(args.arm, args.entry);
-        let make_b = || make(args.arm, args.entry);
-        return match lockstep::run(options, &make_a, &make_b, &mut out) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) | Err(_) => ExitCode::FAILURE,
-        };
+        if with == Arm::Runner || arm == Arm::Runner {
+            return Err("lockstep compares the host with the library or with itself".to_string());
+        }
+        let made = |arm| make(arm, entry, Needs::empty()).expect("an arm of this process");
+        let (make_a, make_b) = (|| made(arm), || made(with));
+        return lockstep::run(options, &make_a, &make_b, &mut out).map_err(|e| e.to_string());
     }
-    let mut tests = all_tests();
+    let all = all_tests();
+    let mut tests = all.clone();
     tests.retain(|t| {
         let named = |s: &String| t.short_name().contains(s.as_str());
         (args.filter.is_empty() || args.filter.iter().any(named)) && !args.except.iter().any(named)
@@ -111,28 +145,30 @@ fn main() -> ExitCode {
         for test in &tests {
             println!("{} {:?}", test.short_name(), test.needs);
         }
-        return ExitCode::SUCCESS;
+        return Ok(true);
     }
     let options = RunOptions {
         in_process: args.in_process,
         timeout_ms: args.timeout_ms,
         quiet: args.quiet,
     };
-    match run_tests(&tests, &|| make(args.arm, args.entry), options, &mut out) {
-        Ok(s) => {
-            println!(
-                "{} passed, {} failed, {} skipped",
-                s.passed, s.failed, s.skipped
-            );
-            if s.failed == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
-        }
-        Err(error) => {
-            eprintln!("conformance: {error}");
-            ExitCode::FAILURE
-        }
+    // Once here, for the error; each body makes its own.
+    make(arm, entry, Needs::empty())?;
+    let expected = match arm {
+        _ if args.strict => Expectations::default(),
+        Arm::Host => Expectations::default(),
+        Arm::Runner => Expectations::parse(expectations::RUNNER, &all)?,
+        Arm::Library => Expectations::parse(expectations::LIBRARY, &all)?,
+    };
+    if arm == Arm::Runner {
+        println!(
+            "note: expected poll masks are mapped to what the runner's placeholders can show \
+             (conformance/src/arm/shown.rs)"
+        );
     }
+    let maker = |needs| make(arm, entry, needs).expect("made once already");
+    let summary =
+        run_tests(&tests, &maker, &expected, options, &mut out).map_err(|e| e.to_string())?;
+    println!("{summary}");
+    Ok(summary.failed == 0)
 }

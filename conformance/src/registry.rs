@@ -15,7 +15,7 @@ bitflags! {
         const THREADS = 1 << 1;
         /// epoll_create1, epoll_ctl and epoll_wait as system calls.
         const EPOLL = 1 << 2;
-        /// Descriptors of pipes, regular files and eventfds beside sockets.
+        /// Descriptors of pipes and regular files beside sockets, and the calls that every file has.
         const FILES = 1 << 3;
         /// AF_UNIX sockets as inodes in the file system.
         const PATHS = 1 << 4;
@@ -31,6 +31,8 @@ bitflags! {
         const NIC = 1 << 9;
         /// Descriptors can be counted ([`Kernel::descriptor_count`]).
         const COUNT = 1 << 10;
+        /// RLIMIT_NOFILE can be set.
+        const LIMITS = 1 << 11;
     }
 }
 

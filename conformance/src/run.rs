@@ -1,10 +1,30 @@
 //! Runs tests, each in a process of its own.
 
 use crate::check::{Outcome, Stop};
+use crate::expect::{Expectations, Kind};
 use crate::kernel::Kernel;
-use crate::registry::Test;
+use crate::registry::{Needs, Test};
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Summary {
+            passed,
+            failed,
+            skipped,
+            expected,
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")?;
+        if *expected > 0 {
+            write!(f, ", {expected} failed as expected")?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a fresh kernel for a test that needs this.
+pub type Maker<'a> = &'a dyn Fn(Needs) -> Box<dyn Kernel>;
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]
@@ -26,41 +46,60 @@ pub struct Summary {
     pub failed: usize,
     /// Bodies that this arm or machine cannot run.
     pub skipped: usize,
+    /// Bodies that failed as the arm's expectation file says.
+    pub expected: usize,
 }
 
 /// Runs each test on a fresh kernel of `make` and prints one line for it.
 pub fn run_tests(
     tests: &[Test],
-    make: &dyn Fn() -> Box<dyn Kernel>,
+    make: Maker<'_>,
+    expectations: &Expectations,
     options: RunOptions,
     out: &mut dyn Write,
 ) -> std::io::Result<Summary> {
     let mut summary = Summary::default();
-    let offers = make().offers();
+    let offers = make(Needs::empty()).offers();
     for test in tests {
         let name = test.short_name();
         let lacking = test.needs - offers;
+        let listed = expectations.of(name);
         let outcome = if !lacking.is_empty() {
             Err(Stop::Skip(format!("needs {lacking:?}")))
+        } else if let Some((Kind::Skip, reason)) = listed {
+            Err(Stop::Skip(reason.to_string()))
         } else if options.in_process {
-            (test.body)(&mut *make())
+            (test.body)(&mut *make(test.needs))
         } else {
             forked(test, make, options.timeout_ms)
         };
-        match outcome {
-            Ok(()) => {
+        match (outcome, listed) {
+            (Ok(()), Some((Kind::Failure, reason))) => {
+                summary.failed += 1;
+                writeln!(
+                    out,
+                    "FAIL {name}: passes, but is expected to fail ({reason}): a stale line"
+                )?;
+            }
+            (Err(Stop::Fail(_)), Some((Kind::Failure, reason))) => {
+                summary.expected += 1;
+                if !options.quiet {
+                    writeln!(out, "expected {name}: {reason}")?;
+                }
+            }
+            (Ok(()), _) => {
                 summary.passed += 1;
                 if !options.quiet {
                     writeln!(out, "ok {name}")?;
                 }
             }
-            Err(Stop::Skip(reason)) => {
+            (Err(Stop::Skip(reason)), _) => {
                 summary.skipped += 1;
                 if !options.quiet {
                     writeln!(out, "skip {name}: {reason}")?;
                 }
             }
-            Err(Stop::Fail(reason)) => {
+            (Err(Stop::Fail(reason)), _) => {
                 summary.failed += 1;
                 writeln!(out, "FAIL {name}: {reason}")?;
             }
@@ -71,7 +110,7 @@ pub fn run_tests(
 }
 
 /// Runs one body in a child and reads its verdict from a pipe.
-fn forked(test: &Test, make: &dyn Fn() -> Box<dyn Kernel>, timeout_ms: i32) -> Outcome {
+fn forked(test: &Test, make: Maker<'_>, timeout_ms: i32) -> Outcome {
     let mut pipe = [-1; 2];
     // SAFETY: `pipe` has room for two descriptors.
     if unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -104,7 +143,7 @@ fn forked(test: &Test, make: &dyn Fn() -> Box<dyn Kernel>, timeout_ms: i32) -> O
     }
 }
 
-fn in_child(test: &Test, make: &dyn Fn() -> Box<dyn Kernel>, pipe: [i32; 2]) -> ! {
+fn in_child(test: &Test, make: Maker<'_>, pipe: [i32; 2]) -> ! {
     // High enough not to be in the way of a body that looks for the lowest free descriptor.
     // SAFETY: plain descriptor calls on numbers this function was given.
     let report = unsafe {
@@ -115,7 +154,7 @@ fn in_child(test: &Test, make: &dyn Fn() -> Box<dyn Kernel>, pipe: [i32; 2]) -> 
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         high
     };
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| (test.body)(&mut *make())));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| (test.body)(&mut *make(test.needs))));
     let text = match outcome {
         Ok(Ok(())) => "O".to_string(),
         Ok(Err(Stop::Skip(reason))) => format!("S{reason}"),

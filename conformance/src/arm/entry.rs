@@ -66,6 +66,14 @@ impl<K: Kernel> Kernel for SocketcallEntry<K> {
         self.0.poll(fds, timeout_ms)
     }
 
+    fn shown(&self, mask: i16) -> i16 {
+        self.0.shown(mask)
+    }
+
+    fn tunable(&self, path: &str) -> Option<String> {
+        self.0.tunable(path)
+    }
+
     fn pause(&mut self, time: Duration) {
         self.0.pause(time);
     }

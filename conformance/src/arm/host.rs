@@ -1,5 +1,6 @@
 //! The host arm: the kernel this program runs on. Under `switchboard run --` it is the runner arm.
 
+use super::shown::shown;
 use crate::kernel::{Kernel, SocketCall};
 use crate::registry::Needs;
 use std::time::Duration;
@@ -9,9 +10,32 @@ const NOBODY: u64 = 65534;
 
 /// The kernel this program runs on.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HostKernel;
+pub struct HostKernel {
+    /// Sockets here are placeholders.
+    runner: bool,
+}
 
 impl HostKernel {
+    /// What a program finds under `switchboard run --`. An error where it is not run there.
+    ///
+    /// The sign is what the arm is about: a fresh TCP socket hangs up on Linux and cannot under the
+    /// runner.
+    pub fn under_runner() -> Result<HostKernel, String> {
+        let mut kernel = HostKernel::new();
+        let kernel_dyn: &mut dyn Kernel = &mut kernel;
+        let fd = kernel_dyn.socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+        let mask = kernel_dyn.poll_mask(fd);
+        kernel_dyn.close(fd);
+        if fd < 0 || mask & libc::POLLHUP != 0 {
+            return Err(
+                "not under a runner; start it as: switchboard run -- conformance --arm runner"
+                    .to_string(),
+            );
+        }
+        kernel.runner = true;
+        Ok(kernel)
+    }
+
     /// The kernel this program runs on, with SIGPIPE blocked so that it can be observed.
     pub fn new() -> HostKernel {
         // SAFETY: `set` is a local; blocking a signal changes nothing that Rust relies on.
@@ -21,7 +45,7 @@ impl HostKernel {
             libc::sigaddset(&mut set, libc::SIGPIPE);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
         }
-        HostKernel
+        HostKernel { runner: false }
     }
 }
 
@@ -75,7 +99,7 @@ fn int80_raw(nr: u32, a: [u32; 6]) -> i64 {
 
 impl Kernel for HostKernel {
     fn name(&self) -> &'static str {
-        "host"
+        if self.runner { "runner" } else { "host" }
     }
 
     fn syscall(&mut self, nr: i64, args: [u64; 6]) -> i64 {
@@ -114,6 +138,10 @@ impl Kernel for HostKernel {
                 0,
             ],
         )
+    }
+
+    fn shown(&self, mask: i16) -> i16 {
+        if self.runner { shown(mask) } else { mask }
     }
 
     #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]
@@ -160,6 +188,10 @@ impl Kernel for HostKernel {
 
     fn offers(&self) -> Needs {
         let mut all = Needs::all();
+        if self.runner {
+            // The run's host has `lo` only.
+            all -= Needs::NIC;
+        }
         if !self.privileged() {
             all -= Needs::ROOT;
         }

@@ -1,10 +1,10 @@
 //! Which binds conflict: SO_REUSEADDR, SO_REUSEPORT, listening, families, as tables.
 
 use crate::addr::Addr;
-use crate::check::{Got, Outcome, check, err, ok, ret};
+use crate::check::{Got, Outcome, check, err, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
-use crate::sys::Fd;
+use crate::sys::{Fd, R, W};
 use libc::{AF_INET, AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET};
 
 tests! {
@@ -348,6 +348,8 @@ fn time_wait_is_free_for_ephemeral_bind(k: &mut dyn Kernel) -> Outcome {
     let name = k.sockname(client)?;
     let server = k.accept_now(listener)?;
     k.close(server);
+    // Closed before that had arrived, both ends would be in TIME_WAIT.
+    mask!(k, client, R | W | libc::POLLRDHUP);
     k.close(client);
     k.pause(std::time::Duration::from_millis(10));
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));

@@ -23,7 +23,7 @@ tests! {
     flags_cloexec_and_nonblock,
     no_flags_by_default,
     lowest_descriptor_is_used,
-    descriptor_limit [FILES],
+    descriptor_limit [LIMITS],
     type_option_tells_what_was_made,
     socketpair_kinds,
     socketpair_only_unix,
@@ -31,7 +31,7 @@ tests! {
     socketpair_bad_pointer_leaks_nothing [COUNT],
     socketpair_bad_pointer_comes_before_family,
     socketpair_second_slot_faults,
-    socketpair_descriptor_limit [FILES],
+    socketpair_descriptor_limit [LIMITS],
     socketpair_unknown_flag,
     seqpacket_is_unix_only,
 }
@@ -202,7 +202,7 @@ fn lowest_descriptor_is_used(k: &mut dyn Kernel) -> Outcome {
 
 /// Lowers RLIMIT_NOFILE so that `spare` more descriptors fit.
 fn limit(k: &mut dyn Kernel, spare: u64) -> Result<(), crate::check::Stop> {
-    let probe = ok!(k.dup(0)) as u64;
+    let probe = ok!(k.socket(AF_UNIX, SOCK_STREAM, 0)) as u64;
     k.close(probe as i64);
     let limit = libc::rlimit {
         rlim_cur: probe + spare,

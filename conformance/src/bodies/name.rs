@@ -17,13 +17,13 @@ tests! {
     name_length_negative,
     name_bad_pointers,
     name_writes_length_in_front_of_fault,
-    name_bad_descriptors [FILES],
+    name_bad_descriptors [EPOLL],
     peer_bad_pointers_come_after_enotconn,
     peer_after_peer_closed,
     peer_after_reset,
     shutdown_bad_how,
     shutdown_unconnected,
-    shutdown_bad_descriptors [FILES],
+    shutdown_bad_descriptors [EPOLL],
     shutdown_tcp_read_side,
     shutdown_tcp_write_side,
     shutdown_tcp_both,
@@ -149,7 +149,7 @@ fn name_writes_length_in_front_of_fault(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn name_bad_descriptors(k: &mut dyn Kernel) -> Outcome {
-    let (r, _w) = k.pipe()?;
+    let r = k.not_a_socket()?;
     err!(k.getsockname_raw(-1, BAD, BAD), EBADF);
     err!(k.getpeername_raw(-1, BAD, BAD), EBADF);
     err!(k.getsockname_raw(r, BAD, BAD), ENOTSOCK);
@@ -219,7 +219,7 @@ fn shutdown_unconnected(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn shutdown_bad_descriptors(k: &mut dyn Kernel) -> Outcome {
-    let (r, _w) = k.pipe()?;
+    let r = k.not_a_socket()?;
     err!(k.shutdown(-1, SHUT_RD), EBADF);
     err!(k.shutdown(r, SHUT_RD), ENOTSOCK);
     err!(k.shutdown(r, 77), ENOTSOCK);

@@ -11,6 +11,7 @@ use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, 
 
 tests! {
     defaults,
+    defaults_of_rarer_options,
     type_domain_protocol,
     accept_conn,
     error_starts_at_zero_and_clears,
@@ -31,6 +32,7 @@ tests! {
     timestamp_brings_a_message,
     timestamp_excludes_nanoseconds,
     timestamp_on_unix,
+    timestampns_is_now,
     timestamp_is_now,
     oobinline_default,
     linger_lengths,
@@ -68,11 +70,8 @@ fn defaults(k: &mut dyn Kernel) -> Outcome {
             (libc::SO_OOBINLINE, 0),
             (libc::SO_PRIORITY, 0),
             (libc::SO_TIMESTAMP, 0),
-            (libc::SO_TIMESTAMPNS, 0),
             (libc::SO_RCVLOWAT, 1),
             (libc::SO_SNDLOWAT, 1),
-            (libc::SO_DONTROUTE, 0),
-            (libc::SO_MARK, 0),
         ] {
             let got = k.get_int(fd, SOL_SOCKET, name)?;
             check!(
@@ -364,15 +363,35 @@ fn timestamp_on_unix(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
+fn defaults_of_rarer_options(k: &mut dyn Kernel) -> Outcome {
+    for (family, kind, fd) in each(k)? {
+        for name in [libc::SO_TIMESTAMPNS, libc::SO_DONTROUTE, libc::SO_MARK] {
+            let got = k.get_int(fd, SOL_SOCKET, name)?;
+            check!(got == 0, "family {family} type {kind} option {name}: {got}");
+        }
+    }
+    Ok(())
+}
+
 fn timestamp_is_now(k: &mut dyn Kernel) -> Outcome {
+    stamps(k, libc::SO_TIMESTAMP, 1_000_000)
+}
+
+fn timestampns_is_now(k: &mut dyn Kernel) -> Outcome {
+    stamps(k, libc::SO_TIMESTAMPNS, 1_000_000_000)
+}
+
+/// The option's message carries the time, whose second word counts to `fraction`.
+fn stamps(k: &mut dyn Kernel, option: i32, fraction: i64) -> Outcome {
     let (a, b) = k.udp_pair(AF_INET)?;
-    ret!(k.set_int(b, SOL_SOCKET, libc::SO_TIMESTAMPNS, 1), 0);
+    ret!(k.set_int(b, SOL_SOCKET, option, 1), 0);
     let mut times = Vec::new();
     for _ in 0..3 {
         ret!(k.send(a, b"x", 0), 1);
         let mut msg = Msg::room(&[8]).control_room(128);
         ret!(k.recvmsg(b, &mut msg, 0), 1);
-        let Some(stamp) = msg.cmsg(SOL_SOCKET, libc::SCM_TIMESTAMPNS) else {
+        // SCM_TIMESTAMP and SCM_TIMESTAMPNS have the options' own numbers.
+        let Some(stamp) = msg.cmsg(SOL_SOCKET, option) else {
             return crate::check::fail("timestamp", "no message".to_string());
         };
         let word = |at: usize| {
@@ -381,8 +400,8 @@ fn timestamp_is_now(k: &mut dyn Kernel) -> Outcome {
             i64::from_ne_bytes(bytes)
         };
         check!(
-            (0..1_000_000_000).contains(&word(8)),
-            "{} nanoseconds",
+            (0..fraction).contains(&word(8)),
+            "{} of {fraction}",
             word(8)
         );
         times.push((word(0), word(8)));

@@ -227,7 +227,7 @@ fn congestion_get(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET, libc::SOCK_STREAM, 0));
     let (got, value) = k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16);
     eq!((got, value.len()), (0, 16));
-    if let Ok(name) = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control") {
+    if let Some(name) = k.tunable("net/ipv4/tcp_congestion_control") {
         eq!(value, padded(name.trim()));
     }
     Ok(())

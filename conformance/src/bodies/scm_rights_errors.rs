@@ -25,8 +25,8 @@ tests! {
     unread_rights_are_closed,
     rights_in_a_closed_queue,
     inet_ignores_rights,
-    descriptor_limit_on_receipt [FILES | COUNT],
-    in_flight_limit_of_a_user [FILES | DROP],
+    descriptor_limit_on_receipt [LIMITS | COUNT],
+    in_flight_limit_of_a_user [LIMITS | DROP],
 }
 
 fn all_kinds() -> [i32; 3] {

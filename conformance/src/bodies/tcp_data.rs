@@ -44,7 +44,7 @@ tests! {
     error_queue_is_empty,
     readv_and_writev,
     data_before_accept,
-    two_readers_share [FILES],
+    two_readers_share,
     defer_accept_hides_empty_connection,
 }
 

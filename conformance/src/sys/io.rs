@@ -148,6 +148,15 @@ impl<'k> dyn Kernel + 'k {
         Ok((i64::from(fds[0]), i64::from(fds[1])))
     }
 
+    /// A descriptor that every arm has and that is no socket: an epoll instance.
+    pub(crate) fn not_a_socket(&mut self) -> Got<Fd> {
+        let fd = self.call(libc::SYS_epoll_create1, &[0]);
+        if fd < 0 {
+            return fail("epoll_create1", ret_name(fd));
+        }
+        Ok(fd)
+    }
+
     /// `memfd_create` with these contents, offset 0; must succeed.
     pub(crate) fn memfd(&mut self, contents: &[u8]) -> Got<Fd> {
         let name = c"conformance";

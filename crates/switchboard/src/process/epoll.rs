@@ -180,13 +180,15 @@ impl Epolls {
                 if event.events & !(MASK | EDGE | ONESHOT) != 0 {
                     return Err(Errno::EINVAL);
                 }
+                // ERR and HUP are reported unasked.
+                let wanted = event.events | u32::from((PollMask::ERR | PollMask::HUP).bits());
                 match (instance.items.get_mut(&key), op) {
                     (Some(_), EpollOp::Add(_)) => return Err(Errno::EEXIST),
                     (None, EpollOp::Modify(_)) => return Err(Errno::ENOENT),
-                    (Some(item), _) => (item.wanted, item.data) = (event.events, event.data),
+                    (Some(item), _) => (item.wanted, item.data) = (wanted, event.data),
                     (None, _) => {
                         let item = Item {
-                            wanted: event.events,
+                            wanted,
                             data: event.data,
                             listed: false,
                         };

@@ -241,6 +241,21 @@ impl Process {
         made.map_or_else(Errno::to_ret, |()| value)
     }
 
+    /// What the set*id calls come to: an ordinary user, or root again, with these capabilities.
+    pub fn set_user(&mut self, uid: u32, gid: u32, caps: Caps) {
+        let mut cred = Cred::new(self.cred.pid, uid, gid, caps);
+        cred.nofile = self.cred.nofile;
+        self.cred = Arc::new(cred);
+    }
+
+    /// setrlimit(2) with `RLIMIT_NOFILE`. Descriptors beyond it stay open.
+    pub fn set_nofile(&mut self, limit: u64) {
+        let mut cred = Cred::clone(&self.cred);
+        cred.nofile = limit;
+        self.cred = Arc::new(cred);
+        self.table().set_limit(limit);
+    }
+
     /// Signals that calls raised (`SIGPIPE`), as a bit set; taking clears them.
     pub fn take_signals(&self) -> u64 {
         self.signals.swap(0, Ordering::Relaxed)

@@ -31,6 +31,10 @@ impl Table {
         }
     }
 
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    }
+
     fn entry(&self, fd: i32) -> Result<&Entry, Errno> {
         let at = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         self.entries
