@@ -126,6 +126,33 @@ impl RemoteMemory {
         self.transfer(Direction::Read, remote, pieces)
     }
 
+    /// Gathers from all of `remote` into the spare capacity of `pieces`, in order, which need not be
+    /// initialized before; each piece grows by what came.
+    pub fn read_pieces(
+        &self,
+        remote: &[RemoteSlice],
+        pieces: &mut [Vec<u8>],
+    ) -> Result<usize, MemoryError> {
+        let spare = pieces.iter_mut().map(|piece| {
+            let room = piece.spare_capacity_mut();
+            libc::iovec {
+                iov_base: room.as_mut_ptr().cast(),
+                iov_len: room.len(),
+            }
+        });
+        let local: Vec<libc::iovec> = spare.collect();
+        let got = self.transfer(Direction::Read, remote, &local)?;
+        let mut left = got;
+        for (piece, room) in pieces.iter_mut().zip(&local) {
+            let filled = left.min(room.iov_len);
+            // SAFETY: the kernel has filled the spare capacity of the pieces in order, `got` bytes
+            // in all, and `filled` is what of them fell to this one.
+            unsafe { piece.set_len(piece.len() + filled) };
+            left -= filled;
+        }
+        Ok(got)
+    }
+
     /// Scatters all of `local`, in order, over all of `remote`, until either is used up or a byte faults.
     pub fn write_vectored(
         &self,

@@ -48,7 +48,7 @@
 //!   ETOOMANYREFS, and the placeholder then does not show ERR and tells of A's end by ERR on B instead.
 //!
 //! # Cost
-//! Five system calls to make, three for the canary; one for each step of the table.
+//! Three system calls to make, three for the canary; one for each step of the table.
 
 use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use core::ptr;
@@ -148,6 +148,10 @@ pub struct Placeholder {
     urgent: bool,
     /// An out-of-band byte has come since A's queue was empty.
     had_urgent: bool,
+    /// B's SO_SNDBUF has been raised: when it was first full.
+    roomy: bool,
+    /// A's SO_SNDBUF has been lowered: when OUT was first taken away.
+    small: bool,
     /// The blocker lies in B's queue.
     blocked: bool,
     /// SHUT_RD on B: A cannot send.
@@ -222,12 +226,6 @@ impl Placeholder {
         Errno::check(made.into())?;
         // SAFETY: just made, nobody else knows them.
         let (a, b) = unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) };
-        set_buffer(a.as_fd(), libc::SO_SNDBUF, 0)?; // raised to the minimum
-        // The kernel doubles what is asked for.
-        let room = WAKE_BYTES * WAKE_BYTE_COST / 2;
-        if set_buffer(b.as_fd(), libc::SO_SNDBUFFORCE, room).is_err() {
-            set_buffer(b.as_fd(), libc::SO_SNDBUF, room)?;
-        }
         // The residue: what makes a close of B a reset. Always one byte, always the last in B's queue.
         send(a.as_fd(), &[0], 0)?;
         let identity = Identity::of(a.as_fd())?;
@@ -239,6 +237,8 @@ impl Placeholder {
             wake_bytes: 0,
             urgent: false,
             had_urgent: false,
+            roomy: false,
+            small: false,
             blocked: false,
             send_closed: false,
             gone: false,
@@ -300,7 +300,18 @@ impl Placeholder {
         let Some(b) = self.b.as_ref().filter(|_| self.phase == Phase::Open) else {
             return Signalled::Final;
         };
-        match send(b.as_fd(), &[0], flags) {
+        let mut sent = send(b.as_fd(), &[0], flags);
+        if sent == Err(Errno(libc::EAGAIN)) && !self.roomy {
+            self.roomy = true;
+            // The kernel doubles what is asked for.
+            let room = WAKE_BYTES * WAKE_BYTE_COST / 2;
+            if set_buffer(b.as_fd(), libc::SO_SNDBUFFORCE, room).is_err() {
+                // EPERM: as much as everybody may have. What there is stays where this fails.
+                let _same = set_buffer(b.as_fd(), libc::SO_SNDBUF, room);
+            }
+            sent = send(b.as_fd(), &[0], flags);
+        }
+        match sent {
             Ok(_) => {
                 self.wake_bytes += 1;
                 Signalled::Edge
@@ -355,6 +366,10 @@ impl Placeholder {
             return;
         }
         let blocker = [0u8; BLOCKER];
+        if !self.small {
+            // Raised to the minimum.
+            self.small = set_buffer(a, libc::SO_SNDBUF, 0).is_ok();
+        }
         // The blocker lies before a new residue, so that reading up to it leaves the one unread byte.
         self.blocked = send(a, &blocker, 0) == Ok(BLOCKER) && send(a, &[0], 0).is_ok();
     }

@@ -1,5 +1,8 @@
 //! The guest's memory, as the calls reach it.
 
+use crate::msghdr::advance;
+use alloc::vec;
+use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::MAX_RW_COUNT;
 
@@ -53,6 +56,25 @@ pub trait Memory {
             done += n;
         }
         done
+    }
+
+    /// Reads `len` bytes from `iov` into new buffers of `piece` bytes each, the last one shorter;
+    /// up to the first fault.
+    fn gather_pieces(&mut self, iov: &[IoVec], len: usize, piece: usize) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        let mut got = 0;
+        while got < len {
+            let want = piece.min(len - got);
+            let mut bytes = vec![0; want];
+            let n = self.gather(&advance(iov, got), &mut bytes);
+            bytes.truncate(n);
+            pieces.push(bytes);
+            got += n;
+            if n < want {
+                break;
+            }
+        }
+        pieces
     }
 
     /// Writes the pieces of `data` in order to `iov`; the number of bytes before the first fault

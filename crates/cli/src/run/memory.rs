@@ -1,13 +1,21 @@
 //! A program's memory as the decoder reads it.
 
 use std::io::{IoSlice, IoSliceMut};
+use smallvec::SmallVec;
 use switchboard_notify::{RemoteMemory, RemoteSlice};
 use switchboard_syscall::{Fault, IoVec, Memory};
 
 pub(super) struct TargetMemory(pub(super) RemoteMemory);
 
-fn slices(iov: &[IoVec]) -> Vec<RemoteSlice> {
-    iov.iter().map(|v| RemoteSlice { address: v.addr, len: v.len as u64 }).collect()
+/// Up to `len` bytes of `iov`.
+fn slices(iov: &[IoVec], len: usize) -> SmallVec<[RemoteSlice; 8]> {
+    let mut left = len;
+    let take = |v: &IoVec| {
+        let len = v.len.min(left);
+        left -= len;
+        RemoteSlice { address: v.addr, len: len as u64 }
+    };
+    iov.iter().map(take).collect()
 }
 
 impl Memory for TargetMemory {
@@ -31,11 +39,27 @@ impl Memory for TargetMemory {
             let n = one.len.min(out.len());
             return self.0.read(one.addr, &mut out[..n]).unwrap_or(0);
         }
-        self.0.read_vectored(&slices(iov), &mut [IoSliceMut::new(out)]).unwrap_or(0)
+        let slices = slices(iov, out.len());
+        self.0.read_vectored(&slices, &mut [IoSliceMut::new(out)]).unwrap_or(0)
+    }
+
+    fn gather_pieces(&mut self, iov: &[IoVec], len: usize, piece: usize) -> Vec<Vec<u8>> {
+        // One call for all of them, into memory that nobody has cleared before.
+        let mut pieces = Vec::with_capacity(len.div_ceil(piece));
+        let mut left = len;
+        while left > 0 {
+            let want = left.min(piece);
+            pieces.push(Vec::with_capacity(want));
+            left -= want;
+        }
+        // Of a process that is gone there is nothing to read.
+        let _ = self.0.read_pieces(&slices(iov, len), &mut pieces);
+        pieces
     }
 
     fn scatter(&mut self, iov: &[IoVec], data: &[&[u8]]) -> usize {
-        let local: Vec<IoSlice<'_>> = data.iter().map(|piece| IoSlice::new(piece)).collect();
-        self.0.write_vectored(&slices(iov), &local).unwrap_or(0)
+        let local: SmallVec<[IoSlice<'_>; 8]> =
+            data.iter().map(|piece| IoSlice::new(piece)).collect();
+        self.0.write_vectored(&slices(iov, usize::MAX), &local).unwrap_or(0)
     }
 }

@@ -59,18 +59,17 @@ impl Parking {
         Some(waiter)
     }
 
-    /// The threads that wait for one of these bits, the longest waiting first.
-    pub(super) fn woken(&self, socket: SocketId, wake: PollMask) -> Vec<i32> {
-        let Some(queue) = self.by_socket.get(&socket) else { return Vec::new() };
+    /// Adds the threads that wait for one of these bits to `woken`, the longest waiting first. Whether
+    /// there are any.
+    pub(super) fn wake(&self, socket: SocketId, wake: PollMask, woken: &mut Vec<i32>) -> bool {
+        let Some(queue) = self.by_socket.get(&socket) else { return false };
         let always = PollMask::ERR | PollMask::HUP;
-        queue
-            .iter()
-            .copied()
-            .filter(|tid| {
-                let interest = self.waiters.get(tid).map_or(always, |w| w.interest | always);
-                wake.intersects(interest)
-            })
-            .collect()
+        let before = woken.len();
+        woken.extend(queue.iter().copied().filter(|tid| {
+            let interest = self.waiters.get(tid).map_or(always, |w| w.interest | always);
+            wake.intersects(interest)
+        }));
+        woken.len() > before
     }
 
     /// The threads that wait on a socket, whatever for.

@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use switchboard_abi::sysno::Arch;
 use switchboard_abi::Errno;
 use switchboard_engine::Instant;
@@ -744,15 +745,22 @@ impl Supervisor {
     /// waiting call is about to take is shown after it, as far as it is left: it has the first claim,
     /// and most often there is nothing to show and to take back then.
     fn show_events(&mut self) {
+        // A send of several segments arrives as often, and is one edge: nobody could have looked
+        // in between.
+        let mut happened: SmallVec<[(SocketId, PollMask); 4]> = SmallVec::new();
         while let Some(event) = self.host.poll_event() {
-            let waiting = self.woken.len();
-            self.woken.extend(self.parking.woken(event.socket, event.wake));
-            if self.woken.len() > waiting {
-                self.owed.push((event.socket, event.wake));
-                continue;
+            match happened.iter_mut().find(|(socket, _)| *socket == event.socket) {
+                Some((_, wake)) => *wake |= event.wake,
+                None => happened.push((event.socket, event.wake)),
             }
-            let mask = self.host.poll(event.socket);
-            self.mirror.show(event.socket, mask, event.wake, None);
+        }
+        for (socket, wake) in happened {
+            if self.parking.wake(socket, wake, &mut self.woken) {
+                self.owed.push((socket, wake));
+            } else {
+                let mask = self.host.poll(socket);
+                self.mirror.show(socket, mask, wake, None);
+            }
         }
         while let Some(token) = self.host.poll_released() {
             self.rights.release(token);

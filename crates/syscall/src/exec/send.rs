@@ -7,7 +7,6 @@ use crate::memory::{IoVec, import_buffer};
 use crate::msghdr::{Header, IoVecs, Name, advance, read_name, total};
 use crate::pending::{Env, Pending, Step, Work};
 use crate::replay::Digest;
-use alloc::vec;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use switchboard_abi::number::*;
@@ -128,20 +127,11 @@ impl SendWork {
             return (Payload::from(Bytes::copy_from_slice(&bytes[..got])), got);
         }
         let mut data = Payload::new();
-        let mut got = 0;
-        let mut iov = advance(&self.iov, self.done);
-        while got < take {
-            let want = (take - got).min(PIECE);
-            let mut bytes = vec![0; want];
-            let n = env.mem.gather(&iov, &mut bytes);
-            bytes.truncate(n);
-            data.push(Bytes::from(bytes));
-            got += n;
-            if n < want {
-                break;
-            }
-            iov = advance(&iov, n);
+        let iov = advance(&self.iov, self.done);
+        for piece in env.mem.gather_pieces(&iov, take, PIECE) {
+            data.push(Bytes::from(piece));
         }
+        let got = data.len();
         (data, got)
     }
 }
