@@ -160,16 +160,6 @@ impl Net {
         sockets: &[(SocketId, PollMask)],
         deadline: Option<Instant>,
     ) -> Result<MutexGuard<'a, World>, Errno> {
-        if world.is_virtual() {
-            return match world.step(deadline) {
-                false if deadline.is_none() => Err(Errno::EDEADLK),
-                _ => Ok(world),
-            };
-        }
-        let left = deadline.map(|deadline| deadline.saturating_sub(world.now()));
-        if left == Some(Duration::ZERO) {
-            return Ok(world);
-        }
         let wake = Arc::new(Condvar::new());
         world.hosts[host]
             .waiters
@@ -177,19 +167,34 @@ impl Net {
                 socket,
                 interest,
                 wake: wake.clone(),
+                fired: false,
             }));
-        let mut world = match left {
-            None => wake.wait(world).unwrap_or_else(PoisonError::into_inner),
-            Some(left) => {
-                wake.wait_timeout(world, left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-            }
-        };
+        // What the attempt has sent may come back with what it waits for before anybody sleeps.
+        self.settle(&mut world, host);
+        let fired = world.hosts[host]
+            .waiters
+            .iter()
+            .any(|waiter| waiter.fired && Arc::ptr_eq(&waiter.wake, &wake));
+        let left = deadline.map(|deadline| deadline.saturating_sub(world.now()));
+        let mut stuck = false;
+        if fired || left == Some(Duration::ZERO) {
+            // Nothing to sleep for.
+        } else if world.is_virtual() {
+            stuck = !world.step(deadline) && deadline.is_none();
+        } else {
+            world = match left {
+                None => wake.wait(world).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    wake.wait_timeout(world, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
         world.hosts[host]
             .waiters
             .retain(|waiter| !Arc::ptr_eq(&waiter.wake, &wake));
-        Ok(world)
+        if stuck { Err(Errno::EDEADLK) } else { Ok(world) }
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Waiter {
     pub(crate) socket: SocketId,
     pub(crate) interest: PollMask,
     pub(crate) wake: Arc<Condvar>,
+    /// It has been woken.
+    pub(crate) fired: bool,
 }
 
 impl World {
@@ -231,10 +233,11 @@ impl HostState {
         }
     }
 
-    fn wake(&self, event: Event) {
+    fn wake(&mut self, event: Event) {
         let always = PollMask::ERR | PollMask::HUP;
-        for waiter in &self.waiters {
+        for waiter in &mut self.waiters {
             if waiter.socket == event.socket && event.wake.intersects(waiter.interest | always) {
+                waiter.fired = true;
                 waiter.wake.notify_one();
             }
         }

@@ -123,13 +123,15 @@ impl Handle {
             let result = world.call(index, |layer, cx| {
                 attempt(layer, cx, last).inspect_err(|fail| layer.commit_fail(self.id, *fail))
             });
-            net.settle(&mut world, index);
+            // What is blocked settles when it waits: then it is told what happens.
             let blocked = match result {
                 Ok(Attempt::Ready(value)) => {
+                    net.settle(&mut world, index);
                     net.unlock(world);
                     return Ok(value);
                 }
                 Err(fail) => {
+                    net.settle(&mut world, index);
                     net.unlock(world);
                     return Err(io_error(fail.errno));
                 }
