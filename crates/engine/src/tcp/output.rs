@@ -119,9 +119,12 @@ impl Connection {
             self.restart_if_idle(cx);
         }
         let mut window = self.usable_window();
-        if again && flight == 0 {
-            // A retransmission at SND.UNA tests a window that was shrunk to nothing (RFC 9293, 3.8.6).
-            window = window.max(self.mss);
+        // A retransmission at SND.UNA tests a window that was shrunk (RFC 9293, 3.8.6), with what was sent before and no
+        // more (tcp_retransmit_skb).
+        let first_again = again && flight == 0;
+        if first_again {
+            let sent = (self.snd_max - self.snd_nxt) as u32;
+            window = window.max(sent.min(self.mss));
         }
         let fin = self.fin_queued;
         if unsent == 0 {
@@ -155,7 +158,7 @@ impl Connection {
             }
             if len >= mss {
                 len -= len % mss;
-            } else {
+            } else if !first_again {
                 // RFC 9293, 3.8.6.2.1: not a silly segment into a small window; the probe timer breaks a deadlock.
                 return None;
             }
