@@ -64,6 +64,7 @@ pub fn run(
         results: BTreeMap::new(),
     };
     let (mut differed, mut again, mut calls) = (0u64, 0u64, 0u64);
+    let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for seed in options.seed..options.seed + options.sequences {
         let ops = sequence(seed, options.calls);
         calls += ops.len() as u64;
@@ -82,12 +83,21 @@ pub fn run(
             continue;
         };
         differed += 1;
+        // One of a kind is shrunk and shown; the others are counted.
+        let kind = kinds.entry(difference.kind()).or_insert((0, seed));
+        kind.0 += 1;
+        if kind.0 > 1 {
+            continue;
+        }
         writeln!(out, "seed {seed}: differs at call {}", difference.at)?;
         let shortest = run.shrink(ops[..=difference.at].to_vec())?;
         writeln!(out, "{} calls are enough:", shortest.len())?;
         if let Some(last) = run.compare(&shortest, Some(out))? {
             writeln!(out, "{}", last.describe())?;
         }
+    }
+    for (kind, (count, seed)) in &kinds {
+        writeln!(out, "{count:6} (first: seed {seed}) {kind}")?;
     }
     if options.stats {
         for ((name, result), count) in &run.results {
@@ -142,7 +152,7 @@ impl Run<'_> {
             let mut left = a.execute(op);
             let mut right = b.execute(op);
             for _ in 0..50 {
-                if left.masks == right.masks {
+                if left.masks == right.masks || left.value != right.value {
                     break;
                 }
                 self.settled += 1;

@@ -87,13 +87,9 @@ fn make(arm: Arm, entry: Entry, needs: Needs) -> Result<Box<dyn Kernel>, String>
         (Arm::Host, Entry::Direct) => Box::new(HostKernel::new()),
         (Arm::Host, Entry::Socketcall) => Box::new(SocketcallEntry(HostKernel::new())),
         (Arm::Runner, Entry::Direct) => Box::new(HostKernel::under_runner()?),
-        (Arm::Runner, Entry::Socketcall) => {
-            Box::new(SocketcallEntry(HostKernel::under_runner()?))
-        }
+        (Arm::Runner, Entry::Socketcall) => Box::new(SocketcallEntry(HostKernel::under_runner()?)),
         (Arm::Library, Entry::Direct) => Box::new(LibraryKernel::new(threads)),
-        (Arm::Library, Entry::Socketcall) => {
-            Box::new(SocketcallEntry(LibraryKernel::new(threads)))
-        }
+        (Arm::Library, Entry::Socketcall) => Box::new(SocketcallEntry(LibraryKernel::new(threads))),
     })
 }
 

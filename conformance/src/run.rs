@@ -154,7 +154,8 @@ fn in_child(test: &Test, make: Maker<'_>, pipe: [i32; 2]) -> ! {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         high
     };
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| (test.body)(&mut *make(test.needs))));
+    let outcome =
+        std::panic::catch_unwind(AssertUnwindSafe(|| (test.body)(&mut *make(test.needs))));
     let text = match outcome {
         Ok(Ok(())) => "O".to_string(),
         Ok(Err(Stop::Skip(reason))) => format!("S{reason}"),

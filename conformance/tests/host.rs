@@ -2,7 +2,9 @@
 //! the other arms are compared with must itself hold.
 
 use std::process::ExitCode;
-use switchboard_conformance::{Expectations, HostKernel, Kernel, Needs, RunOptions, SocketcallEntry};
+use switchboard_conformance::{
+    Expectations, HostKernel, Kernel, Needs, RunOptions, SocketcallEntry,
+};
 use switchboard_conformance::{all_tests, lockstep, run_tests};
 
 fn direct(_: Needs) -> Box<dyn Kernel> {
@@ -49,7 +51,8 @@ fn main() -> ExitCode {
         &|| direct(Needs::empty()),
         &|| socketcall(Needs::empty()),
         &mut out,
-    ).unwrap_or(false);
+    )
+    .unwrap_or(false);
     if good {
         ExitCode::SUCCESS
     } else {

@@ -169,9 +169,7 @@ impl Kernel for LibraryKernel {
     fn syscall(&mut self, nr: i64, args: [u64; 6]) -> i64 {
         match self.method(nr, args) {
             Some(result) => result.unwrap_or_else(Errno::to_ret),
-            None => self
-                .process
-                .syscall(nr as u32, args, &mut OwnMemory::new()),
+            None => self.process.syscall(nr as u32, args, &mut OwnMemory::new()),
         }
     }
 
@@ -190,9 +188,7 @@ impl Kernel for LibraryKernel {
         let args = args.map(u64::from);
         let call = switchboard_syscall::decode(Arch::I386, nr, args, &mut memory);
         Some(match call {
-            Ok(Some(call)) => self
-                .process
-                .call(Arch::I386.word(), call, &mut memory),
+            Ok(Some(call)) => self.process.call(Arch::I386.word(), call, &mut memory),
             Ok(None) => Errno::ENOSYS.to_ret(),
             Err(errno) => errno.to_ret(),
         })

@@ -5,7 +5,9 @@ use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::{Fd, IN, OUT, PRI, R, W, WB};
-use libc::{AF_INET, AF_UNIX, POLLERR, POLLHUP, POLLRDHUP, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
+use libc::{
+    AF_INET, AF_UNIX, POLLERR, POLLHUP, POLLRDHUP, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
+};
 
 tests! {
     poll_negative_descriptor_is_skipped,

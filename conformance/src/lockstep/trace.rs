@@ -58,6 +58,32 @@ pub(super) struct Difference {
 }
 
 impl Difference {
+    /// What differs, in a line that other sequences share.
+    pub(super) fn kind(&self) -> String {
+        let (left, right) = (&self.left, &self.right);
+        let mut text = self.op.name();
+        if left.value != right.value {
+            return text + &format!(" = {}, not {}", right.outcome(), left.outcome());
+        }
+        text += &format!(" = {}:", left.outcome());
+        if left.data != right.data {
+            text += " other bytes";
+        }
+        if left.more != right.more {
+            text += " other address, length, flags or control";
+        }
+        let pairs = left.masks.iter().zip(&right.masks);
+        for (left, right) in pairs.filter(|(left, right)| left != right) {
+            let (left, right) = (left.unwrap_or(0), right.unwrap_or(0));
+            text += &format!(
+                " mask without {} and with {}",
+                show_mask(left & !right),
+                show_mask(right & !left)
+            );
+        }
+        text
+    }
+
     /// Both answers, and what of them differs.
     pub(super) fn describe(&self) -> String {
         let mut text = format!("  call {} {:?}\n", self.at, self.op);
