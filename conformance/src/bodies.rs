@@ -21,6 +21,7 @@ mod readiness;
 mod scm_creds;
 mod scm_rights;
 mod scm_rights_errors;
+mod signals;
 mod socketcall;
 mod tcp_blocking;
 mod tcp_close;
@@ -55,6 +56,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     scm_creds::TESTS,
     scm_rights::TESTS,
     scm_rights_errors::TESTS,
+    signals::TESTS,
     socketcall::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,

@@ -31,6 +31,7 @@ mod names;
 mod registry;
 mod run;
 mod scene;
+mod signal;
 mod sys;
 
 pub use addr::Addr;

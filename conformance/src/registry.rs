@@ -33,6 +33,8 @@ bitflags! {
         const COUNT = 1 << 10;
         /// RLIMIT_NOFILE can be set.
         const LIMITS = 1 << 11;
+        /// Signals interrupt calls, and sockets raise them.
+        const SIGNALS = 1 << 12;
     }
 }
 

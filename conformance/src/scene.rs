@@ -193,6 +193,18 @@ impl<'k> dyn Kernel + 'k {
         }
     }
 
+    /// Receives and drops `len` bytes, waiting for each; how many came.
+    pub(crate) fn drain_all(&mut self, fd: Fd, len: usize) -> Got<usize> {
+        let mut total = 0;
+        while total < len {
+            total += match self.recv_now(fd)?.len() {
+                0 => break,
+                n => n,
+            };
+        }
+        Ok(total)
+    }
+
     /// Receives and drops all there is; how many bytes that was.
     pub(crate) fn drain(&mut self, fd: Fd) -> Got<usize> {
         let mut buf = vec![0; 1 << 16];

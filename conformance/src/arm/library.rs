@@ -264,6 +264,6 @@ impl Kernel for LibraryKernel {
     }
 
     fn offers(&self) -> Needs {
-        Needs::all() - (Needs::FILES | Needs::PATHS | Needs::NIC)
+        Needs::all() - (Needs::FILES | Needs::PATHS | Needs::NIC | Needs::SIGNALS)
     }
 }

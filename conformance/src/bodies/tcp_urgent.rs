@@ -25,7 +25,7 @@ tests! {
     fionread_stops_at_the_mark,
     urgent_after_end,
     inline_set_later,
-    sigurg_needs_an_owner [FILES],
+    sigurg_needs_an_owner [SIGNALS],
     zero_length_receive,
 }
 
