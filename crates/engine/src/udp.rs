@@ -38,6 +38,8 @@ pub struct UdpSend {
     pub dst: SocketAddr,
     /// From which address, instead of the socket's or the route's (IP_PKTINFO).
     pub src: Option<IpAddr>,
+    /// By which interface, instead of the socket's or the route's (the index of IP_PKTINFO).
+    pub device: Option<IfIndex>,
     /// Type of service or traffic class, instead of 0.
     pub tos: Option<u8>,
     /// Time to live or hop limit, instead of the host's default (1 for groups).
@@ -305,7 +307,7 @@ impl Stack {
         self.udp_autobind(id)
             .map_err(|_| RouteError::PortsExhausted)?;
         let remote = canonical(remote);
-        let route = self.udp_route(id, remote.ip(), None)?;
+        let route = self.udp_route(id, remote.ip(), None, None)?;
         let generation = self.routes.generation();
         self.udp_unregister(id);
         let socket = self.udp.open_mut(id);
@@ -355,12 +357,18 @@ impl Stack {
         id: UdpId,
         dst: IpAddr,
         src_hint: Option<IpAddr>,
+        device_hint: Option<IfIndex>,
     ) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
+        // An IPv6 address that an earlier connect(2) chose is no source for IPv4. The other way round there is none:
+        // the socket's one address is v4-mapped.
+        let fixed = socket
+            .fixed_source()
+            .filter(|src| socket.addr_locked || src.is_ipv4() || dst.to_canonical().is_ipv6());
         self.route(
             dst,
-            src_hint.or(socket.fixed_source()),
-            socket.attributes.device,
+            src_hint.or(fixed),
+            device_hint.or(socket.attributes.device),
         )
     }
 
@@ -402,6 +410,7 @@ impl Stack {
         let UdpSend {
             dst,
             src,
+            device,
             tos,
             ttl,
             payload,
@@ -415,12 +424,15 @@ impl Stack {
         let socket = self.udp.open(id);
         let route = match socket.route {
             Some((then, route))
-                if then == generation && src.is_none() && socket.remote == Some(dst) =>
+                if then == generation
+                    && src.is_none()
+                    && device.is_none()
+                    && socket.remote == Some(dst) =>
             {
                 route
             }
             _ => self
-                .udp_route(id, dst.ip(), src)
+                .udp_route(id, dst.ip(), src, device)
                 .map_err(|error| match error {
                     RouteError::WrongFamily => UdpSendError::WrongFamily,
                     _ => UdpSendError::NoRoute,

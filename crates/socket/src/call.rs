@@ -58,9 +58,28 @@ pub struct Fail {
     pub errno: Errno,
     /// Whether Linux sends `SIGPIPE` with it (unless the call said `MSG_NOSIGNAL`).
     pub sigpipe: bool,
-    /// The error is the socket's pending one (`SO_ERROR`), which delivering it clears: see
-    /// [`Host::commit_fail`](crate::Host::commit_fail).
-    pub pending: bool,
+    /// Linux finds the error after it has copied the message: a fault in it comes first.
+    pub after_copy: bool,
+    /// What delivering the error does: see [`Host::commit_fail`](crate::Host::commit_fail).
+    pub(crate) effect: FailEffect,
+}
+
+/// What an error that was delivered leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum FailEffect {
+    #[default]
+    Nothing,
+    /// It is the socket's pending error (`SO_ERROR`), which is told once.
+    Pending,
+    /// A TCP reader found nothing and has stepped over this many bytes: an urgent one.
+    Skipped(usize),
+    /// A reader of an AF_UNIX stream found nothing and has stepped over an out-of-band byte; with
+    /// `pending` the error is the socket's as well.
+    UnixSkipped { pending: bool },
+    /// A datagram socket has lost its peer, which has closed.
+    UnixDetached,
+    /// A stream's writer has met the end that it waited for.
+    UnixWaited,
 }
 
 impl From<Errno> for Fail {
@@ -68,7 +87,8 @@ impl From<Errno> for Fail {
         Fail {
             errno,
             sigpipe: false,
-            pending: false,
+            after_copy: false,
+            effect: FailEffect::Nothing,
         }
     }
 }
@@ -78,15 +98,42 @@ impl Fail {
     pub(crate) const PIPE: Fail = Fail {
         errno: Errno::EPIPE,
         sigpipe: true,
-        pending: false,
+        after_copy: false,
+        effect: FailEffect::Nothing,
     };
 
-    /// The socket's pending error.
-    pub(crate) fn pending(errno: Errno) -> Fail {
+    /// The socket's pending error (`SO_ERROR`): delivering it clears it.
+    pub fn pending(errno: Errno) -> Fail {
+        Fail::with(errno, FailEffect::Pending)
+    }
+
+    /// Whether the error is the socket's pending one.
+    pub fn is_pending(&self) -> bool {
+        matches!(
+            self.effect,
+            FailEffect::Pending | FailEffect::UnixSkipped { pending: true }
+        )
+    }
+
+    /// Whether delivering the error changes the socket.
+    pub fn has_effect(&self) -> bool {
+        self.effect != FailEffect::Nothing
+    }
+
+    /// An error that stands behind a fault of the message.
+    pub(crate) fn after_copy(self) -> Fail {
+        Fail {
+            after_copy: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn with(errno: Errno, effect: FailEffect) -> Fail {
         Fail {
             errno,
             sigpipe: false,
-            pending: true,
+            after_copy: false,
+            effect,
         }
     }
 }

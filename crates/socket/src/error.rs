@@ -43,7 +43,7 @@ pub(crate) fn route(error: RouteError) -> Errno {
     match error {
         RouteError::Unreachable => Errno::ENETUNREACH,
         RouteError::NoSource => Errno::EADDRNOTAVAIL,
-        RouteError::WrongFamily => Errno::EINVAL,
+        RouteError::WrongFamily => Errno::EAFNOSUPPORT,
         RouteError::PortsExhausted => Errno::EAGAIN,
     }
 }

@@ -1,13 +1,13 @@
 //! The socket layer of one virtual host, and where each call goes.
 
 use crate::call::{
-    AcceptChild, AcceptPlan, Attempt, CloseOutcome, ConnectProgress, Cx, Event, Fail,
+    AcceptChild, AcceptPlan, Attempt, CloseOutcome, ConnectProgress, Cx, Event, Fail, FailEffect,
 };
 use crate::mask::PollMask;
 use crate::message::{
     FileToken, PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest,
 };
-use crate::socket::{Kind, Socket};
+use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::{SocketId, Table};
 use crate::{inet, unix};
 use alloc::collections::{BTreeMap, VecDeque};
@@ -75,13 +75,7 @@ impl Host {
         ty: i32,
         protocol: i32,
     ) -> Result<SocketId, Errno> {
-        // __sock_create() looks at the ranges before the family.
-        if !(0..AF_MAX).contains(&domain) {
-            return Err(Errno::EAFNOSUPPORT);
-        }
-        if !(0..=SOCK_PACKET).contains(&ty) {
-            return Err(Errno::EINVAL);
-        }
+        check_ranges(domain, ty)?;
         match domain {
             AF_UNIX => self.unix_socket(cx, ty, protocol),
             AF_INET | AF_INET6 => self.inet_socket(cx, domain, ty, protocol),
@@ -97,6 +91,7 @@ impl Host {
         ty: i32,
         protocol: i32,
     ) -> Result<(SocketId, SocketId), Errno> {
+        check_ranges(domain, ty)?;
         if domain == AF_UNIX {
             return self.unix_socketpair(cx, ty, protocol);
         }
@@ -248,10 +243,29 @@ impl Host {
         }
     }
 
-    /// An error was delivered: clears the pending error that it was.
-    pub fn commit_fail(&mut self, id: SocketId, fail: Fail) {
-        if fail.pending {
+    /// An error was delivered: clears the pending error that it was, and does what goes with it.
+    pub fn commit_fail(&mut self, cx: &mut Cx<'_>, id: SocketId, fail: Fail) {
+        if fail.is_pending() {
             let _ = self.take_pending_error(id);
+        }
+        match fail.effect {
+            FailEffect::Nothing | FailEffect::Pending => {}
+            FailEffect::Skipped(n) => self.tcp_skip(cx, id, n),
+            FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
+            FailEffect::UnixDetached => self.unix_detach(id),
+            FailEffect::UnixWaited => self.unix_waited(id),
+        }
+    }
+
+    /// Makes `errno` the socket's pending error: what recvmmsg(2) met after it had received some
+    /// messages is told by the next call.
+    pub fn set_pending_error(&mut self, id: SocketId, errno: Errno) {
+        let _ = self.take_pending_error(id);
+        let Ok(socket) = self.get_mut(id) else { return };
+        match &mut socket.kind {
+            Kind::Unix(_) => self.unix_set_error(id, errno),
+            Kind::Tcp(s) => s.told = Some(errno),
+            Kind::Udp(s) => s.told = Some(errno),
         }
     }
 
@@ -311,7 +325,12 @@ impl Host {
             Ok(Kind::Udp(s)) => {
                 s.shut.read || self.stack.udp_queue(s.handle).nth(messages).is_some()
             }
-            Ok(Kind::Unix(s)) => s.readable_after(bytes, messages),
+            Ok(Kind::Unix(s)) => {
+                let inline = self
+                    .get(id)
+                    .is_ok_and(|socket| socket.common.has(CommonFlags::OOBINLINE));
+                s.readable_after(bytes, messages, inline)
+            }
             Err(_) => false,
         }
     }
@@ -332,6 +351,8 @@ impl Host {
         match (self.kind(id)?, command) {
             (Kind::Unix(_), SIOCINQ) => self.unix_inq(id),
             (Kind::Unix(_), SIOCOUTQ) => self.unix_outq(id),
+            (Kind::Unix(s), SIOCATMARK) if !s.is_stream() => Err(Errno::EOPNOTSUPP),
+            (Kind::Unix(_), SIOCATMARK) => Ok(i32::from(self.unix_at_mark(id)?)),
             (Kind::Udp(s), SIOCINQ) => {
                 // The size of the next datagram.
                 count(self.stack.udp_peek(s.handle).map_or(0, |m| m.payload.len()))
@@ -423,12 +444,25 @@ impl Host {
             Kind::Tcp(s) => {
                 let handle = s.handle;
                 let _ = self.stack.tcp_take_error(handle);
+                self.tcp_mut(id).ok()?.told = None;
             }
             Kind::Udp(s) => {
                 let handle = s.handle;
                 let _ = self.stack.udp_take_error(handle);
+                self.udp_mut(id).ok()?.told = None;
             }
         }
         Some(error)
     }
+}
+
+/// __sock_create() looks at the ranges before the family.
+fn check_ranges(domain: i32, ty: i32) -> Result<(), Errno> {
+    if !(0..AF_MAX).contains(&domain) {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    if !(0..=SOCK_PACKET).contains(&ty) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
 }

@@ -104,6 +104,8 @@ pub struct RecvRequest<'a> {
 #[derive(Debug, Default)]
 pub struct RecvProgress {
     pub(crate) held: Payload,
+    /// A TCP reader sleeps: it takes nothing until as much as SO_RCVLOWAT lies in the queue.
+    pub(crate) asleep: bool,
     /// Whose the held bytes are, once that counts (AF_UNIX with `SO_PASSCRED`).
     pub(crate) creds: Option<Option<Ucred>>,
 }

@@ -1,7 +1,7 @@
 //! Control messages: cmsg(3), in from memory and out to it.
 
 use crate::files::Files;
-use crate::memory::{Fault, Memory};
+use crate::memory::{Fault, Memory, probe};
 use alloc::vec;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
@@ -214,10 +214,14 @@ impl ControlWriter<'_> {
         };
         let mut made = 0;
         for right in rights.iter().take(fit) {
+            let at = self.at.wrapping_add((header + 4 * made) as u64);
+            // Before the descriptor is there: not every embedder can take one away again unseen.
+            if probe(mem, at).is_err() {
+                break;
+            }
             let Ok(fd) = files.install_right(right, self.cloexec) else {
                 break;
             };
-            let at = self.at.wrapping_add((header + 4 * made) as u64);
             if mem.write(at, &fd.to_ne_bytes()).is_err() {
                 files.uninstall(fd);
                 break;

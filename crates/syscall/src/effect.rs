@@ -73,7 +73,7 @@ impl Reply {
     }
 
     pub(crate) fn fail(id: SocketId, fail: Fail, nosignal: bool) -> Reply {
-        let kind = if fail.pending {
+        let kind = if fail.has_effect() {
             Kind::Fail { id, fail }
         } else {
             Kind::None
@@ -136,6 +136,8 @@ pub(crate) struct RecvEffect {
     pub(crate) peek: bool,
     /// What a waiting `MSG_WAITALL` had taken off the queue.
     pub(crate) progress: RecvProgress,
+    /// recvmmsg(2): an error met after some messages, which the next call is told.
+    pub(crate) kept: Option<Errno>,
     /// splice(2) to a pipe: it and the bytes.
     pub(crate) pipe: Option<(i32, Payload)>,
 }
@@ -201,13 +203,16 @@ pub fn commit(
                 }
                 host.commit_recv(cx, recv.id, received);
             }
+            if let Some(errno) = recv.kept {
+                host.set_pending_error(recv.id, errno);
+            }
             if let Some((fd, data)) = recv.pipe {
                 let chunks: SmallVec<[&[u8]; 8]> = data.iter().map(|chunk| &chunk[..]).collect();
                 files.pipe_write(fd, &chunks);
             }
         }
         Kind::Option { id, value } => host.commit_getsockopt(id, &value),
-        Kind::Fail { id, fail } => host.commit_fail(id, fail),
+        Kind::Fail { id, fail } => host.commit_fail(cx, id, fail),
     }
     committed
 }

@@ -142,6 +142,12 @@ pub(crate) fn write_int(mem: &mut dyn Memory, addr: u64, value: i32) -> Result<(
     mem.write(addr, &value.to_ne_bytes())
 }
 
+/// Whether an `int` can be written: it is, with what is there.
+pub(crate) fn probe(mem: &mut dyn Memory, addr: u64) -> Result<(), Fault> {
+    let there = read_int(mem, addr)?;
+    write_int(mem, addr, there)
+}
+
 /// import_ubuf(): one buffer, cut to what a call may move; `EFAULT` when it cannot be the guest's.
 pub(crate) fn import_buffer(mem: &dyn Memory, addr: u64, len: u64) -> Result<IoVec, Errno> {
     let len = len.min(MAX_RW_COUNT as u64) as usize;

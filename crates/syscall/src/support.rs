@@ -34,7 +34,12 @@ pub struct SupportRow {
 }
 
 const fn row(kind: Kind, name: &'static str, status: Status, note: &'static str) -> SupportRow {
-    SupportRow { kind, name, status, note }
+    SupportRow {
+        kind,
+        name,
+        status,
+        note,
+    }
 }
 
 /// Every row.

@@ -173,6 +173,7 @@ impl Lab {
         let payload = b"ping"[..].into();
         let dst = dst.parse().unwrap();
         let send = UdpSend {
+            device: None,
             dst,
             src: None,
             tos: None,

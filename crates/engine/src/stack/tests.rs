@@ -81,6 +81,7 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
         NOW,
         id,
         UdpSend {
+            device: None,
             dst,
             src: None,
             tos: None,
@@ -117,6 +118,7 @@ fn two_hosts_talk() {
             NOW,
             server,
             UdpSend {
+                device: None,
                 dst: received.from,
                 src: None,
                 tos: None,

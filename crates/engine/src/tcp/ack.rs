@@ -67,7 +67,8 @@ impl Connection {
         let acked = (ack - una) as u32;
         let data = (acked as usize).min(self.queue.len());
         self.queue.acknowledge(data);
-        self.counters.bytes_acked += data as u64;
+        // tcp_snd_una_update: sequence numbers, so that a FIN counts too.
+        self.counters.bytes_acked += u64::from(acked);
         if self.fin_sent && ack == self.snd_max {
             self.fin_acked = true;
         }

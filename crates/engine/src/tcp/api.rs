@@ -19,6 +19,7 @@ use super::table::{Kind, Socket};
 use super::urgent::{UrgentByte, UrgentView};
 use super::user::SendFlags;
 use crate::event::TcpId;
+use crate::iface::Interfaces;
 use crate::ports::{BindError, BindKey, BindRequest, BindState, Family};
 use crate::route::{RouteError, RouteKind};
 use crate::stack::Stack;
@@ -63,6 +64,8 @@ pub struct Status {
     pub rcv_shutdown: bool,
     /// Nothing more may be sent (SEND_SHUTDOWN).
     pub snd_shutdown: bool,
+    /// The peer's FIN has come (SOCK_DONE): reads that find nothing tell the end, whatever happened since.
+    pub done: bool,
     /// The pending error (sk_err), until [`Stack::tcp_take_error`].
     pub error: Option<TcpError>,
 }
@@ -71,6 +74,14 @@ fn unspecified(family: Family) -> IpAddr {
     match family {
         Family::V4 => IpAddr::from([0; 4]),
         Family::V6 => IpAddr::from([0u16; 8]),
+    }
+}
+
+/// A group's address, or one that all hosts of a subnet listen to.
+fn many(interfaces: &Interfaces, addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(v4) => v4.is_multicast() || interfaces.is_broadcast(v4),
+        IpAddr::V6(_) => false,
     }
 }
 
@@ -109,7 +120,9 @@ impl Stack {
     /// `bind(fd, addr, len)`: the local address, with the port that was chosen.
     pub fn tcp_bind(&mut self, id: TcpId, request: BindRequest) -> Result<SocketAddr, BindError> {
         let addr = request.addr.to_canonical();
-        let local = addr.is_unspecified() || self.interfaces.owner(addr).is_some();
+        // Linux lets a stream bind a group's or a subnet's address too, though nobody can reach it there.
+        let many = many(&self.interfaces, addr);
+        let local = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
         if !local && !self.sysctl.ip_nonlocal_bind {
             return Err(BindError::NotLocal);
         }
@@ -226,10 +239,12 @@ impl Stack {
             return Err(ConnectError::AlreadyConnected);
         }
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let chosen = Some(socket.conn.tuple.local)
-            .filter(|addr| socket.addr_locked && !addr.is_unspecified());
+        // inet_bind: an address of many is none to send from ("Use device").
+        let chosen = Some(socket.conn.tuple.local).filter(|&addr| {
+            socket.addr_locked && !addr.is_unspecified() && !many(&self.interfaces, addr)
+        });
         if chosen.is_some_and(|addr| addr.is_ipv4() != remote.is_ipv4()) {
-            return Err(RouteError::Unreachable.into());
+            return Err(RouteError::WrongFamily.into());
         }
         let route = self.route(remote.ip(), chosen, socket.device)?;
         if matches!(route.kind, RouteKind::Broadcast | RouteKind::Multicast) {
@@ -531,6 +546,7 @@ impl Stack {
             state: conn.state,
             rcv_shutdown: conn.rcv_shutdown,
             snd_shutdown: conn.snd_shutdown,
+            done: conn.fin_received,
             error: conn.error,
         }
     }

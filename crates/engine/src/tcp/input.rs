@@ -88,6 +88,8 @@ impl Connection {
         }
         let retransmitted = self.retransmits > 0;
         self.snd_una = segment.ack;
+        // The SYN counts as a byte, as in Linux; it is the only one that side sent in SYN-SENT.
+        self.counters.bytes_acked += 1;
         self.snd_nxt = self.snd_max.max(self.snd_una);
         self.snd_up = self.snd_una;
         self.snd_sml = self.snd_una;

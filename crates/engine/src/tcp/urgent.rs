@@ -75,8 +75,19 @@ impl Connection {
             // The reader stands at the old mark: that byte becomes lost, as in Linux.
             self.recv.consume(1);
         }
+        // Looked for in the segment itself too: this end may not take its text any more.
+        let at = usize::try_from(seq - segment.seq).ok();
+        let byte = at.filter(|&at| at < segment.payload.len()).and_then(|at| {
+            segment
+                .payload
+                .slice(at..=at)
+                .iter()
+                .next()?
+                .first()
+                .copied()
+        });
         self.urgent = Urgent {
-            byte: UrgentByte::NotYet,
+            byte: byte.map_or(UrgentByte::NotYet, UrgentByte::Ready),
             seq,
         };
     }

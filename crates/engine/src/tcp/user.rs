@@ -107,6 +107,8 @@ impl Connection {
         self.state = State::SynSent;
         self.rcv_shutdown = false;
         self.snd_shutdown = false;
+        // tcp_connect_init: what an earlier connection came to is over.
+        self.error = None;
         self.out = Out::SYN;
     }
 

@@ -36,12 +36,20 @@ pub(crate) struct Registration {
     pub(crate) candidate: Candidate,
 }
 
+impl Registration {
+    fn is_any_port(&self) -> bool {
+        self.remote.is_some_and(|remote| remote.port() == 0)
+    }
+}
+
 type List = SmallVec<[Candidate; 1]>;
 
 #[derive(Debug)]
 pub(crate) struct Demux {
     connected: KeyedMap<(Endpoint, Endpoint), List>,
     bound: KeyedMap<Endpoint, List>,
+    /// How many sockets are connected to port 0: they hear every port of their peer's address.
+    any_port: usize,
     hash: KeyedState,
 }
 
@@ -103,6 +111,7 @@ impl Demux {
         Demux {
             connected,
             bound,
+            any_port: 0,
             hash,
         }
     }
@@ -113,6 +122,7 @@ impl Demux {
     }
 
     pub(crate) fn insert(&mut self, registration: &Registration) {
+        self.any_port += usize::from(registration.is_any_port());
         for (key, list) in Self::places(registration) {
             match list {
                 Table::Connected(remote) => self.connected.entry((key, remote)).or_default(),
@@ -132,6 +142,7 @@ impl Demux {
                 map.remove(&key);
             }
         }
+        self.any_port -= usize::from(registration.is_any_port());
         let id = registration.candidate.id;
         for (key, list) in Self::places(registration) {
             match list {
@@ -191,6 +202,11 @@ impl Demux {
         if let Some(id) = connected.and_then(|list| self.best(list, interface, remote, local)) {
             return Some(id);
         }
+        if self.any_port > 0
+            && let Some(list) = self.connected.get(&(local, Endpoint { port: 0, ..remote }))
+        {
+            return self.best(list, interface, remote, local);
+        }
         [local, local.wildcard()]
             .iter()
             .find_map(|key| self.best(self.bound.get(key)?, interface, remote, local))
@@ -206,6 +222,7 @@ impl Demux {
         let (remote, local) = (Endpoint::new(remote), Endpoint::new(local));
         let lists = [
             self.connected.get(&(local, remote)),
+            self.connected.get(&(local, Endpoint { port: 0, ..remote })),
             self.bound.get(&local),
             self.bound.get(&local.wildcard()),
         ];

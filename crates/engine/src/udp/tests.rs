@@ -47,6 +47,7 @@ fn bound(stack: &mut Stack, local: &str) -> UdpId {
 
 fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpSendError> {
     let send = UdpSend {
+        device: None,
         dst: addr(dst),
         src: None,
         tos: None,
@@ -269,7 +270,7 @@ fn the_loopback_broadcast_reaches_wildcards_and_its_own_address() {
     let cast = open(&mut stack, reuse("127.255.255.255:53"));
     let sender = bound(&mut stack, "0.0.0.0:1");
     let route = stack
-        .udp_route(sender, "127.255.255.255".parse().unwrap(), None)
+        .udp_route(sender, "127.255.255.255".parse().unwrap(), None, None)
         .unwrap();
     assert_eq!(route.kind, RouteKind::Broadcast);
     send(&mut stack, sender, "127.255.255.255:53", b"all").unwrap();
@@ -335,6 +336,7 @@ fn header_fields_come_through() {
     let mut stack = stack();
     let server = bound(&mut stack, "127.0.0.1:53");
     let send = UdpSend {
+        device: None,
         dst: addr("127.0.0.1:53"),
         src: Some("127.0.0.7".parse().unwrap()),
         tos: Some(0x10),
@@ -477,6 +479,7 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                 let payload = b"data"[..].into();
                 let dst = at(addr, port);
                 let send = UdpSend {
+                    device: None,
                     dst,
                     src: None,
                     tos: None,

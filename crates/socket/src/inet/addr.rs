@@ -1,6 +1,6 @@
 //! IP socket addresses as calls pass them: length and family rules, v4-mapped addresses.
 
-use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6, AF_UNSPEC};
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
@@ -51,6 +51,14 @@ pub(crate) fn unmap(a: SocketAddrV6) -> SocketAddr {
         Some(v4) => SocketAddr::V4(SocketAddrV4::new(v4, a.port())),
         None => SocketAddr::V6(SocketAddrV6::new(*a.ip(), a.port(), 0, a.scope_id())),
     }
+}
+
+/// __ipv6_addr_needs_scope_id(): an address that means something on one link only, or within this
+/// host: link-local ones, and groups of those scopes.
+pub(crate) fn needs_scope(ip: &Ipv6Addr) -> bool {
+    // RFC 4291, 2.7: the group's scope is in the low bits of the second byte.
+    let [first, second, ..] = ip.octets();
+    ip.is_unicast_link_local() || (first == 0xff && matches!(second & 15, 1 | 2))
 }
 
 /// The address as a socket of the family shows it: IPv4 is v4-mapped on an AF_INET6 socket. An

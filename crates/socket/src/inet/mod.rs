@@ -4,6 +4,7 @@ pub(crate) mod addr;
 pub(crate) mod tcp;
 mod tcp_data;
 pub(crate) mod udp;
+mod udp_control;
 
 use crate::call::Cx;
 use crate::cred::Caps;
@@ -11,14 +12,14 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
 use crate::table::SocketId;
-use addr::InetAddr;
+use addr::{InetAddr, needs_scope};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, EventKind, Family, RouteKind, SocketHandle, TcpId, UdpId, UdpSet,
+    BindRequest, EventKind, Family, IfIndex, RouteKind, SocketHandle, TcpId, UdpId, UdpSet,
 };
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index.
@@ -118,8 +119,8 @@ impl Host {
             protocol: protocol as u16,
             flags: CommonFlags::empty(),
             uid: cx.cred.euid,
-            sndbuf: sndbuf as u32,
-            rcvbuf: rcvbuf as u32,
+            sndbuf,
+            rcvbuf,
             rcvlowat: 1,
             priority: 0,
             rcvtimeo: None,
@@ -128,10 +129,17 @@ impl Host {
         }
     }
 
+    fn new_options(&self, family: Family) -> InetOptions {
+        InetOptions {
+            v6only: family == Family::V6 && self.stack.sysctl().bindv6only,
+            ..InetOptions::new()
+        }
+    }
+
     fn new_tcp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
         let common = self.new_common(cx, domain, SOCK_STREAM, IPPROTO_TCP);
         let handle = self.stack.tcp_open(family);
-        let kind = Kind::Tcp(tcp::TcpSocket::new(handle, InetOptions::new()));
+        let kind = Kind::Tcp(tcp::TcpSocket::new(handle, self.new_options(family)));
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_tcp(handle, Some(id));
         id
@@ -194,20 +202,10 @@ impl Host {
         if v6 && addr.ip().is_multicast() && stream {
             return Err(Errno::EINVAL);
         }
-        if v6 && mapped.is_some() && v6only {
-            return Err(Errno::EINVAL);
-        }
         let ip = match mapped {
             Some(ip) => IpAddr::V4(ip),
             None => IpAddr::V6(*addr.ip()),
         };
-        // A link-local address needs its interface (inet6_bind()).
-        if let IpAddr::V6(a) = ip
-            && a.is_unicast_link_local()
-            && addr.scope_id() == 0
-        {
-            return Err(Errno::EINVAL);
-        }
         let check_addr = |host: &Host| {
             let bindable = ip.is_unspecified()
                 || ip.is_multicast()
@@ -229,10 +227,20 @@ impl Host {
             }
             Ok(())
         };
+        let mut device = None;
         // IPv4 looks at the address first, IPv6 at the port and the state.
         if v6 {
             check_port(self, cx)?;
             self.inet_unbound(id)?;
+            if mapped.is_some() && v6only {
+                return Err(Errno::EINVAL);
+            }
+            if needs_scope(addr.ip()) {
+                // The address means something on its interface only.
+                let index = IfIndex::new(addr.scope_id()).ok_or(Errno::EINVAL)?;
+                self.stack.interface(index).ok_or(Errno::ENODEV)?;
+                device = Some(index);
+            }
             check_addr(self)?;
         } else {
             check_addr(self)?;
@@ -246,7 +254,7 @@ impl Host {
             port: addr.port(),
             family: if v6 { Family::V6 } else { Family::V4 },
             v6only,
-            device: None,
+            device,
             reuse_addr: socket.common.has(CommonFlags::REUSEADDR),
             reuse_port: socket.common.has(CommonFlags::REUSEPORT),
             uid: socket.common.uid,
@@ -266,6 +274,10 @@ impl Host {
             }
             Kind::Unix(_) => return Err(Errno::EINVAL),
         }
+        // A socket with an IPv6 address speaks IPv6 only from now on.
+        if ip.is_ipv6() && !ip.is_unspecified() {
+            self.inet_options_mut(id)?.v6only = true;
+        }
         Ok(())
     }
 
@@ -275,10 +287,18 @@ impl Host {
         ip == IpAddr::V4(Ipv4Addr::BROADCAST) || route.is_ok_and(|r| r.kind == RouteKind::Broadcast)
     }
 
+    /// "connect() to INADDR_ANY means loopback": of the protocol that the socket is bound to.
+    pub(crate) fn v6_self(&self, local: IpAddr) -> Ipv6Addr {
+        match local {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.to_ipv6_mapped(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST,
+        }
+    }
+
     /// "Check these errors (active socket, double bind)."
     fn inet_unbound(&self, id: SocketId) -> Result<(), Errno> {
         let free = match self.kind(id)? {
-            Kind::Tcp(s) => self.tcp_is_closed(s) && self.stack.tcp_local(s.handle).is_none(),
+            Kind::Tcp(s) => self.tcp_is_closed(s) && !self.stack.tcp_is_bound(s.handle),
             Kind::Udp(s) => self.stack.udp_local(s.handle).port() == 0,
             Kind::Unix(_) => false,
         };
@@ -322,7 +342,11 @@ impl Host {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let peer = match self.kind(id)? {
             Kind::Tcp(s) => self.tcp_peer(s),
-            Kind::Udp(s) => self.stack.udp_peer(s.handle),
+            // connect(2) to port 0 is a connection to nobody.
+            Kind::Udp(s) => self
+                .stack
+                .udp_peer(s.handle)
+                .filter(|peer| peer.port() != 0),
             Kind::Unix(_) => None,
         };
         match peer {

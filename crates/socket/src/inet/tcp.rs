@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Socket};
 use crate::table::SocketId;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
@@ -24,6 +24,8 @@ pub(crate) enum SockState {
     Unconnected,
     Connecting,
     Connected,
+    /// shutdown(2) came while it was connecting: only connect(AF_UNSPEC) gets out of it.
+    Disconnecting,
 }
 
 pub(crate) struct TcpSocket {
@@ -32,6 +34,8 @@ pub(crate) struct TcpSocket {
     pub(crate) inet: InetOptions,
     /// shutdown(2) on a socket without a connection fails, and is remembered all the same.
     pub(crate) shutdown_closed: ShutdownBits,
+    /// A pending error that is none of the connection's: see `Host::set_pending_error`.
+    pub(crate) told: Option<Errno>,
 }
 
 /// RCV_SHUTDOWN and SEND_SHUTDOWN.
@@ -70,6 +74,7 @@ impl TcpSocket {
             state: SockState::Unconnected,
             inet,
             shutdown_closed: ShutdownBits::default(),
+            told: None,
         }
     }
 }
@@ -102,7 +107,8 @@ impl Host {
     }
 
     pub(crate) fn tcp_pending_error(&self, s: &TcpSocket) -> Option<Errno> {
-        self.stack.tcp_status(s.handle).error.map(crate::error::tcp)
+        let error = self.stack.tcp_status(s.handle).error;
+        error.map(crate::error::tcp).or(s.told)
     }
 
     /// inet_stream_connect(). Its effects are immediate: it is a state machine that a caller asks
@@ -126,6 +132,7 @@ impl Host {
         let handle = s.handle;
         let in_progress = match s.state {
             SockState::Connected => return Err(Errno::EISCONN.into()),
+            SockState::Disconnecting => return Err(Errno::EINVAL.into()),
             SockState::Connecting if progress.started => Errno::EINPROGRESS,
             SockState::Connecting => Errno::EALREADY,
             SockState::Unconnected => {
@@ -135,7 +142,9 @@ impl Host {
                 let remote = self.tcp_destination(id, raw)?;
                 let connected = self.stack.tcp_connect(cx.now, handle, remote);
                 connected.map_err(crate::error::connect)?;
-                self.tcp_mut(id)?.state = SockState::Connecting;
+                let s = self.tcp_mut(id)?;
+                s.state = SockState::Connecting;
+                s.told = None;
                 progress.started = true;
                 self.collect_stack_events();
                 if last {
@@ -190,8 +199,8 @@ impl Host {
             };
             let mut a = a;
             if a.ip().is_unspecified() {
-                // "connect() to INADDR_ANY means loopback"
-                a.set_ip(Ipv6Addr::LOCALHOST);
+                let local = self.stack.tcp_local(self.tcp(id)?.handle);
+                a.set_ip(self.v6_self(local.map_or(Ipv6Addr::UNSPECIFIED.into(), |a| a.ip())));
             }
             if a.ip().is_multicast() {
                 return Err(Errno::ENETUNREACH);
@@ -208,12 +217,6 @@ impl Host {
                 return Err(Errno::EAFNOSUPPORT);
             };
             SocketAddr::V4(a)
-        };
-        let remote = match remote {
-            SocketAddr::V4(a) if a.ip().is_unspecified() => {
-                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port()))
-            }
-            other => other,
         };
         let unreachable = match remote.ip() {
             IpAddr::V4(ip) => ip.is_multicast() || self.is_broadcast(IpAddr::V4(ip)),
@@ -328,10 +331,11 @@ impl Host {
         let handle = self.tcp(id)?.handle;
         let state = self.stack.tcp_state(handle);
         let s = self.tcp_mut(id)?;
-        if s.state == SockState::Connecting
-            && !matches!(state, State::SynSent | State::SynRecv | State::Close)
-        {
-            s.state = SockState::Connected;
+        if s.state == SockState::Connecting {
+            s.state = match state {
+                State::SynSent | State::SynRecv | State::Close => SockState::Disconnecting,
+                _ => SockState::Connected,
+            };
         }
         match state {
             State::Close => {
@@ -395,8 +399,9 @@ impl Host {
             let mut target = socket.common.low_water(false, i32::MAX as usize);
             let inline = socket.common.has(CommonFlags::OOBINLINE);
             let urgent = self.stack.tcp_urgent(s.handle);
-            if urgent.at_mark && !inline && urgent.pending {
-                // The urgent byte is in the stream and not to be read as data.
+            if urgent.at_mark && !inline {
+                // The urgent byte is in the stream and not to be read as data, even when it was
+                // read already.
                 target += 1;
             }
             if available > 0 && (available >= target || self.stack.tcp_window_is_tight(s.handle)) {
@@ -409,7 +414,7 @@ impl Host {
                 mask |= PollMask::PRI;
             }
         }
-        if self.stack.tcp_status(s.handle).error.is_some() {
+        if self.tcp_pending_error(s).is_some() {
             mask |= PollMask::ERR;
         }
         mask

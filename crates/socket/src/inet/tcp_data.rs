@@ -1,11 +1,11 @@
 //! tcp(7): sending and receiving.
 
 use super::tcp::{TcpRecvEffect, TcpSendPlan};
-use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
+    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest, Skip,
 };
 use crate::socket::CommonFlags;
 use crate::table::SocketId;
@@ -42,7 +42,14 @@ impl Host {
         };
         let error = self.tcp_pending_error(s);
         // sk_stream_error(): a pending error stands in for EPIPE, and then there is no signal.
-        let pipe = || error.map_or(Fail::PIPE, Fail::pending);
+        let pipe = || match error {
+            None => Fail::PIPE,
+            Some(errno) => Fail {
+                // A connection that was reset behind its end has EPIPE pending.
+                sigpipe: errno == Errno::EPIPE,
+                ..Fail::pending(errno)
+            },
+        };
         match self.stack.tcp_state(handle) {
             State::Established | State::CloseWait => {}
             State::SynSent | State::SynRecv if error.is_none() => {
@@ -95,14 +102,14 @@ impl Host {
         let Ok(s) = self.tcp(id) else { return };
         let handle = s.handle;
         let chunks = data.iter().len();
-        for (i, chunk) in data.iter().enumerate() {
+        for (i, chunk) in data.into_iter().enumerate() {
             let last = i + 1 == chunks;
             let flags = SendFlags {
                 more: plan.more || !last,
                 oob: plan.oob && last,
                 eor: plan.eor && last,
             };
-            self.stack.tcp_send(cx.now, handle, chunk.clone(), flags);
+            self.stack.tcp_send(cx.now, handle, chunk, flags);
         }
         self.collect_stack_events();
     }
@@ -155,15 +162,31 @@ impl Host {
         let have = held + available;
 
         let error = self.tcp_pending_error(s);
+        let done = self.stack.tcp_status(s.handle).done;
         let over = error.is_some() || shut.read || state == State::Close;
-        if have < target
-            && !(have > 0 && (over || at_mark || request.last))
-            && have < request.len.max(1)
-        {
+        let timeout = socket.common.rcvtimeo;
+        // Who sleeps is woken by what lies in the queue (tcp_data_ready()), whatever they have taken
+        // already.
+        let mark = socket.common.low_water(false, i32::MAX as usize);
+        let tight = self.stack.tcp_window_is_tight(s.handle);
+        let sleeps_on = request.progress.asleep
+            && !(over || at_mark || request.last || tight)
+            && available + hole < mark;
+        if sleeps_on {
+            let interest = PollMask::IN;
+            return Ok(Attempt::Blocked(Blocked { interest, timeout }));
+        }
+        if have < target && !(have > 0 && (over || at_mark || request.last)) {
             if have == 0 {
                 if hole > 0 && request.len == 0 {
                     return Ok(Attempt::Ready(
                         self.tcp_received(cx, id, request, 0, 0, peek),
+                    ));
+                }
+                let skipped = if peek { 0 } else { hole };
+                if done {
+                    return Ok(Attempt::Ready(
+                        self.tcp_received(cx, id, request, 0, hole, peek),
                     ));
                 }
                 if let Some(errno) = error {
@@ -179,18 +202,21 @@ impl Host {
                     return Err(Errno::ENOTCONN.into());
                 }
                 if request.last {
-                    return Err(Errno::EAGAIN.into());
+                    // There is nothing but the urgent byte, and that is lost now.
+                    return Err(match skipped {
+                        0 => Errno::EAGAIN.into(),
+                        n => Fail::with(Errno::EAGAIN, FailEffect::Skipped(n)),
+                    });
                 }
             }
-            let timeout = socket.common.rcvtimeo;
-            // A MSG_WAITALL larger than the window would wait for ever: hold what is there.
-            if waitall && !peek && self.stack.tcp_window_is_tight(s.handle) && available > 0 {
+            // A reader that has to wait takes what is there, as tcp_recvmsg_locked() does: the window
+            // opens for the rest.
+            request.progress.asleep = true;
+            if !peek && request.skip == Skip::default() {
                 self.tcp_hold(cx, id, request, available, hole);
             }
-            return Ok(Attempt::Blocked(Blocked {
-                interest: PollMask::IN,
-                timeout,
-            }));
+            let interest = PollMask::IN;
+            return Ok(Attempt::Blocked(Blocked { interest, timeout }));
         }
         let n = request.len.min(have);
         Ok(Attempt::Ready(
@@ -218,21 +244,8 @@ impl Host {
         if let Ok(s) = self.tcp(id) {
             // MSG_TRUNC throws the bytes away instead of copying them (tcp(7)).
             if request.flags & MSG_TRUNC == 0 {
-                let mut skip = request.skip.bytes + hole;
-                let mut left = from_queue;
-                for chunk in self.stack.tcp_recv_queue(s.handle).iter() {
-                    if left == 0 {
-                        break;
-                    }
-                    if skip >= chunk.len() {
-                        skip -= chunk.len();
-                        continue;
-                    }
-                    let take = left.min(chunk.len() - skip);
-                    data.push(chunk.slice(skip..skip + take));
-                    skip = 0;
-                    left -= take;
-                }
+                let queue = self.stack.tcp_recv_queue(s.handle);
+                queue.share(request.skip.bytes + hole, from_queue, &mut data);
             }
             if let Ok(socket) = self.get(id)
                 && socket.common.has(CommonFlags::TIMESTAMP)
@@ -279,21 +292,8 @@ impl Host {
     ) {
         let Ok(s) = self.tcp(id) else { return };
         let handle = s.handle;
-        let mut skip = hole;
-        let mut left = n;
-        for chunk in self.stack.tcp_recv_queue(handle).iter() {
-            if left == 0 {
-                break;
-            }
-            if skip >= chunk.len() {
-                skip -= chunk.len();
-                continue;
-            }
-            let take = left.min(chunk.len() - skip);
-            request.progress.held.push(chunk.slice(skip..skip + take));
-            skip = 0;
-            left -= take;
-        }
+        let queue = self.stack.tcp_recv_queue(handle);
+        queue.share(hole, n, &mut request.progress.held);
         self.stack.tcp_consume(cx.now, handle, n + hole);
         self.collect_stack_events();
     }
@@ -311,7 +311,7 @@ impl Host {
             return Err(Errno::EINVAL.into());
         }
         let state = self.stack.tcp_state(s.handle);
-        if state == State::Close && s.state == super::tcp::SockState::Unconnected {
+        if state == State::Close && !self.stack.tcp_status(s.handle).done {
             return Err(Errno::ENOTCONN.into());
         }
         let mut received = Received {
@@ -357,6 +357,15 @@ impl Host {
             self.stack.tcp_consume(cx.now, handle, effect.consume);
             self.collect_stack_events();
         }
+    }
+
+    /// A reader found nothing behind `n` bytes that it does not read.
+    pub(crate) fn tcp_skip(&mut self, cx: &mut Cx<'_>, id: SocketId, n: usize) {
+        let effect = TcpRecvEffect {
+            consume: n,
+            oob: false,
+        };
+        self.tcp_commit_recv(cx, id, effect);
     }
 
     /// Puts back what an abandoned MSG_WAITALL held.

@@ -1,7 +1,7 @@
 //! udp(7): connect, send, receive and readiness.
 
 use super::InetOptions;
-use super::addr::{InetAddr, present, unmap};
+use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::tcp::ShutdownBits;
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
@@ -12,11 +12,13 @@ use crate::message::{
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{BindRequest, Family, RouteKind, UdpId, UdpReceived, UdpSend};
+use switchboard_engine::{
+    BindRequest, Family, IfIndex, RouteInfo, RouteKind, UdpId, UdpReceived, UdpSend,
+};
 use switchboard_wire::Payload;
 
 pub(crate) struct UdpSocket {
@@ -25,6 +27,8 @@ pub(crate) struct UdpSocket {
     pub(crate) shut: ShutdownBits,
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
+    /// A pending error that no ICMP message made: see `Host::set_pending_error`.
+    pub(crate) told: Option<Errno>,
 }
 
 pub(crate) struct Corked {
@@ -34,10 +38,11 @@ pub(crate) struct Corked {
 
 #[derive(Clone, Debug)]
 pub(crate) struct UdpSendPlan {
-    dst: SocketAddr,
-    src: Option<IpAddr>,
-    ttl: Option<u8>,
-    tos: Option<u8>,
+    pub(super) dst: SocketAddr,
+    pub(super) src: Option<IpAddr>,
+    pub(super) device: Option<IfIndex>,
+    pub(super) ttl: Option<u8>,
+    pub(super) tos: Option<u8>,
     more: bool,
     probe: bool,
 }
@@ -52,6 +57,7 @@ impl UdpSocket {
             inet,
             shut: ShutdownBits::default(),
             corked: None,
+            told: None,
         }
     }
 }
@@ -72,7 +78,8 @@ impl Host {
     }
 
     pub(crate) fn udp_pending_error(&self, s: &UdpSocket) -> Option<Errno> {
-        self.stack.udp_error(s.handle).map(crate::error::udp)
+        let error = self.stack.udp_error(s.handle);
+        error.map(crate::error::udp).or(s.told)
     }
 
     /// inet_autobind(): the first send or connect gives a socket its port.
@@ -84,11 +91,8 @@ impl Host {
         }
         let v6 = i32::from(socket.common.domain) == AF_INET6;
         let request = BindRequest {
-            addr: if v6 {
-                Ipv6Addr::UNSPECIFIED.into()
-            } else {
-                Ipv4Addr::UNSPECIFIED.into()
-            },
+            // An address that bind(2) chose outlives a disconnect that gave its port up.
+            addr: self.stack.udp_local(s.handle).ip(),
             port: 0,
             family: if v6 { Family::V6 } else { Family::V4 },
             v6only: s.inet.v6only,
@@ -134,12 +138,12 @@ impl Host {
                 return Err(Errno::EAFNOSUPPORT);
             };
             if a.ip().is_unspecified() {
-                a.set_ip(Ipv6Addr::LOCALHOST);
+                a.set_ip(self.v6_self(self.stack.udp_local(handle).ip()));
             }
             if a.ip().to_ipv4_mapped().is_some() && v6only {
                 return Err(Errno::ENETUNREACH);
             }
-            if a.ip().is_unicast_link_local() && a.scope_id() == 0 {
+            if needs_scope(a.ip()) && a.scope_id() == 0 {
                 return Err(Errno::EINVAL);
             }
             unmap(a)
@@ -149,15 +153,9 @@ impl Host {
             };
             SocketAddr::V4(a)
         };
-        let remote = match remote {
-            SocketAddr::V4(a) if a.ip().is_unspecified() => {
-                SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port()))
-            }
-            other => other,
-        };
         let route = self
             .stack
-            .udp_route(handle, remote.ip(), None)
+            .udp_route(handle, remote.ip(), None, None)
             .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
         self.stack
@@ -175,22 +173,15 @@ impl Host {
         Ok(())
     }
 
-    /// udp_sendmsg() and udpv6_sendmsg(): the destination a call names.
+    /// udp_sendmsg() and udpv6_sendmsg(): the destination a call names, as far as IPv6 decides it
+    /// before IPv4 takes over.
     fn udp_destination(&self, id: SocketId, raw: &[u8]) -> Result<Option<SocketAddr>, Errno> {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         if !v6 {
-            if raw.len() < SOCKADDR_IN_SIZE {
-                return Err(Errno::EINVAL);
-            }
-            // AF_UNSPEC is taken for AF_INET here.
-            if !matches!(sockaddr::family(raw), Some(AF_INET | AF_UNSPEC)) {
-                return Err(Errno::EAFNOSUPPORT);
-            }
-            let a = sockaddr::read_in(raw).ok_or(Errno::EINVAL)?;
-            if a.port() == 0 {
-                return Err(Errno::EINVAL);
-            }
-            return Ok(Some(SocketAddr::V4(a)));
+            return Ok(sockaddr::read_in(raw).map(SocketAddr::V4));
+        }
+        if raw.len() < 2 {
+            return Err(Errno::EINVAL);
         }
         match sockaddr::family(raw) {
             Some(AF_INET6) => {
@@ -198,9 +189,6 @@ impl Host {
                     .get(..raw.len().min(28))
                     .filter(|r| r.len() >= SIN6_LEN_RFC2133);
                 let a = sockaddr::read_in6(raw.ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-                if a.port() == 0 {
-                    return Err(Errno::EINVAL);
-                }
                 self.udp_v6_destination(id, a).map(Some)
             }
             Some(AF_INET) => {
@@ -211,9 +199,6 @@ impl Host {
                     return Err(Errno::EINVAL);
                 }
                 let a = sockaddr::read_in(raw).ok_or(Errno::EINVAL)?;
-                if a.port() == 0 {
-                    return Err(Errno::EINVAL);
-                }
                 Ok(Some(SocketAddr::V4(a)))
             }
             // As if no name had been given.
@@ -222,13 +207,52 @@ impl Host {
         }
     }
 
+    /// What udp_sendmsg() and the later part of udpv6_sendmsg() ask of a name.
+    fn udp_check_destination(&self, v4: bool, raw: &[u8]) -> Result<(), Errno> {
+        if v4 {
+            if raw.len() < SOCKADDR_IN_SIZE {
+                return Err(Errno::EINVAL);
+            }
+            // AF_UNSPEC is taken for AF_INET here.
+            if !matches!(sockaddr::family(raw), Some(AF_INET | AF_UNSPEC)) {
+                return Err(Errno::EAFNOSUPPORT);
+            }
+        } else if sockaddr::family(raw) == Some(AF_UNSPEC) {
+            return Ok(());
+        }
+        // sin_port and sin6_port are in the same place.
+        if raw[2..4] == [0, 0] {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Where a datagram that is none of a connected socket's goes. ip_route_output_key_hash(): a
+    /// source that is chosen has to be ours, an interface that is chosen has to be there.
+    fn udp_send_route(&self, handle: UdpId, plan: &UdpSendPlan) -> Result<RouteInfo, Errno> {
+        if let Some(IpAddr::V4(src)) = plan.src {
+            if src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0 {
+                return Err(Errno::EINVAL);
+            }
+            if !self.stack.is_local(src.into()) {
+                return Err(Errno::ENETUNREACH);
+            }
+        }
+        if plan
+            .device
+            .is_some_and(|device| self.stack.interface(device).is_none())
+        {
+            return Err(Errno::ENODEV);
+        }
+        self.stack
+            .udp_route(handle, plan.dst.ip(), plan.src, plan.device)
+            .map_err(crate::error::route)
+    }
+
     fn udp_v6_destination(&self, id: SocketId, mut a: SocketAddrV6) -> Result<SocketAddr, Errno> {
         let s = self.udp(id)?;
         if a.ip().is_unspecified() {
-            a.set_ip(match self.stack.udp_local(s.handle).ip() {
-                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST,
-            });
+            a.set_ip(self.v6_self(self.stack.udp_local(s.handle).ip()));
         }
         if a.ip().to_ipv4_mapped().is_some() && s.inet.v6only {
             return Err(Errno::ENETUNREACH);
@@ -242,12 +266,8 @@ impl Host {
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
-        if request.len > 0xffff {
-            return Err(Errno::EMSGSIZE.into());
-        }
-        if request.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
+        // inet_send_prepare() comes before everything else: a send that fails has bound all the same.
+        self.udp_autobind(id)?;
         let s = self.udp(id)?;
         let handle = s.handle;
         let connected = self.stack.udp_peer(handle);
@@ -256,17 +276,29 @@ impl Host {
             None => None,
         };
         let corked_to = s.corked.as_ref().map(|c| c.to.dst);
-        let Some(mut dst) = corked_to.or(named).or(connected) else {
+        let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
+        let dst = corked_to.or(named).or(connected);
+        // An IPv6 socket sends to an IPv4 address as an IPv4 socket does.
+        if v4 || dst.is_some_and(|dst| dst.is_ipv4()) {
+            if request.len > 0xffff {
+                return Err(Errno::EMSGSIZE.into());
+            }
+            if request.flags & MSG_OOB != 0 {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+        }
+        if corked_to.is_none()
+            && let Some(raw) = request.name
+        {
+            self.udp_check_destination(v4, raw)?;
+        }
+        let Some(dst) = dst else {
             return Err(Errno::EDESTADDRREQ.into());
         };
-        if let SocketAddr::V4(a) = &mut dst
-            && a.ip().is_unspecified()
-        {
-            a.set_ip(Ipv4Addr::LOCALHOST);
-        }
         let mut plan = UdpSendPlan {
             dst,
             src: None,
+            device: None,
             ttl: match dst {
                 SocketAddr::V4(_) => s.inet.ttl,
                 SocketAddr::V6(_) => s.inet.hops,
@@ -275,16 +307,11 @@ impl Host {
             more: request.flags & MSG_MORE != 0,
             probe: request.flags & MSG_PROBE != 0,
         };
-        crate::error::check_control(request.control)?;
-        for (level, kind, data) in &request.control.other {
-            self.udp_control(id, *level, *kind, data, &mut plan)?;
-        }
+        self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.
         let mut mtu = u32::MAX;
-        if Some(dst) != connected || plan.src.is_some() {
-            self.udp_autobind(id)?;
-            let route = self.stack.udp_route(handle, dst.ip(), plan.src);
-            let route = route.map_err(crate::error::route)?;
+        if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() {
+            let route = self.udp_send_route(handle, &plan)?;
             self.udp_check_broadcast(id, route.kind)?;
             mtu = route.mtu;
         }
@@ -311,64 +338,6 @@ impl Host {
             take: request.len,
             kind: PlanKind::Udp(plan),
         }))
-    }
-
-    /// ip_cmsg_send() and ip6_datagram_send_ctl(), the parts that are here.
-    fn udp_control(
-        &self,
-        _id: SocketId,
-        level: i32,
-        kind: i32,
-        data: &[u8],
-        plan: &mut UdpSendPlan,
-    ) -> Result<(), Errno> {
-        match (level, kind) {
-            (SOL_IP, IP_PKTINFO) => {
-                // struct in_pktinfo: ifindex, spec_dst, addr.
-                if data.len() != 12 {
-                    return Err(Errno::EINVAL);
-                }
-                let ip = Ipv4Addr::new(data[4], data[5], data[6], data[7]);
-                if !ip.is_unspecified() {
-                    plan.src = Some(ip.into());
-                }
-                Ok(())
-            }
-            (SOL_IP, IP_TTL) | (SOL_IPV6, IPV6_HOPLIMIT) => {
-                let raw: [u8; 4] = data.try_into().map_err(|_| Errno::EINVAL)?;
-                let value = i32::from_ne_bytes(raw);
-                plan.ttl = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
-                Ok(())
-            }
-            (SOL_IP, IP_TOS) => {
-                let value = match data.len() {
-                    4 => i32::from_ne_bytes([data[0], data[1], data[2], data[3]]),
-                    1 => i32::from(data[0]),
-                    _ => return Err(Errno::EINVAL),
-                };
-                plan.tos = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
-                Ok(())
-            }
-            (SOL_IPV6, IPV6_PKTINFO) => {
-                // struct in6_pktinfo: addr, ifindex.
-                if data.len() < 20 {
-                    return Err(Errno::EINVAL);
-                }
-                let mut raw = [0; 16];
-                raw.copy_from_slice(&data[..16]);
-                let ip = Ipv6Addr::from(raw);
-                if !ip.is_unspecified() {
-                    if !self.stack.is_local(ip.into()) {
-                        return Err(Errno::EINVAL);
-                    }
-                    plan.src = Some(ip.into());
-                }
-                Ok(())
-            }
-            // Other levels are not for this protocol and are passed over.
-            (SOL_IP | SOL_IPV6, _) => Err(Errno::EINVAL),
-            _ => Ok(()),
-        }
     }
 
     pub(crate) fn udp_commit_send(
@@ -401,6 +370,7 @@ impl Host {
         let send = UdpSend {
             dst: plan.dst,
             src: plan.src,
+            device: plan.device,
             tos: plan.tos,
             ttl: plan.ttl,
             payload: all,
@@ -550,7 +520,7 @@ impl Host {
             return PollMask::empty();
         };
         let mut mask = PollMask::empty();
-        if self.stack.udp_error(s.handle).is_some() {
+        if self.udp_pending_error(s).is_some() {
             mask |= PollMask::ERR;
         }
         if s.shut.read {

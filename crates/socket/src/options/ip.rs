@@ -9,12 +9,18 @@ use switchboard_abi::Errno;
 use switchboard_engine::TcpSet;
 
 /// do_ip_setsockopt(): an `int`, or a single byte for those who have learnt it from BSD.
-fn int_or_byte(a: &SetArg<'_>) -> i32 {
-    match (a.int(), a.raw.first()) {
-        (Ok(value), _) => value,
-        (Err(_), Some(byte)) => i32::from(*byte),
-        (Err(_), None) => 0,
+fn int_or_byte(a: &SetArg<'_>) -> Result<i32, Errno> {
+    match a.len {
+        0 => Ok(0),
+        1..4 => Ok(i32::from(a.bytes(1)?[0])),
+        _ => a.int(),
     }
+}
+
+/// rt_tos2priority(): what the type of service says about SO_PRIORITY. TC_PRIO_BESTEFFORT, _BULK,
+/// _INTERACTIVE and _INTERACTIVE_BULK by the two upper bits of IPTOS_TOS.
+fn tos_priority(tos: u8) -> u32 {
+    [0, 2, 6, 4][usize::from(tos >> 3 & 3)]
 }
 
 /// do_ip_getsockopt(): a byte when the caller has room for less than an `int` and it fits one.
@@ -47,14 +53,17 @@ pub(super) fn set_tos(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    let mut tos = int_or_byte(a) as u8;
+    let mut tos = int_or_byte(a)? as u8;
     let stream = matches!(h.kind(id)?, Kind::Tcp(_));
     let options = h.inet_options_mut(id)?;
     if stream {
         // INET_ECN_MASK: the ECN bits are TCP's own.
         tos = (tos & !3) | (options.tos & 3);
     }
-    options.tos = tos;
+    if options.tos != tos {
+        options.tos = tos;
+        h.get_mut(id)?.common.priority = tos_priority(tos);
+    }
     tell_tcp(h, cx, id, TcpSet::Tos(tos));
     Ok(())
 }
@@ -73,10 +82,10 @@ pub(super) fn set_ttl(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    if a.raw.is_empty() {
+    if a.len == 0 {
         return Err(Errno::EINVAL);
     }
-    let ttl = match int_or_byte(a) {
+    let ttl = match int_or_byte(a)? {
         -1 => None,
         value @ 1..=255 => Some(value as u8),
         _ => return Err(Errno::EINVAL),
@@ -101,7 +110,7 @@ pub(super) fn set_pktinfo(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    h.inet_options_mut(id)?.pktinfo = int_or_byte(a) != 0;
+    h.inet_options_mut(id)?.pktinfo = int_or_byte(a)? != 0;
     Ok(())
 }
 

@@ -45,6 +45,8 @@ pub struct OptionRow {
     pub name: &'static str,
     /// How far it is implemented.
     pub status: Status,
+    /// What is missing of it, if anything.
+    pub note: &'static str,
     pub(crate) on: On,
     pub(crate) get: Option<Get>,
     pub(crate) set: Option<Set>,
@@ -84,17 +86,26 @@ pub(crate) struct GetArg {
 
 /// What setsockopt(2)'s caller gives.
 pub(crate) struct SetArg<'a> {
+    /// The bytes at `optval` as far as they can be read.
     pub(crate) raw: &'a [u8],
+    /// `optlen`, which may be more.
+    pub(crate) len: usize,
     pub(crate) word: Word,
 }
 
 impl SetArg<'_> {
-    /// The value as an `int`; EINVAL when it is shorter.
-    pub(crate) fn int(&self) -> Result<i32, Errno> {
-        match self.raw.get(..4) {
-            Some(b) => Ok(i32::from_ne_bytes([b[0], b[1], b[2], b[3]])),
-            None => Err(Errno::EINVAL),
+    /// The first `n` bytes: EINVAL when fewer are offered, EFAULT when they cannot be read.
+    pub(crate) fn bytes(&self, n: usize) -> Result<&[u8], Errno> {
+        if self.len < n {
+            return Err(Errno::EINVAL);
         }
+        self.raw.get(..n).ok_or(Errno::EFAULT)
+    }
+
+    /// The value as an `int`.
+    pub(crate) fn int(&self) -> Result<i32, Errno> {
+        let b = self.bytes(4)?;
+        Ok(i32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
     }
 
     pub(crate) fn bool(&self) -> Result<bool, Errno> {
@@ -154,17 +165,44 @@ impl Host {
         value: &[u8],
         word: Word,
     ) -> Result<(), Errno> {
-        self.check_level(id, level, true)?;
-        // sk_setsockopt() reads an int before it looks at the name, but for SO_BINDTODEVICE.
-        if level == SOL_SOCKET && value.len() < 4 && name != SO_BINDTODEVICE {
-            return Err(Errno::EINVAL);
+        self.setsockopt_partial(cx, id, level, name, value, value.len(), word)
+    }
+
+    /// setsockopt(2) of `len` bytes of which only those of `value` can be read: an option that
+    /// needs more of them is `EFAULT`, at the point where Linux would read them.
+    #[allow(clippy::too_many_arguments)] // They are the system call's.
+    pub fn setsockopt_partial(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        value: &[u8],
+        len: usize,
+        word: Word,
+    ) -> Result<(), Errno> {
+        self.check_option_level(id, level, true)?;
+        let arg = SetArg {
+            raw: value,
+            len,
+            word,
+        };
+        match level {
+            // sk_setsockopt(), do_tcp_setsockopt() and udp_lib_setsockopt() read an int before they
+            // look at the name, but for what is a string.
+            SOL_SOCKET if name == SO_BINDTODEVICE => {}
+            SOL_TCP if matches!(name, TCP_CONGESTION | TCP_ULP | TCP_FASTOPEN_KEY) => {}
+            SOL_SOCKET | SOL_TCP | SOL_UDP => drop(arg.int()?),
+            // do_ipv6_setsockopt() reads one too, but leaves it to the option to want it.
+            SOL_IPV6 if len >= 4 => drop(arg.int()?),
+            _ => {}
         }
         let row = self.row(id, level, name)?;
         let Some(set) = row.set else {
             self.count_refused(row);
             return Err(Errno::ENOPROTOOPT);
         };
-        set(self, cx, id, &SetArg { raw: value, word })
+        set(self, cx, id, &arg)
     }
 
     /// getsockopt(2). `len` is `*optlen`, which the caller has found not to be negative.
@@ -177,7 +215,7 @@ impl Host {
         len: usize,
         word: Word,
     ) -> Result<OptValue, Errno> {
-        self.check_level(id, level, false)?;
+        self.check_option_level(id, level, false)?;
         let row = self.row(id, level, name)?;
         let get = row.get.ok_or(Errno::ENOPROTOOPT)?;
         get(self, cx, id, &GetArg { len, word })
@@ -199,9 +237,9 @@ impl Host {
         *self.refused.entry(row.name).or_insert(0) += 1;
     }
 
-    /// Levels a socket's protocol does not have: ENOPROTOOPT when setting and EOPNOTSUPP when
-    /// reading; EOPNOTSUPP both ways for AF_UNIX.
-    fn check_level(&self, id: SocketId, level: i32, set: bool) -> Result<(), Errno> {
+    /// Levels a socket's protocol does not have, which Linux refuses before it reads a length:
+    /// ENOPROTOOPT, but EOPNOTSUPP for reading from an AF_INET socket, and both ways for AF_UNIX.
+    pub fn check_option_level(&self, id: SocketId, level: i32, set: bool) -> Result<(), Errno> {
         let socket = self.get(id)?;
         let has = match (level, &socket.kind) {
             (SOL_SOCKET, _) => true,
@@ -212,10 +250,12 @@ impl Host {
             (SOL_IPV6, _) => i32::from(socket.common.domain) == AF_INET6,
             _ => false,
         };
-        match (has, set) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Errno::ENOPROTOOPT),
-            (false, false) => Err(Errno::EOPNOTSUPP),
+        if has {
+            Ok(())
+        } else if set || i32::from(socket.common.domain) == AF_INET6 {
+            Err(Errno::ENOPROTOOPT)
+        } else {
+            Err(Errno::EOPNOTSUPP)
         }
     }
 

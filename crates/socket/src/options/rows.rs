@@ -19,10 +19,15 @@ const fn row(
         number,
         name,
         status,
+        note: "",
         on,
         get,
         set,
     }
+}
+
+const fn noted(row: OptionRow, note: &'static str) -> OptionRow {
+    OptionRow { note, ..row }
 }
 
 const fn refused(level: i32, number: i32, name: &'static str, on: On) -> OptionRow {
@@ -46,7 +51,8 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_SOCKET, SO_BROADCAST, "SO_BROADCAST", All, Done, Some(socket::get_broadcast), Some(socket::set_broadcast)),
     row(SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", All, Done, Some(socket::get_oobinline), Some(socket::set_oobinline)),
     row(SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", All, Done, Some(socket::get_passcred), Some(socket::set_passcred)),
-    row(SOL_SOCKET, SO_LINGER, "SO_LINGER", All, Done, Some(socket::get_linger), Some(socket::set_linger)),
+    noted(row(SOL_SOCKET, SO_LINGER, "SO_LINGER", All, Done, Some(socket::get_linger), Some(socket::set_linger)),
+        "zero resets; close(2) does not wait for another time yet"),
     row(SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", All, Done, Some(socket::get_sndbuf), Some(socket::set_sndbuf)),
     row(SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", All, Done, Some(socket::get_rcvbuf), Some(socket::set_rcvbuf)),
     row(SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", All, Done, Some(socket::get_rcvlowat), Some(socket::set_rcvlowat)),
@@ -55,8 +61,10 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_SOCKET, SO_RCVTIMEO_NEW, "SO_RCVTIMEO_NEW", All, Done, Some(socket::get_rcvtimeo_new), Some(socket::set_rcvtimeo_new)),
     row(SOL_SOCKET, SO_SNDTIMEO_OLD, "SO_SNDTIMEO", All, Done, Some(socket::get_sndtimeo_old), Some(socket::set_sndtimeo_old)),
     row(SOL_SOCKET, SO_SNDTIMEO_NEW, "SO_SNDTIMEO_NEW", All, Done, Some(socket::get_sndtimeo_new), Some(socket::set_sndtimeo_new)),
-    row(SOL_SOCKET, SO_TIMESTAMP_OLD, "SO_TIMESTAMP", All, Done, Some(socket::get_timestamp_old), Some(socket::set_timestamp_old)),
-    row(SOL_SOCKET, SO_TIMESTAMP_NEW, "SO_TIMESTAMP_NEW", All, Done, Some(socket::get_timestamp_new), Some(socket::set_timestamp_new)),
+    noted(row(SOL_SOCKET, SO_TIMESTAMP_OLD, "SO_TIMESTAMP", All, Done, Some(socket::get_timestamp_old), Some(socket::set_timestamp_old)),
+        "of TCP the time of the last segment"),
+    noted(row(SOL_SOCKET, SO_TIMESTAMP_NEW, "SO_TIMESTAMP_NEW", All, Done, Some(socket::get_timestamp_new), Some(socket::set_timestamp_new)),
+        "of TCP the time of the last segment"),
     refused(SOL_SOCKET, SO_DEBUG, "SO_DEBUG", All),
     refused(SOL_SOCKET, SO_DONTROUTE, "SO_DONTROUTE", All),
     refused(SOL_SOCKET, SO_SNDBUFFORCE, "SO_SNDBUFFORCE", All),
@@ -125,7 +133,8 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_TCP, TCP_WINDOW_CLAMP, "TCP_WINDOW_CLAMP", Tcp, Done, Some(tcp::get_window_clamp), Some(tcp::set_window_clamp)),
     row(SOL_TCP, TCP_INFO, "TCP_INFO", Tcp, Done, Some(tcp::get_info), None),
     row(SOL_TCP, TCP_QUICKACK, "TCP_QUICKACK", Tcp, Done, Some(tcp::get_quickack), Some(tcp::set_quickack)),
-    row(SOL_TCP, TCP_CONGESTION, "TCP_CONGESTION", Tcp, Done, Some(tcp::get_congestion), Some(tcp::set_congestion)),
+    noted(row(SOL_TCP, TCP_CONGESTION, "TCP_CONGESTION", Tcp, Done, Some(tcp::get_congestion), Some(tcp::set_congestion)),
+        "only reno"),
     row(SOL_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", Tcp, Done, Some(tcp::get_user_timeout), Some(tcp::set_user_timeout)),
     refused(SOL_TCP, TCP_MD5SIG, "TCP_MD5SIG", Tcp),
     refused(SOL_TCP, TCP_THIN_LINEAR_TIMEOUTS, "TCP_THIN_LINEAR_TIMEOUTS", Tcp),

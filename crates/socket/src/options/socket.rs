@@ -227,7 +227,7 @@ pub(super) fn set_linger(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    let raw = a.raw.get(..8).ok_or(Errno::EINVAL)?;
+    let raw = a.bytes(8)?;
     let linger = &mut h.get_mut(id)?.common.linger;
     if raw[..4] == [0; 4] {
         linger.on = false;
@@ -330,7 +330,7 @@ pub(super) fn get_rcvlowat(
 
 pub(super) fn set_rcvlowat(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
@@ -349,6 +349,9 @@ pub(super) fn set_rcvlowat(
             h.stack.sysctl().tcp_rmem[2]
         };
         value = value.min(buffer / 2);
+        let handle = s.handle;
+        let mark = TcpSet::RecvLowWater(value);
+        h.stack.tcp_set(cx.now, handle, mark);
     }
     h.get_mut(id)?.common.rcvlowat = value.max(1);
     // A lower mark may have made the socket readable.
@@ -413,7 +416,7 @@ fn put_timeout(timeout: Option<Duration>, old: bool, a: &GetArg) -> OptValue {
 /// rounded up to clock ticks.
 fn take_timeout(old: bool, a: &SetArg<'_>) -> Result<Option<Duration>, Errno> {
     let size = timeval_size(old, a.word);
-    let raw = a.raw.get(..size).ok_or(Errno::EINVAL)?;
+    let raw = a.bytes(size)?;
     let word = if size == 16 { Word::Lp64 } else { Word::Ilp32 };
     let (sec, usec) = (word.read_long(raw, 0), word.read_long(raw, size / 2));
     if !(0..1_000_000).contains(&usec) {

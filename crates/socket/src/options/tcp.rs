@@ -250,11 +250,15 @@ pub(super) fn set_congestion(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    if a.raw.is_empty() {
-        return Err(Errno::EINVAL);
-    }
-    let raw = &a.raw[..a.raw.len().min(CA_NAME_MAX - 1)];
-    let end = raw.iter().position(|b| *b == 0).unwrap_or(raw.len());
+    // strncpy_from_user(): up to a NUL; what lies behind it need not be readable.
+    let _ = a.bytes(1)?;
+    let wanted = a.len.min(CA_NAME_MAX - 1);
+    let raw = &a.raw[..a.raw.len().min(wanted)];
+    let end = match raw.iter().position(|b| *b == 0) {
+        Some(end) => end,
+        None if raw.len() < wanted => return Err(Errno::EFAULT),
+        None => raw.len(),
+    };
     let t = handle(h, id)?;
     // An algorithm that is not there is ENOENT.
     if raw[..end] == *h.stack.tcp_congestion(t).as_bytes() {
@@ -300,6 +304,7 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
         snd_mss: i.snd_mss,
         rcv_mss: i.rcv_mss,
         unacked: i.unacked,
+        sacked: i.sacked,
         lost: i.lost,
         retrans: i.retrans,
         last_data_sent: ms(i.last_data_sent),

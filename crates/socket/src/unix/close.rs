@@ -49,6 +49,17 @@ impl Host {
         self.unix_release(id);
     }
 
+    /// What waits in a queue goes, as if it had never come.
+    pub(super) fn unix_purge(&mut self, id: SocketId) {
+        let Some(unix) = self.unix_mut(id) else {
+            return;
+        };
+        unix.queued = 0;
+        unix.oob = None;
+        let unread = mem::take(&mut unix.queue);
+        self.drop_chunks(unread);
+    }
+
     /// unix_release_sock().
     fn unix_release(&mut self, id: SocketId) {
         self.unbind(id);

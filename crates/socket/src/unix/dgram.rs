@@ -1,13 +1,13 @@
 //! SOCK_DGRAM and SOCK_SEQPACKET data: unix_dgram_sendmsg() and __unix_dgram_recvmsg().
 
 use super::ancillary::{self, NO_SENDER, control_out, may_passcred, wants_credentials};
-use super::names::{address_of, parse};
+use super::names::{Address, address_of, parse};
 use super::queue::{Chunk, dgram_truesize};
 use super::stream::uncommitted;
 use super::{
     Shut, State, UnixRecvEffect, UnixSendPlan, UnixSocket, UnixType, received_nothing, wait,
 };
-use crate::call::{Attempt, Cx, Fail};
+use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
@@ -104,6 +104,40 @@ impl Host {
         self.check_in_flight(cx.cred, &request.control.rights)?;
 
         let ty = unix.ty;
+        match self.packet_destination(cx, id, request, address, ty) {
+            Ok(Ok(to)) => {
+                let plan = UnixSendPlan::new(to, request.control, true);
+                Ok(Attempt::Ready(SendPlan {
+                    take: request.len,
+                    kind: PlanKind::Unix(plan),
+                }))
+            }
+            Ok(Err(to)) => {
+                let outcome = wait(last, PollMask::OUT, timeout);
+                if outcome.is_ok()
+                    && let Some(State::Datagram(d)) =
+                        self.unix_mut(to).map(|other| &mut other.state)
+                    && !d.waiting.contains(&id)
+                {
+                    d.waiting.push(id);
+                }
+                outcome.map_err(Fail::after_copy)
+            }
+            // Linux copies the message before it looks for the destination.
+            Err(fail) => Err(fail.after_copy()),
+        }
+    }
+
+    /// Where a packet goes, or who has no room for it.
+    fn packet_destination(
+        &self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+        address: Option<Address<'_>>,
+        ty: UnixType,
+    ) -> Result<Result<SocketId, SocketId>, Fail> {
+        let unix = self.unix(id).ok_or(Errno::EBADF)?;
         let to = match address {
             Some(address) => self.find_other(cx, address, ty)?,
             None => unix.peer().ok_or(Errno::ENOTCONN)?.id,
@@ -113,8 +147,7 @@ impl Host {
             if ty == UnixType::SeqPacket {
                 return Err(Errno::EPIPE.into());
             }
-            self.dgram_detach(id);
-            return Err(Errno::ECONNREFUSED.into());
+            return Err(Fail::with(Errno::ECONNREFUSED, FailEffect::UnixDetached));
         };
         // unix_may_send(): a connected socket takes messages from its peer only.
         let connected_back = other.peer_is(id);
@@ -124,21 +157,8 @@ impl Host {
         if other.shut.contains(Shut::READ) {
             return Err(Errno::EPIPE.into());
         }
-        if to != id && !connected_back && other.dgram_full(request.skip.messages) {
-            let outcome = wait(last, PollMask::OUT, timeout);
-            if outcome.is_ok()
-                && let Some(State::Datagram(d)) = self.unix_mut(to).map(|other| &mut other.state)
-                && !d.waiting.contains(&id)
-            {
-                d.waiting.push(id);
-            }
-            return outcome;
-        }
-        let plan = UnixSendPlan::new(to, request.control, true);
-        Ok(Attempt::Ready(SendPlan {
-            take: request.len,
-            kind: PlanKind::Unix(plan),
-        }))
+        let full = to != id && !connected_back && other.dgram_full(request.skip.messages);
+        Ok(if full { Err(to) } else { Ok(to) })
     }
 
     pub(super) fn dgram_commit_send(
@@ -243,10 +263,8 @@ impl Host {
                 .map(|sender| sender.name.clone()),
         };
         let effect = UnixRecvEffect {
-            bytes: 0,
             messages: 1,
-            rights: false,
-            clear_error: false,
+            ..UnixRecvEffect::default()
         };
         Ok(Attempt::Ready(Received {
             data,
@@ -346,6 +364,11 @@ impl Host {
         if let Some(State::Datagram(d)) = self.unix_mut(other).map(|unix| &mut unix.state) {
             d.connected.insert(id);
         }
+    }
+
+    /// A send has met a peer that is closed.
+    pub(crate) fn unix_detach(&mut self, id: SocketId) {
+        self.dgram_detach(id);
     }
 
     /// Takes the peer away (unix_dgram_disconnected()): what it had sent is lost, and when it was

@@ -55,14 +55,18 @@ impl Host {
             self.each_in_flight(id, &mut |socket| todo.push(socket));
             todo.extend(self.embryos_of(id));
         }
-        let mut closed = 0;
-        for id in in_flight {
-            if !reached.contains(&id) && self.unix(id).is_some() {
-                self.unix_close(cx, id);
-                closed += 1;
+        in_flight.retain(|id| !reached.contains(id) && self.unix(*id).is_some());
+        // unix_collect_skb(): the queues are emptied first, so that no peer is told of lost data.
+        for &id in &in_flight {
+            let embryos: Vec<SocketId> = self.embryos_of(id).collect();
+            for id in embryos.into_iter().chain([id]) {
+                self.unix_purge(id);
             }
         }
-        closed
+        for &id in &in_flight {
+            self.unix_close(cx, id);
+        }
+        in_flight.len()
     }
 
     fn each_in_flight(&self, id: SocketId, each: &mut dyn FnMut(SocketId)) {

@@ -19,10 +19,6 @@
 //! datagram socket by net.unix.max_dgram_qlen (but for connected pairs, where the sender's buffer
 //! is the limit), files in flight by the sender's `RLIMIT_NOFILE`.
 //!
-//! # What is not here
-//!
-//! `MSG_OOB` on streams is refused as a kernel without CONFIG_AF_UNIX_OOB refuses it (current
-//! distribution kernels have it).
 
 mod ancillary;
 mod close;
@@ -30,6 +26,7 @@ mod connect;
 mod dgram;
 mod gc;
 mod names;
+mod oob;
 pub(crate) mod paths;
 mod poll;
 mod queue;
@@ -96,6 +93,10 @@ pub(crate) struct UnixSocket {
     charged: u32,
     /// Bytes in the queue.
     queued: usize,
+    /// The place of the out-of-band byte in the queue (streams).
+    oob: Option<usize>,
+    /// There ever was one, so that marks may be in the queue.
+    marked: bool,
     /// What has come and is not read yet.
     queue: VecDeque<Chunk>,
     state: State,
@@ -150,6 +151,8 @@ struct Datagram {
 #[derive(Debug)]
 pub(crate) struct UnixSendPlan {
     to: SocketId,
+    /// The last byte is out of band.
+    oob: bool,
     /// Few sends have any: apart, so that the others stay small.
     carried: Option<Box<Carried>>,
 }
@@ -165,7 +168,11 @@ impl UnixSendPlan {
     fn new(to: SocketId, control: &SendControl, with_rights: bool) -> UnixSendPlan {
         let with_rights = with_rights && !control.rights.is_empty();
         if control.credentials.is_none() && !with_rights {
-            return UnixSendPlan { to, carried: None };
+            return UnixSendPlan {
+                to,
+                oob: false,
+                carried: None,
+            };
         }
         let rights = if with_rights {
             control.rights.clone()
@@ -178,6 +185,7 @@ impl UnixSendPlan {
         };
         UnixSendPlan {
             to,
+            oob: false,
             carried: Some(Box::new(carried)),
         }
     }
@@ -191,10 +199,14 @@ impl UnixSendPlan {
 }
 
 /// What a receive takes off the queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct UnixRecvEffect {
     /// Of a stream.
     bytes: usize,
+    /// A stream read of no bytes passes a mark all the same.
+    passes_mark: bool,
+    /// The out-of-band byte.
+    took_oob: bool,
     /// Of the other types.
     messages: usize,
     /// A stream read of no bytes takes the rights all the same.
@@ -225,9 +237,15 @@ impl UnixSocket {
             peercred: None,
             charged: 0,
             queued: 0,
+            oob: None,
+            marked: false,
             queue: VecDeque::new(),
             state,
         }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.ty == UnixType::Stream
     }
 
     fn peer(&self) -> Option<&Peer> {
@@ -392,9 +410,13 @@ impl Host {
         if effect.messages > 0 {
             self.dgram_take(id);
         }
-        if effect.bytes > 0 {
+        if effect.took_oob {
+            self.stream_take_oob(id);
+        }
+        if effect.bytes > 0 || effect.passes_mark {
             self.stream_take(id, effect.bytes);
-        } else if effect.rights {
+        }
+        if effect.bytes == 0 && effect.rights {
             self.stream_take_rights(id);
         }
     }
@@ -413,6 +435,20 @@ impl Host {
     pub(crate) fn unix_clear_error(&mut self, id: SocketId) {
         if let Some(unix) = self.unix_mut(id) {
             unix.error = None;
+            unix.send_waits = false;
+        }
+    }
+
+    /// A pending error that the family did not make.
+    pub(crate) fn unix_set_error(&mut self, id: SocketId, errno: Errno) {
+        if let Some(unix) = self.unix_mut(id) {
+            unix.error = Some(errno);
+        }
+    }
+
+    /// A writer that waited for room was told of the end.
+    pub(crate) fn unix_waited(&mut self, id: SocketId) {
+        if let Some(unix) = self.unix_mut(id) {
             unix.send_waits = false;
         }
     }

@@ -17,10 +17,11 @@ fn writable(sndbuf: u32, unix: &UnixSocket) -> bool {
 
 impl UnixSocket {
     /// Whether there is still something to read when as much has been taken.
-    pub(crate) fn readable_after(&self, bytes: usize, messages: usize) -> bool {
+    pub(crate) fn readable_after(&self, bytes: usize, messages: usize, inline: bool) -> bool {
         self.shut.contains(Shut::READ)
             || self.error.is_some()
             || match self.ty {
+                UnixType::Stream if self.marked => self.leaves_marked(bytes, inline),
                 UnixType::Stream => self.queued > bytes,
                 UnixType::Dgram | UnixType::SeqPacket => self.queue.len() > messages,
             }
@@ -56,6 +57,9 @@ impl Host {
         }
         if !unix.queue.is_empty() {
             mask |= PollMask::READABLE;
+        }
+        if unix.oob.is_some() {
+            mask |= PollMask::PRI;
         }
         match &unix.state {
             // "Connection-based need to check for termination and startup."

@@ -2,15 +2,16 @@
 
 use super::ancillary::{self, NO_MESSAGE, NO_SENDER, control_out, may_passcred, wants_credentials};
 use super::names::address_of;
+use super::oob::{Next, Walk};
 use super::queue::{Chunk, Extra, stream_piece, stream_truesize};
 use super::{Shut, State, UnixRecvEffect, UnixSendPlan, UnixType, received_nothing, wait};
-use crate::call::{Attempt, Cx, Fail};
+use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
     PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest, Skip,
 };
-use crate::socket::Kind;
+use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,7 +28,9 @@ impl Host {
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
         ancillary::check_control(cx, request.control)?;
-        if request.flags & MSG_OOB != 0 {
+        // The last byte is the one out of band, so there has to be one.
+        let oob = request.flags & MSG_OOB != 0;
+        if oob && request.len == 0 {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let socket = self.get(id)?;
@@ -53,24 +56,23 @@ impl Host {
             }
             // Whoever waited for room meets the end in sock_alloc_send_pskb(), which looks at the
             // pending error first and sends no signal.
-            let fail = unix.error.map_or(Errno::EPIPE.into(), Fail::pending);
-            if !fail.pending
-                && let Some(unix) = self.unix_mut(id)
-            {
-                unix.send_waits = false;
-            }
-            return Err(fail);
+            let ended = Fail::with(Errno::EPIPE, FailEffect::UnixWaited);
+            return Err(unix.error.map_or(ended, Fail::pending));
         }
         let to = connected.peer.id;
         let sndbuf = socket.common.sndbuf;
         let left = request.len - request.done;
+        let ordinary = left.saturating_sub(usize::from(oob));
         let mut charged = unix.charged + uncommitted(request.skip);
         let mut take = 0;
-        while take < left && charged < sndbuf {
-            let (size, truesize) = stream_piece(sndbuf, left - take);
+        while take < ordinary && charged < sndbuf {
+            let (size, truesize) = stream_piece(sndbuf, ordinary - take);
             take += size;
             charged += truesize;
         }
+        // queue_oob()
+        let oob = oob && take == ordinary && charged < sndbuf;
+        take += usize::from(oob);
         if take == 0 && left > 0 {
             if let Some(errno) = unix.error {
                 return Err(Fail::pending(errno));
@@ -89,7 +91,8 @@ impl Host {
         if left > 0 && first {
             self.check_in_flight(cx.cred, &request.control.rights)?;
         }
-        let plan = UnixSendPlan::new(to, request.control, first);
+        let mut plan = UnixSendPlan::new(to, request.control, first);
+        plan.oob = oob;
         Ok(Attempt::Ready(SendPlan {
             take,
             kind: PlanKind::Unix(plan),
@@ -104,6 +107,7 @@ impl Host {
         data: Payload,
     ) {
         let len = data.len();
+        let oob = plan.oob;
         let (to, credentials, mut rights) = plan.into_parts();
         let Some((socket, other)) = self.sockets.pair_mut(id, to) else {
             return self.release_rights(rights);
@@ -120,7 +124,10 @@ impl Host {
         let mut done = 0;
         let mut data = data;
         while done < len {
-            let (size, truesize) = stream_piece(socket.common.sndbuf, len - done);
+            // An out-of-band byte is a chunk of its own.
+            let is_oob = oob && done + 1 == len;
+            let ordinary = (len - done - usize::from(oob && !is_oob)).max(1);
+            let (size, truesize) = stream_piece(socket.common.sndbuf, ordinary);
             let piece = if done == 0 && size == len {
                 mem::take(&mut data)
             } else {
@@ -128,6 +135,10 @@ impl Host {
             };
             unix.charged += truesize;
             unix.send_waits = false;
+            if is_oob {
+                peer.oob = Some(peer.queue.len());
+                peer.marked = true;
+            }
             peer.push(Chunk {
                 data: piece,
                 taken: 0,
@@ -137,7 +148,11 @@ impl Host {
             });
             done += size;
         }
-        self.wake(to, PollMask::READABLE);
+        if oob {
+            self.wake(to, PollMask::READABLE | PollMask::PRI);
+        } else {
+            self.wake(to, PollMask::READABLE);
+        }
     }
 
     pub(super) fn stream_attempt_recv(
@@ -153,13 +168,12 @@ impl Host {
             return Err(Errno::EINVAL.into());
         }
         if request.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP.into());
+            return self.stream_recv_oob(id, request);
         }
         let peek = request.flags & MSG_PEEK != 0;
         let passcred = may_passcred(&socket.common);
         let held = request.progress.held.len();
         let mut creds = request.progress.creds;
-        let mut skip = request.skip.bytes;
         let mut room = request.len.saturating_sub(held);
         let mut data = if held == 0 {
             Payload::new()
@@ -169,48 +183,65 @@ impl Host {
         let mut copied = 0;
         let mut rights = &[][..];
         let mut met = false;
-        let mut drained = true;
-        for chunk in &unix.queue {
-            let len = chunk.len();
-            if skip >= len {
-                skip -= len;
-                continue;
+        let inline = socket.common.has(CommonFlags::OOBINLINE);
+        let mut walk = Walk::new(unix, inline, peek);
+        walk.skip(&unix.queue, request.skip.bytes);
+        let start = walk;
+        let drained = loop {
+            // A peek that has seen something does not wait for more.
+            if peek && met && walk.at >= unix.queue.len() {
+                break false;
             }
+            match walk.next(&unix.queue, held + copied > 0) {
+                Next::Chunk => {}
+                // "Stop at the mark": no waiting for more.
+                Next::Mark => break false,
+                Next::Empty => break true,
+            }
+            let Some(chunk) = unix.queue.get(walk.at) else {
+                break true;
+            };
             if passcred {
                 // "Never glue messages from different writers."
                 if creds.is_some_and(|creds| creds != chunk.credentials()) {
-                    drained = false;
-                    break;
+                    break false;
                 }
                 creds = Some(chunk.credentials());
             }
             met = true;
-            let n = (len - skip).min(room);
-            let from = chunk.taken as usize + skip;
+            let n = (chunk.len() - walk.offset).min(room);
+            let from = chunk.taken as usize + walk.offset;
             chunk.append_to(&mut data, from, n);
             copied += n;
             room -= n;
             // An entry of the same recvmmsg(2) that read the chunk's front has its rights.
-            if skip == 0 {
+            if walk.offset == 0 {
                 rights = chunk.rights();
             }
-            skip = 0;
+            if peek {
+                walk.step();
+            } else {
+                walk.read(&unix.queue, n);
+            }
             // A peek goes on through the queue when its room is used up, until it meets rights:
             // those it sees too.
             if (room == 0 && !peek) || !rights.is_empty() {
-                drained = false;
-                break;
+                break false;
             }
-        }
+        };
+        let passes_mark = !peek && copied == 0 && walk.moved_since(&start);
         let total = held + copied;
         let target = socket
             .common
             .low_water(request.flags & MSG_WAITALL != 0, request.len);
         let mut clear_error = false;
-        // A peek that has seen something does not wait for more.
-        if drained && total < target && !(peek && met) {
+        if drained && total < target {
             if let Some(errno) = unix.error {
                 // sock_error() takes the error, and what was copied is returned all the same.
+                if total == 0 && passes_mark {
+                    let effect = FailEffect::UnixSkipped { pending: true };
+                    return Err(Fail::with(errno, effect));
+                }
                 if total == 0 {
                     return Err(Fail::pending(errno));
                 }
@@ -219,9 +250,15 @@ impl Host {
                 let last = request.last || request.flags & MSG_DONTWAIT != 0;
                 if !(last && total > 0) {
                     let timeout = socket.common.rcvtimeo;
-                    let outcome = wait(last, PollMask::IN, timeout);
+                    let mut outcome = wait(last, PollMask::IN, timeout);
+                    if let (Err(fail), true) = (&mut outcome, passes_mark) {
+                        fail.effect = FailEffect::UnixSkipped { pending: false };
+                    }
                     // What is there is taken at once, as Linux does: the writer may need the room.
-                    if outcome.is_ok() && copied > 0 && request.skip == Skip::default() {
+                    if outcome.is_ok()
+                        && (copied > 0 || passes_mark)
+                        && request.skip == Skip::default()
+                    {
                         request.progress.held = data;
                         request.progress.creds = creds;
                         self.stream_take(id, copied);
@@ -239,14 +276,15 @@ impl Host {
         } else {
             Vec::new()
         };
-        if !met && held == 0 {
+        if !met && held == 0 && !passes_mark {
             return Ok(Attempt::Ready(received_nothing(control)));
         }
         let effect = UnixRecvEffect {
             bytes: copied,
-            messages: 0,
+            passes_mark,
             rights: !rights.is_empty(),
             clear_error,
+            ..UnixRecvEffect::default()
         };
         Ok(Attempt::Ready(Received {
             data,
@@ -270,6 +308,10 @@ impl Host {
         let Kind::Unix(unix) = &mut socket.kind else {
             return;
         };
+        if unix.marked {
+            let inline = socket.common.has(CommonFlags::OOBINLINE);
+            return self.stream_take_marked(id, n, inline);
+        }
         let mut left = n;
         let mut freed = 0;
         let mut sender = None;
@@ -297,6 +339,32 @@ impl Host {
         }
         if let Some(sender) = sender {
             self.uncharge(sender, freed);
+        }
+    }
+
+    /// The same where marks may be: rights of a chunk that was passed unread are dropped.
+    fn stream_take_marked(&mut self, id: SocketId, n: usize, inline: bool) {
+        let Some(unix) = self.unix_mut(id) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        unix.take_marked(n, inline, &mut |chunk, read| gone.push((chunk, read)));
+        if n > 0
+            && let Some(socket) = self.sockets.get_mut(id)
+            && let Kind::Unix(unix) = &mut socket.kind
+            && let Some(front) = unix.queue.front_mut()
+            && front.taken > 0
+            && let Some(extra) = &mut front.extra
+        {
+            self.unix.rights_landed(extra);
+            extra.rights = Vec::new();
+        }
+        for (chunk, read) in gone {
+            self.uncharge(chunk.sender, chunk.truesize);
+            match &chunk.extra {
+                Some(extra) if read => self.unix.rights_landed(extra),
+                _ => self.drop_extra(chunk),
+            }
         }
     }
 
@@ -333,6 +401,7 @@ impl Host {
         let truesize = stream_truesize(len);
         let credentials = progress.creds.flatten();
         unix.queued += len;
+        unix.oob = unix.oob.map(|at| at + 1);
         unix.queue.push_front(Chunk {
             data: progress.held,
             taken: 0,

@@ -121,7 +121,7 @@ impl Handle {
         let mut started = None;
         loop {
             let result = world.call(index, |layer, cx| {
-                attempt(layer, cx, last).inspect_err(|fail| layer.commit_fail(self.id, *fail))
+                attempt(layer, cx, last).inspect_err(|fail| layer.commit_fail(cx, self.id, *fail))
             });
             // What is blocked settles when it waits: then it is told what happens.
             let blocked = match result {

@@ -2,7 +2,7 @@
 
 use crate::effect::{Effect, Install, Installed, Kind, Reply};
 use crate::files::FileRef;
-use crate::memory::read_array;
+use crate::memory::{probe, write_int};
 use crate::msghdr::{read_name, write_name};
 use crate::pending::{Env, Pending, Step, Work};
 use smallvec::smallvec;
@@ -59,8 +59,15 @@ impl Pending {
             return Err(Errno::EINVAL);
         }
         env.files.reserve(2)?;
-        let before = read_array::<8>(env.mem, sv)?;
-        env.mem.write(sv, &before)?;
+        probe(env.mem, sv)?;
+        if let Err(fault) = probe(env.mem, sv.wrapping_add(4)) {
+            // The first number is there by now: that of the lowest closed descriptor.
+            let mut lowest = 0..i32::MAX;
+            if let Some(fd) = lowest.find(|&fd| env.files.lookup(fd).is_err()) {
+                let _ = write_int(env.mem, sv, fd);
+            }
+            return Err(fault.into());
+        }
         let (a, b) = env
             .host
             .socketpair(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;

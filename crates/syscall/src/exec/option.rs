@@ -5,7 +5,7 @@ use crate::memory::{IoVec, Memory, read_int, write_int};
 use crate::pending::{Env, Pending, Step};
 use alloc::vec;
 use switchboard_abi::Errno;
-use switchboard_abi::number::SOL_SOCKET;
+use switchboard_abi::number::{SOL_IPV6, SOL_SOCKET};
 
 /// The most bytes of an option's value that are looked at. Linux reads what the option needs and
 /// ignores the rest; none that the layer has needs more.
@@ -36,15 +36,22 @@ impl Pending {
         };
         // How far the value can be read: an option reads what it needs, not what it is offered.
         let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
-        match env
-            .host
-            .setsockopt(env.cx, target.id, level, name, &bytes[..got], self.word)
-        {
-            Ok(()) => Ok(Reply::happened(0).into()),
-            // It was offered enough and could not read it.
-            Err(Errno::EINVAL) if got < len => Err(Errno::EFAULT),
-            Err(errno) => Err(errno),
-        }
+        let got = if value == 0 && level == SOL_IPV6 {
+            // do_ipv6_setsockopt() takes a null pointer for a value of zero.
+            len
+        } else {
+            got
+        };
+        env.host.setsockopt_partial(
+            env.cx,
+            target.id,
+            level,
+            name,
+            &bytes[..got],
+            len,
+            self.word,
+        )?;
+        Ok(Reply::happened(0).into())
     }
 
     /// __sys_getsockopt(): the length is read first; `SOL_SOCKET` then writes the value first, the
@@ -59,6 +66,7 @@ impl Pending {
         len: u64,
     ) -> Result<Step, Errno> {
         let id = self.target(env, fd)?.id;
+        env.host.check_option_level(id, level, false)?;
         let room = usize::try_from(read_int(env.mem, len)?).map_err(|_| Errno::EINVAL)?;
         let result = env
             .host

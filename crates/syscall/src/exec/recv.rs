@@ -114,7 +114,9 @@ impl RecvWork {
             if whole == 0 {
                 return Ok(Attempt::Ready(Shown {
                     value: Errno::EFAULT.to_ret(),
-                    received: (!target.stream).then_some(received),
+                    // An out-of-band byte is lost, too.
+                    received: (!target.stream || received.msg_flags & MSG_OOB != 0)
+                        .then_some(received),
                     installed: SmallVec::new(),
                     msg_flags: 0,
                 }));
@@ -268,6 +270,7 @@ impl Pending {
             installed: shown.installed,
             peek: work.flags & MSG_PEEK != 0,
             progress,
+            kept: None,
             pipe: None,
         }));
         Ok(Step::Done(Reply {

@@ -49,6 +49,7 @@ impl Pending {
             installed: SmallVec::new(),
             peek: flags & MSG_PEEK != 0,
             progress: RecvProgress::default(),
+            kept: None,
             pipe: None,
         };
         let mut skip = Skip::default();
@@ -121,13 +122,17 @@ impl Pending {
             }
         }
         let mut value = count as i64;
-        if let Some(fail) = failed
-            && count == 0
-        {
-            if effect.received.is_empty() {
-                return Ok(Reply::fail(target.id, fail, true).into());
+        match failed {
+            Some(fail) if count == 0 => {
+                if effect.received.is_empty() {
+                    return Ok(Reply::fail(target.id, fail, true).into());
+                }
+                value = fail.errno.to_ret();
             }
-            value = fail.errno.to_ret();
+            // "... where we record the error to return on the next call or if the app asks about it
+            // using getsockopt(SO_ERROR)."
+            Some(fail) if fail.errno != Errno::EAGAIN => effect.kept = Some(fail.errno),
+            _ => {}
         }
         if count > 0
             && let (Some(timeout), Some(left)) = (timeout, left)
@@ -153,11 +158,7 @@ fn pending_error(
         .getsockopt(env.cx, id, SOL_SOCKET, SO_ERROR, 4, word)
         .ok()?;
     let errno = u16::try_from(read_i32(value.bytes.get(..4)?, 0)).ok()?;
-    (errno != 0).then_some(Fail {
-        errno: Errno(errno),
-        sigpipe: false,
-        pending: true,
-    })
+    (errno != 0).then(|| Fail::pending(Errno(errno)))
 }
 
 /// get_timespec64() and poll_select_set_timeout(): `EFAULT`, then `EINVAL` for what is no time.

@@ -99,10 +99,14 @@ impl SendWork {
         let mut len = self.len;
         loop {
             let request = self.request(len, skip, last);
-            let plan = match env.host.attempt_send(env.cx, target.id, &request)? {
-                Attempt::Ready(plan) => plan,
-                Attempt::Blocked(_) if last => return Err(Errno::EAGAIN.into()),
-                Attempt::Blocked(blocked) => return Ok(Attempt::Blocked(blocked)),
+            let plan = match env.host.attempt_send(env.cx, target.id, &request) {
+                Ok(Attempt::Ready(plan)) => plan,
+                Ok(Attempt::Blocked(_)) if last => return Err(Errno::EAGAIN.into()),
+                Ok(Attempt::Blocked(blocked)) => return Ok(Attempt::Blocked(blocked)),
+                Err(fail) if fail.after_copy && self.gather(env, self.len).1 < self.len => {
+                    return Err(Errno::EFAULT.into());
+                }
+                Err(fail) => return Err(fail),
             };
             let (data, got) = self.gather(env, plan.take);
             if got == plan.take {

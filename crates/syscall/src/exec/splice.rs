@@ -228,6 +228,7 @@ impl Pending {
             installed: SmallVec::new(),
             peek: false,
             progress,
+            kept: None,
             pipe: Some((pipe, data)),
         }));
         Ok(Step::Done(Reply {

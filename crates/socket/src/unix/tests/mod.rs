@@ -5,6 +5,7 @@ mod credentials;
 mod cycles;
 mod datagrams;
 mod names;
+mod oob;
 mod queue;
 mod rights;
 mod streams;
@@ -349,7 +350,7 @@ impl World {
     }
 
     fn fail<T>(&mut self, id: SocketId, fail: Fail) -> Result<T, Errno> {
-        self.host.commit_fail(id, fail);
+        self.with(|host, cx| host.commit_fail(cx, id, fail));
         Err(fail.errno)
     }
 

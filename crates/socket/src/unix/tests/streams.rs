@@ -179,18 +179,6 @@ fn the_peer_closes() {
 }
 
 #[test]
-fn out_of_band_data_is_refused() {
-    let mut w = World::new();
-    let (a, b) = w.pair(ST);
-    let control = SendControl::default();
-    let fail = w
-        .try_send(a, b"x", None, &control, MSG_OOB, true)
-        .unwrap_err();
-    assert_eq!(fail.errno, Errno::EOPNOTSUPP);
-    assert_eq!(w.recvmsg(b, 1, MSG_OOB), Err(Errno::EOPNOTSUPP));
-}
-
-#[test]
 fn what_is_not_committed_has_not_happened() {
     let mut w = World::new();
     let (a, b) = w.pair(ST);

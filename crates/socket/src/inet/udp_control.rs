@@ -1,0 +1,123 @@
+//! Control messages of a datagram on its way out: ip_cmsg_send() and ip6_datagram_send_ctl(), as far
+//! as their options are here.
+
+use super::udp::UdpSendPlan;
+use crate::host::Host;
+use crate::message::SendControl;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_engine::IfIndex;
+
+/// The value of a control message that is one `int`.
+fn int(data: &[u8]) -> Result<i32, Errno> {
+    let raw: [u8; 4] = data.try_into().map_err(|_| Errno::EINVAL)?;
+    Ok(i32::from_ne_bytes(raw))
+}
+
+/// An interface's index, which may be of none; zero leaves the choice to the route.
+fn index(raw: &[u8]) -> Result<Option<IfIndex>, Errno> {
+    let index = int(raw)?;
+    Ok(IfIndex::new(index as u32))
+}
+
+impl Host {
+    /// Applies control messages to a planned datagram. `v4`: of an AF_INET socket.
+    pub(super) fn udp_control_in(
+        &self,
+        v4: bool,
+        control: &SendControl,
+        plan: &mut UdpSendPlan,
+    ) -> Result<(), Errno> {
+        // udp_cmsg_send() goes first: UDP_SEGMENT is all it knows, and is not here yet.
+        if control.other.iter().any(|(level, ..)| *level == SOL_UDP) {
+            return Err(Errno::EINVAL);
+        }
+        let mapped = !v4 && plan.dst.is_ipv4();
+        for (level, kind, data) in &control.other {
+            match *level {
+                // __sock_cmsg_send(): nothing of this level is here.
+                SOL_SOCKET => return Err(Errno::EINVAL),
+                SOL_IPV6 if mapped && *kind == IPV6_PKTINFO => mapped_pktinfo(data, plan)?,
+                SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
+                SOL_IPV6 if plan.dst.is_ipv6() => self.control_v6(*kind, data, plan)?,
+                // Other levels are not for this protocol and are passed over.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn control_v6(&self, kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
+        match kind {
+            IPV6_PKTINFO => {
+                // struct in6_pktinfo: addr, ifindex.
+                let (ip, rest) = data.split_first_chunk::<16>().ok_or(Errno::EINVAL)?;
+                let chosen = index(rest.get(..4).ok_or(Errno::EINVAL)?)?;
+                plan.device = chosen.or(plan.device);
+                let ip = Ipv6Addr::from(*ip);
+                match plan.device {
+                    Some(device) if self.stack.interface(device).is_none() => {
+                        return Err(Errno::ENODEV);
+                    }
+                    None if ip.is_unicast_link_local() => return Err(Errno::EINVAL),
+                    _ => {}
+                }
+                if !ip.is_unspecified() {
+                    if !self.stack.is_local(ip.into()) {
+                        return Err(Errno::EINVAL);
+                    }
+                    plan.src = Some(ip.into());
+                }
+                Ok(())
+            }
+            IPV6_HOPLIMIT => {
+                plan.ttl = match int(data)? {
+                    -1 => None,
+                    value => Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?),
+                };
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+fn control_v4(kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
+    match kind {
+        IP_PKTINFO => {
+            // struct in_pktinfo: ifindex, spec_dst, addr.
+            let info: &[u8; 12] = data.try_into().map_err(|_| Errno::EINVAL)?;
+            plan.device = index(&info[..4])?.or(plan.device);
+            let ip = Ipv4Addr::new(info[4], info[5], info[6], info[7]);
+            plan.src = (!ip.is_unspecified()).then_some(ip.into());
+            Ok(())
+        }
+        IP_TTL => match u8::try_from(int(data)?) {
+            Ok(ttl @ 1..) => {
+                plan.ttl = Some(ttl);
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        },
+        IP_TOS => {
+            let value = match data {
+                [byte] => i32::from(*byte),
+                _ => int(data)?,
+            };
+            plan.tos = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?);
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// An IPv6 socket that sends to an IPv4 address names its source by a v4-mapped one.
+fn mapped_pktinfo(data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
+    let (ip, rest) = data.split_first_chunk::<16>().ok_or(Errno::EINVAL)?;
+    let chosen = index(rest.get(..4).ok_or(Errno::EINVAL)?)?;
+    let ip = Ipv6Addr::from(*ip).to_ipv4_mapped().ok_or(Errno::EINVAL)?;
+    plan.device = chosen.or(plan.device);
+    plan.src = (!ip.is_unspecified()).then_some(ip.into());
+    Ok(())
+}
