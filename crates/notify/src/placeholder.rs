@@ -273,7 +273,12 @@ impl Placeholder {
     /// and ask [`Self::released`] when something comes. `None`: A cannot be watched; never in
     /// practice, as a reset without a canary is refused.
     pub fn watch(&self) -> Option<BorrowedFd<'_>> {
-        self.b.as_ref().or(self.canary.as_ref()).map(AsFd::as_fd)
+        let (first, second) = if self.phase >= Phase::HungUp {
+            (&self.canary, &self.b)
+        } else {
+            (&self.b, &self.canary)
+        };
+        first.as_ref().or(second.as_ref()).map(AsFd::as_fd)
     }
 
     /// Whether the last copy of A is gone.
@@ -282,6 +287,9 @@ impl Placeholder {
             return true;
         }
         match (&self.canary, &self.b) {
+            // Until we hang up ourselves B's HUP is exact. It comes before the canary's, which the kernel lets
+            // go of later: who is woken by B must ask B.
+            (_, Some(b)) if self.phase < Phase::HungUp => poll(b.as_fd()) & libc::POLLHUP != 0,
             (Some(canary), _) => poll(canary.as_fd()) & libc::POLLHUP != 0,
             // We have hung up ourselves: HUP says nothing, but there is a byte unread in A's queue,
             // and A's close is a reset then.
@@ -491,7 +499,7 @@ impl Placeholder {
     /// Brings A as close to `want` as it goes: rising bits at once, falling ones if A is given. See the table
     /// at the top for what is possible. Makes no new edge for what A shows already.
     pub fn show(&mut self, want: Mask, a: Option<BorrowedFd<'_>>) -> Shown {
-        let watched_b = self.b.is_some();
+        let watched_b = self.phase < Phase::HungUp;
         // ERR alone cannot be shown: it wakes as IN.
         let mut target = want;
         if want.contains(Mask::ERR) && !want.contains(RESET) {
@@ -569,7 +577,7 @@ impl Placeholder {
             excess,
             needs_a: a.is_none() && excess.intersects(curable),
             needs_replacing: excess.intersects(lasting - curable) || missing.intersects(lost),
-            rewatch: watched_b && self.b.is_none(),
+            rewatch: watched_b && self.phase >= Phase::HungUp,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! socket's, and tells when the last copy of the descriptor is gone.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use rustix::event::epoll;
@@ -22,6 +22,8 @@ struct Entry {
     placeholder: Placeholder,
     /// Placeholders that another has taken the place of, and of which copies may be left.
     old: Vec<Placeholder>,
+    /// What is watched for the end of the placeholder.
+    watched: Option<RawFd>,
     /// A falling edge could not be shown for want of the program's end.
     stale: bool,
 }
@@ -65,11 +67,13 @@ impl Mirror {
         self.by_file.insert(placeholder.identity(), id);
         match self.sockets.get_mut(&id) {
             Some(entry) => {
+                entry.watched = placeholder.watch().map(|fd| fd.as_raw_fd());
                 let old = std::mem::replace(&mut entry.placeholder, placeholder);
                 entry.old.push(old);
             }
             None => {
-                let entry = Entry { placeholder, old: Vec::new(), stale: false };
+                let watched = placeholder.watch().map(|fd| fd.as_raw_fd());
+                let entry = Entry { placeholder, old: Vec::new(), watched, stale: false };
                 self.sockets.insert(id, entry);
             }
         }
@@ -100,7 +104,6 @@ impl Mirror {
         self.sockets.remove(&id);
         true
     }
-
 
     /// Brings the placeholder to the socket's mask. `wake` are the bits that fired; `a` is the
     /// program's end where a call has it at hand, without which falling edges have to wait.
@@ -135,10 +138,19 @@ impl Mirror {
         }
         let shown = entry.placeholder.show(want, a);
         entry.stale = shown.needs_a;
-        if shown.rewatch
-            && let Some(entry) = self.sockets.get(&id)
-        {
-            self.watch(id, &entry.placeholder);
+        self.watch_what_tells(id);
+    }
+
+    /// The descriptor that tells of the end is another one after some steps.
+    fn watch_what_tells(&mut self, id: SocketId) {
+        let Some(entry) = self.sockets.get(&id) else { return };
+        let now = entry.placeholder.watch().map(|fd| fd.as_raw_fd());
+        if now == entry.watched {
+            return;
+        }
+        self.watch(id, &entry.placeholder);
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.watched = now;
         }
     }
 
@@ -146,7 +158,9 @@ impl Mirror {
     /// another placeholder can show what is.
     pub(super) fn needs_replacing(&mut self, id: SocketId, mask: PollMask) -> bool {
         let Some(entry) = self.sockets.get_mut(&id) else { return false };
-        entry.placeholder.show(to_mask(mask), None).needs_replacing
+        let needed = entry.placeholder.show(to_mask(mask), None).needs_replacing;
+        self.watch_what_tells(id);
+        needed
     }
 
     /// The write half is shut for good: a write that the kernel runs on the descriptor itself gives
@@ -155,8 +169,8 @@ impl Mirror {
         if let Some(entry) = self.sockets.get_mut(&id) {
             entry.placeholder.close_send();
         }
+        self.watch_what_tells(id);
     }
-
 
     /// Takes OUT away and gives it back, for edge-triggered pollers.
     pub(super) fn edge_out(&mut self, id: SocketId, a: BorrowedFd<'_>) {
