@@ -17,6 +17,7 @@ mod opt_common;
 mod opt_ip;
 mod opt_socket;
 mod opt_tcp;
+mod rarer;
 mod readiness;
 mod scm_creds;
 mod scm_rights;
@@ -52,6 +53,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_ip::TESTS,
     opt_socket::TESTS,
     opt_tcp::TESTS,
+    rarer::TESTS,
     readiness::TESTS,
     scm_creds::TESTS,
     scm_rights::TESTS,

@@ -1,0 +1,182 @@
+//! No name of the reference is forgotten: each is used by a test, or is refused and listed as that.
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use switchboard_conformance::all_tests;
+use switchboard_socket::{Status, support_table};
+use switchboard_syscall::support;
+
+/// Names that bodies write otherwise.
+const WRITTEN: &[(&str, &[&str])] = &[
+    ("AF_LOCAL", &["AF_UNIX"]),
+    ("SOCK_NONBLOCK", &["NB"]),
+    ("POLLIN", &["IN", "R"]),
+    ("POLLOUT", &["OUT", "W"]),
+    ("POLLPRI", &["PRI"]),
+    ("SIGPIPE", &["take_sigpipe"]),
+    ("FIONREAD", &["fionread"]),
+    ("SIOCOUTQ", &["outq"]),
+];
+
+fn manifest(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Name and where it is looked at.
+fn names() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(manifest("reference-names.txt")).expect("the list");
+    let mut names = BTreeMap::new();
+    for line in text
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
+        let (name, place) = line.split_at(29);
+        let old = names.insert(name.trim().to_string(), place.trim().to_string());
+        assert_eq!(old, None, "{name} twice");
+    }
+    names
+}
+
+/// The words of a text that may be names.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect()
+}
+
+/// Every row of the support matrix, a name each, and whether it is refused.
+fn rows() -> BTreeMap<String, bool> {
+    let mut rows = BTreeMap::new();
+    for row in support_table() {
+        let _ = rows.insert(row.name.to_string(), row.status == Status::Refused);
+    }
+    for row in support() {
+        for name in row.name.split(", ") {
+            let name = name.split(" (").next().unwrap_or(name);
+            let _ = rows.insert(name.to_string(), row.status == Status::Refused);
+        }
+    }
+    rows
+}
+
+#[test]
+fn each_name_is_tested_or_refused() {
+    let tests: BTreeSet<&str> = all_tests().iter().map(|t| t.short_name()).collect();
+    let rows = rows();
+    let mut wrong = Vec::new();
+    for (name, place) in names() {
+        if place == "refused" {
+            if rows.get(&name) != Some(&true) {
+                wrong.push(format!(
+                    "{name}: the support matrix does not refuse it (any more)"
+                ));
+            }
+            continue;
+        }
+        if rows.get(&name) == Some(&true) && !place.starts_with("not tested") {
+            // Tested on the host already, and expected to fail on the other arms.
+            continue;
+        }
+        if let Some(why) = place.strip_prefix("not tested:") {
+            assert!(!why.trim().is_empty(), "{name}: no reason");
+            continue;
+        }
+        if !tests.contains(place.as_str()) {
+            wrong.push(format!("{name}: there is no test {place}"));
+            continue;
+        }
+        let area = place.split("::").next().unwrap_or_default();
+        let source = std::fs::read_to_string(manifest(&format!("src/bodies/{area}.rs")));
+        let source = source.expect("the area's file");
+        let source = words(&source);
+        for word in words(&name) {
+            let written = WRITTEN.iter().find(|(n, _)| *n == word);
+            let found = match written {
+                Some((_, others)) => others.iter().any(|other| source.contains(other)),
+                None => mentioned(&source, word),
+            };
+            if !found {
+                wrong.push(format!("{name}: {place} is in a file without {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a file has the word: as it is, as a variant of SocketCall, or in the name of a helper.
+fn mentioned(source: &BTreeSet<&str>, word: &str) -> bool {
+    if let Some(call) = word.strip_prefix("SYS_") {
+        let variant = call[..1].to_string() + &call[1..].to_lowercase();
+        return source.contains(variant.as_str());
+    }
+    let call = word.chars().all(|c| !c.is_ascii_uppercase());
+    source.contains(word) || (call && source.iter().any(|w| w.contains(word)))
+}
+
+#[test]
+fn what_is_done_is_listed() {
+    let names = names();
+    let missing: Vec<String> = rows()
+        .into_iter()
+        .filter(|(name, refused)| !refused && !names.contains_key(name))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(missing.is_empty(), "no test is named for: {missing:?}");
+}
+
+/// Where the reference lies beside the project, the list has all of its names.
+#[test]
+fn the_reference_is_covered() {
+    let beside = manifest("../../shared/reference");
+    if !beside.exists() {
+        return;
+    }
+    let names = names();
+    let read = |file: &str| std::fs::read_to_string(beside.join(file)).unwrap_or_default();
+    let mut missing = BTreeSet::new();
+    let calls = read("socketcall.2.txt");
+    let is_call = |w: &&str| w.starts_with("SYS_") && w.len() > 4 && *w != "SYS_socketcall";
+    missing.extend(
+        words(&calls)
+            .into_iter()
+            .filter(is_call)
+            .map(str::to_string),
+    );
+    let options = read("socket.7.txt");
+    let is_option = |w: &&str| {
+        ["SO_", "SCM_", "MSG_", "SIOC", "FIO", "F_SET", "O_", "POLL"]
+            .iter()
+            .any(|prefix| w.starts_with(prefix) && w.len() > prefix.len())
+    };
+    missing.extend(
+        words(&options)
+            .into_iter()
+            .filter(is_option)
+            .map(str::to_string),
+    );
+    // "sys_accept / sys_accept4" heads the lines with their errors, "EBADF(-9): ...".
+    let mut heads: Vec<String> = Vec::new();
+    for line in read("sys-socket-calls.txt").lines() {
+        if line.starts_with("sys_") {
+            heads = line
+                .split(" / ")
+                .map(|call| call.trim()[4..].to_string())
+                .collect();
+            missing.extend(heads.iter().cloned());
+        }
+        for (at, _) in line.match_indices("(-") {
+            let piece = &line[..at];
+            let start = piece
+                .rfind(|c: char| !c.is_ascii_uppercase())
+                .map_or(0, |at| at + 1);
+            // Errors follow each other without a space: "pointerEBADF".
+            let errno = &piece[start..];
+            missing.extend(heads.iter().map(|call| format!("{call}:{errno}")));
+        }
+    }
+    missing.retain(|name| !names.contains_key(name));
+    assert!(
+        missing.is_empty(),
+        "not in reference-names.txt: {missing:?}"
+    );
+}
