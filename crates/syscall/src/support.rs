@@ -115,7 +115,9 @@ const ROWS: &[SupportRow] = &[
     row(Ioctl, "FIOASYNC, FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP", Done,
         "under the runner, by the kernel; the library refuses them with ENOTTY"),
     row(Ioctl, "SIOCGSTAMP, SIOCGSTAMPNS", Refused, "ENOTTY"),
-    row(Ioctl, "SIOCGIF* and SIOCSIF*", Refused, "ENOTTY"),
+    row(Ioctl, "SIOCGIFCONF, SIOCGIFNAME, SIOCGIFINDEX, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFDSTADDR, \
+        SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFTXQLEN, SIOCGIFMETRIC", Done, ""),
+    row(Ioctl, "SIOCSIF*", Refused, "ENOTTY"),
     row(Ioctl, "SIOCUNIXFILE", Refused, "ENOTTY"),
     row(Control, "SCM_RIGHTS", Done, ""),
     row(Control, "SCM_CREDENTIALS", Done, "a pid that does not exist is not found out"),

@@ -1,5 +1,6 @@
 //! ioctl(2) on a socket.
 
+use super::ifreq;
 use crate::effect::Reply;
 use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
@@ -25,6 +26,11 @@ impl Pending {
                 let on = read_int(env.mem, arg)? != 0;
                 env.files.set_nonblocking(fd, on);
                 return Ok(Reply::happened(0).into());
+            }
+            _ if ifreq::is_interface(cmd) => {
+                let inet = env.host.family(id).is_some_and(|(domain, _)| domain == AF_INET);
+                ifreq::ioctl(env, self.word, inet, cmd, arg)?;
+                return Ok(Reply::value(0).into());
             }
             _ => env.host.ioctl(id, cmd)?,
         };

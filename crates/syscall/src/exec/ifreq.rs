@@ -1,0 +1,161 @@
+//! The interface ioctls that read: netdevice(7).
+//!
+//! See [netdevice(7)](https://man7.org/linux/man-pages/man7/netdevice.7.html). Those that set are
+//! refused with `ENOTTY`.
+
+use crate::memory::{read_array, write_int};
+use crate::pending::Env;
+use alloc::vec;
+use core::net::{IpAddr, Ipv4Addr};
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
+use switchboard_engine::{IfIndex, Interface};
+
+/// `IFNAMSIZ`: the name's place in `struct ifreq`, and where its union begins.
+const NAME: usize = 16;
+/// `IFF_UP`, `IFF_BROADCAST`, `IFF_LOOPBACK`, `IFF_RUNNING`, `IFF_MULTICAST`.
+const LOOPBACK_FLAGS: i16 = 0x1 | 0x8 | 0x40;
+const ETHERNET_FLAGS: i16 = 0x1 | 0x2 | 0x40 | 0x1000;
+/// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`.
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
+/// The kernel's default transmit queue length, in packets.
+const QUEUE_LENGTH: i32 = 1000;
+
+/// `sizeof(struct ifreq)`: the union is as large as a `struct ifmap`.
+fn ifreq_size(word: Word) -> usize {
+    match word {
+        Word::Lp64 => 40,
+        Word::Ilp32 => 32,
+    }
+}
+
+/// Whether the command is one of these.
+pub(super) fn is_interface(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        SIOCGIFCONF
+            | SIOCGIFNAME
+            | SIOCGIFFLAGS
+            | SIOCGIFADDR
+            | SIOCGIFDSTADDR
+            | SIOCGIFBRDADDR
+            | SIOCGIFNETMASK
+            | SIOCGIFMETRIC
+            | SIOCGIFMTU
+            | SIOCGIFHWADDR
+            | SIOCGIFINDEX
+            | SIOCGIFTXQLEN
+    )
+}
+
+/// `inet`: the socket is an AF_INET one, which alone knows of addresses.
+pub(super) fn ioctl(
+    env: &mut Env<'_, '_>,
+    word: Word,
+    inet: bool,
+    cmd: u32,
+    arg: u64,
+) -> Result<(), Errno> {
+    if cmd == SIOCGIFCONF {
+        return configurations(env, word, arg);
+    }
+    if !inet && matches!(cmd, SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK) {
+        return Err(Errno::ENOTTY);
+    }
+    let head: [u8; 20] = read_array(env.mem, arg)?;
+    let stack = env.host.stack();
+    if cmd == SIOCGIFNAME {
+        let index = u32::from_ne_bytes([head[16], head[17], head[18], head[19]]);
+        let interface = IfIndex::new(index).and_then(|index| stack.interface(index));
+        let name = padded(interface.ok_or(Errno::ENODEV)?.name());
+        return Ok(env.mem.write(arg, &name)?);
+    }
+    let length = head[..NAME].iter().position(|byte| *byte == 0).unwrap_or(NAME - 1);
+    let interface = stack
+        .interfaces()
+        .find(|interface| interface.name().as_bytes() == &head[..length])
+        .ok_or(Errno::ENODEV)?;
+    let value = value(interface, cmd)?;
+    Ok(env.mem.write(arg + NAME as u64, &value)?)
+}
+
+/// The union of `struct ifreq`, as far as a command fills it.
+fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
+    let mut out = [0; 16];
+    let loopback = interface.is_loopback();
+    match cmd {
+        SIOCGIFFLAGS => {
+            let flags = if loopback { LOOPBACK_FLAGS } else { ETHERNET_FLAGS };
+            out[..2].copy_from_slice(&flags.to_ne_bytes());
+        }
+        SIOCGIFINDEX => out[..4].copy_from_slice(&interface.index().get().to_ne_bytes()),
+        SIOCGIFMTU => out[..4].copy_from_slice(&interface.mtu().to_ne_bytes()),
+        SIOCGIFTXQLEN => out[..4].copy_from_slice(&QUEUE_LENGTH.to_ne_bytes()),
+        // "Always zero on Linux."
+        SIOCGIFMETRIC => {}
+        SIOCGIFHWADDR => {
+            let kind = if loopback { ARPHRD_LOOPBACK } else { ARPHRD_ETHER };
+            out[..2].copy_from_slice(&kind.to_ne_bytes());
+        }
+        _ => {
+            let (addr, prefix) = ipv4(interface).next().ok_or(Errno::EADDRNOTAVAIL)?;
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            let addr = match cmd {
+                SIOCGIFNETMASK => Ipv4Addr::from_bits(mask),
+                SIOCGIFBRDADDR if loopback => Ipv4Addr::UNSPECIFIED,
+                SIOCGIFBRDADDR => Ipv4Addr::from_bits(addr.to_bits() | !mask),
+                // Without a point-to-point peer the destination is the address itself.
+                _ => addr,
+            };
+            out = sockaddr(addr);
+        }
+    }
+    Ok(out)
+}
+
+/// dev_ifconf(): every interface that has an IPv4 address, once for each.
+fn configurations(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Result<(), Errno> {
+    let mut head = vec![0; 2 * word.size()];
+    env.mem.read(arg, &mut head)?;
+    let room = switchboard_abi::layout::read_i32(&head, 0);
+    let buffer = word.read_ulong(&head, word.size());
+    let size = ifreq_size(word);
+    let mut bytes = vec![];
+    for interface in env.host.stack().interfaces() {
+        for (addr, _) in ipv4(interface) {
+            let start = bytes.len();
+            bytes.extend_from_slice(&padded(interface.name()));
+            bytes.extend_from_slice(&sockaddr(addr));
+            bytes.resize(start + size, 0);
+        }
+    }
+    if buffer != 0 {
+        // Whole entries only.
+        let fits = usize::try_from(room).unwrap_or(0) / size * size;
+        bytes.truncate(fits);
+        env.mem.write(buffer, &bytes)?;
+    }
+    Ok(write_int(env.mem, arg, bytes.len() as i32)?)
+}
+
+fn ipv4(interface: &Interface) -> impl Iterator<Item = (Ipv4Addr, u8)> + '_ {
+    interface.addresses().iter().filter_map(|address| match address.addr {
+        IpAddr::V4(addr) => Some((addr, address.prefix_len)),
+        IpAddr::V6(_) => None,
+    })
+}
+
+fn padded(name: &str) -> [u8; NAME] {
+    let mut out = [0; NAME];
+    let length = name.len().min(NAME - 1);
+    out[..length].copy_from_slice(&name.as_bytes()[..length]);
+    out
+}
+
+fn sockaddr(addr: Ipv4Addr) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..2].copy_from_slice(&(AF_INET as u16).to_ne_bytes());
+    out[4..8].copy_from_slice(&addr.octets());
+    out
+}
