@@ -18,7 +18,7 @@
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, Packet};
+use switchboard_wire::{Body, IpHeader, Packet, TcpSegment, UdpDatagram};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
@@ -59,8 +59,33 @@ pub struct Stack {
     pub(crate) tcp: TcpTable,
     pub(crate) tcp_ports: BindTable,
     /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
-    loopback: VecDeque<(IfIndex, Packet)>,
+    loopback: VecDeque<Looped>,
     transmit: VecDeque<(IfIndex, Packet)>,
+}
+
+/// A packet on its way back in.
+#[derive(Debug)]
+struct Looped {
+    interface: IfIndex,
+    hint: Hint,
+    packet: Packet,
+}
+
+/// Which TCP sockets of this host a packet on `lo` probably goes between, by their place in the table. A hint saves the
+/// search for the receiver; it is checked before it is believed, so a stale one costs only that search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hint {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+}
+
+impl Hint {
+    /// The place that no socket has.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+    pub(crate) const NONE: Hint = Hint {
+        from: Hint::NOWHERE,
+        to: Hint::NOWHERE,
+    };
 }
 
 /// To whom a packet was addressed.
@@ -159,14 +184,14 @@ impl Stack {
     }
 
     /// A packet came in on an interface.
-    pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+    pub fn deliver(&mut self, now: Instant, interface: IfIndex, mut packet: Packet) {
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
         if self.interfaces.owner(packet.ip.src).is_some() {
             self.counters.ip_in_hdr_errors += 1;
             return;
         }
-        self.ip_input(now, interface, packet);
+        self.ip_input(now, interface, Hint::NONE, &mut packet);
         self.run_loopback(now);
     }
 
@@ -216,12 +241,12 @@ impl Stack {
     pub(crate) fn ip_output(&mut self, route: &RouteInfo, packet: Packet) {
         self.counters.ip_out_requests += 1;
         if route.interface == IfIndex::LO {
-            self.loop_back(IfIndex::LO, packet);
+            self.loop_back(IfIndex::LO, Hint::NONE, packet);
             return;
         }
         if route.kind == RouteKind::Broadcast {
             // ip_mc_output: the sender is one of those addressed.
-            self.loop_back(route.interface, packet.clone());
+            self.loop_back(route.interface, Hint::NONE, packet.clone());
         }
         let links = self.interfaces.iter().len() - 1;
         if self.transmit.len() < TX_QUEUE_LEN * links {
@@ -231,10 +256,22 @@ impl Stack {
         }
     }
 
+    /// [`ip_output`](Self::ip_output) of a connection's segment on `lo`.
     #[inline]
-    fn loop_back(&mut self, interface: IfIndex, packet: Packet) {
+    pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, segment: TcpSegment) {
+        self.counters.ip_out_requests += 1;
+        let body = Body::Tcp(segment);
+        self.loop_back(IfIndex::LO, hint, Packet { ip, body });
+    }
+
+    #[inline]
+    fn loop_back(&mut self, interface: IfIndex, hint: Hint, packet: Packet) {
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
-            self.loopback.push_back((interface, packet));
+            self.loopback.push_back(Looped {
+                interface,
+                hint,
+                packet,
+            });
         } else {
             self.counters.ip_in_discards += 1;
         }
@@ -244,36 +281,41 @@ impl Stack {
     #[inline]
     pub(crate) fn run_loopback(&mut self, now: Instant) {
         for _ in 0..LOOPBACK_BUDGET {
-            let Some((interface, packet)) = self.loopback.pop_front() else {
+            let Some(mut looped) = self.loopback.pop_front() else {
                 return;
             };
-            self.ip_input(now, interface, packet);
+            self.ip_input(now, looped.interface, looped.hint, &mut looped.packet);
         }
     }
 
     /// A packet came in: is it for this host, and for whom in it?
-    fn ip_input(&mut self, now: Instant, interface: IfIndex, mut packet: Packet) {
+    fn ip_input(&mut self, now: Instant, interface: IfIndex, hint: Hint, packet: &mut Packet) {
         self.counters.ip_in_receives += 1;
-        let Some(cast) = self.accepts(interface, &packet) else {
+        let Some(cast) = self.accepts(interface, packet) else {
             return;
         };
         self.counters.ip_in_delivers += 1;
-        // The most frequent, in place: a segment is a large value to move.
-        if let Body::Tcp(segment) = &mut packet.body {
+        let ip = &packet.ip;
+        // In place as far as possible: a packet is a large value to move.
+        match &mut packet.body {
             // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
-            if cast == Cast::Unicast {
-                self.tcp_input(now, interface, &packet.ip, segment);
+            Body::Tcp(segment) if cast == Cast::Unicast => {
+                self.tcp_input(now, interface, hint, ip, segment);
             }
-            return;
-        }
-        let Packet { ip, body } = packet;
-        match body {
             Body::Tcp(_) => {}
-            Body::Udp(datagram) => self.udp_input(now, interface, cast, ip, datagram),
-            Body::Icmp(message) => self.icmp_input(now, interface, cast, ip, message),
+            Body::Udp(datagram) => {
+                let datagram = UdpDatagram {
+                    payload: core::mem::take(&mut datagram.payload),
+                    ..*datagram
+                };
+                self.udp_input(now, interface, cast, *ip, datagram);
+            }
+            Body::Icmp(message) => {
+                self.icmp_input(now, interface, cast, *ip, message.clone());
+            }
             Body::Other { .. } => {
                 self.counters.ip_in_unknown_protos += 1;
-                self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
+                self.icmp_unknown_protocol(now, interface, cast, packet);
             }
         }
     }

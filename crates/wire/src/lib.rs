@@ -23,6 +23,6 @@ pub use emit::emit;
 pub use icmp::{IcmpMessage, Quoted, Unreachable};
 pub use packet::{Body, IpHeader, Packet, UdpDatagram};
 pub use parse::{ParseError, parse};
-pub use payload::Payload;
+pub use payload::{IntoIter, Payload};
 pub use seq::SeqNum;
 pub use tcp::{SackList, TcpFlags, TcpOptions, TcpSegment, Timestamps};

@@ -113,6 +113,7 @@ impl Stack {
             uid: 0,
             route: None,
             route_generation: 0,
+            peer: crate::stack::Hint::NOWHERE,
         };
         self.tcp.insert(Kind::Socket(Box::new(socket)))
     }

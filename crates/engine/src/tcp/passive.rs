@@ -375,5 +375,6 @@ fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -
         uid: socket.uid,
         route: Some(request.route),
         route_generation: generation,
+        peer: crate::stack::Hint::NOWHERE,
     }
 }

@@ -18,7 +18,7 @@ use crate::event::{EventKind, SocketHandle, TcpId};
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
 use crate::route::RouteInfo;
-use crate::stack::Stack;
+use crate::stack::{Hint, Stack};
 use crate::time::Instant;
 use crate::timer::TimerToken;
 
@@ -69,6 +69,7 @@ impl Stack {
         &mut self,
         now: Instant,
         interface: IfIndex,
+        hint: Hint,
         ip: &IpHeader,
         segment: &mut TcpSegment,
     ) {
@@ -78,7 +79,7 @@ impl Stack {
             local_port: segment.dst_port,
             remote_port: segment.src_port,
         };
-        let Some(index) = self.tcp.find(&tuple) else {
+        let Some(index) = self.tcp.find_hinted(hint, &tuple) else {
             return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
         match &mut self.tcp.entries[index as usize].kind {
@@ -196,7 +197,7 @@ impl Stack {
                     socket.conn.sync_mss();
                 }
             }
-            let Some(route) = socket.route else {
+            let Some(route) = &socket.route else {
                 self.counters.ip_out_no_routes += 1;
                 continue;
             };
@@ -207,6 +208,15 @@ impl Stack {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
             };
+            if route.interface == IfIndex::LO {
+                let hint = Hint {
+                    from: index,
+                    to: socket.peer,
+                };
+                self.tcp_loop_back(hint, ip, segment);
+                continue;
+            }
+            let route = *route;
             self.ip_output(
                 &route,
                 Packet {

@@ -10,6 +10,7 @@
 //! discharged when its last byte is consumed, as an skb is in Linux.
 
 use bytes::{Bytes, BytesMut};
+use switchboard_wire::Payload;
 
 use super::chunks::Chunks;
 
@@ -75,6 +76,35 @@ impl StreamQueue {
             }
         }
         done
+    }
+
+    /// Appends `n` bytes from `offset` on to `out`, shared, without consuming them.
+    #[inline]
+    pub fn share(&self, offset: usize, n: usize, out: &mut Payload) {
+        let front = self.chunks.front();
+        if offset == 0 && n <= front.len() {
+            out.push(if n == front.len() {
+                front.clone()
+            } else {
+                front.slice(..n)
+            });
+            return;
+        }
+        let mut skip = offset;
+        let mut left = n;
+        for chunk in self.chunks.iter() {
+            if left == 0 {
+                break;
+            }
+            if skip >= chunk.len() {
+                skip -= chunk.len();
+                continue;
+            }
+            let take = left.min(chunk.len() - skip);
+            out.push(chunk.slice(skip..skip + take));
+            skip = 0;
+            left -= take;
+        }
     }
 
     /// The byte at `offset`.

@@ -25,6 +25,7 @@ use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
 use crate::ports::BindKey;
 use crate::route::RouteInfo;
+use crate::stack::Hint;
 use crate::time::Instant;
 use crate::timer::TimerId;
 
@@ -49,6 +50,8 @@ pub(crate) struct Socket {
     /// The way to the peer, and the generation of the routes it was found with.
     pub(crate) route: Option<RouteInfo>,
     pub(crate) route_generation: u32,
+    /// The place of the other end, when it was last on this host: a [`Hint`].
+    pub(crate) peer: u32,
 }
 
 #[derive(Debug)]
@@ -204,6 +207,25 @@ impl TcpTable {
                 Self::tuple_at(&self.entries, index) == Some(tuple)
             })
             .copied()
+    }
+
+    /// [`find`](Self::find) for a segment that may come from a socket of this host: the two remember each other's place.
+    #[inline]
+    pub(crate) fn find_hinted(&mut self, hint: Hint, tuple: &FourTuple) -> Option<u32> {
+        if let Some(entry) = self.entries.get(hint.to as usize)
+            && let Kind::Socket(socket) = &entry.kind
+            && socket.hashed
+            && socket.conn.tuple == *tuple
+        {
+            return Some(hint.to);
+        }
+        let found = self.find(tuple)?;
+        if let Some(entry) = self.entries.get_mut(hint.from as usize)
+            && let Kind::Socket(socket) = &mut entry.kind
+        {
+            socket.peer = found;
+        }
+        Some(found)
     }
 
     /// Makes the entry findable by its four-tuple.

@@ -18,6 +18,25 @@ fn empty_chunks_vanish() {
 }
 
 #[test]
+fn a_payload_is_as_large_as_a_chunk() {
+    assert_eq!(size_of::<Payload>(), size_of::<Bytes>());
+}
+
+#[test]
+fn bytes_of_all_sizes_are_kept() {
+    for len in 0..300 {
+        let bytes: alloc::vec::Vec<u8> = (0..len).map(|n| n as u8).collect();
+        let p = Payload::from(&bytes[..]);
+        assert_eq!(p.iter().count(), usize::from(len > 0));
+        assert_eq!(p.clone().to_vec(), bytes);
+        assert_eq!(
+            p.into_iter().flatten().collect::<alloc::vec::Vec<u8>>(),
+            bytes
+        );
+    }
+}
+
+#[test]
 fn equality_ignores_the_cut() {
     assert_eq!(rope(&["ab", "c"]), rope(&["a", "bc"]));
     assert_ne!(rope(&["ab"]), rope(&["ab", "c"]));
