@@ -237,6 +237,10 @@ impl Driver {
                         if let Some(error) = self.started(epoll) {
                             return Some(Outcome::NotStarted(error));
                         }
+                        // It may have ended before we knew who it is.
+                        if let Some(status) = self.children() {
+                            return Some(Outcome::Ended(status));
+                        }
                     }
                     SIGNAL => {
                         if let Some(status) = self.on_signal() {
@@ -283,8 +287,7 @@ impl Driver {
     fn on_signal(&mut self) -> Option<u8> {
         while let Some(signal) = self.signals.next() {
             if signal.number == libc::SIGCHLD {
-                let status = reap::collect(self.main)?;
-                if let Some(status) = self.program_changed(status) {
+                if let Some(status) = self.children() {
                     return Some(status);
                 }
             } else if !signal.from_kernel
@@ -296,6 +299,14 @@ impl Driver {
             }
         }
         None
+    }
+
+    /// Some children have ended or stopped. Returns the exit status when the program has ended.
+    fn children(&mut self) -> Option<u8> {
+        // Until we know who the program is, its status must not be taken as an orphan's.
+        self.main?;
+        let status = reap::collect(self.main)?;
+        self.program_changed(status)
     }
 
     fn program_changed(&mut self, status: WaitStatus) -> Option<u8> {
