@@ -20,7 +20,7 @@ const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 /// What a bulk sender gives to each send.
 const PIECE: usize = 128 * 1024;
 /// No new round of a row begins after this.
-const ROW_TIME: Duration = Duration::from_secs(8);
+const ROW_TIME: Duration = Duration::from_secs(6);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -84,26 +84,73 @@ struct Row {
 fn rows(scratch: &Scratch) -> Vec<Row> {
     let own = |name: &str, count: u64| {
         let exe = std::env::current_exe().ok()?;
-        Some(vec![exe.into(), "work".into(), name.into(), count.to_string().into()])
+        Some(vec![
+            exe.into(),
+            "work".into(),
+            name.into(),
+            count.to_string().into(),
+        ])
     };
-    let row = |what, unit, target, program| Row { what, unit, target, program };
+    let row = |what, unit, target, program| Row {
+        what,
+        unit,
+        target,
+        program,
+    };
     use Target::{Extra, Times};
     use Unit::{Micros, Millis, Rate};
     let python = python().map(|python| vec![python.into(), "-c".into(), "pass".into()]);
     let compile = scratch.c_file().map(|file| {
         let output = file.with_extension("o");
-        vec!["cc".into(), "-O1".into(), "-c".into(), "-o".into(), output.into(), file.into()]
+        vec![
+            "cc".into(),
+            "-O1".into(),
+            "-c".into(),
+            "-o".into(),
+            output.into(),
+            file.into(),
+        ]
     });
     vec![
-        row("TCP send+recv of 1 byte", Micros, Times(3.0), own("byte", 10_000)),
-        row("TCP ping-pong of two processes", Micros, Times(2.0), own("ping", 5_000)),
-        row("TCP bulk of two processes, 128 KiB sends", Rate, Times(1.0), own("bulk", 1 << 30)),
-        row("connect, request, close", Micros, Times(2.0), own("connect", 1_000)),
-        row("`true`, start to end", Millis, Extra(10.0), Some(vec!["true".into()])),
+        row(
+            "TCP send+recv of 1 byte",
+            Micros,
+            Times(3.0),
+            own("byte", 10_000),
+        ),
+        row(
+            "TCP ping-pong of two processes",
+            Micros,
+            Times(2.0),
+            own("ping", 5_000),
+        ),
+        row(
+            "TCP bulk of two processes, 128 KiB sends",
+            Rate,
+            Times(1.0),
+            own("bulk", 1 << 30),
+        ),
+        row(
+            "connect, request, close",
+            Micros,
+            Times(2.0),
+            own("connect", 1_000),
+        ),
+        row(
+            "`true`, start to end",
+            Millis,
+            Extra(10.0),
+            Some(vec!["true".into()]),
+        ),
         row("`python3 -c pass`", Millis, Times(1.5), python),
         row("compiling one C file", Millis, Times(1.5), compile),
         // Not a target of its own: what a call on a file costs that the supervisor lets through.
-        row("read of 1 byte from /dev/zero", Micros, Times(f64::INFINITY), own("read", 20_000)),
+        row(
+            "read of 1 byte from /dev/zero",
+            Micros,
+            Times(f64::INFINITY),
+            own("read", 20_000),
+        ),
     ]
 }
 
@@ -128,7 +175,15 @@ impl Scratch {
     fn c_file(&self) -> Option<PathBuf> {
         Command::new("cc").arg("--version").output().ok()?;
         let mut text = String::new();
-        for header in ["stdio", "stdlib", "string", "errno", "unistd", "sys/socket", "netinet/in"] {
+        for header in [
+            "stdio",
+            "stdlib",
+            "string",
+            "errno",
+            "unistd",
+            "sys/socket",
+            "netinet/in",
+        ] {
             text += &format!("#include <{header}.h>\n");
         }
         for n in 0..50 {
@@ -163,7 +218,12 @@ fn measure(row: &Row, rounds: usize) -> String {
     let Some(program) = &row.program else {
         return format!("| {what} | | | | | | not here |");
     };
-    let mut own = vec![OsString::from(SWITCHBOARD), "run".into(), "--stats".into(), "--".into()];
+    let mut own = vec![
+        OsString::from(SWITCHBOARD),
+        "run".into(),
+        "--stats".into(),
+        "--".into(),
+    ];
     own.extend(program.iter().cloned());
     let (mut native, mut ours) = (Vec::new(), Vec::new());
     let start = Instant::now();
@@ -181,7 +241,10 @@ fn measure(row: &Row, rounds: usize) -> String {
         }
     }
     let figures = |of: fn(&Run) -> f64| {
-        (median(native.iter().map(of).collect()), median(ours.iter().map(of).collect()))
+        (
+            median(native.iter().map(of).collect()),
+            median(ours.iter().map(of).collect()),
+        )
     };
     let (kernel, here) = figures(|run| run.figure);
     let (cpu_kernel, cpu_here) = figures(|run| run.cpu);
@@ -194,7 +257,9 @@ fn measure(row: &Row, rounds: usize) -> String {
     let ratio = here / kernel;
     let (target, met) = match (row.target, row.unit) {
         (Target::Times(limit), _) if limit.is_infinite() => ("none".into(), None),
-        (Target::Times(limit), Unit::Rate) => (format!("at least {limit:.0}x"), Some(ratio >= limit)),
+        (Target::Times(limit), Unit::Rate) => {
+            (format!("at least {limit:.0}x"), Some(ratio >= limit))
+        }
         (Target::Times(limit), _) => (format!("at most {limit}x"), Some(ratio <= limit)),
         (Target::Extra(limit), _) => (
             format!("at most {limit:.0} ms more; below 30 MB (is {peak:.0} MB)"),
@@ -215,10 +280,17 @@ fn run(program: &[OsString], unit: Unit) -> Result<Run, String> {
     let mut command = Command::new(&program[0]);
     let output = command.args(&program[1..]).stdin(Stdio::null()).output();
     let took = start.elapsed();
-    let Output { status, stdout, stderr } = output.map_err(|error| error.to_string())?;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.map_err(|error| error.to_string())?;
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     if !status.success() {
-        return Err(format!("{status} {}", stderr.lines().next().unwrap_or_default()));
+        return Err(format!(
+            "{status} {}",
+            stderr.lines().next().unwrap_or_default()
+        ));
     }
     let figure = match unit {
         Unit::Millis => took.as_secs_f64() * 1e3,
@@ -228,9 +300,18 @@ fn run(program: &[OsString], unit: Unit) -> Result<Run, String> {
         }
     };
     let peak = stderr.lines().find_map(|line| {
-        line.split_once("peak memory:")?.1.split_whitespace().next()?.parse().ok()
+        line.split_once("peak memory:")?
+            .1
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
     });
-    Ok(Run { figure, cpu: cpu_of_children() - before, peak: peak.unwrap_or(0.0) })
+    Ok(Run {
+        figure,
+        cpu: cpu_of_children() - before,
+        peak: peak.unwrap_or(0.0),
+    })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -358,7 +439,9 @@ fn connect(count: u64, to: &str) -> f64 {
 fn read(count: u64) -> f64 {
     let mut file = std::fs::File::open(Path::new("/dev/zero")).expect("opened");
     let mut buffer = [0; 1];
-    micros(count, || file.read_exact(black_box(&mut buffer)).expect("read"))
+    micros(count, || {
+        file.read_exact(black_box(&mut buffer)).expect("read")
+    })
 }
 
 fn connected(to: &str) -> TcpStream {
@@ -373,12 +456,20 @@ struct Another(std::process::Child);
 impl Another {
     fn start(name: &str, count: u64, to: SocketAddr) -> Another {
         let exe = std::env::current_exe().expect("our own name");
-        let args = ["work".to_string(), name.into(), count.to_string(), to.to_string()];
+        let args = [
+            "work".to_string(),
+            name.into(),
+            count.to_string(),
+            to.to_string(),
+        ];
         Another(Command::new(exe).args(args).spawn().expect("started"))
     }
 
     fn wait(mut self) {
-        assert!(self.0.wait().expect("waited").success(), "the other process succeeds");
+        assert!(
+            self.0.wait().expect("waited").success(),
+            "the other process succeeds"
+        );
     }
 }
 
