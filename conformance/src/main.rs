@@ -127,7 +127,10 @@ fn run(args: Args) -> Result<bool, String> {
         if with == Arm::Runner || arm == Arm::Runner {
             return Err("lockstep compares the host with the library or with itself".to_string());
         }
-        let made = |arm| make(arm, entry, Needs::empty()).expect("an arm of this process");
+        let made = |arm| match arm {
+            Arm::Library => Box::new(LibraryKernel::new(false).as_caller()) as Box<dyn Kernel>,
+            _ => make(arm, entry, Needs::empty()).expect("the runner was excluded"),
+        };
         let (make_a, make_b) = (|| made(arm), || made(with));
         return lockstep::run(options, &make_a, &make_b, &mut out).map_err(|e| e.to_string());
     }

@@ -26,7 +26,8 @@ const NOBODY: u32 = 65534;
 pub struct LibraryKernel {
     net: Net,
     process: Arc<Process>,
-    user: bool,
+    /// Not root: the uid and gid.
+    user: Option<(u32, u32)>,
     threads: bool,
 }
 
@@ -51,9 +52,22 @@ impl LibraryKernel {
         LibraryKernel {
             net,
             process,
-            user: false,
+            user: None,
             threads,
         }
+    }
+
+    /// With the user of this program instead of root.
+    pub fn as_caller(mut self) -> LibraryKernel {
+        // SAFETY: they only ask.
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        if uid != 0
+            && let Some(process) = Arc::get_mut(&mut self.process)
+        {
+            process.set_user(uid, gid, Caps::empty());
+            self.user = Some((uid, gid));
+        }
+        self
     }
 
     fn fcntl(&self, fd: i32, command: i32, arg: u64) -> Result<i64, Errno> {
@@ -147,9 +161,8 @@ impl LibraryKernel {
             libc::SYS_epoll_ctl => self.epoll_ctl(a),
             libc::SYS_epoll_wait => self.epoll_wait(a),
             libc::SYS_getpid => Ok(p.pid().into()),
-            libc::SYS_getuid | libc::SYS_geteuid | libc::SYS_getgid => {
-                Ok(if self.user { NOBODY.into() } else { 0 })
-            }
+            libc::SYS_getuid | libc::SYS_geteuid => Ok(self.user.map_or(0, |u| u.0.into())),
+            libc::SYS_getgid => Ok(self.user.map_or(0, |u| u.1.into())),
             libc::SYS_prlimit64 => self.prlimit(a),
             _ => return None,
         })
@@ -251,12 +264,12 @@ impl Kernel for LibraryKernel {
             return false;
         };
         process.set_user(NOBODY, NOBODY, Caps::empty());
-        self.user = true;
+        self.user = Some((NOBODY, NOBODY));
         true
     }
 
     fn privileged(&self) -> bool {
-        !self.user
+        self.user.is_none()
     }
 
     fn descriptor_count(&self) -> Option<usize> {

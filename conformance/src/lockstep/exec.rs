@@ -19,6 +19,8 @@ pub(super) struct Exec {
     slots: [Option<Fd>; SLOTS],
     seen: Seen,
     prefix: Vec<u8>,
+    /// Its process's number, which no two kernels share.
+    pid: [u8; 4],
     /// Counts calls, so that sent bytes tell where they came from.
     calls: u8,
 }
@@ -32,13 +34,15 @@ struct Output {
 
 impl Exec {
     /// On this kernel; `arm` and `number` keep its names apart from all others.
-    pub(super) fn new(kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
+    pub(super) fn new(mut kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
+        let pid = (kernel.call(libc::SYS_getpid, &[]) as u32).to_ne_bytes();
         let prefix = format!("lockstep-{}-{number:08}-{arm}-", std::process::id()).into_bytes();
         Exec {
             kernel,
             slots: [None; SLOTS],
             seen: Seen::default(),
             prefix,
+            pid,
             calls: 0,
         }
     }
@@ -228,6 +232,9 @@ impl Exec {
                 let fd = self.fd(*slot);
                 let (got, value) = self.kernel.getsockopt(fd, *level, *name, *room as usize);
                 out.data = value;
+                if (*level, *name) == (libc::SOL_SOCKET, libc::SO_PEERCRED) {
+                    self.hide_pid(&mut out.data);
+                }
                 got
             }
             Op::Readable { slot } => {
@@ -246,6 +253,14 @@ impl Exec {
                 got
             }
             _ => self.transfer(op, out),
+        }
+    }
+
+    /// Credentials, perhaps cut: this process is number 1 everywhere.
+    fn hide_pid(&self, credentials: &mut [u8]) {
+        let n = credentials.len().min(4);
+        if credentials[..n] == self.pid[..n] {
+            credentials[..n].copy_from_slice(&1u32.to_ne_bytes()[..n]);
         }
     }
 
@@ -441,7 +456,10 @@ impl Exec {
         out.more.push(format!("flags {:#x}", msg.flags()));
         out.more
             .push(format!("controllen {}", msg.hdr.msg_controllen));
-        for cmsg in msg.cmsgs() {
+        for mut cmsg in msg.cmsgs() {
+            if (cmsg.level, cmsg.kind) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) {
+                self.hide_pid(&mut cmsg.data);
+            }
             let shown = if cmsg.kind == libc::SCM_RIGHTS && cmsg.level == libc::SOL_SOCKET {
                 format!("{} descriptors", cmsg.ints().len())
             } else {
