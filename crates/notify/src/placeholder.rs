@@ -35,10 +35,11 @@
 //! fire as they do on a real socket.
 //!
 //! # When is the last copy of A gone?
-//! B polls HUP, until we hang up ourselves. From the first shutdown on a canary tells: before it, B sends the
-//! write end of a pipe to A (SCM_RIGHTS), where nobody will ever read it; the queue holding it dies with A, and
-//! the pipe's read end polls HUP. So it is exact in every state, ERR with B closed included.
-//! [`Placeholder::released`] asks the right one of the two; [`Placeholder::watch`] is what to poll.
+//! B polls HUP, until we hang up ourselves. Then B is woken all the same when A ends, and the census says whether it
+//! was that: an epoll instance that A alone is registered with, and leaves when its last copy is closed. Where B is
+//! closed (ERR) a canary tells: before it, and before SHUT_WR, B sends the write end of a pipe to A (SCM_RIGHTS), where
+//! nobody will ever read it; the queue holding it dies with A, and the pipe's read end polls HUP.
+//! [`Placeholder::released`] asks the right one; [`Placeholder::watch`] is what to poll.
 //!
 //! # Limits
 //! * Wake bytes: each costs 768 bytes of B's SO_SNDBUF. We ask for room for 4096 of them; an ordinary user gets
@@ -48,7 +49,7 @@
 //!   ETOOMANYREFS, and the placeholder then does not show ERR and tells of A's end by ERR on B instead.
 //!
 //! # Cost
-//! Three system calls to make, three for the canary; one for each step of the table.
+//! Five system calls to make, three for the canary; one for each step of the table.
 
 use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use core::ptr;
@@ -140,6 +141,8 @@ pub struct Placeholder {
     b: Option<OwnedFd>,
     /// The read end of the canary's pipe.
     canary: Option<OwnedFd>,
+    /// An epoll instance that A, and nothing else, is registered with. It holds no reference to A.
+    census: OwnedFd,
     identity: Identity,
     phase: Phase,
     /// Bytes in A's queue, out-of-band ones included; the canary is not counted.
@@ -156,8 +159,6 @@ pub struct Placeholder {
     blocked: bool,
     /// SHUT_RD on B: A cannot send.
     send_closed: bool,
-    /// A was found closed when we hung up.
-    gone: bool,
 }
 
 fn poll(fd: BorrowedFd<'_>) -> i16 {
@@ -232,6 +233,7 @@ impl Placeholder {
         let placeholder = Placeholder {
             b: Some(b),
             canary: None,
+            census: take_census(a.as_fd())?,
             identity,
             phase: Phase::Open,
             wake_bytes: 0,
@@ -241,7 +243,6 @@ impl Placeholder {
             small: false,
             blocked: false,
             send_closed: false,
-            gone: false,
         };
         Ok((a, placeholder))
     }
@@ -273,28 +274,17 @@ impl Placeholder {
     /// and ask [`Self::released`] when something comes. `None`: A cannot be watched; never in
     /// practice, as a reset without a canary is refused.
     pub fn watch(&self) -> Option<BorrowedFd<'_>> {
-        let (first, second) = if self.phase >= Phase::HungUp {
-            (&self.canary, &self.b)
-        } else {
-            (&self.b, &self.canary)
-        };
-        first.as_ref().or(second.as_ref()).map(AsFd::as_fd)
+        self.b.as_ref().or(self.canary.as_ref()).map(AsFd::as_fd)
     }
 
     /// Whether the last copy of A is gone.
     pub fn released(&self) -> bool {
-        if self.gone {
-            return true;
-        }
-        match (&self.canary, &self.b) {
-            // Until we hang up ourselves B's HUP is exact. It comes before the canary's, which the kernel lets
-            // go of later: who is woken by B must ask B.
-            (_, Some(b)) if self.phase < Phase::HungUp => poll(b.as_fd()) & libc::POLLHUP != 0,
-            (Some(canary), _) => poll(canary.as_fd()) & libc::POLLHUP != 0,
-            // We have hung up ourselves: HUP says nothing, but there is a byte unread in A's queue,
-            // and A's close is a reset then.
-            (None, Some(b)) if self.phase == Phase::HungUp => poll(b.as_fd()) & libc::POLLERR != 0,
-            (None, Some(b)) => poll(b.as_fd()) & libc::POLLHUP != 0,
+        match (&self.b, &self.canary) {
+            // Until we hang up ourselves B's HUP is exact.
+            (Some(b), _) if self.phase < Phase::HungUp => poll(b.as_fd()) & libc::POLLHUP != 0,
+            // B is woken once more when A ends, though it shows HUP all the time; by then A has left the census.
+            (Some(_), _) => !counts(self.census.as_fd()),
+            (None, Some(canary)) => poll(canary.as_fd()) & libc::POLLHUP != 0,
             (None, None) => true,
         }
     }
@@ -433,7 +423,7 @@ impl Placeholder {
             return;
         }
         self.unblock_out();
-        self.place_canary();
+        // No canary: it would show IN alone for a moment, to a poller that waits for the hang-up.
         if let Some(b) = &self.b {
             shutdown(b.as_fd(), libc::SHUT_RDWR);
         }
@@ -441,7 +431,7 @@ impl Placeholder {
     }
 
     /// Reset: ERR with everything else but PRI, for good. False, and only hung up, where no canary
-    /// could be placed.
+    /// could be placed: after a hang-up, for one.
     pub fn err(&mut self) -> bool {
         if self.phase >= Phase::Reset {
             return self.phase == Phase::Reset;
@@ -485,11 +475,6 @@ impl Placeholder {
             return;
         }
         let Some(b) = &self.b else { return };
-        if poll(b.as_fd()) & libc::POLLHUP != 0 {
-            // A was closed before there was a canary, and our own shutdown would hide that.
-            self.gone = true;
-            return;
-        }
         self.canary = send_canary(b.as_fd()).ok();
         if self.canary.is_none() && self.wake_bytes == 0 {
             let _full = self.signal_in();
@@ -499,7 +484,7 @@ impl Placeholder {
     /// Brings A as close to `want` as it goes: rising bits at once, falling ones if A is given. See the table
     /// at the top for what is possible. Makes no new edge for what A shows already.
     pub fn show(&mut self, want: Mask, a: Option<BorrowedFd<'_>>) -> Shown {
-        let watched_b = self.phase < Phase::HungUp;
+        let watched_b = self.b.is_some();
         // ERR alone cannot be shown: it wakes as IN.
         let mut target = want;
         if want.contains(Mask::ERR) && !want.contains(RESET) {
@@ -577,12 +562,35 @@ impl Placeholder {
             excess,
             needs_a: a.is_none() && excess.intersects(curable),
             needs_replacing: excess.intersects(lasting - curable) || missing.intersects(lost),
-            rewatch: watched_b && self.phase >= Phase::HungUp,
+            rewatch: watched_b && self.b.is_none(),
         }
     }
 }
 
 /// `sendmsg(b, SCM_RIGHTS: write end of a new pipe)`; returns the read end.
+/// Registers A with an epoll instance of its own. The kernel takes a file off its epoll instances when the
+/// last descriptor of it is closed, before it tells anybody else.
+fn take_census(a: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    // SAFETY: no memory involved.
+    let census = Errno::check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
+    // SAFETY: just made, nobody else knows it.
+    let census = unsafe { OwnedFd::from_raw_fd(census as i32) };
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    // SAFETY: the kernel reads `event`.
+    let added = unsafe {
+        libc::epoll_ctl(census.as_raw_fd(), libc::EPOLL_CTL_ADD, a.as_raw_fd(), &raw mut event)
+    };
+    Errno::check(added.into())?;
+    Ok(census)
+}
+
+/// Whether a file is registered with the epoll instance: /proc/self/fdinfo has a line for each.
+fn counts(census: BorrowedFd<'_>) -> bool {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", census.as_raw_fd()));
+    // Without /proc nothing runs here anyway; to keep a socket too long is the lesser harm.
+    info.map_or(true, |text| text.windows(4).any(|word| word == b"tfd:"))
+}
+
 fn send_canary(b: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let mut pipe = [-1; 2];
     // SAFETY: the kernel writes two descriptors.

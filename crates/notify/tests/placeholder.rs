@@ -181,8 +181,7 @@ fn hang_up_gives_out_back() {
             }
             let want = HUNG_UP | Mask::OUT;
             let shown = placeholder.show(want, None);
-            // From here on only the canary tells.
-            assert_eq!((shown.mask, shown.rewatch), (want, true));
+            assert_eq!((shown.mask, shown.rewatch), (want, false));
             agree(&a, &placeholder, &level, want);
             let shown = placeholder.show(HUNG_UP, Some(a.as_fd()));
             assert_eq!((shown.excess, shown.needs_a), (Mask::OUT, false));
@@ -220,7 +219,7 @@ fn reset_and_its_end() {
     let _alone = common::alone();
     let reset = HUNG_UP | Mask::OUT | Mask::ERR;
     type Before = fn(&mut Placeholder, &OwnedFd);
-    let states: [Before; 7] = [
+    let states: [Before; 6] = [
         |_, _| {},
         |p, a| p.block_out(a.as_fd()),
         |p, a| {
@@ -233,7 +232,6 @@ fn reset_and_its_end() {
             p.signal_in();
         },
         |p, _| p.rdhup(),
-        |p, _| p.hup(),
         |p, _| p.close_send(),
     ];
     for (number, before) in states.into_iter().enumerate() {
@@ -244,8 +242,7 @@ fn reset_and_its_end() {
         edge.wait();
         let pri = placeholder.mask() & Mask::PRI;
         let shown = placeholder.show(reset, None);
-        // In state 5 the pair was hung up already, and the canary watched.
-        assert_eq!(shown.rewatch, number != 5, "state {number}");
+        assert!(shown.rewatch, "state {number}");
         assert_eq!(
             (shown.missing, shown.excess, shown.needs_a),
             (Mask::empty(), pri, !pri.is_empty())
@@ -433,18 +430,36 @@ fn hung_up_after_its_end() {
     }
 }
 
-/// The end of A after the peer's half-close: whoever is woken by what is watched finds it released.
+/// The end of A, after each way to hang up: what is watched wakes once more, and then it is released.
 #[test]
 fn the_end_is_there_when_it_is_told() {
     for _ in 0..200 {
-        for step in [Placeholder::rdhup, Placeholder::hup] {
+        for step in [Placeholder::rdhup, Placeholder::hup, |p: &mut Placeholder| {
+            p.rdhup();
+            p.hup();
+        }] {
             let (a, mut placeholder) = Placeholder::new().unwrap();
-            step(&mut placeholder);
             let watched = Epoll::new(placeholder.watch().unwrap(), libc::EPOLLET);
+            step(&mut placeholder);
+            // Hanging up wakes it, too.
+            let _ = watched.wait();
+            assert!(!placeholder.released());
             let closing = std::thread::spawn(move || drop(a));
             while watched.wait().is_none() {}
             assert!(placeholder.released());
             closing.join().unwrap();
         }
+    }
+}
+
+/// Who waits for a hang-up sees it whole, and never IN alone.
+#[test]
+fn a_hang_up_comes_at_once() {
+    for _ in 0..200 {
+        let (a, mut placeholder) = Placeholder::new().unwrap();
+        let waiting = std::thread::spawn(move || common::poll(a.as_fd(), libc::POLLIN, 5000));
+        std::thread::yield_now();
+        placeholder.hup();
+        assert_eq!(waiting.join().unwrap(), libc::POLLIN | libc::POLLHUP);
     }
 }
