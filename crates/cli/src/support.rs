@@ -18,7 +18,8 @@ pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
             println!("{:12} {:28} {}{note}", kind(row.kind), row.name, word(row.status));
         }
         for row in support_table() {
-            println!("{:12} {:28} {}", level(row), row.name, status(row));
+            let note = if row.note.is_empty() { String::new() } else { format!("  {}", row.note) };
+            println!("{:12} {:28} {}{note}", level(row), row.name, status(row));
         }
     }
     ExitCode::SUCCESS
@@ -72,7 +73,10 @@ fn print_markdown() {
             let names: Vec<_> = support_table()
                 .iter()
                 .filter(|row| row.level == level_number && status(row) == wanted)
-                .map(|row| row.name)
+                .map(|row| match row.note {
+                    "" => row.name.to_owned(),
+                    note => format!("{} ({note})", row.name),
+                })
                 .collect();
             if let Some(row) = support_table().iter().find(|row| row.level == level_number)
                 && !names.is_empty()
@@ -107,6 +111,6 @@ fn to_json(row: &OptionRow) -> serde_json::Value {
     let (get, set) = row.access();
     serde_json::json!({
         "level": level(row), "name": row.name, "number": row.number,
-        "status": word(row.status), "get": get, "set": set,
+        "status": word(row.status), "note": row.note, "note": row.note, "get": get, "set": set,
     })
 }

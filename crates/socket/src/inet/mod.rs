@@ -60,6 +60,10 @@ pub(crate) struct InetOptions {
     pub(crate) pktinfo: bool,
     /// `IPV6_RECVPKTINFO`
     pub(crate) pktinfo6: bool,
+    /// `IP_MULTICAST_TTL`: RFC 1112, 6.1 has 1 as the default.
+    pub(crate) multicast_ttl: u8,
+    /// `IPV6_MULTICAST_HOPS`: RFC 3493, 5.2 has 1 as the default.
+    pub(crate) multicast_hops: u8,
 }
 
 impl InetOptions {
@@ -71,6 +75,8 @@ impl InetOptions {
             v6only: false,
             pktinfo: false,
             pktinfo6: false,
+            multicast_ttl: 1,
+            multicast_hops: 1,
         }
     }
 }

@@ -295,17 +295,29 @@ impl Host {
         let Some(dst) = dst else {
             return Err(Errno::EDESTADDRREQ.into());
         };
+        let mut probe = request.flags & MSG_PROBE != 0;
+        if !v4 && dst.is_ipv4() && corked_to.is_none() {
+            if dst.port() == 0 {
+                // A connection to nobody is named to udp_sendmsg(), which refuses it.
+                return Err(Errno::EINVAL.into());
+            }
+            // AF_UNSPEC hides the peer from where IPv4 is recognized: the datagram leaves by IPv6, to
+            // a v4-mapped address, where nobody takes it.
+            probe |= request.name.is_some() && named.is_none();
+        }
         let mut plan = UdpSendPlan {
             dst,
             src: None,
             device: None,
             ttl: match dst {
+                SocketAddr::V4(a) if a.ip().is_multicast() => Some(s.inet.multicast_ttl),
                 SocketAddr::V4(_) => s.inet.ttl,
+                SocketAddr::V6(a) if a.ip().is_multicast() => Some(s.inet.multicast_hops),
                 SocketAddr::V6(_) => s.inet.hops,
             },
             tos: dst.is_ipv4().then_some(s.inet.tos),
             more: request.flags & MSG_MORE != 0,
-            probe: request.flags & MSG_PROBE != 0,
+            probe,
         };
         self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.

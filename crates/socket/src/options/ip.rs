@@ -132,7 +132,7 @@ pub(super) fn set_v6only(
 ) -> Result<(), Errno> {
     let on = a.bool()?;
     let bound = match h.kind(id)? {
-        Kind::Tcp(s) => h.stack.tcp_local(s.handle).is_some(),
+        Kind::Tcp(s) => h.stack.tcp_is_bound(s.handle),
         Kind::Udp(s) => h.stack.udp_local(s.handle).port() != 0,
         Kind::Unix(_) => false,
     };
@@ -184,5 +184,56 @@ pub(super) fn set_recvpktinfo(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     h.inet_options_mut(id)?.pktinfo6 = a.bool()?;
+    Ok(())
+}
+
+pub(super) fn get_multicast_ttl(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(put(i32::from(h.inet_options(id)?.multicast_ttl), a))
+}
+
+/// A stream has no groups to send to.
+pub(super) fn set_multicast_ttl(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if matches!(h.kind(id)?, Kind::Tcp(_)) || a.raw.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    h.inet_options_mut(id)?.multicast_ttl = match int_or_byte(a)? {
+        -1 => 1,
+        value => u8::try_from(value).map_err(|_| Errno::EINVAL)?,
+    };
+    Ok(())
+}
+
+pub(super) fn get_multicast_hops(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(i32::from(h.inet_options(id)?.multicast_hops), a))
+}
+
+pub(super) fn set_multicast_hops(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if matches!(h.kind(id)?, Kind::Tcp(_)) {
+        return Err(Errno::ENOPROTOOPT);
+    }
+    h.inet_options_mut(id)?.multicast_hops = match a.int()? {
+        -1 => 1,
+        value => u8::try_from(value).map_err(|_| Errno::EINVAL)?,
+    };
     Ok(())
 }

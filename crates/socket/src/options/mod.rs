@@ -202,6 +202,7 @@ impl Host {
             self.count_refused(row);
             return Err(Errno::ENOPROTOOPT);
         };
+        self.tcp_option_changes(id);
         set(self, cx, id, &arg)
     }
 
