@@ -8,11 +8,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("switchboard-wire", &[]),
     ("switchboard-notify", &[]),
     ("switchboard-engine", &["switchboard-wire"]),
-    ("switchboard-device", &["switchboard-wire", "switchboard-engine"]),
-    ("switchboard-socket", &["switchboard-abi", "switchboard-wire", "switchboard-engine"]),
+    (
+        "switchboard-device",
+        &["switchboard-wire", "switchboard-engine"],
+    ),
+    (
+        "switchboard-socket",
+        &["switchboard-abi", "switchboard-wire", "switchboard-engine"],
+    ),
     (
         "switchboard-syscall",
-        &["switchboard-abi", "switchboard-wire", "switchboard-engine", "switchboard-socket"],
+        &[
+            "switchboard-abi",
+            "switchboard-wire",
+            "switchboard-engine",
+            "switchboard-socket",
+        ],
     ),
     (
         "switchboard",
@@ -48,11 +59,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard",
         ],
     ),
+    (
+        "switchboard-fuzz",
+        &[
+            "switchboard-abi",
+            "switchboard-wire",
+            "switchboard-engine",
+            "switchboard-socket",
+            "switchboard-syscall",
+        ],
+    ),
 ];
 
 /// Crates that may hold unsafe code; all others forbid it.
-const UNSAFE: &[&str] =
-    &["switchboard-notify", "switchboard-cli", "switchboard-device", "switchboard-conformance"];
+const UNSAFE: &[&str] = &[
+    "switchboard-notify",
+    "switchboard-cli",
+    "switchboard-device",
+    "switchboard-conformance",
+];
 
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
