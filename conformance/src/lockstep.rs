@@ -19,6 +19,7 @@
 
 mod address;
 mod exec;
+mod exec_more;
 mod op;
 mod prng;
 mod trace;

@@ -11,11 +11,11 @@ use crate::scene::NB;
 use crate::sys::Fd;
 use std::time::Duration;
 
-const STORAGE: usize = 128;
+pub(super) const STORAGE: usize = 128;
 
 /// One kernel with its pool of sockets.
 pub(super) struct Exec {
-    kernel: Box<dyn Kernel>,
+    pub(super) kernel: Box<dyn Kernel>,
     slots: [Option<Fd>; SLOTS],
     seen: Seen,
     prefix: Vec<u8>,
@@ -27,9 +27,9 @@ pub(super) struct Exec {
 
 /// What a call writes beside its value.
 #[derive(Default)]
-struct Output {
-    data: Vec<u8>,
-    more: Vec<String>,
+pub(super) struct Output {
+    pub(super) data: Vec<u8>,
+    pub(super) more: Vec<String>,
 }
 
 impl Exec {
@@ -75,7 +75,7 @@ impl Exec {
     }
 
     /// The descriptor in this slot, or in the next one that holds any; -1 when none does.
-    fn fd(&self, slot: usize) -> Fd {
+    pub(super) fn fd(&self, slot: usize) -> Fd {
         (0..SLOTS)
             .find_map(|i| self.slots[(slot + i) % SLOTS])
             .unwrap_or(-1)
@@ -102,7 +102,7 @@ impl Exec {
     }
 
     /// The address, as bytes and a pointer to give to the kernel.
-    fn address(&mut self, place: Where) -> Addr {
+    pub(super) fn address(&mut self, place: Where) -> Addr {
         match place {
             Where::Slot(slot) => {
                 let fd = self.fd(slot);
@@ -123,6 +123,7 @@ impl Exec {
             }
             Where::Loopback(family) => Addr::lo(family, 0),
             Where::Wildcard(family) => Addr::any(family, 0),
+            Where::Other => Addr::v4([127, 0, 0, 2], 0),
             Where::Mapped => Addr::mapped([127, 0, 0, 1], 0),
             Where::Closed(family) => Addr::lo(family, 1),
             Where::Abstract(n) => {
@@ -137,7 +138,7 @@ impl Exec {
     }
 
     /// Pointer and length of an address.
-    fn pointer(place: Where, addr: &Addr) -> (u64, u64) {
+    pub(super) fn pointer(place: Where, addr: &Addr) -> (u64, u64) {
         match place {
             Where::Null(len) => (0, u64::from(len)),
             Where::Bad => (BAD, 16),
@@ -145,14 +146,14 @@ impl Exec {
         }
     }
 
-    fn bytes(&self, len: usize) -> Vec<u8> {
+    pub(super) fn bytes(&self, len: usize) -> Vec<u8> {
         (0..len)
             .map(|i| b'a' + ((usize::from(self.calls) + i) % 26) as u8)
             .collect()
     }
 
     /// A filled address and its length, in words.
-    fn name(&mut self, storage: &[u8], room: u32, len: u32) -> String {
+    pub(super) fn name(&mut self, storage: &[u8], room: u32, len: u32) -> String {
         let n = (room as usize).min(len as usize).min(storage.len());
         format!(
             "len {len} {}",
@@ -350,7 +351,7 @@ impl Exec {
                 let data = self.bytes(*len);
                 self.kernel.write(self.fd(*slot), &data)
             }
-            _ => unreachable!("an op of call()"),
+            _ => self.less_usual(op, out),
         }
     }
 

@@ -60,6 +60,8 @@ pub(super) enum Where {
     Loopback(i32),
     /// The wildcard and port 0.
     Wildcard(i32),
+    /// 127.0.0.2, port 0.
+    Other,
     /// ::ffff:127.0.0.1, port 0.
     Mapped,
     /// Loopback, port 1, where nobody listens.
@@ -90,7 +92,8 @@ impl Where {
                 _ => Where::Abstract(rng.below(4)),
             };
         }
-        match rng.below(6) {
+        match rng.below(7) {
+            6 => Where::Other,
             0 => Where::Slot(rng.below(SLOTS)),
             1 => Where::Wildcard(rng.of(&[AF_INET, AF_INET6])),
             2 => Where::Mapped,
@@ -194,6 +197,39 @@ pub(super) enum Op {
     Write {
         slot: usize,
         len: usize,
+    },
+    ReadV {
+        slot: usize,
+        lens: Vec<usize>,
+    },
+    WriteV {
+        slot: usize,
+        lens: Vec<usize>,
+    },
+    /// sendmmsg, one vector each.
+    SendMany {
+        slot: usize,
+        lens: Vec<usize>,
+        flags: i32,
+        to: Option<Where>,
+    },
+    /// recvmmsg.
+    RecvMany {
+        slot: usize,
+        lens: Vec<usize>,
+        flags: i32,
+    },
+    /// The same send again and again, until nothing more is taken; not on TCP.
+    Burst {
+        slot: usize,
+        len: usize,
+        most: usize,
+    },
+    /// SO_SNDBUF or SO_RCVBUF; not on TCP, where autotuning moves them.
+    Buffer {
+        slot: usize,
+        name: i32,
+        value: i32,
     },
     Shutdown {
         slot: usize,
@@ -464,12 +500,13 @@ impl Op {
                     room: rng.of(&[0, 2, 8, 16, 128]),
                 }
             }
-            30..45 => Op::Send {
+            30..42 => Op::Send {
                 slot,
                 len: rng.of(LENGTHS),
                 flags: rng.of(SEND_FLAGS),
                 bad: rng.one_in(15),
             },
+            42..45 => Op::less_usual(rng, slot, unix),
             45..53 => Op::SendTo {
                 slot,
                 len: rng.of(LENGTHS),
@@ -507,7 +544,8 @@ impl Op {
                 slot,
                 how: rng.of(&[0, 1, 1, 2, 3]),
             },
-            83..85 => Op::Close { slot },
+            83..84 => Op::Close { slot },
+            84..85 => Op::less_usual(rng, slot, unix),
             85..86 => Op::Dup { slot },
             86..90 => Op::set_option(rng, slot),
             90..94 => {
@@ -530,6 +568,41 @@ impl Op {
             96..98 => Op::Readable { slot },
             98..99 => Op::Unsent { slot },
             _ => Op::AtMark { slot },
+        }
+    }
+
+    fn less_usual(rng: &mut Prng, slot: usize, unix: bool) -> Op {
+        let lens = |rng: &mut Prng| (0..rng.below(4)).map(|_| rng.of(LENGTHS)).collect();
+        match rng.below(8) {
+            0 => Op::ReadV {
+                slot,
+                lens: lens(rng),
+            },
+            1 => Op::WriteV {
+                slot,
+                lens: lens(rng),
+            },
+            2 => Op::SendMany {
+                slot,
+                lens: lens(rng),
+                flags: rng.of(SEND_FLAGS),
+                to: rng.one_in(3).then(|| Where::to_reach(rng, unix)),
+            },
+            3 | 4 => Op::RecvMany {
+                slot,
+                lens: lens(rng),
+                flags: rng.of(RECV_FLAGS),
+            },
+            5 | 6 => Op::Burst {
+                slot,
+                len: rng.of(&[0, 1, 100, 1500, 4000, 9000, 30_000]),
+                most: rng.of(&[20, 300]),
+            },
+            _ => Op::Buffer {
+                slot,
+                name: rng.of(&[libc::SO_SNDBUF, libc::SO_RCVBUF]),
+                value: rng.of(&[0, 1000, 4608, 10_000, 100_000]),
+            },
         }
     }
 
