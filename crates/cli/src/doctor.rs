@@ -25,9 +25,24 @@ pub(crate) fn print() -> ExitCode {
         let note = if support.is_yes() { "" } else { without };
         line(name, &support.to_string(), note);
     };
-    row("  replies with a descriptor (5.14)", report.add_fd_send, "no socket can be made", true);
-    row("  synchronous wake-up (6.6)", report.sync_wake_up, "calls cost about a third more", false);
-    row("process_vm_readv", report.process_vm, "/proc/PID/mem is used, slower", false);
+    row(
+        "  replies with a descriptor (5.14)",
+        report.add_fd_send,
+        "no socket can be made",
+        true,
+    );
+    row(
+        "  synchronous wake-up (6.6)",
+        report.sync_wake_up,
+        "calls cost about a third more",
+        false,
+    );
+    row(
+        "process_vm_readv",
+        report.process_vm,
+        "/proc/PID/mem is used, slower",
+        false,
+    );
     row(
         "/proc/PID/mem",
         report.proc_mem,
@@ -35,20 +50,34 @@ pub(crate) fn print() -> ExitCode {
         !report.process_vm.is_yes(),
     );
     row("pidfd_open", report.pidfd_open, "/proc is used", false);
-    row("  threads (6.9)", report.pidfd_thread, "the process's pidfd is used, with a check", false);
+    row(
+        "  threads (6.9)",
+        report.pidfd_thread,
+        "the process's pidfd is used, with a check",
+        false,
+    );
     row(
         "pidfd_getfd",
         report.pidfd_getfd,
         "poll cannot be told that a socket is empty again: not supported yet",
         true,
     );
-    row("/proc/PID/fd", report.proc_fd, "needed where pidfd_getfd is refused", false);
+    row(
+        "/proc/PID/fd",
+        report.proc_fd,
+        "needed where pidfd_getfd is refused",
+        false,
+    );
     match report.ptrace_scope {
         None => line("Yama ptrace_scope", "none", ""),
         Some(scope @ 0..=1) => line("Yama ptrace_scope", &scope.to_string(), ""),
         Some(scope) => {
             usable = false;
-            line("Yama ptrace_scope", &scope.to_string(), "other processes cannot be served");
+            line(
+                "Yama ptrace_scope",
+                &scope.to_string(),
+                "other processes cannot be served",
+            );
         }
     }
     if usable {

@@ -61,7 +61,10 @@ struct Failure {
 }
 
 fn setup(what: impl Into<String>) -> Failure {
-    Failure { what: what.into(), status: SETUP_FAILED }
+    Failure {
+        what: what.into(),
+        status: SETUP_FAILED,
+    }
 }
 
 fn start(args: &RunArgs) -> Result<u8, Failure> {
@@ -72,7 +75,10 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let trace = match &args.trace {
         None => None,
         Some(path) => Some(Trace::open(path).map_err(|error| {
-            setup(format!("cannot write the trace to {}: {error}", path.display()))
+            setup(format!(
+                "cannot write the trace to {}: {error}",
+                path.display()
+            ))
         })?),
     };
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
@@ -80,7 +86,9 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     let filter = filter::filter().map_err(|error| setup(format!("the filter: {error}")))?;
-    let spawn = Spawn::new(&args.program[0]).args(&args.program[1..]).signal_mask(mask);
+    let spawn = Spawn::new(&args.program[0])
+        .args(&args.program[1..])
+        .signal_mask(mask);
     // Linux 5.19 can keep signals away from a call that is being worked on; before it, a reply may
     // rarely be lost to one (docs/design/results-and-signals.md).
     let mut uninterruptible = true;
@@ -97,7 +105,10 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         });
     let (listener, pending) = started.map_err(|error| setup(explain(&error)))?;
 
-    let mut stack = Config { seed: clock::seed(args.seed), ..Config::default() };
+    let mut stack = Config {
+        seed: clock::seed(args.seed),
+        ..Config::default()
+    };
     sysctl::take_over(&mut stack.sysctl);
     let mut host = Host::new(HostConfig { stack });
     if let Some(limit) = sysctl::max_dgram_qlen() {
@@ -112,8 +123,20 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     watch(&signals, SIGNAL)?;
     let epoll = std::rc::Rc::new(epoll);
     let mirror = Mirror::new(epoll.clone());
-    let supervisor = Supervisor::new(listener, host, mirror, Clock::start(), trace, uninterruptible);
-    let mut driver = Driver { supervisor, signals, pending: Some(pending), main: None };
+    let supervisor = Supervisor::new(
+        listener,
+        host,
+        mirror,
+        Clock::start(),
+        trace,
+        uninterruptible,
+    );
+    let mut driver = Driver {
+        supervisor,
+        signals,
+        pending: Some(pending),
+        main: None,
+    };
     let outcome = driver.drive(&epoll);
     let clean = reap::end_all();
     driver.supervisor.sweep();
@@ -127,13 +150,17 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         Outcome::Ended(status) => Ok(status),
         Outcome::NotStarted(error) => {
             let (what, status) = match error {
-                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => {
-                    ("not found: is it installed, is the path right?".into(), NOT_FOUND)
-                }
+                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => (
+                    "not found: is it installed, is the path right?".into(),
+                    NOT_FOUND,
+                ),
                 SpawnError::Exec(errno) => (format!("cannot be executed: {errno}"), NOT_EXECUTABLE),
                 error => (error.to_string(), SETUP_FAILED),
             };
-            Err(Failure { what: format!("{program}: {what}"), status })
+            Err(Failure {
+                what: format!("{program}: {what}"),
+                status,
+            })
         }
         Outcome::Broken(error) => Err(setup(format!("the supervisor cannot go on: {error}"))),
     }
@@ -151,7 +178,10 @@ fn explain(error: &InstallError) -> String {
 /// Each socket takes a descriptor here: as many as we may have.
 fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     // The limit stays as it is where it cannot be raised.
     let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
@@ -188,7 +218,10 @@ impl Driver {
                 return outcome;
             }
             if timeout.is_some()
-                && self.supervisor.deadline().is_some_and(|at| at <= self.supervisor.clock.now())
+                && self
+                    .supervisor
+                    .deadline()
+                    .is_some_and(|at| at <= self.supervisor.clock.now())
             {
                 self.supervisor.on_time();
             }
@@ -223,7 +256,10 @@ impl Driver {
 
     /// Everything but calls: hang-ups, signals, the start of the program.
     fn others(&mut self, epoll: &impl AsFd) -> Option<Outcome> {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         loop {
             let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
             let (events, rest) = match epoll::wait(epoll, &mut events, Some(&now)) {
@@ -260,9 +296,16 @@ impl Driver {
         let wait = self.supervisor.deadline().map(|deadline| {
             self.supervisor.clock.read();
             let now = self.supervisor.clock.now();
-            if deadline > now { deadline.saturating_sub(now) } else { Duration::ZERO }
+            if deadline > now {
+                deadline.saturating_sub(now)
+            } else {
+                Duration::ZERO
+            }
         })?;
-        Some(Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() })
+        Some(Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: wait.subsec_nanos().into(),
+        })
     }
 
     /// The program has been started, or could not be.

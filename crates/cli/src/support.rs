@@ -14,11 +14,24 @@ pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
         println!("{}", serde_json::json!({ "rows": others, "options": rows }));
     } else {
         for row in support() {
-            let note = if row.note.is_empty() { String::new() } else { format!("  {}", row.note) };
-            println!("{:12} {:28} {}{note}", kind(row.kind), row.name, word(row.status));
+            let note = if row.note.is_empty() {
+                String::new()
+            } else {
+                format!("  {}", row.note)
+            };
+            println!(
+                "{:12} {:28} {}{note}",
+                kind(row.kind),
+                row.name,
+                word(row.status)
+            );
         }
         for row in support_table() {
-            let note = if row.note.is_empty() { String::new() } else { format!("  {}", row.note) };
+            let note = if row.note.is_empty() {
+                String::new()
+            } else {
+                format!("  {}", row.note)
+            };
             println!("{:12} {:28} {}{note}", level(row), row.name, status(row));
         }
     }
@@ -53,7 +66,13 @@ fn other_to_json(row: &SupportRow) -> serde_json::Value {
 fn print_markdown() {
     println!("| what | status | names |");
     println!("|---|---|---|");
-    for wanted_kind in [Kind::Family, Kind::Call, Kind::Flag, Kind::Ioctl, Kind::Control] {
+    for wanted_kind in [
+        Kind::Family,
+        Kind::Call,
+        Kind::Flag,
+        Kind::Ioctl,
+        Kind::Control,
+    ] {
         for wanted in ["done", "stored", "refused"] {
             let names: Vec<_> = support()
                 .iter()
@@ -64,7 +83,11 @@ fn print_markdown() {
                 })
                 .collect();
             if !names.is_empty() {
-                println!("| {} | {wanted} | {} |", kind(wanted_kind), names.join("; "));
+                println!(
+                    "| {} | {wanted} | {} |",
+                    kind(wanted_kind),
+                    names.join("; ")
+                );
             }
         }
     }

@@ -20,7 +20,11 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the runner lives in real time")]
     pub(super) fn start() -> Clock {
         let start = std::time::Instant::now();
-        let clock = Clock { start, now: Cell::new(Instant::BOOT), calendar: Cell::new(None) };
+        let clock = Clock {
+            start,
+            now: Cell::new(Instant::BOOT),
+            calendar: Cell::new(None),
+        };
         clock.read();
         clock
     }
@@ -28,7 +32,8 @@ impl Clock {
     /// Looks at the clock.
     pub(super) fn read(&self) {
         // A host that has been up for no time at all would have timers at zero.
-        self.now.set(Instant::BOOT + (self.start.elapsed() + Duration::from_secs(1)));
+        self.now
+            .set(Instant::BOOT + (self.start.elapsed() + Duration::from_secs(1)));
     }
 
     /// The time at the last [`Clock::read`].
@@ -46,7 +51,9 @@ impl Clock {
             return then + now.saturating_sub(at);
         }
         // A clock before 1970 stamps with 1970.
-        let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let then = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         self.calendar.set(Some((now, then)));
         then
     }

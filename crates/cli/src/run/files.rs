@@ -8,7 +8,7 @@ use rustix::fs::{self, FileType, OFlags, SeekFrom};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 use switchboard_abi::Errno;
 use switchboard_notify::{FdError, Identity, Listener, Processes, ReplyError};
-use switchboard_socket::{FileToken, Right};
+use switchboard_socket::{FileToken, Right, SocketId};
 use switchboard_syscall::{FileRef, Files};
 
 use super::mirror::Mirror;
@@ -91,7 +91,15 @@ impl<'a> TargetFiles<'a> {
         call: u64,
         tid: i32,
     ) -> TargetFiles<'a> {
-        TargetFiles { processes, mirror, listener, rights, call, tid, at_hand: None }
+        TargetFiles {
+            processes,
+            mirror,
+            listener,
+            rights,
+            call,
+            tid,
+            at_hand: None,
+        }
     }
 
     fn look(&mut self, fd: i32) -> Result<&AtHand, Errno> {
@@ -108,13 +116,21 @@ impl<'a> TargetFiles<'a> {
         self
     }
 
-    /// The program's end of the socket that was looked at last.
-    pub(super) fn take_end(&mut self) -> Option<OwnedFd> {
-        self.at_hand.take()?.copy
+    /// The program's end of this socket, if that was looked at last.
+    pub(super) fn take_end(&mut self, socket: Option<SocketId>) -> Option<OwnedFd> {
+        let hand = self.at_hand.take()?;
+        if socket.is_some() && self.mirror.find(hand.file) == socket {
+            hand.copy
+        } else {
+            None
+        }
     }
 
     fn copy_of(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
-        self.processes.borrow_mut().getfd(self.tid, fd).map_err(fd_errno)
+        self.processes
+            .borrow_mut()
+            .getfd(self.tid, fd)
+            .map_err(fd_errno)
     }
 }
 
@@ -128,7 +144,9 @@ impl Files for TargetFiles<'_> {
     }
 
     fn nonblocking(&mut self, fd: i32) -> bool {
-        let Ok(hand) = self.look(fd) else { return false };
+        let Ok(hand) = self.look(fd) else {
+            return false;
+        };
         if let Some(copy) = &hand.copy {
             return fs::fcntl_getfl(copy).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
         }
@@ -154,7 +172,10 @@ impl Files for TargetFiles<'_> {
         let token = FileToken(self.rights.next);
         self.rights.next += 1;
         self.rights.files.insert(token, copy);
-        Ok(Right { token, socket: self.mirror.find(file) })
+        Ok(Right {
+            token,
+            socket: self.mirror.find(file),
+        })
     }
 
     fn install_right(&mut self, right: &Right, cloexec: bool) -> Result<i32, Errno> {
@@ -179,7 +200,11 @@ impl Files for TargetFiles<'_> {
 
     fn uninstall(&mut self, fd: i32) {
         if let Ok(identity) = self.processes.borrow_mut().identify(self.tid, fd) {
-            self.rights.orphans.entry(self.tid).or_default().push((fd, identity));
+            self.rights
+                .orphans
+                .entry(self.tid)
+                .or_default()
+                .push((fd, identity));
         }
     }
 
@@ -195,7 +220,11 @@ impl Files for TargetFiles<'_> {
         }
         let kind = FileType::from_raw_mode(fs::fstat(&copy).map_err(errno)?.st_mode);
         if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
-            return Err(if offset.is_some() { Errno::ESPIPE } else { Errno::EINVAL });
+            return Err(if offset.is_some() {
+                Errno::ESPIPE
+            } else {
+                Errno::EINVAL
+            });
         }
         let at = match offset {
             Some(at) => at,
@@ -227,7 +256,9 @@ impl Files for TargetFiles<'_> {
 
     fn pipe_consume(&mut self, fd: i32, count: usize) {
         let Ok(copy) = self.copy_of(fd) else { return };
-        let Ok((read, write)) = own_pipe() else { return };
+        let Ok((read, write)) = own_pipe() else {
+            return;
+        };
         let mut left = count;
         let mut scratch = vec![0; count.min(PIPE_BYTES)];
         // Non-blocking whatever the pipe's own flag: another reader may have been faster.
@@ -245,8 +276,14 @@ impl Files for TargetFiles<'_> {
 
     fn pipe_room(&mut self, fd: i32) -> Result<usize, Errno> {
         let copy = self.copy_of(fd)?;
-        let mut poll = [rustix::event::PollFd::new(&copy, rustix::event::PollFlags::OUT)];
-        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut poll = [rustix::event::PollFd::new(
+            &copy,
+            rustix::event::PollFlags::OUT,
+        )];
+        let now = rustix::time::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         rustix::event::poll(&mut poll, Some(&now)).map_err(errno)?;
         if poll[0].revents().contains(rustix::event::PollFlags::ERR) {
             return Err(Errno::EPIPE);
@@ -254,19 +291,25 @@ impl Files for TargetFiles<'_> {
         let size = pipe::fcntl_getpipe_size(&copy).map_err(errno)?;
         let held = rustix::io::ioctl_fionread(&copy).map_err(errno)? as usize;
         // Each page holds one write: what is not a whole page may not fit.
-        Ok(if poll[0].revents().contains(rustix::event::PollFlags::OUT) {
-            size.saturating_sub(held.next_multiple_of(4096))
-        } else {
-            0
-        })
+        Ok(
+            if poll[0].revents().contains(rustix::event::PollFlags::OUT) {
+                size.saturating_sub(held.next_multiple_of(4096))
+            } else {
+                0
+            },
+        )
     }
 
     fn pipe_write(&mut self, fd: i32, data: &[&[u8]]) {
         let Ok(copy) = self.copy_of(fd) else { return };
-        let Ok((read, write)) = own_pipe() else { return };
+        let Ok((read, write)) = own_pipe() else {
+            return;
+        };
         for piece in data {
             for part in piece.chunks(PIPE_BYTES) {
-                let Ok(n) = rustix::io::write(&write, part) else { return };
+                let Ok(n) = rustix::io::write(&write, part) else {
+                    return;
+                };
                 let _ = pipe::splice(&read, None, &copy, None, n, SpliceFlags::NONBLOCK);
             }
         }

@@ -58,13 +58,21 @@ pub(super) fn verdict(
     let for_it = status.signals_pending & !status.signals_blocked;
     if for_it == 0 {
         // A stop of the whole process waits for each of its threads.
-        return if leader_stopped() { Verdict::Restart } else { Verdict::Wait { suspected: false } };
+        return if leader_stopped() {
+            Verdict::Restart
+        } else {
+            Verdict::Wait { suspected: false }
+        };
     }
     let own = status.thread_signals_pending & !status.signals_blocked != 0;
     if own || status.threads == 1 || status.tgid == tid {
         return Verdict::Restart;
     }
-    if suspected { Verdict::Eintr } else { Verdict::Wait { suspected: true } }
+    if suspected {
+        Verdict::Eintr
+    } else {
+        Verdict::Wait { suspected: true }
+    }
 }
 
 #[cfg(test)]
@@ -84,23 +92,41 @@ mod tests {
 
     #[test]
     fn certain_threads_restart() {
-        assert_eq!(verdict(&status(1, 0, 0, 1), 10, false, || false), Verdict::Restart);
-        assert_eq!(verdict(&status(1, 0, 0, 3), 10, false, || false), Verdict::Restart);
-        assert_eq!(verdict(&status(0, 1, 0, 3), 11, false, || false), Verdict::Restart);
-        assert_eq!(verdict(&status(0, 0, 0, 3), 11, false, || true), Verdict::Restart);
+        assert_eq!(
+            verdict(&status(1, 0, 0, 1), 10, false, || false),
+            Verdict::Restart
+        );
+        assert_eq!(
+            verdict(&status(1, 0, 0, 3), 10, false, || false),
+            Verdict::Restart
+        );
+        assert_eq!(
+            verdict(&status(0, 1, 0, 3), 11, false, || false),
+            Verdict::Restart
+        );
+        assert_eq!(
+            verdict(&status(0, 0, 0, 3), 11, false, || true),
+            Verdict::Restart
+        );
     }
 
     #[test]
     fn others_wait_for_a_second_look() {
         let s = status(1, 0, 0, 3);
-        assert_eq!(verdict(&s, 11, false, || false), Verdict::Wait { suspected: true });
+        assert_eq!(
+            verdict(&s, 11, false, || false),
+            Verdict::Wait { suspected: true }
+        );
         assert_eq!(verdict(&s, 11, true, || false), Verdict::Eintr);
     }
 
     #[test]
     fn blocked_signals_are_nobodys() {
         let s = status(4, 4, 4, 1);
-        assert_eq!(verdict(&s, 10, true, || false), Verdict::Wait { suspected: false });
+        assert_eq!(
+            verdict(&s, 10, true, || false),
+            Verdict::Wait { suspected: false }
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A program's memory as the decoder reads it.
 
-use std::io::{IoSlice, IoSliceMut};
 use smallvec::SmallVec;
+use std::io::{IoSlice, IoSliceMut};
 use switchboard_notify::{RemoteMemory, RemoteSlice};
 use switchboard_syscall::{Fault, IoVec, Memory};
 
@@ -13,7 +13,10 @@ fn slices(iov: &[IoVec], len: usize) -> SmallVec<[RemoteSlice; 8]> {
     let take = |v: &IoVec| {
         let len = v.len.min(left);
         left -= len;
-        RemoteSlice { address: v.addr, len: len as u64 }
+        RemoteSlice {
+            address: v.addr,
+            len: len as u64,
+        }
     };
     iov.iter().map(take).collect()
 }
@@ -40,7 +43,9 @@ impl Memory for TargetMemory {
             return self.0.read(one.addr, &mut out[..n]).unwrap_or(0);
         }
         let slices = slices(iov, out.len());
-        self.0.read_vectored(&slices, &mut [IoSliceMut::new(out)]).unwrap_or(0)
+        self.0
+            .read_vectored(&slices, &mut [IoSliceMut::new(out)])
+            .unwrap_or(0)
     }
 
     fn gather_pieces(&mut self, iov: &[IoVec], len: usize, piece: usize) -> Vec<Vec<u8>> {
@@ -60,6 +65,8 @@ impl Memory for TargetMemory {
     fn scatter(&mut self, iov: &[IoVec], data: &[&[u8]]) -> usize {
         let local: SmallVec<[IoSlice<'_>; 8]> =
             data.iter().map(|piece| IoSlice::new(piece)).collect();
-        self.0.write_vectored(&slices(iov, usize::MAX), &local).unwrap_or(0)
+        self.0
+            .write_vectored(&slices(iov, usize::MAX), &local)
+            .unwrap_or(0)
     }
 }

@@ -30,7 +30,11 @@ struct Entry {
 
 impl Mirror {
     pub(super) fn new(epoll: Rc<OwnedFd>) -> Mirror {
-        Mirror { epoll, by_file: HashMap::new(), sockets: HashMap::new() }
+        Mirror {
+            epoll,
+            by_file: HashMap::new(),
+            sockets: HashMap::new(),
+        }
     }
 
     pub(super) fn find(&self, file: Identity) -> Option<SocketId> {
@@ -51,10 +55,17 @@ impl Mirror {
         for pid in super::reap::descendants() {
             let fds = format!("/proc/{}/fd", pid.as_raw_nonzero());
             // A process that ends meanwhile holds nothing.
-            let Ok(dir) = std::fs::read_dir(fds) else { continue };
+            let Ok(dir) = std::fs::read_dir(fds) else {
+                continue;
+            };
             for entry in dir.flatten() {
-                let Ok(stat) = rustix::fs::stat(entry.path()) else { continue };
-                let file = Identity { dev: stat.st_dev, ino: stat.st_ino };
+                let Ok(stat) = rustix::fs::stat(entry.path()) else {
+                    continue;
+                };
+                let file = Identity {
+                    dev: stat.st_dev,
+                    ino: stat.st_ino,
+                };
                 held.extend(self.find(file));
             }
         }
@@ -73,14 +84,21 @@ impl Mirror {
             }
             None => {
                 let watched = placeholder.watch().map(|fd| fd.as_raw_fd());
-                let entry = Entry { placeholder, old: Vec::new(), watched, stale: false };
+                let entry = Entry {
+                    placeholder,
+                    old: Vec::new(),
+                    watched,
+                    stale: false,
+                };
                 self.sockets.insert(id, entry);
             }
         }
     }
 
     fn watch(&self, id: SocketId, placeholder: &Placeholder) {
-        let Some(fd) = placeholder.watch() else { return };
+        let Some(fd) = placeholder.watch() else {
+            return;
+        };
         let data = epoll::EventData::new_u64(id.to_u64());
         // No events asked for: HUP and ERR come unasked. EEXIST is a descriptor watched already.
         let _ = epoll::add(&*self.epoll, fd, data, epoll::EventFlags::ET);
@@ -88,7 +106,9 @@ impl Mirror {
 
     /// Whether every copy of the socket's descriptor is gone; then it is forgotten here.
     pub(super) fn take_released(&mut self, id: SocketId) -> bool {
-        let Some(entry) = self.sockets.get_mut(&id) else { return false };
+        let Some(entry) = self.sockets.get_mut(&id) else {
+            return false;
+        };
         let by_file = &mut self.by_file;
         entry.old.retain(|old| {
             let released = old.released();
@@ -114,7 +134,9 @@ impl Mirror {
         wake: PollMask,
         a: Option<BorrowedFd<'_>>,
     ) {
-        let Some(entry) = self.sockets.get_mut(&id) else { return };
+        let Some(entry) = self.sockets.get_mut(&id) else {
+            return;
+        };
         let want = to_mask(mask);
         let before = entry.placeholder.mask();
         if before == want && wake.is_empty() {
@@ -143,7 +165,9 @@ impl Mirror {
 
     /// The descriptor that tells of the end is another one after some steps.
     fn watch_what_tells(&mut self, id: SocketId) {
-        let Some(entry) = self.sockets.get(&id) else { return };
+        let Some(entry) = self.sockets.get(&id) else {
+            return;
+        };
         let now = entry.placeholder.watch().map(|fd| fd.as_raw_fd());
         if now == entry.watched {
             return;
@@ -157,7 +181,9 @@ impl Mirror {
     /// Whether the placeholder shows a hang-up that the socket has not (any more): then only
     /// another placeholder can show what is.
     pub(super) fn needs_replacing(&mut self, id: SocketId, mask: PollMask) -> bool {
-        let Some(entry) = self.sockets.get_mut(&id) else { return false };
+        let Some(entry) = self.sockets.get_mut(&id) else {
+            return false;
+        };
         let needed = entry.placeholder.show(to_mask(mask), None).needs_replacing;
         self.watch_what_tells(id);
         needed
@@ -182,7 +208,9 @@ impl Mirror {
 
     /// Whether IN is shown.
     pub(super) fn shows_in(&self, id: SocketId) -> bool {
-        self.sockets.get(&id).is_some_and(|entry| entry.placeholder.mask().contains(Mask::IN))
+        self.sockets
+            .get(&id)
+            .is_some_and(|entry| entry.placeholder.mask().contains(Mask::IN))
     }
 
     /// IN is about to be untrue: takes it away before the reply, so that no poll sees it after.
@@ -191,7 +219,6 @@ impl Mirror {
             entry.placeholder.drain_in(a);
         }
     }
-
 }
 
 /// A new pair, non-blocking if the socket is.

@@ -38,7 +38,10 @@ impl Parking {
         if let Some(check) = waiter.check {
             self.checks.insert((check, tid));
         }
-        self.by_socket.entry(waiter.socket).or_default().push_back(tid);
+        self.by_socket
+            .entry(waiter.socket)
+            .or_default()
+            .push_back(tid);
         self.waiters.insert(tid, waiter);
     }
 
@@ -62,11 +65,16 @@ impl Parking {
     /// Adds the threads that wait for one of these bits to `woken`, the longest waiting first. Whether
     /// there are any.
     pub(super) fn wake(&self, socket: SocketId, wake: PollMask, woken: &mut Vec<i32>) -> bool {
-        let Some(queue) = self.by_socket.get(&socket) else { return false };
+        let Some(queue) = self.by_socket.get(&socket) else {
+            return false;
+        };
         let always = PollMask::ERR | PollMask::HUP;
         let before = woken.len();
         woken.extend(queue.iter().copied().filter(|tid| {
-            let interest = self.waiters.get(tid).map_or(always, |w| w.interest | always);
+            let interest = self
+                .waiters
+                .get(tid)
+                .map_or(always, |w| w.interest | always);
             wake.intersects(interest)
         }));
         woken.len() > before
@@ -74,7 +82,10 @@ impl Parking {
 
     /// The threads that wait on a socket, whatever for.
     pub(super) fn on(&self, socket: SocketId) -> Vec<i32> {
-        self.by_socket.get(&socket).map(|q| q.iter().copied().collect()).unwrap_or_default()
+        self.by_socket
+            .get(&socket)
+            .map(|q| q.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     pub(super) fn call_of(&self, tid: i32) -> Option<u64> {
@@ -92,11 +103,19 @@ impl Parking {
     }
 
     pub(super) fn to_check(&self, now: Instant) -> Vec<i32> {
-        self.checks.iter().take_while(|(at, _)| *at <= now).map(|(_, tid)| *tid).collect()
+        self.checks
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, tid)| *tid)
+            .collect()
     }
 
     pub(super) fn expired(&self, now: Instant) -> Vec<i32> {
-        self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, tid)| *tid).collect()
+        self.deadlines
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, tid)| *tid)
+            .collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -30,10 +30,18 @@ impl TargetPaths<'_> {
     fn start<'p>(&mut self, path: &'p [u8]) -> Result<(OwnedFd, &'p Path), Errno> {
         let path = Path::new(OsStr::from_bytes(path));
         if !path.is_absolute() {
-            let cwd = self.processes.borrow_mut().cwd(self.tid).map_err(|_| Errno::ENOENT)?;
+            let cwd = self
+                .processes
+                .borrow_mut()
+                .cwd(self.tid)
+                .map_err(|_| Errno::ENOENT)?;
             return Ok((cwd, path));
         }
-        let root = self.processes.borrow_mut().root(self.tid).map_err(|_| Errno::ENOENT)?;
+        let root = self
+            .processes
+            .borrow_mut()
+            .root(self.tid)
+            .map_err(|_| Errno::ENOENT)?;
         let ours = fs::stat("/").map_err(errno)?;
         let theirs = fs::fstat(&root).map_err(errno)?;
         if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
@@ -50,7 +58,10 @@ impl TargetPaths<'_> {
 
     fn umask(&mut self) -> u32 {
         // A program that is gone makes nothing any more.
-        self.processes.borrow_mut().status(self.tid).map_or(0o777, |status| status.umask)
+        self.processes
+            .borrow_mut()
+            .status(self.tid)
+            .map_or(0o777, |status| status.umask)
     }
 }
 
@@ -61,7 +72,10 @@ impl Paths for TargetPaths<'_> {
         let _as_target = AsTarget::enter(self.cred);
         fs::mknodat(&dir, name, FileType::Socket, mode, 0).map_err(errno)?;
         let made = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;
-        Ok(Inode { dev: made.st_dev, ino: made.st_ino })
+        Ok(Inode {
+            dev: made.st_dev,
+            ino: made.st_ino,
+        })
     }
 
     fn check_create(&mut self, path: &[u8]) -> Result<(), Errno> {
@@ -75,8 +89,8 @@ impl Paths for TargetPaths<'_> {
     fn resolve(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
         let _as_target = AsTarget::enter(self.cred);
-        let found = fs::openat(&dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(errno)?;
+        let found =
+            fs::openat(&dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
         // unix_find_bsd(): write permission first, the type after it.
         fs::accessat(
             CWD,
@@ -89,7 +103,10 @@ impl Paths for TargetPaths<'_> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
             return Err(Errno::ECONNREFUSED);
         }
-        Ok(Inode { dev: stat.st_dev, ino: stat.st_ino })
+        Ok(Inode {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        })
     }
 }
 
@@ -113,7 +130,9 @@ impl AsTarget {
         set_groups(&cred.groups);
         set_fs(libc::SYS_setfsgid, cred.egid);
         set_fs(libc::SYS_setfsuid, cred.euid);
-        AsTarget { restore: Some(groups.iter().map(|g| g.as_raw()).collect()) }
+        AsTarget {
+            restore: Some(groups.iter().map(|g| g.as_raw()).collect()),
+        }
     }
 }
 

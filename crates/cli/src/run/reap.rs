@@ -38,7 +38,10 @@ pub(super) fn collect(main: Option<Pid>) -> Option<process::WaitStatus> {
 }
 
 /// Ends every descendant and waits until they are gone. True when none is left.
-#[allow(clippy::disallowed_methods, reason = "waits for the host's processes in real time")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "waits for the host's processes in real time"
+)]
 pub(super) fn end_all() -> bool {
     let start = Instant::now();
     loop {
@@ -64,14 +67,24 @@ pub(super) fn end_all() -> bool {
 /// not count.
 pub(super) fn descendants() -> Vec<Pid> {
     let mut parents = Vec::new();
-    let Ok(dir) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(dir) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     for entry in dir.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|s| s.parse::<i32>().ok()) else {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|s| s.parse::<i32>().ok())
+        else {
             continue;
         };
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
         // The name is in parentheses and may hold anything; the fields follow the last one.
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
         let mut fields = rest.split_whitespace();
         let state = fields.next();
         let parent = fields.next().and_then(|s| s.parse::<i32>().ok());

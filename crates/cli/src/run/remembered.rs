@@ -32,7 +32,12 @@ struct Key {
 impl Key {
     fn of(call: &Notification) -> Key {
         let d = &call.data;
-        Key { arch: d.arch, nr: d.nr, args: d.args, ip: d.instruction_pointer }
+        Key {
+            arch: d.arch,
+            nr: d.nr,
+            args: d.args,
+            ip: d.instruction_pointer,
+        }
     }
 }
 
@@ -47,7 +52,10 @@ impl Remembered {
         if entries.len() >= PER_THREAD {
             entries.remove(0);
         }
-        entries.push(Entry { call: Key::of(call), outcome });
+        entries.push(Entry {
+            call: Key::of(call),
+            outcome,
+        });
     }
 
     /// The outcome of the same call, if the thread has made it before and was not told.

@@ -11,6 +11,8 @@
 //! sees what its call has done. See docs/design/results-and-signals.md for the order, and for what
 //! becomes of a result that could not be delivered.
 
+mod deliver;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,22 +20,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use switchboard_abi::sysno::Arch;
 use switchboard_abi::Errno;
+use switchboard_abi::sysno::Arch;
 use switchboard_engine::Instant;
-use switchboard_notify::{Listener, Notification, Placeholder, Processes, RemoteMemory, ReplyError};
+use switchboard_notify::{Listener, Notification, Processes, RemoteMemory};
 use switchboard_socket::{Caps, Cred, Cx, Host, PollMask, SocketId};
-use switchboard_syscall::{
-    Abandoned, Call, Effect, Install, Installed, Interrupted, Memory, Pending, Progress, Reply, abandon, commit,
-    decode,
-};
+use switchboard_syscall::{Call, Interrupted, Pending, Progress, decode};
 
 use super::clock::Clock;
 use super::files::{AtHand, Rights, TargetFiles};
 use super::filter::changes_credentials;
 use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::memory::TargetMemory;
-use super::mirror::{self, Mirror};
+use super::mirror::Mirror;
 use super::parking::{Parking, Waiter};
 use super::paths::TargetPaths;
 use super::remembered::{Outcome, Remembered};
@@ -62,8 +61,6 @@ pub(super) struct Supervisor {
     owed: Vec<(SocketId, PollMask)>,
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
-    /// Pairs made ahead of need, when there was nothing else to do.
-    spare: Vec<(OwnedFd, Placeholder)>,
 }
 
 /// What the run did, for `--stats`.
@@ -107,7 +104,6 @@ impl Supervisor {
             woken: Vec::new(),
             owed: Vec::new(),
             uninterruptible,
-            spare: Vec::new(),
         }
     }
 
@@ -138,7 +134,9 @@ impl Supervisor {
 
     /// Looks whether a signal waits for a thread that waits here, and lets it go if so.
     fn check(&mut self, tid: i32, now: Instant) {
-        let Some(mut waiter) = self.parking.take(tid) else { return };
+        let Some(mut waiter) = self.parking.take(tid) else {
+            return;
+        };
         let status = self.processes.borrow_mut().status(tid);
         let Ok(status) = status else {
             // Nobody there any more; whether the number is another's by now, the call's ID tells.
@@ -151,7 +149,9 @@ impl Supervisor {
             let mut processes = self.processes.borrow_mut();
             status.threads > 1
                 && status.tgid != tid
-                && processes.status(status.tgid).is_ok_and(|leader| leader.stopped)
+                && processes
+                    .status(status.tgid)
+                    .is_ok_and(|leader| leader.stopped)
         };
         match interrupts::verdict(&status, tid, waiter.suspected, leader_stopped) {
             Verdict::Wait { suspected } => {
@@ -170,7 +170,12 @@ impl Supervisor {
 
     /// A signal came for the caller of a parked call: it ends with what signal(7) says.
     fn interrupt(&mut self, waiter: Waiter, restart: switchboard_notify::Errno) {
-        let Waiter { call, mut pending, socket, .. } = waiter;
+        let Waiter {
+            call,
+            mut pending,
+            socket,
+            ..
+        } = waiter;
         let cred = self.cred(call.tid);
         let (now, realtime) = (self.clock.now(), self.clock.realtime());
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
@@ -182,10 +187,19 @@ impl Supervisor {
             call.id,
             call.tid,
         );
-        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
-        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred: &cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred: &cred,
+            paths: &mut paths,
+        };
         let outcome = pending.interrupt(&mut self.host, &mut cx, &mut memory, &mut files);
-        let end = files.take_end();
+        let end = files.take_end(pending.socket());
         match outcome {
             Interrupted::Reply(reply) => self.deliver(&call, &pending, reply, end, &cred),
             Interrupted::Restart => {
@@ -195,20 +209,6 @@ impl Supervisor {
         }
         if self.closing.contains(&socket) {
             self.close_what_waited();
-        }
-    }
-
-    /// Makes a spare pair if there is none. True when it did.
-    pub(super) fn idle(&mut self) -> bool {
-        if self.spare.len() >= 8 || self.stats.sockets == 0 {
-            return false;
-        }
-        match mirror::new_pair(false) {
-            Ok(pair) => {
-                self.spare.push(pair);
-                true
-            }
-            Err(_) => false,
         }
     }
 
@@ -228,7 +228,11 @@ impl Supervisor {
 
     /// How many sockets there are, waiting calls, and files in flight.
     pub(super) fn left(&self) -> (usize, usize, usize) {
-        (self.host.socket_count(), self.parking.len(), self.rights.len())
+        (
+            self.host.socket_count(),
+            self.parking.len(),
+            self.rights.len(),
+        )
     }
 
     /// A placeholder says that the last copy of a descriptor may be gone.
@@ -241,7 +245,10 @@ impl Supervisor {
     fn close(&mut self, id: SocketId) {
         // A thread that waits on the socket keeps it, as on Linux; one that is gone does not.
         for tid in self.parking.on(id) {
-            let alive = self.parking.call_of(tid).is_some_and(|call| self.listener.is_valid(call));
+            let alive = self
+                .parking
+                .call_of(tid)
+                .is_some_and(|call| self.listener.is_valid(call));
             if alive {
                 self.closing.push(id);
                 return;
@@ -269,8 +276,17 @@ impl Supervisor {
         let mut is_held = |id: SocketId| held.contains(&id) || !parking.on(id).is_empty();
         let (now, realtime) = (self.clock.now(), self.clock.realtime());
         let cred = nobody();
-        let mut paths = TargetPaths { processes: &self.processes, tid: 0, cred: &cred };
-        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: 0,
+            cred: &cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred: &cred,
+            paths: &mut paths,
+        };
         if self.host.collect_cycles(&mut cx, &mut is_held) > 0 {
             self.show_events();
         }
@@ -289,8 +305,20 @@ impl Supervisor {
         run: impl FnOnce(&mut Host, &mut Cx<'_>) -> T,
     ) -> T {
         let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut paths = TargetPaths { processes: &self.processes, tid, cred };
-        run(&mut self.host, &mut Cx { now, realtime, cred, paths: &mut paths })
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid,
+            cred,
+        };
+        run(
+            &mut self.host,
+            &mut Cx {
+                now,
+                realtime,
+                cred,
+                paths: &mut paths,
+            },
+        )
     }
 
     /// A trapped call.
@@ -320,7 +348,9 @@ impl Supervisor {
                 return;
             }
         };
-        let Some(at_hand) = self.is_ours(&call, &decoded) else { return self.go_on(&call) };
+        let Some(at_hand) = self.is_ours(&call, &decoded) else {
+            return self.go_on(&call);
+        };
         let mut pending = Pending::new(decoded, arch.word());
         if !self.remembered.is_empty()
             && let Some(outcome) = self.remembered.take(&call)
@@ -366,7 +396,12 @@ impl Supervisor {
         if !self.listener.is_valid(waiter.call.id) {
             return self.interrupted(waiter);
         }
-        let Waiter { call, pending, socket: waited_on, .. } = waiter;
+        let Waiter {
+            call,
+            pending,
+            socket: waited_on,
+            ..
+        } = waiter;
         if let Step::Blocked(pending, socket, interest, deadline) =
             self.attempt(&call, pending, None)
         {
@@ -384,7 +419,9 @@ impl Supervisor {
         interest: PollMask,
         deadline: Option<Instant>,
     ) {
-        let check = self.uninterruptible.then(|| self.clock.now() + interrupts::FIRST);
+        let check = self
+            .uninterruptible
+            .then(|| self.clock.now() + interrupts::FIRST);
         self.parking.park(Waiter {
             call,
             pending,
@@ -400,9 +437,12 @@ impl Supervisor {
     /// A parked call was interrupted, or its thread is gone.
     fn interrupted(&mut self, waiter: Waiter) {
         self.stats.not_delivered += 1;
-        let Waiter { call, mut pending, .. } = waiter;
+        let Waiter {
+            call, mut pending, ..
+        } = waiter;
         if let Some((done, digest)) = pending.sent_so_far() {
-            self.remembered.keep(&call, Outcome::Partial { done, digest });
+            self.remembered
+                .keep(&call, Outcome::Partial { done, digest });
         }
         let cred = nobody();
         let (now, realtime) = (self.clock.now(), self.clock.realtime());
@@ -414,8 +454,17 @@ impl Supervisor {
             call.id,
             call.tid,
         );
-        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
-        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred: &cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred: &cred,
+            paths: &mut paths,
+        };
         pending.give_up(&mut self.host, &mut cx, &mut files);
     }
 
@@ -446,16 +495,26 @@ impl Supervisor {
             call.tid,
         )
         .with(at_hand);
-        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred: &cred };
-        let mut cx = Cx { now, realtime, cred: &cred, paths: &mut paths };
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred: &cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred: &cred,
+            paths: &mut paths,
+        };
         let progress = pending.attempt(&mut self.host, &mut cx, &mut memory, &mut files);
-        let end = files.take_end();
+        let end = files.take_end(pending.socket());
         match progress {
             Progress::Blocked(parked) => {
                 // It may have taken or queued part of it.
                 if let Some(end) = &end {
                     let mask = self.host.poll(parked.socket);
-                    self.mirror.show(parked.socket, mask, PollMask::empty(), Some(end.as_fd()));
+                    self.mirror
+                        .show(parked.socket, mask, PollMask::empty(), Some(end.as_fd()));
                 }
                 // A pipe of splice(2) is not ours to watch: look again soon.
                 let deadline = match parked.file {
@@ -471,28 +530,13 @@ impl Supervisor {
         }
     }
 
-    /// A connection on a socket whose placeholder shows the end of an earlier one: only another
-    /// placeholder can show anything else. It takes the place of the descriptor that was named;
-    /// copies of it keep the old one.
-    fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) {
-        if !self.mirror.needs_replacing(id, self.host.poll(id)) {
-            return;
-        }
-        let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else { return };
-        let Ok((a, placeholder)) = mirror::new_pair(flags & libc::O_NONBLOCK != 0) else { return };
-        let cloexec = is_cloexec(call.tid, fd);
-        if self.listener.set_fd(call.id, a.as_fd(), fd, cloexec).is_ok() {
-            self.mirror.insert(id, placeholder);
-            let mask = self.host.poll(id);
-            self.mirror.show(id, mask, PollMask::empty(), Some(a.as_fd()));
-        }
-    }
-
     fn cred(&mut self, tid: i32) -> Arc<Cred> {
         if let Some(cred) = self.creds.get(&tid) {
             return cred.clone();
         }
-        let Ok(status) = self.processes.borrow_mut().status(tid) else { return nobody() };
+        let Ok(status) = self.processes.borrow_mut().status(tid) else {
+            return nobody();
+        };
         let cred = Arc::new(Cred {
             pid: status.tgid as u32,
             ruid: status.uid[0],
@@ -516,228 +560,10 @@ impl Supervisor {
     fn end_of(&self, call: &Notification, pending: &Pending, id: SocketId) -> Option<OwnedFd> {
         let fd = pending.call().fd()?;
         let hand = AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd).ok()?;
-        if self.mirror.find(hand.file()) == Some(id) { hand.into_end() } else { None }
-    }
-
-    /// Answers a call, and makes the answer so.
-    fn deliver(
-        &mut self,
-        call: &Notification,
-        pending: &Pending,
-        reply: Reply,
-        mut end: Option<OwnedFd>,
-        cred: &Arc<Cred>,
-    ) {
-        let socket = pending.socket().or(reply.effect.socket());
-        let Reply { value, install, sigpipe, mut effect } = reply;
-        let mut sent = None;
-        if effect.takes_effect_first() {
-            sent = effect.sent();
-            self.settle_effect(call, effect, cred);
-            effect = Effect::happened();
-        } else if let Some(id) = socket
-            && !effect.leaves_readable(&self.host)
-            && self.mirror.shows_in(id)
-        {
-            // A call that has waited had its look long ago.
-            end = end.or_else(|| self.end_of(call, pending, id));
-            if let Some(end) = &end {
-                self.mirror.drain(id, end.as_fd());
-            }
-        }
-        // What the call has done is to be seen before its caller goes on.
-        self.show_events();
-        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket) {
-            self.replace(call, *fd, id);
-        }
-        let mut told = value;
-        let mut text = self.trace.as_ref().map(|_| Trace::prepare(call, pending, value));
-        let delivered = if sigpipe {
-            if let Some(id) = socket {
-                self.mirror.close_send(id);
-            }
-            self.listener.reply_continue(call.id).map(|()| None)
-        } else if let Some(install) = install {
-            self.install(call, pending, install, &mut told, &mut text)
-        } else if told < 0 {
-            let errno = switchboard_notify::Errno(-told as i32);
-            self.listener.reply_errno(call.id, errno).map(|()| None)
+        if self.mirror.find(hand.file()) == Some(id) {
+            hand.into_end()
         } else {
-            self.listener.reply_value(call.id, told).map(|()| None)
-        };
-        match delivered {
-            Ok(made) => {
-                if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
-                    trace.answered(call, text, told);
-                }
-                let accepted = self.settle_effect(call, effect, cred);
-                if let Some(made) = made {
-                    self.stats.sockets += made.len() as u64;
-                    for (id, placeholder) in made {
-                        if let Some(id) = id.or(accepted) {
-                            self.mirror.insert(id, placeholder);
-                            let mask = self.host.poll(id);
-                            self.mirror.show(id, mask, PollMask::empty(), None);
-                        }
-                    }
-                }
-            }
-            Err(_) => {
-                self.stats.not_delivered += 1;
-                if let Abandoned::Happened = self.abandon(call, effect, cred) {
-                    self.remembered.keep(call, Outcome::Result { value, sent });
-                }
-            }
-        }
-        if let (Some(id), Some(end)) = (socket, &end) {
-            let mask = self.host.poll(id);
-            self.mirror.show(id, mask, PollMask::empty(), Some(end.as_fd()));
-            if pending.fell_short(value) && mask.contains(PollMask::OUT) {
-                // Linux would have gone on until there was no room, and woken the caller when
-                // there was some again. Here there is some already: an edge for those who wait.
-                self.mirror.edge_out(id, end.as_fd());
-            }
-        }
-    }
-
-    /// Makes descriptors and answers with them.
-    #[allow(clippy::type_complexity, reason = "the pairs that were delivered, in order")]
-    fn install(
-        &mut self,
-        call: &Notification,
-        pending: &Pending,
-        install: Install,
-        told: &mut i64,
-        text: &mut Option<String>,
-    ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
-        let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
-            *told = -i64::from(errno.0);
-            let _ = listener.reply_errno(call.id, errno);
-            Err(ReplyError::Refused(errno))
-        };
-        let mut pair = || match self.spare.pop() {
-            Some(spare) if !install.nonblocking => Ok(spare),
-            Some(spare) => {
-                self.spare.push(spare);
-                mirror::new_pair(true)
-            }
-            None => mirror::new_pair(install.nonblocking),
-        };
-        match install.what {
-            Installed::Socket(_) | Installed::Accepted => {
-                let (a, placeholder) = match pair() {
-                    Ok(made) => made,
-                    Err(errno) => return refuse(&self.listener, told, errno),
-                };
-                match self.listener.reply_fd(call.id, a.as_fd(), install.cloexec) {
-                    Ok(fd) => *told = i64::from(fd),
-                    Err(ReplyError::Refused(errno)) => return refuse(&self.listener, told, errno),
-                    Err(gone) => return Err(gone),
-                }
-                let id = match install.what {
-                    Installed::Socket(id) => Some(id),
-                    _ => None,
-                };
-                Ok(Some(vec![(id, placeholder)]))
-            }
-            Installed::Pair(first, second, address) => {
-                let made = pair().and_then(|one| Ok((one, pair()?)));
-                let ((a, one), (b, two)) = match made {
-                    Ok(made) => made,
-                    Err(errno) => return refuse(&self.listener, told, errno),
-                };
-                let mut numbers = [0; 8];
-                for (end, place) in [(&a, 0), (&b, 4)] {
-                    match self.listener.add_fd(call.id, end.as_fd(), install.cloexec) {
-                        Ok(fd) => numbers[place..place + 4].copy_from_slice(&fd.to_ne_bytes()),
-                        Err(ReplyError::Refused(errno)) => {
-                            return refuse(&self.listener, told, errno);
-                        }
-                        Err(gone) => return Err(gone),
-                    }
-                }
-                let mut memory = TargetMemory(RemoteMemory::new(call.tid));
-                if memory.write(address, &numbers).is_err() {
-                    return refuse(
-                        &self.listener,
-                        told,
-                        switchboard_notify::Errno(libc::EFAULT),
-                    );
-                }
-                if let Some(text) = text {
-                    // Its arguments were written before there were descriptors to show.
-                    *text = Trace::prepare(call, pending, 0);
-                }
-                self.listener.reply_value(call.id, 0)?;
-                Ok(Some(vec![(Some(first), one), (Some(second), two)]))
-            }
-        }
-    }
-
-    fn settle_effect(
-        &mut self,
-        call: &Notification,
-        effect: Effect,
-        cred: &Arc<Cred>,
-    ) -> Option<SocketId> {
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred };
-        let mut cx = Cx { now, realtime, cred, paths: &mut paths };
-        commit(&mut self.host, &mut cx, &mut files, effect).accepted
-    }
-
-    fn abandon(&mut self, call: &Notification, effect: Effect, cred: &Arc<Cred>) -> Abandoned {
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths { processes: &self.processes, tid: call.tid, cred };
-        let mut cx = Cx { now, realtime, cred, paths: &mut paths };
-        abandon(&mut self.host, &mut cx, &mut files, effect)
-    }
-
-    /// The same call again, which was carried out and whose caller was not told. True when that
-    /// answers it.
-    fn replay(&mut self, call: &Notification, pending: &mut Pending, outcome: Outcome) -> bool {
-        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
-        match outcome {
-            Outcome::Partial { done, digest } => {
-                pending.resume(done, digest, &mut memory);
-                false
-            }
-            Outcome::Result { value, sent } => {
-                if let Some(sent) = &sent
-                    && !pending.offers(sent, &mut memory)
-                {
-                    return false;
-                }
-                let text = self.trace.as_ref().map(|_| Trace::prepare(call, pending, value));
-                let told = if value < 0 {
-                    let errno = switchboard_notify::Errno(-value as i32);
-                    self.listener.reply_errno(call.id, errno)
-                } else {
-                    self.listener.reply_value(call.id, value)
-                };
-                if told.is_err() {
-                    self.remembered.keep(call, Outcome::Result { value, sent });
-                } else if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
-                    trace.answered(call, text, value);
-                }
-                true
-            }
+            None
         }
     }
 
@@ -749,7 +575,10 @@ impl Supervisor {
         // in between.
         let mut happened: SmallVec<[(SocketId, PollMask); 4]> = SmallVec::new();
         while let Some(event) = self.host.poll_event() {
-            match happened.iter_mut().find(|(socket, _)| *socket == event.socket) {
+            match happened
+                .iter_mut()
+                .find(|(socket, _)| *socket == event.socket)
+            {
                 Some((_, wake)) => *wake |= event.wake,
                 None => happened.push((event.socket, event.wake)),
             }
@@ -787,20 +616,14 @@ impl Supervisor {
     }
 }
 
-/// FD_CLOEXEC of a program's descriptor, which its copies do not share.
-fn is_cloexec(tid: i32, fd: i32) -> bool {
-    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).unwrap_or_default();
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
-}
-
 /// RLIMIT_NOFILE of a process.
 fn descriptor_limit(pid: i32) -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the kernel writes the limit to `limit`; no new limit is given.
-    let got =
-        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
+    let got = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
     (got == 0).then_some(limit.rlim_cur)
 }
 

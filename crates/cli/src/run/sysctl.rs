@@ -41,7 +41,10 @@ pub(super) fn take_over(sysctl: &mut Sysctl) {
     seconds(&mut sysctl.tcp_fin_timeout, "ipv4/tcp_fin_timeout");
     seconds(&mut sysctl.tcp_keepalive_time, "ipv4/tcp_keepalive_time");
     seconds(&mut sysctl.tcp_keepalive_intvl, "ipv4/tcp_keepalive_intvl");
-    small(&mut sysctl.tcp_keepalive_probes, "ipv4/tcp_keepalive_probes");
+    small(
+        &mut sysctl.tcp_keepalive_probes,
+        "ipv4/tcp_keepalive_probes",
+    );
     small(&mut sysctl.tcp_syn_retries, "ipv4/tcp_syn_retries");
     small(&mut sysctl.tcp_synack_retries, "ipv4/tcp_synack_retries");
     small(&mut sysctl.tcp_retries2, "ipv4/tcp_retries2");
@@ -59,12 +62,16 @@ pub(super) fn take_over(sysctl: &mut Sysctl) {
 
 /// net.unix.max_dgram_qlen.
 pub(super) fn max_dgram_qlen() -> Option<u32> {
-    numbers("unix/max_dgram_qlen")?.first().and_then(|n| u32::try_from(*n).ok())
+    numbers("unix/max_dgram_qlen")?
+        .first()
+        .and_then(|n| u32::try_from(*n).ok())
 }
 
 fn numbers(name: &str) -> Option<Vec<u64>> {
     let text = std::fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?;
-    text.split_whitespace().map(|word| word.parse().ok()).collect()
+    text.split_whitespace()
+        .map(|word| word.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

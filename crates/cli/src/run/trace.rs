@@ -17,8 +17,11 @@ pub(super) struct Trace {
 impl Trace {
     /// `-` is standard error.
     pub(super) fn open(path: &Path) -> io::Result<Trace> {
-        let out: Box<dyn Write> =
-            if path == Path::new("-") { Box::new(io::stderr()) } else { Box::new(File::create(path)?) };
+        let out: Box<dyn Write> = if path == Path::new("-") {
+            Box::new(io::stderr())
+        } else {
+            Box::new(File::create(path)?)
+        };
         Ok(Trace { out })
     }
 
@@ -39,6 +42,8 @@ impl Trace {
 
     /// The last descriptor of a socket is gone.
     pub(super) fn closed(&mut self, id: SocketId) {
-        let _ = self.out.write_all(format!("[      ] socket {:#x} closed\n", id.to_u64()).as_bytes());
+        let _ = self
+            .out
+            .write_all(format!("[      ] socket {:#x} closed\n", id.to_u64()).as_bytes());
     }
 }

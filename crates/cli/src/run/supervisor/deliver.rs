@@ -1,0 +1,315 @@
+//! Answers: what a call returns goes to its caller, and takes effect.
+//!
+//! The order, and what becomes of an answer that could not be delivered, are in
+//! docs/design/results-and-signals.md.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use switchboard_notify::{Listener, Notification, Placeholder, RemoteMemory, ReplyError};
+use switchboard_socket::{Cred, Cx, PollMask, SocketId};
+use switchboard_syscall::{
+    Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
+};
+
+use super::super::files::TargetFiles;
+use super::super::memory::TargetMemory;
+use super::super::mirror;
+use super::super::paths::TargetPaths;
+use super::super::remembered::Outcome;
+use super::super::trace::Trace;
+use super::Supervisor;
+
+impl Supervisor {
+    /// Answers a call, and makes the answer so.
+    pub(super) fn deliver(
+        &mut self,
+        call: &Notification,
+        pending: &Pending,
+        reply: Reply,
+        mut end: Option<OwnedFd>,
+        cred: &Arc<Cred>,
+    ) {
+        let socket = pending.socket().or(reply.effect.socket());
+        let Reply {
+            value,
+            install,
+            sigpipe,
+            mut effect,
+        } = reply;
+        let mut sent = None;
+        if effect.takes_effect_first() {
+            sent = effect.sent();
+            self.settle_effect(call, effect, cred);
+            effect = Effect::happened();
+        } else if let Some(id) = socket
+            && !effect.leaves_readable(&self.host)
+            && self.mirror.shows_in(id)
+        {
+            // A call that has waited had its look long ago.
+            end = end.or_else(|| self.end_of(call, pending, id));
+            if let Some(end) = &end {
+                self.mirror.drain(id, end.as_fd());
+            }
+        }
+        // What the call has done is to be seen before its caller goes on.
+        self.show_events();
+        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket) {
+            self.replace(call, *fd, id);
+        }
+        let mut told = value;
+        let mut text = self
+            .trace
+            .as_ref()
+            .map(|_| Trace::prepare(call, pending, value));
+        let delivered = if sigpipe {
+            if let Some(id) = socket {
+                self.mirror.close_send(id);
+            }
+            self.listener.reply_continue(call.id).map(|()| None)
+        } else if let Some(install) = install {
+            self.install(call, pending, install, &mut told, &mut text)
+        } else if told < 0 {
+            let errno = switchboard_notify::Errno(-told as i32);
+            self.listener.reply_errno(call.id, errno).map(|()| None)
+        } else {
+            self.listener.reply_value(call.id, told).map(|()| None)
+        };
+        match delivered {
+            Ok(made) => {
+                if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
+                    trace.answered(call, text, told);
+                }
+                let accepted = self.settle_effect(call, effect, cred);
+                if let Some(made) = made {
+                    self.stats.sockets += made.len() as u64;
+                    for (id, placeholder) in made {
+                        if let Some(id) = id.or(accepted) {
+                            self.mirror.insert(id, placeholder);
+                            let mask = self.host.poll(id);
+                            self.mirror.show(id, mask, PollMask::empty(), None);
+                        }
+                    }
+                }
+            }
+            Err(_) => {
+                self.stats.not_delivered += 1;
+                if let Abandoned::Happened = self.abandon(call, effect, cred) {
+                    self.remembered.keep(call, Outcome::Result { value, sent });
+                }
+            }
+        }
+        if let (Some(id), Some(end)) = (socket, &end) {
+            let mask = self.host.poll(id);
+            self.mirror
+                .show(id, mask, PollMask::empty(), Some(end.as_fd()));
+            if pending.fell_short(value) && mask.contains(PollMask::OUT) {
+                // Linux would have gone on until there was no room, and woken the caller when
+                // there was some again. Here there is some already: an edge for those who wait.
+                self.mirror.edge_out(id, end.as_fd());
+            }
+        }
+    }
+
+    /// Makes descriptors and answers with them.
+    #[allow(
+        clippy::type_complexity,
+        reason = "the pairs that were delivered, in order"
+    )]
+    pub(super) fn install(
+        &mut self,
+        call: &Notification,
+        pending: &Pending,
+        install: Install,
+        told: &mut i64,
+        text: &mut Option<String>,
+    ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
+        let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
+            *told = -i64::from(errno.0);
+            let _ = listener.reply_errno(call.id, errno);
+            Err(ReplyError::Refused(errno))
+        };
+        let pair = || mirror::new_pair(install.nonblocking);
+        match install.what {
+            Installed::Socket(_) | Installed::Accepted => {
+                let (a, placeholder) = match pair() {
+                    Ok(made) => made,
+                    Err(errno) => return refuse(&self.listener, told, errno),
+                };
+                match self.listener.reply_fd(call.id, a.as_fd(), install.cloexec) {
+                    Ok(fd) => *told = i64::from(fd),
+                    Err(ReplyError::Refused(errno)) => return refuse(&self.listener, told, errno),
+                    Err(gone) => return Err(gone),
+                }
+                let id = match install.what {
+                    Installed::Socket(id) => Some(id),
+                    _ => None,
+                };
+                Ok(Some(vec![(id, placeholder)]))
+            }
+            Installed::Pair(first, second, address) => {
+                let made = pair().and_then(|one| Ok((one, pair()?)));
+                let ((a, one), (b, two)) = match made {
+                    Ok(made) => made,
+                    Err(errno) => return refuse(&self.listener, told, errno),
+                };
+                let mut numbers = [0; 8];
+                for (end, place) in [(&a, 0), (&b, 4)] {
+                    match self.listener.add_fd(call.id, end.as_fd(), install.cloexec) {
+                        Ok(fd) => numbers[place..place + 4].copy_from_slice(&fd.to_ne_bytes()),
+                        Err(ReplyError::Refused(errno)) => {
+                            return refuse(&self.listener, told, errno);
+                        }
+                        Err(gone) => return Err(gone),
+                    }
+                }
+                let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+                if memory.write(address, &numbers).is_err() {
+                    return refuse(
+                        &self.listener,
+                        told,
+                        switchboard_notify::Errno(libc::EFAULT),
+                    );
+                }
+                if let Some(text) = text {
+                    // Its arguments were written before there were descriptors to show.
+                    *text = Trace::prepare(call, pending, 0);
+                }
+                self.listener.reply_value(call.id, 0)?;
+                Ok(Some(vec![(Some(first), one), (Some(second), two)]))
+            }
+        }
+    }
+
+    pub(super) fn settle_effect(
+        &mut self,
+        call: &Notification,
+        effect: Effect,
+        cred: &Arc<Cred>,
+    ) -> Option<SocketId> {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred,
+            paths: &mut paths,
+        };
+        commit(&mut self.host, &mut cx, &mut files, effect).accepted
+    }
+
+    pub(super) fn abandon(
+        &mut self,
+        call: &Notification,
+        effect: Effect,
+        cred: &Arc<Cred>,
+    ) -> Abandoned {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        );
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred,
+            paths: &mut paths,
+        };
+        abandon(&mut self.host, &mut cx, &mut files, effect)
+    }
+
+    /// The same call again, which was carried out and whose caller was not told. True when that
+    /// answers it.
+    pub(super) fn replay(
+        &mut self,
+        call: &Notification,
+        pending: &mut Pending,
+        outcome: Outcome,
+    ) -> bool {
+        let mut memory = TargetMemory(RemoteMemory::new(call.tid));
+        match outcome {
+            Outcome::Partial { done, digest } => {
+                pending.resume(done, digest, &mut memory);
+                false
+            }
+            Outcome::Result { value, sent } => {
+                if let Some(sent) = &sent
+                    && !pending.offers(sent, &mut memory)
+                {
+                    return false;
+                }
+                let text = self
+                    .trace
+                    .as_ref()
+                    .map(|_| Trace::prepare(call, pending, value));
+                let told = if value < 0 {
+                    let errno = switchboard_notify::Errno(-value as i32);
+                    self.listener.reply_errno(call.id, errno)
+                } else {
+                    self.listener.reply_value(call.id, value)
+                };
+                if told.is_err() {
+                    self.remembered.keep(call, Outcome::Result { value, sent });
+                } else if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
+                    trace.answered(call, text, value);
+                }
+                true
+            }
+        }
+    }
+
+    /// A connection on a socket whose placeholder shows the end of an earlier one: only another
+    /// placeholder can show anything else. It takes the place of the descriptor that was named;
+    /// copies of it keep the old one.
+    pub(super) fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) {
+        if !self.mirror.needs_replacing(id, self.host.poll(id)) {
+            return;
+        }
+        let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else {
+            return;
+        };
+        let Ok((a, placeholder)) = mirror::new_pair(flags & libc::O_NONBLOCK != 0) else {
+            return;
+        };
+        let cloexec = is_cloexec(call.tid, fd);
+        if self
+            .listener
+            .set_fd(call.id, a.as_fd(), fd, cloexec)
+            .is_ok()
+        {
+            self.mirror.insert(id, placeholder);
+            let mask = self.host.poll(id);
+            self.mirror
+                .show(id, mask, PollMask::empty(), Some(a.as_fd()));
+        }
+    }
+}
+
+/// FD_CLOEXEC of a program's descriptor, which its copies do not share.
+fn is_cloexec(tid: i32, fd: i32) -> bool {
+    let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
+}
