@@ -108,6 +108,8 @@ pub enum UdpSet {
     Device(Option<IfIndex>),
     /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
     ReceiveBuffer(u32),
+    /// IP_PKTINFO or IPV6_RECVPKTINFO.
+    PacketInfo(bool),
 }
 
 #[derive(Debug)]
@@ -130,6 +132,8 @@ struct UdpSocket {
     port_locked: bool,
     /// The socket had SO_REUSEPORT when it was bound; setting it later joins no group.
     grouped: bool,
+    /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
+    notes: bool,
     remote: Option<SocketAddr>,
     /// The way to `remote`, and the generation of the routes it was found with.
     route: Option<(u32, RouteInfo)>,
@@ -248,6 +252,7 @@ impl Stack {
             addr_locked: false,
             port_locked: false,
             grouped: false,
+            notes: false,
             remote: None,
             route: None,
             attributes,
@@ -380,7 +385,11 @@ impl Stack {
             UdpSet::ReuseAddr(on) => attributes.reuse_addr = on,
             UdpSet::ReusePort(on) => attributes.reuse_port = on,
             UdpSet::Device(device) => attributes.device = device,
-            UdpSet::ReceiveBuffer(bytes) => socket.queue.set_limit(bytes),
+            UdpSet::ReceiveBuffer(bytes) => return socket.queue.set_limit(bytes),
+            UdpSet::PacketInfo(on) => {
+                socket.notes = on;
+                return;
+            }
         }
         socket.route = None;
         if let Some(old) = socket.key {

@@ -71,10 +71,10 @@ pub(crate) enum FailEffect {
     Nothing,
     /// It is the socket's pending error (`SO_ERROR`), which is told once.
     Pending,
-    /// A TCP reader found nothing and has stepped over this many bytes: an urgent one.
-    Skipped(usize),
-    /// A reader of an AF_UNIX stream found nothing and has stepped over an out-of-band byte; with
-    /// `pending` the error is the socket's as well.
+    /// A TCP reader found nothing and has stepped over these bytes: an urgent one. With `pending`
+    /// the error is the socket's as well.
+    Skipped { bytes: usize, pending: bool },
+    /// The same of an AF_UNIX stream and its out-of-band byte.
     UnixSkipped { pending: bool },
     /// A datagram socket has lost its peer, which has closed.
     UnixDetached,
@@ -111,7 +111,9 @@ impl Fail {
     pub fn is_pending(&self) -> bool {
         matches!(
             self.effect,
-            FailEffect::Pending | FailEffect::UnixSkipped { pending: true }
+            FailEffect::Pending
+                | FailEffect::Skipped { pending: true, .. }
+                | FailEffect::UnixSkipped { pending: true }
         )
     }
 

@@ -250,7 +250,7 @@ impl Host {
         }
         match fail.effect {
             FailEffect::Nothing | FailEffect::Pending => {}
-            FailEffect::Skipped(n) => self.tcp_skip(cx, id, n),
+            FailEffect::Skipped { bytes, .. } => self.tcp_skip(cx, id, bytes),
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
             FailEffect::UnixDetached => self.unix_detach(id),
             FailEffect::UnixWaited => self.unix_waited(id),

@@ -128,8 +128,12 @@ impl Stack {
             return Err(BindError::NotLocal);
         }
         let range = self.sysctl.ip_local_port_range;
-        let key = self.tcp_ports.bind(&request, range, &mut self.random)?;
+        let bound = self.tcp_ports.bind(&request, range, &mut self.random);
         let socket = self.tcp.open_mut(id);
+        let key = bound.inspect_err(|_| {
+            // inet_bind: the address of an earlier connection is gone by then.
+            socket.conn.tuple.local = unspecified(socket.conn.family);
+        })?;
         let old = socket.bind.replace(key);
         socket.addr_locked = !addr.is_unspecified();
         socket.port_locked = request.port != 0;
@@ -354,6 +358,12 @@ impl Stack {
             .map_or(0, |listener| listener.accept.len())
     }
 
+    /// The connections that wait for accept(2), oldest first.
+    pub fn tcp_accept_pending(&self, id: TcpId) -> impl Iterator<Item = TcpId> {
+        let listener = self.tcp.open(id).conn.listener.as_ref();
+        listener.into_iter().flat_map(|l| l.accept.iter().copied())
+    }
+
     /// `accept(fd, ...)`: the oldest established connection. It has the listener's options.
     pub fn tcp_accept(&mut self, _now: Instant, id: TcpId) -> Option<TcpId> {
         self.tcp
@@ -441,7 +451,12 @@ impl Stack {
     ) -> Result<(), NotConnected> {
         let conn = &mut self.tcp.open_mut(id).conn;
         match conn.state {
-            State::Close => return Err(NotConnected),
+            State::Close => {
+                // inet_shutdown: it fails, and the bits are set all the same, for a connection to come.
+                conn.rcv_shutdown |= how != Shutdown::Write;
+                conn.snd_shutdown |= how != Shutdown::Read;
+                return Err(NotConnected);
+            }
             // inet_shutdown: the read side takes a listener down; a connection attempt is given up.
             State::Listen if how == Shutdown::Write => return Ok(()),
             State::Listen | State::SynSent => {

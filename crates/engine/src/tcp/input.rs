@@ -341,7 +341,8 @@ impl Connection {
         } else if self.retransmits > 0 {
             self.rtt.fall_back();
         }
-        // shutdown(2) before the handshake was over has queued a FIN.
+        // shutdown(2) before the handshake was over has queued a FIN; one before there was a connection does so now.
+        self.fin_queued |= self.snd_shutdown;
         let closing = self.state != State::SynRecv || self.fin_queued;
         self.establish(cx);
         if closing {

@@ -104,9 +104,8 @@ impl Connection {
         self.snd_max = isn;
         self.snd_up = isn;
         self.snd_sml = isn;
+        // What was shut down before there was a connection stays shut.
         self.state = State::SynSent;
-        self.rcv_shutdown = false;
-        self.snd_shutdown = false;
         // tcp_connect_init: what an earlier connection came to is over.
         self.error = None;
         self.out = Out::SYN;

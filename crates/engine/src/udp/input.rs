@@ -30,6 +30,7 @@ impl Stack {
             tos: ip.tos,
             ttl: ip.hop_limit,
             at: now,
+            noted: false,
             payload,
         };
         if cast != Cast::Unicast {
@@ -48,10 +49,11 @@ impl Stack {
         }
     }
 
-    fn udp_enqueue(&mut self, id: UdpId, datagram: UdpReceived) {
+    fn udp_enqueue(&mut self, id: UdpId, mut datagram: UdpReceived) {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
+        datagram.noted = socket.notes;
         if socket.queue.push(datagram) {
             self.counters.udp_in_datagrams += 1;
             self.udp_event(id, EventKind::READABLE);

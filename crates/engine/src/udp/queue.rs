@@ -30,6 +30,9 @@ pub struct UdpReceived {
     pub ttl: u8,
     /// When it came in.
     pub at: Instant,
+    /// The socket asked for packet information when it came in (ipv4_pktinfo_prepare): otherwise Linux does not know
+    /// `interface` any more.
+    pub noted: bool,
     /// The data.
     pub payload: Payload,
 }

@@ -86,6 +86,7 @@ fn a_datagram_is_there_when_send_returns() {
     assert_eq!(
         received,
         UdpReceived {
+            noted: false,
             from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             to: Ipv4Addr::LOCALHOST.into(),
             interface: IfIndex::LO,

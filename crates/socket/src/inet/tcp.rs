@@ -12,6 +12,8 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Socket};
 use crate::table::SocketId;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use switchboard_abi::number::*;
@@ -32,10 +34,19 @@ pub(crate) struct TcpSocket {
     pub(crate) handle: TcpId,
     pub(crate) state: SockState,
     pub(crate) inet: InetOptions,
-    /// shutdown(2) on a socket without a connection fails, and is remembered all the same.
-    pub(crate) shutdown_closed: ShutdownBits,
     /// A pending error that is none of the connection's: see `Host::set_pending_error`.
     pub(crate) told: Option<Errno>,
+    /// Of a listener: what connections have that came before an option was changed and still wait.
+    #[allow(clippy::box_collection)] // One word in every socket, for what few listeners have.
+    pub(crate) waiting: Option<Box<Vec<Inherited>>>,
+}
+
+/// What a connection has from its listener (sk_clone()), as it was when the connection came.
+#[derive(Clone)]
+pub(crate) struct Inherited {
+    child: TcpId,
+    common: Common,
+    inet: InetOptions,
 }
 
 /// RCV_SHUTDOWN and SEND_SHUTDOWN.
@@ -73,8 +84,8 @@ impl TcpSocket {
             handle,
             state: SockState::Unconnected,
             inet,
-            shutdown_closed: ShutdownBits::default(),
             told: None,
+            waiting: None,
         }
     }
 }
@@ -183,7 +194,6 @@ impl Host {
     fn tcp_unconnect(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<(), Errno> {
         let s = self.tcp_mut(id)?;
         s.state = SockState::Unconnected;
-        s.shutdown_closed = ShutdownBits::default();
         let handle = s.handle;
         self.stack.tcp_disconnect(cx.now, handle);
         self.collect_stack_events();
@@ -289,18 +299,19 @@ impl Host {
         listener: SocketId,
         child: TcpId,
     ) -> SocketId {
-        let mut inet = InetOptions::new();
-        let mut inherited = None;
-        if let (Ok(parent), Ok(s)) = (self.get(listener), self.tcp(listener)) {
-            inet = s.inet.clone();
-            let c = &parent.common;
-            // sk_clone(): the child is the listener's image but for what belongs to the listener.
-            // SO_PRIORITY belongs to the packets of the listener.
-            inherited = Some(Common {
-                priority: 0,
-                ..c.clone()
-            });
-        }
+        let before = self.tcp_mut(listener).ok().and_then(|s| {
+            let waiting = s.waiting.as_mut()?;
+            let at = waiting.iter().position(|w| w.child == child)?;
+            Some(waiting.swap_remove(at))
+        });
+        let inherited = before.or_else(|| self.tcp_inherited(listener, child));
+        let (common, inet) = match inherited {
+            Some(from) => (from.common, from.inet),
+            None => (
+                self.new_common(cx, AF_INET, SOCK_STREAM, IPPROTO_TCP),
+                InetOptions::new(),
+            ),
+        };
         let taken = match self.tcp(listener) {
             Ok(s) => {
                 let handle = s.handle;
@@ -309,7 +320,6 @@ impl Host {
             Err(_) => None,
         };
         debug_assert_eq!(taken, Some(child));
-        let common = inherited.unwrap_or_else(|| self.new_common(cx, AF_INET, SOCK_STREAM, 6));
         let mut socket = TcpSocket::new(child, inet);
         socket.state = SockState::Connected;
         let id = self.sockets.insert(Socket {
@@ -319,6 +329,40 @@ impl Host {
         self.inet.set_tcp(child, Some(id));
         self.collect_stack_events();
         id
+    }
+
+    /// sk_clone(): the child is the listener's image but for what belongs to the listener.
+    fn tcp_inherited(&self, listener: SocketId, child: TcpId) -> Option<Inherited> {
+        let (parent, s) = (self.get(listener).ok()?, self.tcp(listener).ok()?);
+        Some(Inherited {
+            child,
+            // SO_PRIORITY belongs to the packets of the listener.
+            common: Common {
+                priority: 0,
+                ..parent.common.clone()
+            },
+            inet: s.inet.clone(),
+        })
+    }
+
+    /// An option is about to change: connections that wait keep what they have.
+    pub(crate) fn tcp_option_changes(&mut self, id: SocketId) {
+        let Ok(s) = self.tcp(id) else { return };
+        if self.stack.tcp_accept_queue(s.handle) == 0 {
+            return;
+        }
+        let known = |child| {
+            let waiting = s.waiting.as_ref();
+            waiting.is_some_and(|waiting| waiting.iter().any(|w| w.child == child))
+        };
+        let children = self.stack.tcp_accept_pending(s.handle);
+        let new: Vec<Inherited> = children
+            .filter(|&child| !known(child))
+            .filter_map(|child| self.tcp_inherited(id, child))
+            .collect();
+        if let Ok(s) = self.tcp_mut(id) {
+            s.waiting.get_or_insert_default().extend(new);
+        }
     }
 
     /// inet_shutdown().
@@ -337,18 +381,14 @@ impl Host {
                 _ => SockState::Connected,
             };
         }
+        let all = PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP;
         match state {
-            State::Close => {
-                s.shutdown_closed.add(how);
-                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
-                return Err(Errno::ENOTCONN);
-            }
             // A listener, or a connection being set up, is taken down (for a listener: by the
             // read side).
             State::Listen if how == SHUT_WR => {}
             State::Listen | State::SynSent => {
                 self.tcp_unconnect(cx, id)?;
-                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+                self.wake(id, all);
             }
             _ => {
                 let how = match how {
@@ -356,21 +396,22 @@ impl Host {
                     SHUT_WR => Shutdown::Write,
                     _ => Shutdown::Both,
                 };
-                // The state was looked at above: there is a connection.
-                let _ = self.stack.tcp_shutdown(cx.now, handle, how);
+                let done = self.stack.tcp_shutdown(cx.now, handle, how);
                 self.collect_stack_events();
-                self.wake(id, PollMask::READABLE | PollMask::WRITABLE | PollMask::HUP);
+                self.wake(id, all);
+                // Without a connection it fails, and is remembered all the same.
+                done.map_err(|_| Errno::ENOTCONN)?;
             }
         }
         Ok(())
     }
 
-    /// RCV_SHUTDOWN and SEND_SHUTDOWN, wherever they were set.
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN.
     pub(crate) fn tcp_shut(&self, s: &TcpSocket) -> ShutdownBits {
         let status = self.stack.tcp_status(s.handle);
         ShutdownBits {
-            read: status.rcv_shutdown || s.shutdown_closed.read,
-            write: status.snd_shutdown || s.shutdown_closed.write,
+            read: status.rcv_shutdown,
+            write: status.snd_shutdown,
         }
     }
 
@@ -429,7 +470,13 @@ impl Host {
             .stack
             .tcp_recv_available(s.handle)
             .saturating_sub(bytes);
-        self.tcp_shut(s).read || left >= socket.common.low_water(false, i32::MAX as usize)
+        let mut target = socket.common.low_water(false, i32::MAX as usize);
+        let inline = socket.common.has(CommonFlags::OOBINLINE);
+        if !inline && self.stack.tcp_urgent(s.handle).offset == Some(bytes) {
+            // The urgent byte is next, and not to be read as data.
+            target += 1;
+        }
+        self.tcp_shut(s).read || left >= target
     }
 
     pub(crate) fn tcp_close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {

@@ -189,8 +189,14 @@ impl Host {
                         self.tcp_received(cx, id, request, 0, hole, peek),
                     ));
                 }
+                // Behind the data: also when all there is is the urgent byte, which is lost now.
+                let fail = |errno, pending| match skipped {
+                    0 if pending => Fail::pending(errno),
+                    0 => Fail::from(errno),
+                    bytes => Fail::with(errno, FailEffect::Skipped { bytes, pending }),
+                };
                 if let Some(errno) = error {
-                    return Err(Fail::pending(errno));
+                    return Err(fail(errno, true));
                 }
                 if shut.read {
                     return Ok(Attempt::Ready(
@@ -199,14 +205,10 @@ impl Host {
                 }
                 if state == State::Close {
                     // Read before it was ever connected.
-                    return Err(Errno::ENOTCONN.into());
+                    return Err(fail(Errno::ENOTCONN, false));
                 }
                 if request.last {
-                    // There is nothing but the urgent byte, and that is lost now.
-                    return Err(match skipped {
-                        0 => Errno::EAGAIN.into(),
-                        n => Fail::with(Errno::EAGAIN, FailEffect::Skipped(n)),
-                    });
+                    return Err(fail(Errno::EAGAIN, false));
                 }
             }
             // A reader that has to wait takes what is there, as tcp_recvmsg_locked() does: the window
@@ -219,6 +221,8 @@ impl Host {
             return Ok(Attempt::Blocked(Blocked { interest, timeout }));
         }
         let n = request.len.min(have);
+        // Who asks for nothing steps over nothing.
+        let hole = if request.len == 0 { 0 } else { hole };
         Ok(Attempt::Ready(
             self.tcp_received(cx, id, request, n, hole, peek),
         ))
@@ -260,7 +264,7 @@ impl Host {
         let effect = if peek || (from_queue == 0 && hole == 0) {
             RecvEffect::None
         } else {
-            let consume = if from_queue > 0 { from_queue + hole } else { 0 };
+            let consume = from_queue + hole;
             RecvEffect::Tcp(TcpRecvEffect {
                 consume,
                 oob: false,

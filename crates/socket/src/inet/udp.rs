@@ -12,7 +12,7 @@ use crate::message::{
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
@@ -297,7 +297,7 @@ impl Host {
         };
         let mut probe = request.flags & MSG_PROBE != 0;
         if !v4 && dst.is_ipv4() && corked_to.is_none() {
-            if dst.port() == 0 {
+            if dst.port() == 0 && request.name.is_none() {
                 // A connection to nobody is named to udp_sendmsg(), which refuses it.
                 return Err(Errno::EINVAL.into());
             }
@@ -473,7 +473,12 @@ impl Host {
             });
         }
         let v6 = i32::from(common.domain) == AF_INET6;
-        let interface = m.interface.get();
+        // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before.
+        let interface = if m.noted || m.to.is_ipv6() {
+            m.interface.get()
+        } else {
+            0
+        };
         if s.inet.pktinfo6 && v6 {
             let ip = match m.to {
                 IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -490,9 +495,17 @@ impl Host {
         if s.inet.pktinfo
             && let IpAddr::V4(ip) = m.to
         {
-            // ipi_spec_dst is the address to answer from: for unicast the destination itself.
+            // ipi_spec_dst is the address to answer from (fib_compute_spec_dst()).
+            let answer = match m.noted {
+                false => Ipv4Addr::UNSPECIFIED,
+                true if self.stack.is_local(m.to) => ip,
+                true => match self.stack.route(m.from.ip(), None, None).map(|r| r.source) {
+                    Ok(IpAddr::V4(source)) => source,
+                    _ => Ipv4Addr::UNSPECIFIED,
+                },
+            };
             let mut data = interface.to_ne_bytes().to_vec();
-            data.extend_from_slice(&ip.octets());
+            data.extend_from_slice(&answer.octets());
             data.extend_from_slice(&ip.octets());
             out.push(ControlOut::Raw {
                 level: SOL_IP,

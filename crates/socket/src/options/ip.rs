@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
-use switchboard_engine::TcpSet;
+use switchboard_engine::{TcpSet, UdpSet};
 
 /// do_ip_setsockopt(): an `int`, or a single byte for those who have learnt it from BSD.
 fn int_or_byte(a: &SetArg<'_>) -> Result<i32, Errno> {
@@ -95,6 +95,17 @@ pub(super) fn set_ttl(
     Ok(())
 }
 
+/// The stack notes what only the arrival of a datagram shows.
+fn note_packets(h: &mut Host, id: SocketId) -> Result<(), Errno> {
+    let options = h.inet_options(id)?;
+    let on = options.pktinfo || options.pktinfo6;
+    if let Kind::Udp(s) = h.kind(id)? {
+        let handle = s.handle;
+        h.stack.udp_set(handle, UdpSet::PacketInfo(on));
+    }
+    Ok(())
+}
+
 pub(super) fn get_pktinfo(
     h: &Host,
     _: &Cx<'_>,
@@ -111,7 +122,7 @@ pub(super) fn set_pktinfo(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     h.inet_options_mut(id)?.pktinfo = int_or_byte(a)? != 0;
-    Ok(())
+    note_packets(h, id)
 }
 
 pub(super) fn get_v6only(
@@ -184,7 +195,7 @@ pub(super) fn set_recvpktinfo(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     h.inet_options_mut(id)?.pktinfo6 = a.bool()?;
-    Ok(())
+    note_packets(h, id)
 }
 
 pub(super) fn get_multicast_ttl(
@@ -219,7 +230,10 @@ pub(super) fn get_multicast_hops(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(OptValue::int(i32::from(h.inet_options(id)?.multicast_hops), a))
+    Ok(OptValue::int(
+        i32::from(h.inet_options(id)?.multicast_hops),
+        a,
+    ))
 }
 
 pub(super) fn set_multicast_hops(

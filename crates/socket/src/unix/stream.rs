@@ -290,7 +290,11 @@ impl Host {
             data,
             ret: total,
             msg_flags: 0,
-            name: self.peer_name(unix).map(|name| address_of(Some(name))),
+            // "Copy address just once", from the first message.
+            name: (met || held > 0)
+                .then(|| self.peer_name(unix))
+                .flatten()
+                .map(|name| address_of(Some(name))),
             control,
             effect: if peek {
                 RecvEffect::None

@@ -11,6 +11,7 @@ fn datagram(len: usize, v6: bool) -> UdpReceived {
         Ipv4Addr::LOCALHOST.into()
     };
     UdpReceived {
+        noted: false,
         from: SocketAddr::new(to, 1),
         to,
         interface: IfIndex::LO,
