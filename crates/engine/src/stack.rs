@@ -63,12 +63,13 @@ pub struct Stack {
     transmit: VecDeque<(IfIndex, Packet)>,
 }
 
-/// A packet on its way back in.
+/// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
 #[derive(Debug)]
 struct Looped {
     interface: IfIndex,
     hint: Hint,
-    packet: Packet,
+    ip: IpHeader,
+    body: Body,
 }
 
 /// Which TCP sockets of this host a packet on `lo` probably goes between, by their place in the table. A hint saves the
@@ -184,14 +185,15 @@ impl Stack {
     }
 
     /// A packet came in on an interface.
-    pub fn deliver(&mut self, now: Instant, interface: IfIndex, mut packet: Packet) {
+    pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
         if self.interfaces.owner(packet.ip.src).is_some() {
             self.counters.ip_in_hdr_errors += 1;
             return;
         }
-        self.ip_input(now, interface, Hint::NONE, &mut packet);
+        let Packet { ip, mut body } = packet;
+        self.ip_input(now, interface, Hint::NONE, &ip, &mut body);
         self.run_loopback(now);
     }
 
@@ -241,12 +243,13 @@ impl Stack {
     pub(crate) fn ip_output(&mut self, route: &RouteInfo, packet: Packet) {
         self.counters.ip_out_requests += 1;
         if route.interface == IfIndex::LO {
-            self.loop_back(IfIndex::LO, Hint::NONE, packet);
+            self.loop_back(IfIndex::LO, Hint::NONE, packet.ip, packet.body);
             return;
         }
         if route.kind == RouteKind::Broadcast {
             // ip_mc_output: the sender is one of those addressed.
-            self.loop_back(route.interface, Hint::NONE, packet.clone());
+            let Packet { ip, body } = packet.clone();
+            self.loop_back(route.interface, Hint::NONE, ip, body);
         }
         let links = self.interfaces.iter().len() - 1;
         if self.transmit.len() < TX_QUEUE_LEN * links {
@@ -260,17 +263,17 @@ impl Stack {
     #[inline]
     pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, segment: TcpSegment) {
         self.counters.ip_out_requests += 1;
-        let body = Body::Tcp(segment);
-        self.loop_back(IfIndex::LO, hint, Packet { ip, body });
+        self.loop_back(IfIndex::LO, hint, ip, Body::Tcp(segment));
     }
 
     #[inline]
-    fn loop_back(&mut self, interface: IfIndex, hint: Hint, packet: Packet) {
+    fn loop_back(&mut self, interface: IfIndex, hint: Hint, ip: IpHeader, body: Body) {
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
                 interface,
                 hint,
-                packet,
+                ip,
+                body,
             });
         } else {
             self.counters.ip_in_discards += 1;
@@ -284,20 +287,32 @@ impl Stack {
             let Some(mut looped) = self.loopback.pop_front() else {
                 return;
             };
-            self.ip_input(now, looped.interface, looped.hint, &mut looped.packet);
+            let Looped {
+                interface,
+                hint,
+                ip,
+                body,
+            } = &mut looped;
+            self.ip_input(now, *interface, *hint, ip, body);
         }
     }
 
     /// A packet came in: is it for this host, and for whom in it?
-    fn ip_input(&mut self, now: Instant, interface: IfIndex, hint: Hint, packet: &mut Packet) {
+    fn ip_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        hint: Hint,
+        ip: &IpHeader,
+        body: &mut Body,
+    ) {
         self.counters.ip_in_receives += 1;
-        let Some(cast) = self.accepts(interface, packet) else {
+        let Some(cast) = self.accepts(interface, ip) else {
             return;
         };
         self.counters.ip_in_delivers += 1;
-        let ip = &packet.ip;
         // In place as far as possible: a packet is a large value to move.
-        match &mut packet.body {
+        match body {
             // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
             Body::Tcp(segment) if cast == Cast::Unicast => {
                 self.tcp_input(now, interface, hint, ip, segment);
@@ -315,14 +330,15 @@ impl Stack {
             }
             Body::Other { .. } => {
                 self.counters.ip_in_unknown_protos += 1;
-                self.icmp_unknown_protocol(now, interface, cast, packet);
+                let (ip, body) = (*ip, body.clone());
+                self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
             }
         }
     }
 
     /// Whether the host takes the packet, and how it was addressed. Drops are counted here.
-    fn accepts(&mut self, interface: IfIndex, packet: &Packet) -> Option<Cast> {
-        let (src, dst) = (packet.ip.src, packet.ip.dst);
+    fn accepts(&mut self, interface: IfIndex, ip: &IpHeader) -> Option<Cast> {
+        let (src, dst) = (ip.src, ip.dst);
         // RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3: loopback addresses stay inside the host. A source that is a group or a
         // broadcast address is a martian (RFC 1122, 3.2.1.3).
         let martian = (interface != IfIndex::LO && (src.is_loopback() || dst.is_loopback()))

@@ -308,6 +308,11 @@ impl Stack {
         }
         entry.armed = Instant::MAX;
         match &mut entry.kind {
+            // What it was set for has been dealt with, and nothing else is due.
+            Kind::Socket(socket) if socket.conn.deadline() > now => {
+                let deadline = socket.conn.deadline();
+                self.tcp_arm(id.index, deadline);
+            }
             Kind::Socket(socket) => {
                 socket.conn.on_timer(Cx {
                     now,

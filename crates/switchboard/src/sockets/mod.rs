@@ -11,6 +11,7 @@ pub use unix::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 use crate::host::Host;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use switchboard_abi::number::*;
@@ -48,14 +49,23 @@ impl NameBytes {
     }
 }
 
-/// A socket that is closed when it is dropped.
+/// A socket that is closed when its last handle is dropped. What a call needs is in the handle itself: among very many
+/// sockets each step from one place in memory to the next is a wait.
+#[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) host: Host,
     pub(crate) id: SocketId,
+    open: Arc<Open>,
+}
+
+/// What the handles of one socket share.
+struct Open {
+    host: Host,
+    id: SocketId,
     nonblocking: AtomicBool,
 }
 
-impl Drop for Handle {
+impl Drop for Open {
     fn drop(&mut self) {
         let net = &self.host.net;
         net.with(|world| {
@@ -67,10 +77,15 @@ impl Drop for Handle {
 
 impl Handle {
     fn new(host: &Host, id: SocketId) -> Handle {
-        Handle {
+        let open = Open {
             host: host.clone(),
             id,
             nonblocking: AtomicBool::new(false),
+        };
+        Handle {
+            host: host.clone(),
+            id,
+            open: Arc::new(open),
         }
     }
 
@@ -117,7 +132,7 @@ impl Handle {
         let net = &self.host.net;
         let index = self.host.index;
         let mut world = net.lock();
-        let mut last = self.nonblocking.load(Ordering::Relaxed);
+        let mut last = self.open.nonblocking.load(Ordering::Relaxed);
         let mut started = None;
         loop {
             let result = world.call(index, |layer, cx| {
@@ -252,7 +267,7 @@ impl Handle {
     }
 
     pub(crate) fn set_nonblocking(&self, on: bool) {
-        self.nonblocking.store(on, Ordering::Relaxed);
+        self.open.nonblocking.store(on, Ordering::Relaxed);
     }
 
     pub(crate) fn set_option(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {

@@ -4,7 +4,6 @@ use super::{Handle, NameBytes, common_methods, inet_name, stream_io, timeout_met
 use crate::host::Host;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use switchboard_abi::number::*;
 
@@ -29,12 +28,7 @@ impl TcpListener {
     /// accept(2): waits for a connection.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (handle, peer) = self.handle.accept()?;
-        Ok((
-            TcpStream {
-                handle: Arc::new(handle),
-            },
-            inet_name(peer)?,
-        ))
+        Ok((TcpStream { handle }, inet_name(peer)?))
     }
 
     /// getsockname(2)
@@ -52,7 +46,7 @@ impl TcpListener {
 
 /// A TCP connection.
 pub struct TcpStream {
-    handle: Arc<Handle>,
+    handle: Handle,
 }
 
 impl TcpStream {
@@ -60,9 +54,7 @@ impl TcpStream {
     pub fn connect(host: &Host, addr: SocketAddr) -> io::Result<TcpStream> {
         let handle = Handle::inet(host, addr, SOCK_STREAM)?;
         handle.connect(&NameBytes::inet(addr))?;
-        Ok(TcpStream {
-            handle: Arc::new(handle),
-        })
+        Ok(TcpStream { handle })
     }
 
     /// dup(2): another handle to the same socket.

@@ -88,12 +88,7 @@ impl UnixListener {
     /// accept(2): waits for a connection.
     pub fn accept(&self) -> io::Result<(UnixStream, UnixAddr)> {
         let (handle, peer) = self.handle.accept()?;
-        Ok((
-            UnixStream {
-                handle: Arc::new(handle),
-            },
-            UnixAddr::from_name(peer),
-        ))
+        Ok((UnixStream { handle }, UnixAddr::from_name(peer)))
     }
 
     /// getsockname(2)
@@ -106,7 +101,7 @@ impl UnixListener {
 
 /// A connected stream socket.
 pub struct UnixStream {
-    handle: Arc<Handle>,
+    handle: Handle,
 }
 
 impl UnixStream {
@@ -114,22 +109,13 @@ impl UnixStream {
     pub fn connect(host: &Host, addr: &UnixAddr) -> io::Result<UnixStream> {
         let handle = Handle::open(host, AF_UNIX, SOCK_STREAM)?;
         handle.connect(&addr.bytes()?)?;
-        Ok(UnixStream {
-            handle: Arc::new(handle),
-        })
+        Ok(UnixStream { handle })
     }
 
     /// socketpair(2)
     pub fn pair(host: &Host) -> io::Result<(UnixStream, UnixStream)> {
         let (a, b) = Handle::pair(host, SOCK_STREAM)?;
-        Ok((
-            UnixStream {
-                handle: Arc::new(a),
-            },
-            UnixStream {
-                handle: Arc::new(b),
-            },
-        ))
+        Ok((UnixStream { handle: a }, UnixStream { handle: b }))
     }
 
     /// dup(2): another handle to the same socket.
