@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(good.of(name), Some((Kind::Failure, "no such call")));
         assert_eq!(good.of("bind::other"), None);
         for bad in [
-            format!("{name}"),
+            name.to_string(),
             format!("{name} skip"),
             format!("{name} sometimes it rains"),
             "bind::no_such_test skip reason".to_string(),

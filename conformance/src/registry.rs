@@ -17,7 +17,7 @@ bitflags! {
         const EPOLL = 1 << 2;
         /// Descriptors of pipes and regular files beside sockets, and the calls that every file has.
         const FILES = 1 << 3;
-        /// AF_UNIX sockets as inodes in the file system.
+        /// AF_UNIX sockets have names in a file system.
         const PATHS = 1 << 4;
         /// SIGPIPE can be observed ([`Kernel::take_sigpipe`]).
         const SIGPIPE = 1 << 5;
@@ -35,6 +35,8 @@ bitflags! {
         const LIMITS = 1 << 11;
         /// Signals interrupt calls, and sockets raise them.
         const SIGNALS = 1 << 12;
+        /// The file system is this program's own: names are inodes there, with directories and modes.
+        const INODES = 1 << 13;
     }
 }
 

@@ -17,7 +17,7 @@ use crate::kernel::Kernel;
 use crate::registry::Needs;
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::{Arch, Caps, EpollEvent, EpollOp, Errno, FdFlags, Net, PollFd, Process};
+use switchboard::{Arch, Caps, EpollEvent, EpollOp, Errno, FdFlags, Host, Net, PollFd, Process};
 
 /// The uid and gid of an ordinary user: `nobody`.
 const NOBODY: u32 = 65534;
@@ -25,6 +25,7 @@ const NOBODY: u32 = 65534;
 /// A process on a virtual host.
 pub struct LibraryKernel {
     net: Net,
+    host: Host,
     process: Arc<Process>,
     /// Not root: the uid and gid.
     user: Option<(u32, u32)>,
@@ -51,6 +52,7 @@ impl LibraryKernel {
         let process = Arc::new(host.process());
         LibraryKernel {
             net,
+            host,
             process,
             user: None,
             threads,
@@ -136,6 +138,23 @@ impl LibraryKernel {
         Ok(n as i64)
     }
 
+    fn unlink(&self, at: u64) -> Result<i64, Errno> {
+        let mut path = Vec::new();
+        let mut memory = OwnMemory::new();
+        loop {
+            let [byte] = memory.array(at + path.len() as u64)?;
+            match byte {
+                0 => break,
+                byte => path.push(byte),
+            }
+        }
+        if self.host.unlink(&path) {
+            Ok(0)
+        } else {
+            Err(Errno::ENOENT)
+        }
+    }
+
     /// prlimit64(2) that sets this process's RLIMIT_NOFILE.
     fn prlimit(&mut self, [pid, resource, new, old, ..]: [u64; 6]) -> Result<i64, Errno> {
         if pid != 0 || resource != u64::from(libc::RLIMIT_NOFILE) || new == 0 || old != 0 {
@@ -163,6 +182,7 @@ impl LibraryKernel {
             libc::SYS_getpid => Ok(p.pid().into()),
             libc::SYS_getuid | libc::SYS_geteuid => Ok(self.user.map_or(0, |u| u.0.into())),
             libc::SYS_getgid => Ok(self.user.map_or(0, |u| u.1.into())),
+            libc::SYS_unlink => self.unlink(a[0]),
             libc::SYS_prlimit64 => self.prlimit(a),
             _ => return None,
         })
@@ -248,6 +268,7 @@ impl Kernel for LibraryKernel {
         self.threads.then(|| {
             Box::new(LibraryKernel {
                 net: self.net.clone(),
+                host: self.host.clone(),
                 process: self.process.clone(),
                 user: self.user,
                 threads: true,
@@ -277,6 +298,6 @@ impl Kernel for LibraryKernel {
     }
 
     fn offers(&self) -> Needs {
-        Needs::all() - (Needs::FILES | Needs::PATHS | Needs::NIC | Needs::SIGNALS)
+        Needs::all() - (Needs::FILES | Needs::INODES | Needs::NIC | Needs::SIGNALS)
     }
 }

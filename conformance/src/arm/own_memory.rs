@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(memory.read(bad, &mut four), Err(Fault), "{bad:#x}");
             assert_eq!(memory.write(bad, &four), Err(Fault), "{bad:#x}");
         }
-        let edge = edge.read_only();
+        let _edge = edge.read_only();
         assert_eq!(memory.read(at, &mut four), Ok(()));
         assert_eq!(memory.write(at, &four), Err(Fault));
         assert_eq!(memory.read(BAD, &mut []), Ok(()));

@@ -1,4 +1,4 @@
-//! AF_UNIX names in the file system.
+//! AF_UNIX names in the file system. INODES: what the file system itself does with them.
 
 use crate::addr::Addr;
 use crate::check::{Outcome, check, eq, err, ok, ret};
@@ -11,35 +11,35 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 tests! {
-    bind_makes_a_socket_inode [PATHS],
+    bind_makes_a_socket_inode [INODES],
     name_gets_its_nul [PATHS],
     name_ends_at_the_first_nul [PATHS],
     name_of_108_bytes_without_nul [PATHS],
-    mode_follows_umask [PATHS],
-    owner_is_the_binder [PATHS | DROP],
-    taken_path_is_in_use [PATHS],
+    mode_follows_umask [INODES],
+    owner_is_the_binder [INODES | DROP],
+    taken_path_is_in_use [INODES],
     bind_again_removes_what_it_made [PATHS],
-    missing_directory [PATHS],
-    file_as_directory [PATHS],
-    forbidden_directory [PATHS | DROP | ROOT],
+    missing_directory [INODES],
+    file_as_directory [INODES],
+    forbidden_directory [INODES | DROP | ROOT],
     connect_missing [PATHS],
     connect_stale [PATHS],
-    connect_regular_file [PATHS],
-    connect_directory [PATHS],
+    connect_regular_file [INODES],
+    connect_directory [INODES],
     connect_wrong_type [PATHS],
-    connect_without_write_permission [PATHS | DROP | ROOT],
-    connect_through_symlink [PATHS],
-    connect_through_hard_link [PATHS],
-    rename_keeps_the_socket [PATHS],
+    connect_without_write_permission [INODES | DROP | ROOT],
+    connect_through_symlink [INODES],
+    connect_through_hard_link [INODES],
+    rename_keeps_the_socket [INODES],
     unlink_ends_new_connections_only [PATHS],
-    close_leaves_the_inode [PATHS],
-    relative_path [PATHS],
-    open_is_refused [PATHS],
+    close_leaves_the_inode [INODES],
+    relative_path [INODES],
+    open_is_refused [INODES],
     sendto_path [PATHS],
     sendto_path_errors [PATHS],
-    socket_and_inode_differ [PATHS],
-    peer_name_is_the_path_as_bound [PATHS],
-    dangling_symlink_is_in_use [PATHS],
+    socket_and_inode_differ [INODES],
+    peer_name_is_the_path_as_bound [INODES],
+    dangling_symlink_is_in_use [INODES],
 }
 
 fn stream_at(k: &mut dyn Kernel, path: &Path) -> Result<i64, crate::check::Stop> {
