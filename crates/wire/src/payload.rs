@@ -194,10 +194,11 @@ impl From<Vec<u8>> for Payload {
 impl From<&[u8]> for Payload {
     #[inline]
     fn from(bytes: &[u8]) -> Payload {
+        const SMALL_FROM: usize = TINY + 1;
         Payload::from(match bytes.len() {
             0 => Bytes::new(),
             1..=TINY => Small::<TINY>::shared(bytes),
-            ..=SMALL => Small::<SMALL>::shared(bytes),
+            SMALL_FROM..=SMALL => Small::<SMALL>::shared(bytes),
             _ => Bytes::copy_from_slice(bytes),
         })
     }
