@@ -285,7 +285,7 @@ impl Placeholder {
             // B is woken once more when A ends, though it shows HUP all the time; by then A has left the census.
             (Some(_), _) => !counts(self.census.as_fd()),
             (None, Some(canary)) => poll(canary.as_fd()) & libc::POLLHUP != 0,
-            (None, None) => true,
+            (None, None) => !counts(self.census.as_fd()),
         }
     }
 
@@ -431,13 +431,13 @@ impl Placeholder {
     }
 
     /// Reset: ERR with everything else but PRI, for good. False, and only hung up, where no canary
-    /// could be placed: after a hang-up, for one.
+    /// could be placed. After a hang-up there is none, and nothing to watch: ask [`Self::released`] now and then.
     pub fn err(&mut self) -> bool {
         if self.phase >= Phase::Reset {
             return self.phase == Phase::Reset;
         }
         self.place_canary();
-        if self.canary.is_none() {
+        if self.canary.is_none() && self.phase < Phase::HungUp {
             self.hup();
             return false;
         }
@@ -578,7 +578,12 @@ fn take_census(a: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let mut event = libc::epoll_event { events: 0, u64: 0 };
     // SAFETY: the kernel reads `event`.
     let added = unsafe {
-        libc::epoll_ctl(census.as_raw_fd(), libc::EPOLL_CTL_ADD, a.as_raw_fd(), &raw mut event)
+        libc::epoll_ctl(
+            census.as_raw_fd(),
+            libc::EPOLL_CTL_ADD,
+            a.as_raw_fd(),
+            &raw mut event,
+        )
     };
     Errno::check(added.into())?;
     Ok(census)

@@ -135,6 +135,11 @@ impl<'a> TargetFiles<'a> {
 }
 
 impl Files for TargetFiles<'_> {
+    fn process_exists(&mut self, pid: u32) -> bool {
+        // Threads are there too, though a listing does not show them.
+        std::path::Path::new(&format!("/proc/{pid}")).exists()
+    }
+
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         let file = self.look(fd)?.file;
         Ok(match self.mirror.find(file) {
@@ -164,6 +169,32 @@ impl Files for TargetFiles<'_> {
             let _ = fs::fcntl_setfl(copy, new);
         }
         self.at_hand = None;
+    }
+
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let Some(limit) = super::supervisor::descriptor_limit(self.tid) else {
+            return Ok(());
+        };
+        let directory = format!("/proc/{}/fd", self.tid);
+        // Its size is the number of descriptors (since Linux 6.2): while that is below the limit, there is a
+        // number below it.
+        let open = fs::stat(&directory).map_or(0, |stat| stat.st_size as u64);
+        if open > 0 && open + count as u64 <= limit {
+            return Ok(());
+        }
+        // The limit is on the number of a descriptor, not on how many there are.
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            return Ok(());
+        };
+        let numbers = entries
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse::<u64>().ok());
+        let below = numbers.filter(|fd| *fd < limit).count() as u64;
+        if below + count as u64 <= limit {
+            Ok(())
+        } else {
+            Err(Errno::EMFILE)
+        }
     }
 
     fn right(&mut self, fd: i32) -> Result<Right, Errno> {

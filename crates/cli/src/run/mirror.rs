@@ -16,6 +16,7 @@ pub(super) struct Mirror {
     epoll: Rc<OwnedFd>,
     by_file: HashMap<Identity, SocketId>,
     sockets: HashMap<SocketId, Entry>,
+    unwatched: HashSet<SocketId>,
 }
 
 struct Entry {
@@ -34,6 +35,7 @@ impl Mirror {
             epoll,
             by_file: HashMap::new(),
             sockets: HashMap::new(),
+            unwatched: HashSet::new(),
         }
     }
 
@@ -122,6 +124,7 @@ impl Mirror {
         }
         self.by_file.remove(&entry.placeholder.identity());
         self.sockets.remove(&id);
+        self.unwatched.remove(&id);
         true
     }
 
@@ -173,9 +176,22 @@ impl Mirror {
             return;
         }
         self.watch(id, &entry.placeholder);
+        if now.is_none() {
+            self.unwatched.insert(id);
+        }
         if let Some(entry) = self.sockets.get_mut(&id) {
             entry.watched = now;
         }
+    }
+
+    pub(super) fn has_unwatched(&self) -> bool {
+        !self.unwatched.is_empty()
+    }
+
+    /// Sockets that were reset after a hang-up: nothing tells of their end, so they are asked now and then. Their
+    /// ports are free already.
+    pub(super) fn unwatched(&self) -> Vec<SocketId> {
+        self.unwatched.iter().copied().collect()
     }
 
     /// Whether the placeholder shows a hang-up that the socket has not (any more): then only

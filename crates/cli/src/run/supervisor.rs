@@ -38,6 +38,9 @@ use super::paths::TargetPaths;
 use super::remembered::{Outcome, Remembered};
 use super::trace::Trace;
 
+/// How often sockets are asked whose end nothing tells of.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How often a call that waits for a pipe is attempted again.
 const PIPE_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -59,6 +62,8 @@ pub(super) struct Supervisor {
     woken: Vec<i32>,
     /// What these calls may leave to show: sockets and the bits that fired.
     owed: Vec<(SocketId, PollMask)>,
+    /// When to ask the sockets whose end nothing tells of.
+    next_sweep: Option<Instant>,
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
 }
@@ -102,6 +107,7 @@ impl Supervisor {
             trace,
             closing: Vec::new(),
             woken: Vec::new(),
+            next_sweep: None,
             owed: Vec::new(),
             uninterruptible,
         }
@@ -109,10 +115,14 @@ impl Supervisor {
 
     /// When [`Supervisor::on_time`] wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match (self.host.poll_timeout(), self.parking.next_deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [
+            self.host.poll_timeout(),
+            self.parking.next_deadline(),
+            self.next_sweep,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Timers of the stack, timeouts of parked calls.
@@ -128,6 +138,14 @@ impl Supervisor {
         }
         for tid in self.parking.to_check(now) {
             self.check(tid, now);
+        }
+        let unwatched = self.mirror.unwatched();
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            unwatched.iter().for_each(|id| self.hang_up(*id));
+            self.next_sweep = None;
+        }
+        if !unwatched.is_empty() && self.next_sweep.is_none() {
+            self.next_sweep = Some(now + SWEEP_INTERVAL);
         }
         self.settle();
     }
@@ -598,6 +616,9 @@ impl Supervisor {
 
     /// Until nothing happens any more: shows events, attempts the calls that waited for them.
     pub(super) fn settle(&mut self) {
+        if self.next_sweep.is_none() && self.mirror.has_unwatched() {
+            self.next_sweep = Some(self.clock.now() + SWEEP_INTERVAL);
+        }
         loop {
             self.show_events();
             if self.woken.is_empty() && self.owed.is_empty() {
@@ -617,7 +638,7 @@ impl Supervisor {
 }
 
 /// RLIMIT_NOFILE of a process.
-fn descriptor_limit(pid: i32) -> Option<u64> {
+pub(super) fn descriptor_limit(pid: i32) -> Option<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

@@ -26,7 +26,14 @@ fn status_lines() {
     );
     assert_eq!((status.groups, status.cap_effective), (vec![1, 2], 3));
     assert_eq!(status.signals_pending, 12);
-    assert_eq!((status.thread_signals_pending, status.threads, status.stopped), (4, 3, true));
+    assert_eq!(
+        (
+            status.thread_signals_pending,
+            status.threads,
+            status.stopped
+        ),
+        (4, 3, true)
+    );
     assert_eq!(Status::parse(b"Tgid:\t7\n"), None);
     assert_eq!(Status::parse(b"Uid:\t7 8\n"), None);
     assert_eq!(Status::parse(b""), None);
