@@ -356,6 +356,19 @@ impl Stack {
         self.udp.open(id).remote
     }
 
+    /// Whether the socket is connected to a port of this host that nobody has, so that a datagram comes back as an error
+    /// before the call that sent it is over.
+    pub fn udp_peer_is_deaf(&self, id: UdpId) -> bool {
+        let socket = self.udp.open(id);
+        let Some(remote) = socket.remote else {
+            return false;
+        };
+        let here = self.interfaces.owner(remote.ip()).is_some();
+        here && (self.udp.demux)
+            .lookup(IfIndex::LO, socket.local, remote)
+            .is_none()
+    }
+
     /// How a datagram to `dst` would go.
     pub fn udp_route(
         &self,

@@ -335,6 +335,16 @@ impl Host {
         }
     }
 
+    /// Whether something sent now comes back as an error at once: the peer of a TCP connection has
+    /// closed, the port that a UDP socket is connected to is not there.
+    pub fn send_is_answered(&self, id: SocketId) -> bool {
+        match self.kind(id) {
+            Ok(Kind::Tcp(s)) => self.stack.tcp_state(s.handle) == State::CloseWait,
+            Ok(Kind::Udp(s)) => self.stack.udp_peer_is_deaf(s.handle),
+            _ => false,
+        }
+    }
+
     /// Whether accept(2) would leave another connection to accept.
     pub fn leaves_acceptable(&self, plan: &AcceptPlan) -> bool {
         match self.kind(plan.listener) {

@@ -36,6 +36,8 @@ pub struct SendControl {
     pub rights: Vec<Right>,
     /// `SCM_CREDENTIALS`.
     pub credentials: Option<Ucred>,
+    /// They name a process that does not exist: `ESRCH`, when they are the sender's to give.
+    pub stranger: bool,
     /// Every other control message: level, type, data.
     pub other: Vec<(i32, i32, Vec<u8>)>,
 }

@@ -100,6 +100,8 @@ impl HostBuilder {
             rights: BTreeMap::new(),
             next_token: 0,
             next_pid: 2,
+            // A typed socket is process 1's.
+            pids: [1].into(),
         });
         drop(world);
         Ok(Host {

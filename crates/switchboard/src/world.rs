@@ -8,7 +8,7 @@
 
 use crate::clock::Clock;
 use crate::process::{Epolls, OpenFile};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 use switchboard_device::{Port, Segment};
@@ -51,6 +51,8 @@ pub(crate) struct HostState {
     pub(crate) rights: BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: u64,
     pub(crate) next_pid: u32,
+    /// The processes that there are.
+    pub(crate) pids: BTreeSet<u32>,
 }
 
 /// A thread that waits for events of a socket.
@@ -114,6 +116,7 @@ impl World {
             },
             rights: &mut host.rights,
             next_token: &mut host.next_token,
+            pids: &host.pids,
             trash: &mut self.trash,
         }
     }
@@ -250,5 +253,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) cx: Cx<'a>,
     pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: &'a mut u64,
+    pub(crate) pids: &'a BTreeSet<u32>,
     pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
 }

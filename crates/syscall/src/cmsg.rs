@@ -74,6 +74,7 @@ fn parse(
                     return Err(Errno::EINVAL);
                 }
                 let word = |n| read_i32(data, n) as u32;
+                control.stranger = !files.process_exists(word(0));
                 control.credentials = Some(Ucred {
                     pid: word(0),
                     uid: word(4),

@@ -121,6 +121,9 @@ pub(crate) struct SendEffect {
     pub(crate) plans: SmallVec<[(SendPlan, Payload); 1]>,
     /// Rights the plans carry, to release when they are not sent.
     pub(crate) rights: Vec<Right>,
+    /// sendmmsg(2): what ended the call after some messages. Its count is told, and so the error is
+    /// taken; a signal that goes with it is not sent.
+    pub(crate) ended: Option<Fail>,
     /// Where the bytes came from, when that is not the caller's memory.
     pub(crate) source: Option<Source>,
 }
@@ -136,8 +139,8 @@ pub(crate) struct RecvEffect {
     pub(crate) peek: bool,
     /// What a waiting `MSG_WAITALL` had taken off the queue.
     pub(crate) progress: RecvProgress,
-    /// recvmmsg(2): an error met after some messages, which the next call is told.
-    pub(crate) kept: Option<Errno>,
+    /// recvmmsg(2): an error met after some messages, which the next call is told (but for `EAGAIN`).
+    pub(crate) kept: Option<Fail>,
     /// splice(2) to a pipe: it and the bytes.
     pub(crate) pipe: Option<(i32, Payload)>,
 }
@@ -185,6 +188,9 @@ pub fn commit(
             for (plan, data) in send.plans {
                 host.commit_send(cx, send.id, plan, data);
             }
+            if let Some(fail) = send.ended {
+                host.commit_fail(cx, send.id, fail);
+            }
             match send.source {
                 Some(Source::File { fd, count }) => files.file_advance(fd, count),
                 Some(Source::Pipe { fd, count }) => files.pipe_consume(fd, count),
@@ -203,8 +209,11 @@ pub fn commit(
                 }
                 host.commit_recv(cx, recv.id, received);
             }
-            if let Some(errno) = recv.kept {
-                host.set_pending_error(recv.id, errno);
+            if let Some(fail) = recv.kept {
+                host.commit_fail(cx, recv.id, fail);
+                if fail.errno != Errno::EAGAIN {
+                    host.set_pending_error(recv.id, fail.errno);
+                }
             }
             if let Some((fd, data)) = recv.pipe {
                 let chunks: SmallVec<[&[u8]; 8]> = data.iter().map(|chunk| &chunk[..]).collect();

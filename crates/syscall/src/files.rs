@@ -45,6 +45,12 @@ pub trait Files {
     /// not be told.
     fn uninstall(&mut self, fd: i32);
 
+    /// Whether there is a process or thread with this number, which `SCM_CREDENTIALS` may name.
+    fn process_exists(&mut self, pid: u32) -> bool {
+        let _ = pid;
+        true
+    }
+
     /// Ends a reference.
     fn release(&mut self, token: FileToken);
 

@@ -110,6 +110,9 @@ impl Host {
             (SOCK_RAW, 0) => Err(Errno::EPROTONOSUPPORT),
             (SOCK_RAW, _) if !cx.cred.caps.contains(Caps::NET_RAW) => Err(Errno::EPERM),
             (SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+            (SOCK_PACKET, _) if domain == AF_INET && !cx.cred.caps.contains(Caps::NET_RAW) => {
+                Err(Errno::EPERM)
+            }
             // SOCK_PACKET of AF_INET is taken for AF_PACKET, which is not here.
             (SOCK_PACKET, _) if domain == AF_INET => Err(Errno::EAFNOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),

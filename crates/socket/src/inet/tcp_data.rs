@@ -149,9 +149,17 @@ impl Host {
             .saturating_sub(request.skip.bytes);
         let mut hole = 0;
         let mut at_mark = false;
+        // Earlier entries of the same recvmmsg(2) have stepped over it.
+        let mut passed = 0;
         if let Some(mark) = self.stack.tcp_urgent(s.handle).offset {
-            let mark = mark.saturating_sub(request.skip.bytes);
-            if mark == 0 && !inline && available > 0 {
+            if mark < request.skip.bytes && !inline {
+                passed = 1;
+                available = available.saturating_sub(1);
+            }
+            let mark = mark.wrapping_sub(request.skip.bytes);
+            if mark > available || passed > 0 {
+                // Behind us, or not in the queue yet.
+            } else if mark == 0 && !inline && available > 0 {
                 hole = 1;
                 available -= 1;
             } else if mark > 0 && mark < available {
@@ -179,15 +187,25 @@ impl Host {
         if have < target && !(have > 0 && (over || at_mark || request.last)) {
             if have == 0 {
                 if hole > 0 && request.len == 0 {
-                    return Ok(Attempt::Ready(
-                        self.tcp_received(cx, id, request, 0, 0, peek),
-                    ));
+                    return Ok(Attempt::Ready(self.tcp_received(
+                        cx,
+                        id,
+                        request,
+                        0,
+                        (passed, 0),
+                        peek,
+                    )));
                 }
                 let skipped = if peek { 0 } else { hole };
                 if done {
-                    return Ok(Attempt::Ready(
-                        self.tcp_received(cx, id, request, 0, hole, peek),
-                    ));
+                    return Ok(Attempt::Ready(self.tcp_received(
+                        cx,
+                        id,
+                        request,
+                        0,
+                        (passed, hole),
+                        peek,
+                    )));
                 }
                 // Behind the data: also when all there is is the urgent byte, which is lost now.
                 let fail = |errno, pending| match skipped {
@@ -199,9 +217,14 @@ impl Host {
                     return Err(fail(errno, true));
                 }
                 if shut.read {
-                    return Ok(Attempt::Ready(
-                        self.tcp_received(cx, id, request, 0, hole, peek),
-                    ));
+                    return Ok(Attempt::Ready(self.tcp_received(
+                        cx,
+                        id,
+                        request,
+                        0,
+                        (passed, hole),
+                        peek,
+                    )));
                 }
                 if state == State::Close {
                     // Read before it was ever connected.
@@ -223,19 +246,25 @@ impl Host {
         let n = request.len.min(have);
         // Who asks for nothing steps over nothing.
         let hole = if request.len == 0 { 0 } else { hole };
-        Ok(Attempt::Ready(
-            self.tcp_received(cx, id, request, n, hole, peek),
-        ))
+        Ok(Attempt::Ready(self.tcp_received(
+            cx,
+            id,
+            request,
+            n,
+            (passed, hole),
+            peek,
+        )))
     }
 
-    /// Builds the result: `n` bytes, of which the call may hold some already, after a `hole`.
+    /// Builds the result: `n` bytes, of which the call may hold some already, after a `hole`; one that
+    /// was `passed` before is not this call's to take.
     fn tcp_received(
         &self,
         cx: &Cx<'_>,
         id: SocketId,
         request: &RecvRequest<'_>,
         n: usize,
-        hole: usize,
+        (passed, hole): (usize, usize),
         peek: bool,
     ) -> Received {
         let mut data = Payload::new();
@@ -249,7 +278,7 @@ impl Host {
             // MSG_TRUNC throws the bytes away instead of copying them (tcp(7)).
             if request.flags & MSG_TRUNC == 0 {
                 let queue = self.stack.tcp_recv_queue(s.handle);
-                queue.share(request.skip.bytes + hole, from_queue, &mut data);
+                queue.share(request.skip.bytes + passed + hole, from_queue, &mut data);
             }
             if let Ok(socket) = self.get(id)
                 && socket.common.has(CommonFlags::TIMESTAMP)

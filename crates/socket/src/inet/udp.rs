@@ -12,7 +12,7 @@ use crate::message::{
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
@@ -195,11 +195,11 @@ impl Host {
                 if self.udp(id)?.inet.v6only {
                     return Err(Errno::ENETUNREACH);
                 }
-                if raw.len() < SOCKADDR_IN_SIZE {
-                    return Err(Errno::EINVAL);
-                }
-                let a = sockaddr::read_in(raw).ok_or(Errno::EINVAL)?;
-                Ok(Some(SocketAddr::V4(a)))
+                // One that is too short is refused where IPv4 looks at it.
+                let short = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+                Ok(Some(SocketAddr::V4(
+                    sockaddr::read_in(raw).unwrap_or(short),
+                )))
             }
             // As if no name had been given.
             Some(AF_UNSPEC) => Ok(None),
@@ -208,16 +208,17 @@ impl Host {
     }
 
     /// What udp_sendmsg() and the later part of udpv6_sendmsg() ask of a name.
-    fn udp_check_destination(&self, v4: bool, raw: &[u8]) -> Result<(), Errno> {
-        if v4 {
+    fn udp_check_destination(&self, as_v4: bool, raw: &[u8]) -> Result<(), Errno> {
+        let family = sockaddr::family(raw);
+        if as_v4 {
             if raw.len() < SOCKADDR_IN_SIZE {
                 return Err(Errno::EINVAL);
             }
             // AF_UNSPEC is taken for AF_INET here.
-            if !matches!(sockaddr::family(raw), Some(AF_INET | AF_UNSPEC)) {
+            if !matches!(family, Some(AF_INET | AF_UNSPEC)) {
                 return Err(Errno::EAFNOSUPPORT);
             }
-        } else if sockaddr::family(raw) == Some(AF_UNSPEC) {
+        } else if family == Some(AF_UNSPEC) {
             return Ok(());
         }
         // sin_port and sin6_port are in the same place.
@@ -278,8 +279,13 @@ impl Host {
         let corked_to = s.corked.as_ref().map(|c| c.to.dst);
         let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
         let dst = corked_to.or(named).or(connected);
+        // AF_UNSPEC hides an IPv4 peer from where it is recognized: the datagram leaves by IPv6, to a
+        // v4-mapped address, where nobody takes it.
+        let lost = !v4 && request.name.is_some() && named.is_none() && corked_to.is_none();
+        let lost = lost && connected.is_some_and(|peer| peer.is_ipv4());
         // An IPv6 socket sends to an IPv4 address as an IPv4 socket does.
-        if v4 || dst.is_some_and(|dst| dst.is_ipv4()) {
+        let as_v4 = v4 || (dst.is_some_and(|dst| dst.is_ipv4()) && !lost);
+        if as_v4 {
             if request.len > 0xffff {
                 return Err(Errno::EMSGSIZE.into());
             }
@@ -290,20 +296,16 @@ impl Host {
         if corked_to.is_none()
             && let Some(raw) = request.name
         {
-            self.udp_check_destination(v4, raw)?;
+            let inet6 = sockaddr::family(raw) == Some(AF_INET6);
+            self.udp_check_destination(v4 || (as_v4 && !inet6), raw)?;
         }
         let Some(dst) = dst else {
             return Err(Errno::EDESTADDRREQ.into());
         };
-        let mut probe = request.flags & MSG_PROBE != 0;
-        if !v4 && dst.is_ipv4() && corked_to.is_none() {
-            if dst.port() == 0 && request.name.is_none() {
-                // A connection to nobody is named to udp_sendmsg(), which refuses it.
-                return Err(Errno::EINVAL.into());
-            }
-            // AF_UNSPEC hides the peer from where IPv4 is recognized: the datagram leaves by IPv6, to
-            // a v4-mapped address, where nobody takes it.
-            probe |= request.name.is_some() && named.is_none();
+        let unnamed = request.name.is_none() && corked_to.is_none();
+        if !v4 && dst.is_ipv4() && dst.port() == 0 && unnamed {
+            // A connection to nobody is named to udp_sendmsg(), which refuses it.
+            return Err(Errno::EINVAL.into());
         }
         let mut plan = UdpSendPlan {
             dst,
@@ -317,7 +319,7 @@ impl Host {
             },
             tos: dst.is_ipv4().then_some(s.inet.tos),
             more: request.flags & MSG_MORE != 0,
-            probe,
+            probe: request.flags & MSG_PROBE != 0 || lost,
         };
         self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.

@@ -49,13 +49,13 @@ fn sender_credentials(cred: &Cred) -> Ucred {
 pub(super) fn check_control(cx: &Cx<'_>, control: &SendControl) -> Result<(), Errno> {
     crate::error::check_control(control)?;
     match control.credentials {
-        Some(given) => check_credentials(cx.cred, given),
+        Some(given) => check_credentials(cx.cred, given, control.stranger),
         None => Ok(()),
     }
 }
 
 /// scm_check_creds(): whose credentials may be given.
-fn check_credentials(cred: &Cred, given: Ucred) -> Result<(), Errno> {
+fn check_credentials(cred: &Cred, given: Ucred, stranger: bool) -> Result<(), Errno> {
     // (uid_t) -1 is no user.
     if given.uid == u32::MAX || given.gid == u32::MAX {
         return Err(Errno::EINVAL);
@@ -68,8 +68,8 @@ fn check_credentials(cred: &Cred, given: Ucred) -> Result<(), Errno> {
     if !(pid && uid && gid) {
         return Err(Errno::EPERM);
     }
-    // Linux looks the process up (ESRCH). This layer knows no processes; none has number 0.
-    if given.pid == 0 {
+    // None has number 0.
+    if given.pid == 0 || (stranger && given.pid != cred.pid) {
         Err(Errno::ESRCH)
     } else {
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::Process;
 use super::open::OpenFile;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use switchboard_abi::Errno;
 use switchboard_socket::{FileToken, Right};
@@ -12,10 +12,15 @@ pub(crate) struct ProcessFiles<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: &'a mut u64,
+    pub(crate) pids: &'a BTreeSet<u32>,
     pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
 }
 
 impl Files for ProcessFiles<'_> {
+    fn process_exists(&mut self, pid: u32) -> bool {
+        self.pids.contains(&pid)
+    }
+
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         let table = self.process.table();
         Ok(table

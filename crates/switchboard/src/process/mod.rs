@@ -108,6 +108,7 @@ fn next_pid(host: &Host) -> u32 {
     let state = &mut world.hosts[host.index];
     let pid = state.next_pid;
     state.next_pid += 1;
+    state.pids.insert(pid);
     pid
 }
 
@@ -162,6 +163,7 @@ impl Process {
                     process: self,
                     rights: parts.rights,
                     next_token: parts.next_token,
+                    pids: parts.pids,
                     trash: parts.trash,
                 };
                 pending.attempt(parts.layer, &mut parts.cx, mem, &mut files)
@@ -170,7 +172,6 @@ impl Process {
                 Progress::Ready(reply) => break self.finish(&mut world, reply, mem),
                 Progress::Blocked(parked) => parked,
             };
-            net.settle(&mut world, index);
             // A process has no pipes, so that it is always the socket that is waited for.
             let sockets = [(parked.socket, parked.interest)];
             match net.wait(world, index, &sockets, parked.deadline) {
@@ -183,6 +184,7 @@ impl Process {
                         process: self,
                         rights: parts.rights,
                         next_token: parts.next_token,
+                        pids: parts.pids,
                         trash: parts.trash,
                     };
                     pending.give_up(parts.layer, &mut parts.cx, &mut files);
@@ -212,6 +214,7 @@ impl Process {
                 process: self,
                 rights: parts.rights,
                 next_token: parts.next_token,
+                pids: parts.pids,
                 trash: parts.trash,
             };
             commit(parts.layer, &mut parts.cx, &mut files, effect).accepted
@@ -367,5 +370,7 @@ impl Drop for Process {
         let files = self.table().take_all();
         drop(files);
         open::collect(&self.host);
+        let mut world = self.host.net.lock();
+        world.hosts[self.host.index].pids.remove(&self.cred.pid);
     }
 }

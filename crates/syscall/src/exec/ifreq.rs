@@ -60,7 +60,12 @@ pub(super) fn ioctl(
     if cmd == SIOCGIFCONF {
         return configurations(env, word, arg);
     }
-    if !inet && matches!(cmd, SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK) {
+    if !inet
+        && matches!(
+            cmd,
+            SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK
+        )
+    {
         return Err(Errno::ENOTTY);
     }
     let head: [u8; 20] = read_array(env.mem, arg)?;
@@ -71,7 +76,10 @@ pub(super) fn ioctl(
         let name = padded(interface.ok_or(Errno::ENODEV)?.name());
         return Ok(env.mem.write(arg, &name)?);
     }
-    let length = head[..NAME].iter().position(|byte| *byte == 0).unwrap_or(NAME - 1);
+    let length = head[..NAME]
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(NAME - 1);
     let interface = stack
         .interfaces()
         .find(|interface| interface.name().as_bytes() == &head[..length])
@@ -86,7 +94,11 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
     let loopback = interface.is_loopback();
     match cmd {
         SIOCGIFFLAGS => {
-            let flags = if loopback { LOOPBACK_FLAGS } else { ETHERNET_FLAGS };
+            let flags = if loopback {
+                LOOPBACK_FLAGS
+            } else {
+                ETHERNET_FLAGS
+            };
             out[..2].copy_from_slice(&flags.to_ne_bytes());
         }
         SIOCGIFINDEX => out[..4].copy_from_slice(&interface.index().get().to_ne_bytes()),
@@ -95,7 +107,11 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
         // "Always zero on Linux."
         SIOCGIFMETRIC => {}
         SIOCGIFHWADDR => {
-            let kind = if loopback { ARPHRD_LOOPBACK } else { ARPHRD_ETHER };
+            let kind = if loopback {
+                ARPHRD_LOOPBACK
+            } else {
+                ARPHRD_ETHER
+            };
             out[..2].copy_from_slice(&kind.to_ne_bytes());
         }
         _ => {
@@ -140,10 +156,13 @@ fn configurations(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Result<(), Err
 }
 
 fn ipv4(interface: &Interface) -> impl Iterator<Item = (Ipv4Addr, u8)> + '_ {
-    interface.addresses().iter().filter_map(|address| match address.addr {
-        IpAddr::V4(addr) => Some((addr, address.prefix_len)),
-        IpAddr::V6(_) => None,
-    })
+    interface
+        .addresses()
+        .iter()
+        .filter_map(|address| match address.addr {
+            IpAddr::V4(addr) => Some((addr, address.prefix_len)),
+            IpAddr::V6(_) => None,
+        })
 }
 
 fn padded(name: &str) -> [u8; NAME] {

@@ -28,7 +28,10 @@ impl Pending {
                 return Ok(Reply::happened(0).into());
             }
             _ if ifreq::is_interface(cmd) => {
-                let inet = env.host.family(id).is_some_and(|(domain, _)| domain == AF_INET);
+                let inet = env
+                    .host
+                    .family(id)
+                    .is_some_and(|(domain, _)| domain == AF_INET);
                 ifreq::ioctl(env, self.word, inet, cmd, arg)?;
                 return Ok(Reply::value(0).into());
             }

@@ -131,8 +131,7 @@ impl Pending {
             }
             // "... where we record the error to return on the next call or if the app asks about it
             // using getsockopt(SO_ERROR)."
-            Some(fail) if fail.errno != Errno::EAGAIN => effect.kept = Some(fail.errno),
-            _ => {}
+            failed => effect.kept = failed,
         }
         if count > 0
             && let (Some(timeout), Some(left)) = (timeout, left)

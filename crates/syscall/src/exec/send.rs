@@ -235,6 +235,7 @@ impl Pending {
                             id: target.id,
                             plans: smallvec![(plan, data)],
                             rights: core::mem::take(&mut work.control.rights),
+                            ended: None,
                             source: None,
                         };
                         let effect = Effect(Kind::Send(effect));

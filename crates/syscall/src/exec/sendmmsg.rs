@@ -105,6 +105,10 @@ impl Pending {
             if end < work.len || failed.is_some() {
                 break;
             }
+            if state.sent + batch.counted < vlen && env.host.send_is_answered(target.id) {
+                // The answer decides what becomes of the next message.
+                state.sent += batch.queue(env, target.id);
+            }
         }
         let total = state.sent + batch.counted;
         if total == 0
@@ -119,6 +123,9 @@ impl Pending {
         };
         if state.sent > 0 {
             let _ = batch.queue(env, target.id);
+            if let Some(fail) = failed {
+                env.host.commit_fail(env.cx, target.id, fail);
+            }
             return Ok(Reply::happened(value).into());
         }
         let Batch { plans, rights, .. } = batch;
@@ -126,6 +133,7 @@ impl Pending {
             id: target.id,
             plans,
             rights,
+            ended: failed,
             source: None,
         };
         Ok(Step::Done(Reply {

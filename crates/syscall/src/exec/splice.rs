@@ -277,6 +277,7 @@ fn send_reply(
         id: target.id,
         plans: smallvec![(plan, data)],
         rights: alloc::vec::Vec::new(),
+        ended: None,
         source,
     }));
     Reply {
