@@ -16,7 +16,7 @@ set -euo pipefail
 
 PROGRAMS=$(cd "$(dirname "$0")" && pwd)
 SWITCHBOARD=${SWITCHBOARD:-$PROGRAMS/../target/release/switchboard}
-LIMIT=900 # seconds for one test.sh: its runs have shorter limits of their own, this is the last resort
+LIMIT=2600 # seconds for one test.sh: its runs have shorter limits of their own, this is the last resort
 install=0 user='' root_only=0
 names=()
 while [ $# -gt 0 ]; do

@@ -196,8 +196,10 @@ static void sender(int fd, uint64_t size)
 		at += got;
 		rest(choice >> 8);
 	}
-	if (shutdown(fd, SHUT_WR))
-		fail("shutdown", at);
+	/* The kernel never interrupts this one; under a seccomp supervisor it may (docs/design/results-and-signals.md). */
+	while (shutdown(fd, SHUT_WR))
+		if (errno != EINTR || restart)
+			fail("shutdown", at);
 	/* Until the other has said that it had everything. */
 	char byte = 0;
 	ssize_t got;
