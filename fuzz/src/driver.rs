@@ -195,9 +195,10 @@ fn shrink(target: &Target, mut input: Vec<u8>, mut message: String) -> (Vec<u8>,
     (input, message)
 }
 
-/// The inputs of a pool without which something would not be seen, small ones first.
+/// The inputs of a pool without which something would not be seen, long ones first: few of them show
+/// most of it.
 pub fn distill(target: &Target, mut pool: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    pool.sort_by_key(Vec::len);
+    pool.sort_by_key(|input| std::cmp::Reverse(input.len()));
     let mut seen = vec![false; 1 << 16];
     pool.retain(|input| {
         let _ = take_notes();

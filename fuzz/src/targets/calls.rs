@@ -11,7 +11,7 @@
 
 use crate::model::{run_out, step};
 use crate::{Source, note, trace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_abi::Word;
@@ -78,6 +78,7 @@ struct World {
     tokens: BTreeMap<u64, Token>,
     next_token: u64,
     parked: Vec<Parked>,
+    listeners: BTreeSet<SocketId>,
     /// Urgent data was sent: a stream may have a byte less.
     urgent: bool,
     /// A receive was followed by more to receive: that needs a wake-up.
@@ -112,6 +113,7 @@ impl World {
             tokens: BTreeMap::new(),
             next_token: 1,
             parked: Vec::new(),
+            listeners: BTreeSet::new(),
             urgent: false,
             arrived: None,
             changed: None,
@@ -223,7 +225,17 @@ impl World {
     }
 
     fn connect(&mut self, s: &mut Source<'_>, id: SocketId) {
-        let addr = self.address(s);
+        let mut addr = self.address(s);
+        // Mostly to somebody who listens, and if need be on the loopback address.
+        let listeners: Vec<SocketId> = self.listeners.iter().copied().collect();
+        if !listeners.is_empty() && !s.one_in(3) {
+            let to = listeners[s.below(listeners.len())];
+            if let Ok(name) = self.host.getsockname(to) {
+                let mut bytes = [0; 128];
+                let len = name.encode(&mut bytes);
+                addr = bytes[..len].to_vec();
+            }
+        }
         let mut progress = ConnectProgress::default();
         let last = s.one_in(2);
         let result = self
@@ -383,6 +395,7 @@ impl World {
         };
         if known.fds + known.rights == 0 {
             let _ = self.known.remove(&id);
+            let _ = self.listeners.remove(&id);
             trace(|| format!("close {id:?}"));
             let outcome = self.host.close(cx!(self), id);
             note(("close", format!("{outcome:?}").len()));
@@ -452,6 +465,9 @@ impl World {
                 let result = self.host.listen(cx!(self), id, backlog);
                 trace(|| format!("listen {id:?} = {result:?}"));
                 note(("listen", result));
+                if result.is_ok() {
+                    let _ = self.listeners.insert(id);
+                }
             }
             9..11 => self.accept(s, id),
             11..17 => self.send(s, id),

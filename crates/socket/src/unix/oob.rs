@@ -150,13 +150,14 @@ impl Walk {
 
 impl UnixSocket {
     /// Takes `n` bytes off the front as one read does, with the marks it passes. `each` gets every
-    /// chunk that goes, and whether bytes of it were read.
+    /// chunk that goes, and whether bytes of it were read. True when the chunk that is then at the
+    /// front was read in part.
     pub(super) fn take_marked(
         &mut self,
         n: usize,
         inline: bool,
         each: &mut dyn FnMut(Chunk, bool),
-    ) {
+    ) -> bool {
         let mut walk = Walk::new(self, inline, false);
         let mut read = Vec::new();
         let mut copied = 0;
@@ -183,6 +184,7 @@ impl UnixSocket {
             self.queued -= walk.offset;
         }
         self.oob = walk.oob.map(|at| at - walk.at);
+        walk.offset > 0
     }
 
     /// Whether anything would be left in the queue.

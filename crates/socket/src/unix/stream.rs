@@ -352,12 +352,12 @@ impl Host {
             return;
         };
         let mut gone = Vec::new();
-        unix.take_marked(n, inline, &mut |chunk, read| gone.push((chunk, read)));
-        if n > 0
+        let in_part = unix.take_marked(n, inline, &mut |chunk, read| gone.push((chunk, read)));
+        // A mark at the front keeps its rights: its byte was read with MSG_OOB, which brings none.
+        if in_part
             && let Some(socket) = self.sockets.get_mut(id)
             && let Kind::Unix(unix) = &mut socket.kind
             && let Some(front) = unix.queue.front_mut()
-            && front.taken > 0
             && let Some(extra) = &mut front.extra
         {
             self.unix.rights_landed(extra);

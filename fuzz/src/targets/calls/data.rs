@@ -288,7 +288,8 @@ impl World {
         if !peek {
             self.known.get_mut(&id).expect("an open socket").expected = expected;
             let really = self.host.poll(id).contains(PollMask::IN);
-            let odd = self.known[&id].low_water || self.out_of_band(id);
+            let unix = self.known[&id].domain == AF_UNIX;
+            let odd = self.known[&id].low_water || unix && self.out_of_band(id);
             let exact = flags & (MSG_OOB | MSG_ERRQUEUE) == 0 && !odd;
             assert!(!exact || really || !leaves, "leaves_readable said true");
             // The room it made may have brought more: then that woke somebody.
