@@ -420,9 +420,13 @@ fn signals_to_the_owner() {
 /// hide its own.
 #[test]
 fn hung_up_after_its_end() {
-    for step in [Placeholder::hup, Placeholder::rdhup, |p: &mut Placeholder| {
+    for step in [
+        Placeholder::hup,
+        Placeholder::rdhup,
+        |p: &mut Placeholder| {
             let _shown = p.err();
-        }] {
+        },
+    ] {
         let (a, mut placeholder) = Placeholder::new().unwrap();
         drop(a);
         step(&mut placeholder);
@@ -434,10 +438,14 @@ fn hung_up_after_its_end() {
 #[test]
 fn the_end_is_there_when_it_is_told() {
     for _ in 0..200 {
-        for step in [Placeholder::rdhup, Placeholder::hup, |p: &mut Placeholder| {
-            p.rdhup();
-            p.hup();
-        }] {
+        for step in [
+            Placeholder::rdhup,
+            Placeholder::hup,
+            |p: &mut Placeholder| {
+                p.rdhup();
+                p.hup();
+            },
+        ] {
             let (a, mut placeholder) = Placeholder::new().unwrap();
             let watched = Epoll::new(placeholder.watch().unwrap(), libc::EPOLLET);
             step(&mut placeholder);

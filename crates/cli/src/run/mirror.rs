@@ -228,13 +228,6 @@ impl Mirror {
             .get(&id)
             .is_some_and(|entry| entry.placeholder.mask().contains(Mask::IN))
     }
-
-    /// IN is about to be untrue: takes it away before the reply, so that no poll sees it after.
-    pub(super) fn drain(&mut self, id: SocketId, a: BorrowedFd<'_>) {
-        if let Some(entry) = self.sockets.get_mut(&id) {
-            entry.placeholder.drain_in(a);
-        }
-    }
 }
 
 /// A new pair, non-blocking if the socket is.

@@ -49,7 +49,10 @@ impl Supervisor {
             // A call that has waited had its look long ago.
             end = end.or_else(|| self.end_of(call, pending, id));
             if let Some(end) = &end {
-                self.mirror.drain(id, end.as_fd());
+                // IN is about to be untrue: no poll of the caller's may see it. What else there
+                // is to see, urgent data for one, stays.
+                let mask = self.host.poll(id) - PollMask::READABLE;
+                self.mirror.show(id, mask, PollMask::empty(), Some(end.as_fd()));
             }
         }
         // What the call has done is to be seen before its caller goes on.
