@@ -80,7 +80,10 @@ pub fn family(bytes: &[u8]) -> Option<i32> {
 pub fn read_in(bytes: &[u8]) -> Option<SocketAddrV4> {
     let b = bytes.get(..8)?;
     let port = u16::from_be_bytes([b[2], b[3]]);
-    Some(SocketAddrV4::new(Ipv4Addr::new(b[4], b[5], b[6], b[7]), port))
+    Some(SocketAddrV4::new(
+        Ipv4Addr::new(b[4], b[5], b[6], b[7]),
+        port,
+    ))
 }
 
 /// Reads a `sockaddr_in6`, whatever its family field says; a missing `sin6_scope_id` is zero,

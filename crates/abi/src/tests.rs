@@ -24,10 +24,22 @@ fn syscall_tables_ascend_and_agree_with_libc() {
         assert!(sysno::table(arch).windows(2).all(|w| w[0].0 < w[1].0));
     }
     let direct = |nr: libc::c_long| sysno::lookup(sysno::Arch::X86_64, nr as u32);
-    assert_eq!(direct(libc::SYS_socket), Some(sysno::Sysno::Direct(SocketCall::Socket)));
-    assert_eq!(direct(libc::SYS_sendmmsg), Some(sysno::Sysno::Direct(SocketCall::Sendmmsg)));
-    assert_eq!(direct(libc::SYS_recvmmsg), Some(sysno::Sysno::Direct(SocketCall::Recvmmsg)));
-    assert_eq!(direct(libc::SYS_getsockopt), Some(sysno::Sysno::Direct(SocketCall::Getsockopt)));
+    assert_eq!(
+        direct(libc::SYS_socket),
+        Some(sysno::Sysno::Direct(SocketCall::Socket))
+    );
+    assert_eq!(
+        direct(libc::SYS_sendmmsg),
+        Some(sysno::Sysno::Direct(SocketCall::Sendmmsg))
+    );
+    assert_eq!(
+        direct(libc::SYS_recvmmsg),
+        Some(sysno::Sysno::Direct(SocketCall::Recvmmsg))
+    );
+    assert_eq!(
+        direct(libc::SYS_getsockopt),
+        Some(sysno::Sysno::Direct(SocketCall::Getsockopt))
+    );
     assert_eq!(direct(libc::SYS_splice), Some(sysno::Sysno::Splice));
     assert_eq!(direct(libc::SYS_preadv2), Some(sysno::Sysno::Preadv2));
     assert_eq!(direct(libc::SYS_poll), None);
@@ -50,12 +62,18 @@ fn addresses_round_trip() {
     let a: SocketAddr = "[2001:db8::1%7]:443".parse().unwrap();
     let n = SockAddr::Inet(a).encode(&mut buf);
     assert_eq!(n, size_of::<libc::sockaddr_in6>());
-    assert_eq!(crate::sockaddr::read_in6(&buf[..n]).map(SocketAddr::V6), Some(a));
+    assert_eq!(
+        crate::sockaddr::read_in6(&buf[..n]).map(SocketAddr::V6),
+        Some(a)
+    );
     let a: SocketAddr = "192.0.2.1:80".parse().unwrap();
     let n = SockAddr::Inet(a).encode(&mut buf);
     assert_eq!(n, size_of::<libc::sockaddr_in>());
     assert_eq!(crate::sockaddr::family(&buf), Some(AF_INET));
-    assert_eq!(crate::sockaddr::read_in(&buf[..n]).map(SocketAddr::V4), Some(a));
+    assert_eq!(
+        crate::sockaddr::read_in(&buf[..n]).map(SocketAddr::V4),
+        Some(a)
+    );
     assert_eq!(crate::sockaddr::read_in(&buf[..7]), None);
 }
 

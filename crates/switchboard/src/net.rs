@@ -194,7 +194,11 @@ impl Net {
         world.hosts[host]
             .waiters
             .retain(|waiter| !Arc::ptr_eq(&waiter.wake, &wake));
-        if stuck { Err(Errno::EDEADLK) } else { Ok(world) }
+        if stuck {
+            Err(Errno::EDEADLK)
+        } else {
+            Ok(world)
+        }
     }
 }
 

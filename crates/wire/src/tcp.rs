@@ -136,7 +136,10 @@ impl TcpOptions {
 impl SackList {
     /// No block.
     pub const fn new() -> SackList {
-        SackList { blocks: [(SeqNum(0), SeqNum(0)); 4], len: 0 }
+        SackList {
+            blocks: [(SeqNum(0), SeqNum(0)); 4],
+            len: 0,
+        }
     }
 
     /// Number of blocks.
@@ -154,7 +157,9 @@ impl SackList {
     /// Appends a block; false when there are four already.
     pub fn push(&mut self, left: SeqNum, right: SeqNum) -> bool {
         let at = self.len();
-        let Some(slot) = self.blocks.get_mut(at) else { return false };
+        let Some(slot) = self.blocks.get_mut(at) else {
+            return false;
+        };
         *slot = (left, right);
         self.len += 1;
         true

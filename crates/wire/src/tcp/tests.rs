@@ -14,8 +14,10 @@ fn syn_options_take_twenty_bytes_as_in_linux() {
 
 #[test]
 fn timestamps_leave_room_for_three_sack_blocks() {
-    let mut options =
-        TcpOptions { timestamps: Some(Timestamps { value: 1, echo: 0 }), ..Default::default() };
+    let mut options = TcpOptions {
+        timestamps: Some(Timestamps { value: 1, echo: 0 }),
+        ..Default::default()
+    };
     for n in 0..4 {
         assert!(options.sack.push(SeqNum(n * 10), SeqNum(n * 10 + 5)));
     }

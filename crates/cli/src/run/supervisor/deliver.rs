@@ -52,7 +52,8 @@ impl Supervisor {
                 // IN is about to be untrue: no poll of the caller's may see it. What else there
                 // is to see, urgent data for one, stays.
                 let mask = self.host.poll(id) - PollMask::READABLE;
-                self.mirror.show(id, mask, PollMask::empty(), Some(end.as_fd()));
+                self.mirror
+                    .show(id, mask, PollMask::empty(), Some(end.as_fd()));
             }
         }
         // What the call has done is to be seen before its caller goes on.
