@@ -9,7 +9,7 @@ fn numbers_are_libcs() {
     assert_eq!(MSG_WAITFORONE, libc::MSG_WAITFORONE);
     assert_eq!(MSG_ZEROCOPY, libc::MSG_ZEROCOPY);
     assert_eq!(MSG_FASTOPEN, libc::MSG_FASTOPEN);
-    assert_eq!(u64::from(SIOCOUTQ), libc::TIOCOUTQ as u64);
+    assert_eq!(u64::from(SIOCOUTQ), libc::TIOCOUTQ);
     assert_eq!(POLLRDHUP, libc::POLLRDHUP as u16);
     assert_eq!(POLLRDBAND, libc::POLLRDBAND as u16);
     assert_eq!(IPPROTO_ICMPV6, libc::IPPROTO_ICMPV6);

@@ -190,10 +190,10 @@ impl Segment {
         }
         self.owners.insert(addr, port);
         let address = switchboard_engine::InterfaceAddress { addr, prefix_len };
-        if let Some(broadcast) = address.broadcast().map(IpAddr::from) {
-            if !self.broadcasts.contains(&broadcast) {
-                self.broadcasts.push(broadcast);
-            }
+        if let Some(broadcast) = address.broadcast().map(IpAddr::from)
+            && !self.broadcasts.contains(&broadcast)
+        {
+            self.broadcasts.push(broadcast);
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ const ROWS: &[SupportRow] = &[
     row(Ioctl, "SIOCSIF*", Refused, "ENOTTY"),
     row(Ioctl, "SIOCUNIXFILE", Refused, "ENOTTY"),
     row(Control, "SCM_RIGHTS", Done, ""),
-    row(Control, "SCM_CREDENTIALS", Done, "a pid that does not exist is not found out"),
+    row(Control, "SCM_CREDENTIALS", Done, ""),
     row(Control, "SCM_TIMESTAMP", Done, "received; of TCP the time of the last segment"),
     row(Control, "IP_PKTINFO", Done, "sent and received"),
     row(Control, "IPV6_PKTINFO", Done, "sent and received"),

@@ -301,7 +301,11 @@ impl World {
                 let really = matches!(after, Ok(Attempt::Ready(_)));
                 assert_eq!(more, really, "what leaves_acceptable said");
                 drop(after);
+                let low_water = self.known[&id].low_water;
                 self.adopt(child);
+                let known = self.known.get_mut(&child).expect("an open socket");
+                // What was set on the listener holds for its connections.
+                known.low_water = low_water;
             }
             Ok(Attempt::Blocked(_)) => {
                 assert!(!mask.contains(PollMask::IN), "IN, and accept waits");

@@ -79,6 +79,10 @@ pub(super) struct Stats {
 }
 
 /// What became of a call.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and boxing would cost every wait"
+)]
 enum Step {
     Answered,
     Blocked(Pending, SocketId, PollMask, Option<Instant>),
@@ -645,7 +649,18 @@ pub(super) fn descriptor_limit(pid: i32) -> Option<u64> {
     };
     // SAFETY: the kernel writes the limit to `limit`; no new limit is given.
     let got = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
-    (got == 0).then_some(limit.rlim_cur)
+    if got == 0 {
+        return Some(limit.rlim_cur);
+    }
+    // prlimit(2) of another user's process wants CAP_SYS_RESOURCE, which containers lack.
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let row = limits
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files"))?;
+    match row.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        soft => soft.parse().ok(),
+    }
 }
 
 /// Who closes what nobody holds any more.
