@@ -15,7 +15,7 @@
 //! # Limits
 //! Left out, since Linux itself answers by chance or by time: SO_REUSEPORT (a hash of the ports),
 //! descriptors of AF_UNIX sockets in flight (cycles are collected in the background), sizes that
-//! autotuning moves, and the exact memory behind SIOCOUTQ.
+//! autotuning moves, what would leave the host over its own routes, and the exact memory behind SIOCOUTQ.
 
 mod address;
 mod exec;

@@ -146,6 +146,19 @@ impl Exec {
         }
     }
 
+    /// Whether a message would leave the host: AF_UNSPEC as the address sends over IPv6 to the peer as it
+    /// is written, and an IPv4-mapped one is then looked for along the machine's IPv6 routes.
+    pub(super) fn leaves(&mut self, fd: Fd, place: Option<Where>) -> bool {
+        const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+        let domain = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
+        place == Some(Where::Unspec)
+            && domain.is_ok_and(|d| d == libc::AF_INET6)
+            && self
+                .kernel
+                .peername(fd)
+                .is_ok_and(|peer| peer.0.get(8..20) == Some(&MAPPED))
+    }
+
     pub(super) fn bytes(&self, len: usize) -> Vec<u8> {
         (0..len)
             .map(|i| b'a' + ((usize::from(self.calls) + i) % 26) as u8)
@@ -285,6 +298,9 @@ impl Exec {
                 to,
             } => {
                 let (fd, data, addr) = (self.fd(*slot), self.bytes(*len), self.address(*to));
+                if self.leaves(fd, Some(*to)) {
+                    return 0;
+                }
                 let (ptr, n) = Exec::pointer(*to, &addr);
                 let flags = flags | libc::MSG_NOSIGNAL;
                 self.kernel
@@ -409,6 +425,9 @@ impl Exec {
         to: Option<Where>,
     ) -> i64 {
         let fd = self.fd(slot);
+        if self.leaves(fd, to) {
+            return 0;
+        }
         let parts: Vec<Vec<u8>> = lens.iter().map(|len| self.bytes(*len)).collect();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let mut msg = Msg::of(&parts);

@@ -29,6 +29,9 @@ impl Exec {
                 to,
             } => {
                 let fd = self.fd(*slot);
+                if self.leaves(fd, *to) {
+                    return 0;
+                }
                 let place = to.map(|place| (place, self.address(place)));
                 let mut list = Vec::new();
                 for len in lens {
