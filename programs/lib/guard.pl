@@ -16,6 +16,8 @@ syscall(157, 36, 1, 0, 0, 0) == 0 or die "guard: prctl(PR_SET_CHILD_SUBREAPER): 
 
 my $main = fork() // die "guard: fork: $!\n";
 if (!$main) {
+    # A shell starts its background jobs with these ignored, which programs then inherit.
+    $SIG{$_} = 'DEFAULT' for qw(INT QUIT);
     exec { $command[0] } @command or print STDERR "guard: $command[0]: $!\n";
     POSIX::_exit(127);
 }
