@@ -146,17 +146,13 @@ impl Exec {
         }
     }
 
-    /// Whether a message would leave the host: AF_UNSPEC as the address sends over IPv6 to the peer as it
+    /// Whether a message might leave the host: AF_UNSPEC as the address sends over IPv6 to the peer as it
     /// is written, and an IPv4-mapped one is then looked for along the machine's IPv6 routes.
     pub(super) fn leaves(&mut self, fd: Fd, place: Option<Where>) -> bool {
-        const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-        let domain = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
+        let mut option = |name| self.kernel.get_int(fd, libc::SOL_SOCKET, name).ok();
         place == Some(Where::Unspec)
-            && domain.is_ok_and(|d| d == libc::AF_INET6)
-            && self
-                .kernel
-                .peername(fd)
-                .is_ok_and(|peer| peer.0.get(8..20) == Some(&MAPPED))
+            && option(libc::SO_DOMAIN) == Some(libc::AF_INET6)
+            && option(libc::SO_PROTOCOL) == Some(libc::IPPROTO_UDP)
     }
 
     pub(super) fn bytes(&self, len: usize) -> Vec<u8> {
