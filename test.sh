@@ -77,12 +77,17 @@ documents() {
         }
 }
 
+# What fails is tried once more, alone: a busy machine makes servers slow to start. Both tries are shown.
 programs() {
-    if [ "$(id -u)" = 0 ]; then
-        programs/run.sh --install
-    else
-        programs/run.sh
-    fi
+    local install=() log failed
+    [ "$(id -u)" = 0 ] && install=(--install)
+    log=$(mktemp)
+    programs/run.sh "${install[@]}" "$@" | tee "$log" && { rm -f "$log"; return; }
+    mapfile -t failed < <(sed -n 's/^FAIL \([a-z0-9-]*\).*/\1/p' "$log" | sort -u)
+    rm -f "$log"
+    [ ${#failed[@]} -gt 0 ] || return 1
+    printf 'second try: %s\n' "${failed[*]}"
+    programs/run.sh "${failed[@]}"
 }
 
 export SWITCHBOARD=$switchboard

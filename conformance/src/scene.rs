@@ -228,11 +228,15 @@ impl TempDir {
     pub(crate) fn new() -> Got<TempDir> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("swbd-{}-{n}", std::process::id()));
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(TempDir(path)),
-            Err(error) => fail("mkdir", error.to_string()),
+        loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("swbd-{}-{n}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(TempDir(path)),
+                // Left by a process that was killed and had the same number.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return fail("mkdir", error.to_string()),
+            }
         }
     }
 
