@@ -135,6 +135,9 @@ struct UdpSocket {
     /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
     notes: bool,
     remote: Option<SocketAddr>,
+    /// The last peer of an IPv6 socket, v4-mapped or not. __udp_disconnect leaves sk_v6_daddr as it is, so that the
+    /// socket hears nobody else over IPv6 afterwards.
+    former: Option<Ipv6Addr>,
     /// The way to `remote`, and the generation of the routes it was found with.
     route: Option<(u32, RouteInfo)>,
     attributes: Attributes,
@@ -206,6 +209,7 @@ impl UdpSocket {
             device,
             reuse_port: self.grouped,
             uid,
+            only: self.former.filter(|_| remote.is_none()),
         };
         Some(Registration {
             local,
@@ -254,6 +258,7 @@ impl Stack {
             grouped: false,
             notes: false,
             remote: None,
+            former: None,
             route: None,
             attributes,
             queue: ReceiveQueue::new(self.sysctl.rmem_default),
@@ -331,7 +336,14 @@ impl Stack {
     pub fn udp_disconnect(&mut self, id: UdpId) {
         self.udp_unregister(id);
         let socket = self.udp.open_mut(id);
-        socket.remote = None;
+        if let Some(remote) = socket.remote.take()
+            && socket.family == Family::V6
+        {
+            socket.former = Some(match remote.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            });
+        }
         socket.route = None;
         if !socket.addr_locked {
             socket

@@ -49,6 +49,8 @@ pub struct Skip {
     pub bytes: usize,
     /// Messages at the front of a queue, or messages that will be queued.
     pub messages: usize,
+    /// What those that will be queued cost: the sum of [`SendPlan::charge`].
+    pub charge: u32,
 }
 
 /// A send as the layer sees it: how much is offered, not the bytes.
@@ -76,6 +78,8 @@ pub struct SendRequest<'a> {
 pub struct SendPlan {
     /// How many bytes to hand to the commit, starting at the request's `done`.
     pub take: usize,
+    /// Memory that the sender is charged, where it is the layer that counts it.
+    pub charge: u32,
     pub(crate) kind: PlanKind,
 }
 

@@ -222,8 +222,6 @@ impl Stack {
         self.tcp_ports.listen(key).map_err(|_| ListenError::InUse)?;
         let port = key.port;
         socket.conn.state = State::Listen;
-        socket.conn.rcv_shutdown = false;
-        socket.conn.snd_shutdown = false;
         socket.conn.listener = Some(Box::new(Listener {
             backlog,
             ..Listener::default()

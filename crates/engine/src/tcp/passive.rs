@@ -324,6 +324,9 @@ fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -
     let mut conn =
         Connection::with_options(socket.conn.family, request.tuple, socket.conn.opts.clone());
     conn.state = State::SynRecv;
+    // sk_clone copies them: what was shut down before listen(2) is shut in every child.
+    conn.rcv_shutdown = socket.conn.rcv_shutdown;
+    conn.snd_shutdown = socket.conn.snd_shutdown;
     conn.snd_una = request.iss;
     conn.snd_nxt = request.iss + 1u32;
     conn.snd_max = conn.snd_nxt;

@@ -8,7 +8,7 @@
 //! share one address and port, not on all.
 
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smallvec::SmallVec;
 
@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) device: Option<IfIndex>,
     pub(crate) reuse_port: bool,
     pub(crate) uid: u32,
+    /// Hears only this host over IPv6.
+    pub(crate) only: Option<Ipv6Addr>,
 }
 
 /// How a socket is registered.
@@ -228,7 +230,7 @@ impl Demux {
         ];
         let members = lists.into_iter().flatten().flat_map(|list| list.iter());
         members
-            .filter(|c| c.hears(interface))
+            .filter(|c| c.hears(interface, remote))
             .map(|c| c.id)
             .collect()
     }
@@ -242,7 +244,7 @@ impl Demux {
     ) -> Option<UdpId> {
         // Newest first: Linux adds sockets at the head of the chain.
         let mut best: Option<(u8, &Candidate)> = None;
-        for candidate in list.iter().rev().filter(|c| c.hears(interface)) {
+        for candidate in list.iter().rev().filter(|c| c.hears(interface, remote)) {
             let score = candidate.score();
             if best.is_none_or(|(most, _)| score > most) {
                 best = Some((score, candidate));
@@ -267,8 +269,9 @@ enum Table {
 }
 
 impl Candidate {
-    fn hears(&self, interface: IfIndex) -> bool {
+    fn hears(&self, interface: IfIndex, remote: Endpoint) -> bool {
         self.device.is_none_or(|device| device == interface)
+            && (remote.is_v4() || self.only.is_none_or(|only| only.to_bits() == remote.addr))
     }
 
     fn score(&self) -> u8 {

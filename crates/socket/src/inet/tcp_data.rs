@@ -73,6 +73,7 @@ impl Host {
             };
             Ok(Attempt::Ready(SendPlan {
                 take,
+                charge: 0,
                 kind: PlanKind::Tcp(kind),
             }))
         };

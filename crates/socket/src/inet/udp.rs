@@ -350,6 +350,7 @@ impl Host {
         }
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
+            charge: 0,
             kind: PlanKind::Udp(plan),
         }))
     }

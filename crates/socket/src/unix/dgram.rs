@@ -3,7 +3,6 @@
 use super::ancillary::{self, NO_SENDER, control_out, may_passcred, wants_credentials};
 use super::names::{Address, address_of, parse};
 use super::queue::{Chunk, dgram_truesize};
-use super::stream::uncommitted;
 use super::{
     Shut, State, UnixRecvEffect, UnixSendPlan, UnixSocket, UnixType, received_nothing, wait,
 };
@@ -98,7 +97,7 @@ impl Host {
         if unix.shut.contains(Shut::WRITE) {
             return Err(Errno::EPIPE.into());
         }
-        if unix.charged + uncommitted(request.skip) >= sndbuf {
+        if unix.charged + request.skip.charge >= sndbuf {
             return wait(last, PollMask::OUT, timeout);
         }
         self.check_in_flight(cx.cred, &request.control.rights)?;
@@ -109,6 +108,7 @@ impl Host {
                 let plan = UnixSendPlan::new(to, request.control, true);
                 Ok(Attempt::Ready(SendPlan {
                     take: request.len,
+                    charge: dgram_truesize(request.len),
                     kind: PlanKind::Unix(plan),
                 }))
             }

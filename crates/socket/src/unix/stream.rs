@@ -63,7 +63,8 @@ impl Host {
         let sndbuf = socket.common.sndbuf;
         let left = request.len - request.done;
         let ordinary = left.saturating_sub(usize::from(oob));
-        let mut charged = unix.charged + uncommitted(request.skip);
+        let before = unix.charged + request.skip.charge;
+        let mut charged = before;
         let mut take = 0;
         while take < ordinary && charged < sndbuf {
             let (size, truesize) = stream_piece(sndbuf, ordinary - take);
@@ -72,7 +73,10 @@ impl Host {
         }
         // queue_oob()
         let oob = oob && take == ordinary && charged < sndbuf;
-        take += usize::from(oob);
+        if oob {
+            take += 1;
+            charged += stream_truesize(1);
+        }
         if take == 0 && left > 0 {
             if let Some(errno) = unix.error {
                 return Err(Fail::pending(errno));
@@ -95,6 +99,7 @@ impl Host {
         plan.oob = oob;
         Ok(Attempt::Ready(SendPlan {
             take,
+            charge: charged - before,
             kind: PlanKind::Unix(plan),
         }))
     }
@@ -423,14 +428,4 @@ impl Host {
         }
         self.wake(id, PollMask::READABLE);
     }
-}
-
-/// What the entries of a sendmmsg(2) that are planned but not queued yet will be charged, about:
-/// each is at least an skb.
-pub(super) fn uncommitted(skip: Skip) -> u32 {
-    if skip.messages == 0 {
-        return 0;
-    }
-    let each = stream_truesize(skip.bytes / skip.messages);
-    each.saturating_mul(skip.messages as u32)
 }

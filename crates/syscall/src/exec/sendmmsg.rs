@@ -93,6 +93,7 @@ impl Pending {
             let end = work.done + plan.take;
             batch.skip.bytes += plan.take;
             batch.skip.messages += 1;
+            batch.skip.charge += plan.charge;
             batch.rights.append(&mut work.control.rights);
             batch.plans.push((plan, data));
             if end < work.len && !last {

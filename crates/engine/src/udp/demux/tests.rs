@@ -19,6 +19,7 @@ fn socket(index: u32, local: &str) -> Registration {
         generation: 0,
     };
     let candidate = Candidate {
+        only: None,
         id,
         family,
         device: None,

@@ -275,6 +275,7 @@ fn entries_of_one_recvmmsg() {
         let skip = Skip {
             bytes: messages,
             messages,
+            charge: 0,
         };
         let mut progress = RecvProgress::default();
         plans.push(
@@ -286,6 +287,7 @@ fn entries_of_one_recvmmsg() {
     let skip = Skip {
         bytes: 3,
         messages: 3,
+        charge: 0,
     };
     let last = w.try_recv(b, 9, 0, skip, &mut RecvProgress::default(), true);
     assert_eq!(last.unwrap_err().errno, Errno::EAGAIN);
