@@ -281,7 +281,13 @@ impl Stack {
         }
         self.udp_unhash(id);
         let range = self.sysctl.ip_local_port_range;
-        let key = self.udp_ports.bind(&request, range, &mut self.random)?;
+        let bound = self.udp_ports.bind(&request, range, &mut self.random);
+        let key = bound.inspect_err(|_| {
+            // inet_bind: an address that was kept is gone by then.
+            let socket = self.udp.open_mut(id);
+            socket.local = SocketAddr::new(any(socket.family), 0);
+            socket.addr_locked = false;
+        })?;
         let BindRequest {
             v6only,
             device,

@@ -116,6 +116,13 @@ pub struct RecvProgress {
     pub(crate) creds: Option<Option<Ucred>>,
 }
 
+impl RecvProgress {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
 /// What a receive would return. Commit it with [`Host::commit_recv`](crate::Host::commit_recv);
 /// dropping it leaves the socket as it was.
 #[derive(Debug)]
@@ -132,6 +139,25 @@ pub struct Received {
     /// Control messages, in Linux's order.
     pub control: Vec<ControlOut>,
     pub(crate) effect: RecvEffect,
+}
+
+impl Received {
+    /// The caller's memory cannot take any of it: what is left of its effect, if anything is. A read
+    /// of an AF_UNIX stream has passed the mark of an out-of-band byte by then.
+    pub fn faulted(self) -> Option<Received> {
+        let RecvEffect::Unix(effect) = self.effect else {
+            return None;
+        };
+        let effect = RecvEffect::Unix(effect.faulted()?);
+        Some(Received {
+            data: Payload::new(),
+            ret: 0,
+            // Files that would have come stay in the queue.
+            control: Vec::new(),
+            effect,
+            ..self
+        })
+    }
 }
 
 /// A control message to hand to the caller.

@@ -216,6 +216,14 @@ pub(crate) struct UnixRecvEffect {
 }
 
 impl UnixRecvEffect {
+    /// See [`Received::faulted`].
+    pub(crate) fn faulted(self) -> Option<UnixRecvEffect> {
+        (self.bytes > 0).then(|| UnixRecvEffect {
+            passes_mark: true,
+            ..UnixRecvEffect::default()
+        })
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -220,7 +220,9 @@ impl Host {
             copied += n;
             room -= n;
             // An entry of the same recvmmsg(2) that read the chunk's front has its rights.
-            if walk.offset == 0 {
+            // One of no bytes has them before it has any.
+            let taken = request.skip.messages > 0 && request.skip.bytes == 0;
+            if walk.offset == 0 && !(taken && walk.at == start.at) {
                 rights = chunk.rights();
             }
             if peek {

@@ -115,8 +115,13 @@ impl RecvWork {
                 return Ok(Attempt::Ready(Shown {
                     value: Errno::EFAULT.to_ret(),
                     // An out-of-band byte is lost, too.
-                    received: (!target.stream || received.msg_flags & MSG_OOB != 0)
-                        .then_some(received),
+                    received: if !target.stream || received.msg_flags & MSG_OOB != 0 {
+                        Some(received)
+                    } else if self.progress.is_empty() {
+                        received.faulted()
+                    } else {
+                        None
+                    },
                     installed: SmallVec::new(),
                     msg_flags: 0,
                 }));
