@@ -8,6 +8,7 @@ mod connect;
 mod create;
 mod fd_calls;
 mod ilp32;
+mod interfaces;
 mod listen;
 mod mmsg;
 mod msg_header;
@@ -44,6 +45,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     create::TESTS,
     fd_calls::TESTS,
     ilp32::TESTS,
+    interfaces::TESTS,
     listen::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,

@@ -17,6 +17,8 @@ const WRITTEN: &[(&str, &[&str])] = &[
     ("SIGPIPE", &["take_sigpipe"]),
     ("FIONREAD", &["fionread"]),
     ("SIOCOUTQ", &["outq"]),
+    ("recvfrom", &["recv", "recvfrom"]),
+    ("sendto", &["send", "sendto"]),
 ];
 
 fn manifest(path: &str) -> std::path::PathBuf {

@@ -11,6 +11,7 @@ use crate::sys::Fd;
 use libc::{AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, SOCK_DGRAM, SOCK_STREAM};
 
 tests! {
+    multicast_hops_default_and_range,
     tos_default_and_set,
     tos_of_a_stream_keeps_ecn_bits,
     tos_sets_the_priority,
@@ -447,5 +448,39 @@ fn options_on_both_kinds(k: &mut dyn Kernel) -> Outcome {
         k.get_int(t.server, IPPROTO_IP, libc::IP_TTL)? != 5,
         "ttl of the peer"
     );
+    Ok(())
+}
+
+fn multicast_hops_default_and_range(k: &mut dyn Kernel) -> Outcome {
+    let fd = v4(k, SOCK_DGRAM)?;
+    let name = libc::IP_MULTICAST_TTL;
+    eq!(k.get_int(fd, IPPROTO_IP, name)?, 1);
+    for value in [0, 1, 7, 255] {
+        ret!(k.set_int(fd, IPPROTO_IP, name, value), 0);
+        eq!(k.get_int(fd, IPPROTO_IP, name)?, value);
+    }
+    for value in [-2, 256] {
+        err!(k.set_int(fd, IPPROTO_IP, name, value), EINVAL);
+    }
+    // -1 is the default, and one byte is enough.
+    ret!(k.set_int(fd, IPPROTO_IP, name, -1), 0);
+    eq!(k.get_int(fd, IPPROTO_IP, name)?, 1);
+    ret!(k.setsockopt(fd, IPPROTO_IP, name, &[9]), 0);
+    eq!(k.get_int(fd, IPPROTO_IP, name)?, 9);
+    // A stream has none.
+    let stream = v4(k, SOCK_STREAM)?;
+    err!(k.set_int(stream, IPPROTO_IP, name, 1), EINVAL);
+    let six = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+    let name = libc::IPV6_MULTICAST_HOPS;
+    eq!(k.get_int(six, IPPROTO_IPV6, name)?, 1);
+    for value in [0, 7, 255] {
+        ret!(k.set_int(six, IPPROTO_IPV6, name, value), 0);
+        eq!(k.get_int(six, IPPROTO_IPV6, name)?, value);
+    }
+    for value in [-2, 256] {
+        err!(k.set_int(six, IPPROTO_IPV6, name, value), EINVAL);
+    }
+    ret!(k.set_int(six, IPPROTO_IPV6, name, -1), 0);
+    eq!(k.get_int(six, IPPROTO_IPV6, name)?, 1);
     Ok(())
 }
