@@ -1,5 +1,6 @@
 //! Messages: what a send takes and a receive gives.
 
+use crate::inet::tcp::TcpRecvEffect;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -143,12 +144,16 @@ pub struct Received {
 
 impl Received {
     /// The caller's memory cannot take any of it: what is left of its effect, if anything is. A read
-    /// of an AF_UNIX stream has passed the mark of an out-of-band byte by then.
+    /// of a stream has passed the mark of an urgent byte by then.
     pub fn faulted(self) -> Option<Received> {
-        let RecvEffect::Unix(effect) = self.effect else {
-            return None;
+        let effect = match self.effect {
+            RecvEffect::Unix(effect) => RecvEffect::Unix(effect.faulted()?),
+            RecvEffect::Tcp(effect) if effect.hole > 0 => RecvEffect::Tcp(TcpRecvEffect {
+                consume: effect.hole,
+                ..effect
+            }),
+            _ => return None,
         };
-        let effect = RecvEffect::Unix(effect.faulted()?);
         Some(Received {
             data: Payload::new(),
             ret: 0,

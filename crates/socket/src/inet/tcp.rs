@@ -74,6 +74,8 @@ pub(crate) struct TcpSendPlan {
 pub(crate) struct TcpRecvEffect {
     /// Bytes to take off the queue, an urgent byte that was stepped over included.
     pub(crate) consume: usize,
+    /// Of them, the urgent byte.
+    pub(crate) hole: usize,
     /// The urgent byte was read with MSG_OOB.
     pub(crate) oob: bool,
 }

@@ -297,6 +297,7 @@ impl Host {
             let consume = from_queue + hole;
             RecvEffect::Tcp(TcpRecvEffect {
                 consume,
+                hole,
                 oob: false,
             })
         };
@@ -369,6 +370,7 @@ impl Host {
             if request.flags & MSG_PEEK == 0 {
                 received.effect = RecvEffect::Tcp(TcpRecvEffect {
                     consume: 0,
+                    hole: 0,
                     oob: true,
                 });
             }
@@ -397,6 +399,7 @@ impl Host {
     pub(crate) fn tcp_skip(&mut self, cx: &mut Cx<'_>, id: SocketId, n: usize) {
         let effect = TcpRecvEffect {
             consume: n,
+            hole: n,
             oob: false,
         };
         self.tcp_commit_recv(cx, id, effect);
