@@ -1,0 +1,120 @@
+//! How connections end, for the socket layer: shutdown, close, disconnect.
+
+use core::time::Duration;
+
+use super::{NotConnected, unspecified};
+use crate::event::TcpId;
+use crate::ports::{BindKey, BindState};
+use crate::stack::Stack;
+use crate::tcp::connection::Connection;
+use crate::tcp::options::Linger2;
+use crate::tcp::state::{Shutdown, State};
+use crate::time::Instant;
+
+impl Stack {
+    /// `shutdown(fd, how)`
+    pub fn tcp_shutdown(
+        &mut self,
+        now: Instant,
+        id: TcpId,
+        how: Shutdown,
+    ) -> Result<(), NotConnected> {
+        let conn = &mut self.tcp.open_mut(id).conn;
+        match conn.state {
+            State::Close => {
+                // inet_shutdown: it fails, and the bits are set all the same, for a connection to come.
+                conn.rcv_shutdown |= how != Shutdown::Write;
+                conn.snd_shutdown |= how != Shutdown::Read;
+                return Err(NotConnected);
+            }
+            // inet_shutdown: the read side takes a listener down; a connection attempt is given up.
+            State::Listen if how == Shutdown::Write => return Ok(()),
+            State::Listen | State::SynSent => {
+                self.tcp_disconnect(now, id);
+                return Ok(());
+            }
+            _ => conn.shutdown(how),
+        }
+        self.tcp_finish(now, id.index);
+        Ok(())
+    }
+
+    /// `close(fd)`: FIN, or RST when there is unread data or `linger` is zero. `id` is dead afterwards; what is left to do
+    /// the engine does on its own. To linger, a caller shuts down, waits, and then closes.
+    pub fn tcp_close(&mut self, now: Instant, id: TcpId, linger: Option<Duration>) {
+        if self.tcp.open(id).conn.state == State::Listen {
+            self.tcp_stop_listening(now, id);
+        }
+        let crowded = self.tcp.orphans >= self.sysctl.tcp_max_orphans;
+        self.tcp.orphans += 1;
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.close(linger == Some(Duration::ZERO) || crowded);
+        // tcp_close: TCP_LINGER2 negative, the connection ends here.
+        if conn.state == State::FinWait2 && conn.opts.linger2() == Linger2::Never {
+            conn.abort();
+        }
+        self.tcp_finish(now, id.index);
+    }
+
+    /// inet_csk_listen_stop: connections nobody accepted are reset.
+    fn tcp_stop_listening(&mut self, now: Instant, id: TcpId) {
+        let socket = self.tcp.open_mut(id);
+        socket.conn.state = State::Close;
+        let Some(listener) = socket.conn.listener.take() else {
+            return;
+        };
+        let port = socket.conn.tuple.local_port;
+        if let Some(old) = socket.bind {
+            if socket.port_locked {
+                let new = BindKey {
+                    state: BindState::Bound,
+                    ..old
+                };
+                socket.bind = Some(new);
+                self.tcp_ports.replace(&old, new);
+            } else {
+                socket.bind = None;
+                self.tcp_ports.remove(&old);
+            }
+        }
+        self.tcp.remove_listener(port, id);
+        for child in listener.accept {
+            self.tcp.orphans += 1;
+            let conn = &mut self.tcp.open_mut(child).conn;
+            conn.abort();
+            conn.orphan = true;
+            self.tcp_flush(now, child.index);
+        }
+    }
+
+    /// connect(AF_UNSPEC), and after a connect that failed: a closed socket with its options again (tcp_disconnect).
+    pub fn tcp_disconnect(&mut self, now: Instant, id: TcpId) {
+        if self.tcp.open(id).conn.state == State::Listen {
+            self.tcp_stop_listening(now, id);
+        }
+        self.tcp.open_mut(id).conn.abort();
+        self.tcp_flush(now, id.index);
+        let socket = self.tcp.open_mut(id);
+        let conn = &mut socket.conn;
+        let mut tuple = conn.tuple;
+        tuple.remote = unspecified(conn.family);
+        tuple.remote_port = 0;
+        if !socket.addr_locked {
+            tuple.local = unspecified(conn.family);
+        }
+        let opts = conn.opts.clone();
+        let fresh = Connection::with_options(conn.family, tuple, opts);
+        let old = core::mem::replace(conn, fresh);
+        conn.error = old.error;
+        socket.route = None;
+        if let Some(old) = socket.bind {
+            let new = BindKey {
+                addr: tuple.local,
+                ..old
+            };
+            socket.bind = Some(new);
+            self.tcp_ports.replace(&old, new);
+        }
+        self.run_loopback(now);
+    }
+}

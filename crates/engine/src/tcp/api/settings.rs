@@ -1,0 +1,128 @@
+//! States, names and settings of sockets, for the socket layer.
+
+use core::net::SocketAddr;
+
+use super::Status;
+use crate::event::TcpId;
+use crate::stack::Stack;
+use crate::tcp::info::TcpInfo;
+use crate::tcp::options::{Linger2, TcpOptions, TcpOptionsSet, TcpSet};
+use crate::tcp::state::{State, TcpError};
+use crate::time::Instant;
+
+impl Stack {
+    /// The state.
+    #[inline]
+    pub fn tcp_state(&self, id: TcpId) -> State {
+        self.tcp.open(id).conn.state
+    }
+
+    /// State, shutdowns and pending error.
+    #[inline]
+    pub fn tcp_status(&self, id: TcpId) -> Status {
+        let conn = &self.tcp.open(id).conn;
+        Status {
+            state: conn.state,
+            rcv_shutdown: conn.rcv_shutdown,
+            snd_shutdown: conn.snd_shutdown,
+            done: conn.fin_received,
+            error: conn.error,
+        }
+    }
+
+    /// Takes the pending error (SO_ERROR, or the call that reports it).
+    pub fn tcp_take_error(&mut self, id: TcpId) -> Option<TcpError> {
+        self.tcp.open_mut(id).conn.error.take()
+    }
+
+    /// `getsockname(fd, ...)`; `None` when neither bound nor connected.
+    pub fn tcp_local(&self, id: TcpId) -> Option<SocketAddr> {
+        let tuple = &self.tcp.open(id).conn.tuple;
+        (tuple.local_port != 0).then(|| tuple.local_addr())
+    }
+
+    /// The peer of a connection, past or present.
+    pub fn tcp_remote(&self, id: TcpId) -> Option<SocketAddr> {
+        let tuple = &self.tcp.open(id).conn.tuple;
+        (tuple.remote_port != 0).then(|| tuple.remote_addr())
+    }
+
+    /// Whether the socket holds a port, so that it cannot be bound again.
+    pub fn tcp_is_bound(&self, id: TcpId) -> bool {
+        self.tcp.open(id).bind.is_some()
+    }
+
+    /// SO_SNDBUF and SO_RCVBUF as they are now.
+    pub fn tcp_buffers(&self, id: TcpId) -> (u32, u32) {
+        let opts = &self.tcp.open(id).conn.opts;
+        (opts.send_buffer, opts.recv_buffer)
+    }
+
+    /// TCP_MAXSEG: the current segment size, or before a connection the limit that was set.
+    pub fn tcp_mss(&self, id: TcpId) -> u16 {
+        let conn = &self.tcp.open(id).conn;
+        let limit = conn.opts.max_segment();
+        let unconnected = matches!(conn.state, State::Close | State::Listen);
+        if limit > 0 && unconnected {
+            limit
+        } else {
+            conn.mss.min(0xffff) as u16
+        }
+    }
+
+    /// TCP_CONGESTION.
+    pub fn tcp_congestion(&self, id: TcpId) -> &'static str {
+        self.tcp.open(id).conn.opts.congestion.name()
+    }
+
+    /// The settings.
+    pub fn tcp_options(&self, id: TcpId) -> TcpOptions {
+        let conn = &self.tcp.open(id).conn;
+        let opts: &TcpOptionsSet = &conn.opts;
+        TcpOptions {
+            nodelay: opts.no_delay,
+            cork: opts.cork,
+            keep_alive: opts.keep_alive,
+            oob_inline: opts.oob_inline,
+            keep_idle: opts.keep_idle(&self.sysctl),
+            keep_interval: opts.keep_interval(&self.sysctl),
+            keep_count: opts.keep_count(&self.sysctl),
+            syn_count: opts.syn_count_or(&self.sysctl),
+            quickack: !conn.ack.pingpong,
+            user_timeout: opts.user_timeout().unwrap_or_default(),
+            window_clamp: match opts.window_clamp() {
+                0 => conn.window_clamp,
+                n => n,
+            },
+            linger2: match opts.linger2() {
+                Linger2::Never => None,
+                Linger2::Default => Some(self.sysctl.tcp_fin_timeout),
+                Linger2::For(time) => Some(time),
+            },
+            defer_accept: opts.defer_accept(),
+            not_sent_low_water: opts.not_sent_low_water(),
+        }
+    }
+
+    /// `setsockopt(fd, ...)`: changes a setting and does what follows from it.
+    pub fn tcp_set(&mut self, now: Instant, id: TcpId, set: TcpSet) {
+        let (cx, socket) = self.tcp_cx(now, id);
+        if let TcpSet::V6Only(on) = set {
+            socket.v6only = on;
+        }
+        socket.conn.set(cx, set);
+        self.tcp_finish(now, id.index);
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.no_space |= !conn.writable();
+    }
+
+    /// `getsockopt(fd, IPPROTO_TCP, TCP_INFO, ...)`
+    pub fn tcp_info(&self, now: Instant, id: TcpId) -> TcpInfo {
+        self.tcp.open(id).conn.info(now)
+    }
+
+    /// How many connections there are, half-open ones and those in TIME_WAIT included.
+    pub fn tcp_connection_count(&self) -> usize {
+        self.tcp.connection_count()
+    }
+}
