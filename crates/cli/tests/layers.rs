@@ -5,6 +5,7 @@ use std::process::Command;
 /// Each crate and the workspace crates it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("switchboard-abi", &[]),
+    ("switchboard-bpf", &[]),
     ("switchboard-wire", &[]),
     ("switchboard-notify", &[]),
     ("switchboard-engine", &["switchboard-wire"]),
@@ -14,7 +15,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "switchboard-socket",
-        &["switchboard-abi", "switchboard-wire", "switchboard-engine"],
+        &[
+            "switchboard-abi",
+            "switchboard-bpf",
+            "switchboard-wire",
+            "switchboard-engine",
+        ],
     ),
     (
         "switchboard-syscall",

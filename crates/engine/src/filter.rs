@@ -1,0 +1,133 @@
+//! Programs that decide over packets: what the stack asks of them.
+//!
+//! The stack knows no program; the layer above gives it values that answer. A socket's filter says how
+//! much of a packet the socket gets (SO_ATTACH_FILTER), a group's filter which member of a SO_REUSEPORT
+//! group gets it (SO_ATTACH_REUSEPORT_CBPF).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt::Debug;
+
+use bytes::Bytes;
+use switchboard_wire::{IpHeader, TcpSegment, UdpDatagram};
+
+use crate::event::SocketHandle;
+use crate::hash::Random;
+use crate::iface::IfIndex;
+use crate::time::Instant;
+
+/// How a packet was addressed, with the numbers of packet(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketType {
+    /// PACKET_HOST: to this host.
+    Host = 0,
+    /// PACKET_BROADCAST: to all on the link.
+    Broadcast = 1,
+    /// PACKET_MULTICAST: to a group.
+    Multicast = 2,
+    /// PACKET_LOOPBACK: to many, by this host.
+    Loopback = 5,
+}
+
+/// A packet that came in, for a program to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspected<'a> {
+    /// The time.
+    pub now: Instant,
+    /// What the run's random numbers are made of.
+    pub seed: u64,
+    /// The interface it came in by.
+    pub interface: IfIndex,
+    /// How it was addressed.
+    pub packet_type: PacketType,
+    /// The hash of its flow, as far as the sender had one; else 0.
+    pub hash: u32,
+    /// Its IP header.
+    pub ip: &'a IpHeader,
+    /// What it carries.
+    pub transport: Transport<'a>,
+}
+
+/// What an [`Inspected`] packet carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport<'a> {
+    /// TCP.
+    Tcp(&'a TcpSegment),
+    /// UDP.
+    Udp(&'a UdpDatagram),
+    /// Another protocol, by its bytes.
+    Other {
+        /// The IP protocol number.
+        protocol: u8,
+        /// The bytes after the IP header.
+        payload: &'a Bytes,
+    },
+}
+
+/// A socket's filter.
+pub trait SocketFilter: Debug + Send + Sync {
+    /// sk_filter(): how many bytes of the packet the socket gets, counted from its transport header; 0: it gets
+    /// nothing.
+    fn verdict(&self, packet: &Inspected<'_>) -> u32;
+}
+
+/// The filter of a SO_REUSEPORT group.
+pub trait GroupFilter: Debug + Send + Sync {
+    /// reuseport_select_sock(): which member gets the packet. Members stand in the order in which they came, the last
+    /// one in the place of one that has left. `hash` is what would choose otherwise.
+    fn choose(&self, packet: &Inspected<'_>, members: &[SocketHandle], hash: u32) -> Choice;
+}
+
+/// What a [`GroupFilter`] chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Nothing: the hash decides.
+    Hash,
+    /// The member of this number.
+    Member(usize),
+    /// Nobody gets it, as if there were no such socket.
+    Nobody,
+}
+
+/// A call that changes a group's filter found none that it could change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    /// The socket is in no SO_REUSEPORT group, nor will it be.
+    #[error("not in a group")]
+    NoGroup,
+    /// The group has no filter.
+    #[error("no filter")]
+    NoFilter,
+}
+
+/// The filters of one socket: rare, so they stand apart from it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters {
+    pub(crate) socket: Option<Arc<dyn SocketFilter>>,
+    /// Every member of a group has the same.
+    pub(crate) group: Option<Arc<dyn GroupFilter>>,
+}
+
+impl Filters {
+    /// Changes one of a socket's filters; without any it keeps no memory.
+    pub(crate) fn change(place: &mut Option<Box<Filters>>, change: impl FnOnce(&mut Filters)) {
+        let mut filters = place.take().unwrap_or_default();
+        change(&mut filters);
+        if filters.socket.is_some() || filters.group.is_some() {
+            *place = Some(filters);
+        }
+    }
+
+    pub(crate) fn group_of(place: &Option<Box<Filters>>) -> Option<Arc<dyn GroupFilter>> {
+        place.as_ref()?.group.clone()
+    }
+
+    pub(crate) fn socket_of(place: &Option<Box<Filters>>) -> Option<Arc<dyn SocketFilter>> {
+        place.as_ref()?.socket.clone()
+    }
+}
+
+/// The seed of one run.
+pub(crate) fn seed(random: &mut Random) -> u64 {
+    u64::from(random.u32()) << 32 | u64::from(random.u32())
+}
