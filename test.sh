@@ -95,12 +95,12 @@ step "format and lints" lints
 step "unit and integration tests" cargo test --workspace --quiet
 step "release build" build
 step "documents" documents
-step "conformance, host's kernel" "$conformance" --arm host
-step "conformance, library" "$conformance" --arm library
-step "conformance, runner" "$switchboard" run -- "$conformance" --arm runner
-step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm host
-step "conformance, library, ordinary user" as_user "$conformance" --arm library
-step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner
+step "conformance, host's kernel" "$conformance" --arm host -q
+step "conformance, library" "$conformance" --arm library -q
+step "conformance, runner" "$switchboard" run -- "$conformance" --arm runner -q
+step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm host -q
+step "conformance, library, ordinary user" as_user "$conformance" --arm library -q
+step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner -q
 step "lockstep" "$conformance" lockstep --sequences 10000
 if [ "$mode" = usual ]; then
     step "programs" programs --quick python-http fork-exec scm-rights i386-socketcall redis

@@ -23,6 +23,8 @@ pub struct Counters {
     pub ip_out_no_routes: u64,
     /// ICMP messages that came in.
     pub icmp_in_msgs: u64,
+    /// ICMP messages that were cut short or had a wrong checksum.
+    pub icmp_in_errors: u64,
     /// ICMP messages that were sent.
     pub icmp_out_msgs: u64,
     /// ICMP errors not sent because of the limit on all destinations.
@@ -39,4 +41,6 @@ pub struct Counters {
     pub udp_rcvbuf_errors: u64,
     /// Datagrams sent.
     pub udp_out_datagrams: u64,
+    /// TCP segments that were cut short or had a wrong checksum.
+    pub tcp_in_errs: u64,
 }

@@ -111,12 +111,19 @@ impl Stack {
                     self.icmp_send(interface, ip.src, from, ip.tos, reply);
                 }
             }
-            IcmpMessage::EchoReply { .. } | IcmpMessage::Other { .. } => {}
-            error => match error.original().map(|quoted| quoted.protocol) {
-                Some(6) => self.tcp_icmp_error(now, interface, &error),
-                Some(17) => self.udp_icmp_error(interface, &error),
-                _ => {}
-            },
+            IcmpMessage::EchoReply { .. } => self.ping_input(now, interface, &ip, message),
+            IcmpMessage::Other { .. } => {}
+            error => {
+                if self.udp.has_raw() {
+                    self.raw_icmp_error(interface, &error);
+                }
+                match error.original().map(|quoted| quoted.protocol) {
+                    Some(6) => self.tcp_icmp_error(now, interface, &error),
+                    Some(17) => self.udp_icmp_error(interface, &error),
+                    Some(1 | 58) => self.ping_icmp_error(interface, &error),
+                    _ => {}
+                }
+            }
         }
     }
 

@@ -37,4 +37,4 @@ pub use tcp::{
     StreamQueue, TcpError, TcpInfo, TcpOptions, TcpSet, UrgentView,
 };
 pub use time::Instant;
-pub use udp::{UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};
+pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

@@ -18,7 +18,7 @@
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, IpHeader, Packet, TcpSegment, UdpDatagram};
+use switchboard_wire::{Body, IpHeader, Packet, TcpSegment, UdpDatagram, parse_body};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
@@ -311,13 +311,44 @@ impl Stack {
             return;
         };
         self.counters.ip_in_delivers += 1;
+        // raw_local_deliver: before the transport takes it apart.
+        let heard = self.udp.has_raw() && self.raw_input(now, interface, ip, body);
+        if let Body::Other { protocol, payload } = body {
+            // What a raw socket sent is bytes until it arrives.
+            match parse_body(ip, *protocol, payload) {
+                Ok(Body::Other { .. }) if heard => {}
+                Ok(Body::Other { .. }) => {
+                    self.counters.ip_in_unknown_protos += 1;
+                    let (ip, body) = (*ip, body.clone());
+                    self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
+                }
+                Ok(mut parsed) => {
+                    self.transport_input(now, interface, hint, cast, ip, &mut parsed);
+                }
+                Err(_) => self.count_malformed(*protocol),
+            }
+            return;
+        }
+        self.transport_input(now, interface, hint, cast, ip, body);
+    }
+
+    #[inline]
+    fn transport_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        hint: Hint,
+        cast: Cast,
+        ip: &IpHeader,
+        body: &mut Body,
+    ) {
         // In place as far as possible: a packet is a large value to move.
         match body {
             // RFC 9293, 3.9.2.2: TCP is for unicast addresses.
             Body::Tcp(segment) if cast == Cast::Unicast => {
                 self.tcp_input(now, interface, hint, ip, segment);
             }
-            Body::Tcp(_) => {}
+            Body::Tcp(_) | Body::Other { .. } => {}
             Body::Udp(datagram) => {
                 let datagram = UdpDatagram {
                     payload: core::mem::take(&mut datagram.payload),
@@ -328,11 +359,15 @@ impl Stack {
             Body::Icmp(message) => {
                 self.icmp_input(now, interface, cast, *ip, message.clone());
             }
-            Body::Other { .. } => {
-                self.counters.ip_in_unknown_protos += 1;
-                let (ip, body) = (*ip, body.clone());
-                self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
-            }
+        }
+    }
+
+    /// A transport's header was cut short, or its checksum is wrong.
+    fn count_malformed(&mut self, protocol: u8) {
+        match protocol {
+            17 => self.counters.udp_in_errors += 1,
+            1 | 58 => self.counters.icmp_in_errors += 1,
+            _ => self.counters.tcp_in_errs += 1,
         }
     }
 

@@ -1,4 +1,5 @@
-//! UDP (RFC 768): sockets, sending, receiving, and the errors that come back.
+//! UDP (RFC 768): sockets, sending, receiving, and the errors that come back; and the other datagram sockets of IP,
+//! raw and ping sockets, which have no port but share the rest.
 //!
 //! # Theory of operation
 //! A socket is unbound, bound or connected. Binding claims the port in `udp_ports` and registers the socket in the demux
@@ -13,23 +14,28 @@
 
 mod demux;
 mod input;
+mod ping;
 mod queue;
+mod raw;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
 use crate::event::{EventKind, SocketHandle, UdpId};
-use crate::hash::KeyedState;
+use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindKey, BindRequest, Family};
-use crate::route::{RouteError, RouteInfo, RouteKind};
+use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
 use crate::time::Instant;
 
 use demux::{Candidate, Demux, Registration};
 use queue::ReceiveQueue;
 pub use queue::UdpReceived;
+pub use raw::RawSettings;
 
 /// A datagram to send.
 #[derive(Clone, Debug)]
@@ -117,12 +123,27 @@ pub(crate) struct UdpTable {
     sockets: slab::Slab<UdpSocket>,
     next_generation: u32,
     demux: Demux,
+    /// The raw sockets, by family and protocol, oldest first.
+    raw: KeyedMap<(Family, u16), Vec<UdpId>>,
+    /// The ping sockets that are bound, by family and identifier, oldest first.
+    pings: KeyedMap<(Family, u16), Vec<UdpId>>,
+    /// ping_port_rover: the identifier that was given last.
+    last_ident: u16,
+}
+
+/// What kind of datagram socket it is.
+#[derive(Debug)]
+enum Role {
+    Udp,
+    Raw(Box<raw::Raw>),
+    Ping,
 }
 
 #[derive(Debug)]
 struct UdpSocket {
     generation: u32,
     family: Family,
+    role: Role,
     /// The claim to the port, while bound.
     key: Option<BindKey>,
     /// Local address and port; the address may be narrower than `key`'s, since connect(2) chooses one.
@@ -161,7 +182,16 @@ impl UdpTable {
             sockets: slab::Slab::new(),
             next_generation: 0,
             demux: Demux::new(hash),
+            raw: KeyedMap::with_hasher(hash),
+            pings: KeyedMap::with_hasher(hash),
+            last_ident: 0,
         }
+    }
+
+    /// Whether a packet may be for a raw socket.
+    #[inline]
+    pub(crate) fn has_raw(&self) -> bool {
+        !self.raw.is_empty()
     }
 
     #[inline]
@@ -251,6 +281,7 @@ impl Stack {
         let socket = UdpSocket {
             generation,
             family,
+            role: Role::Udp,
             key: None,
             local: SocketAddr::new(any(family), 0),
             addr_locked: false,
@@ -278,6 +309,11 @@ impl Stack {
         let bindable = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
         if !bindable && !self.sysctl.ip_nonlocal_bind {
             return Err(BindError::NotLocal);
+        }
+        match self.udp.open(id).role {
+            Role::Udp => {}
+            Role::Raw(_) => return self.raw_bind(id, &request),
+            Role::Ping => return self.ping_bind(id, &request),
         }
         self.udp_unhash(id);
         let range = self.sysctl.ip_local_port_range;
@@ -341,7 +377,21 @@ impl Stack {
     /// (__udp_disconnect): after a bind to port 0 the socket has no port any more.
     pub fn udp_disconnect(&mut self, id: UdpId) {
         self.udp_unregister(id);
+        self.raw_unhash(id);
         let socket = self.udp.open_mut(id);
+        if !matches!(socket.role, Role::Udp) {
+            // __udp_disconnect: what has no port of its own hears nothing from now on.
+            socket.remote = None;
+            socket.route = None;
+            if !socket.addr_locked {
+                socket.local.set_ip(any(socket.family));
+            }
+            if !socket.port_locked {
+                self.ping_unhash(id);
+                self.udp.open_mut(id).local.set_port(0);
+            }
+            return;
+        }
         if let Some(remote) = socket.remote.take()
             && socket.family == Family::V6
         {
@@ -378,7 +428,7 @@ impl Stack {
     /// before the call that sent it is over.
     pub fn udp_peer_is_deaf(&self, id: UdpId) -> bool {
         let socket = self.udp.open(id);
-        let Some(remote) = socket.remote else {
+        let (Some(remote), Role::Udp) = (socket.remote, &socket.role) else {
             return false;
         };
         let here = self.interfaces.owner(remote.ip()).is_some();
@@ -447,45 +497,18 @@ impl Stack {
 
     /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
     pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
-        let UdpSend {
-            dst,
-            src,
-            device,
-            tos,
-            ttl,
-            payload,
-        } = send;
-        let dst = canonical(dst);
+        let dst = canonical(send.dst);
         if self.udp.open(id).key.is_none() {
             self.udp_autobind(id)
                 .map_err(|_| UdpSendError::PortsExhausted)?;
         }
-        let generation = self.routes.generation();
-        let socket = self.udp.open(id);
-        let route = match socket.route {
-            Some((then, route))
-                if then == generation
-                    && src.is_none()
-                    && device.is_none()
-                    && socket.remote == Some(dst) =>
-            {
-                route
-            }
-            _ => self
-                .udp_route(id, dst.ip(), src, device)
-                .map_err(|error| match error {
-                    RouteError::WrongFamily => UdpSendError::WrongFamily,
-                    _ => UdpSendError::NoRoute,
-                })?,
-        };
+        let route = self.udp_send_route(id, dst.ip(), &send)?;
+        let UdpSend {
+            tos, ttl, payload, ..
+        } = send;
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos.unwrap_or(0);
-        ip.hop_limit = ttl.unwrap_or(match route.kind {
-            // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
-            RouteKind::Multicast => 1,
-            _ if ip.is_v6() => self.sysctl.ipv6_hop_limit,
-            _ => self.sysctl.ip_default_ttl,
-        });
+        ip.hop_limit = ttl.unwrap_or(self.hop_limit(route.kind, ip.is_v6()));
         // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
         let datagram = UdpDatagram::HEADER_LEN + payload.len();
         let counted = if ip.is_v6() {
@@ -509,6 +532,32 @@ impl Stack {
         self.ip_output(&route, Packet { ip, body });
         self.run_loopback(now);
         Ok(())
+    }
+
+    /// The way of a datagram: a connected socket has it, another asks for one each time.
+    fn udp_send_route(
+        &self,
+        id: UdpId,
+        dst: IpAddr,
+        send: &UdpSend,
+    ) -> Result<RouteInfo, UdpSendError> {
+        let socket = self.udp.open(id);
+        match socket.route {
+            Some((then, route))
+                if then == self.routes.generation()
+                    && send.src.is_none()
+                    && send.device.is_none()
+                    && socket.remote == Some(canonical(send.dst)) =>
+            {
+                Ok(route)
+            }
+            _ => self
+                .udp_route(id, dst, send.src, send.device)
+                .map_err(|error| match error {
+                    RouteError::WrongFamily => UdpSendError::WrongFamily,
+                    _ => UdpSendError::NoRoute,
+                }),
+        }
     }
 
     /// `recv(fd, ..., MSG_PEEK)`: the next datagram, which stays.
@@ -551,14 +600,19 @@ impl Stack {
     /// `close(fd)`: forgets the socket and what it has queued.
     pub fn udp_close(&mut self, id: UdpId) {
         self.udp_unhash(id);
+        self.raw_unhash(id);
+        self.ping_unhash(id);
         self.udp.sockets.remove(id.index as usize);
     }
 
     /// inet_autobind: any address, an ephemeral port.
     fn udp_autobind(&mut self, id: UdpId) -> Result<(), BindError> {
         let socket = self.udp.open(id);
-        if socket.key.is_some() {
-            return Ok(());
+        match socket.role {
+            _ if socket.key.is_some() => return Ok(()),
+            Role::Udp => {}
+            Role::Raw(_) => return Ok(()),
+            Role::Ping => return self.ping_autobind(id),
         }
         let Attributes {
             v6only,

@@ -14,33 +14,59 @@ use crate::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment,
 ///
 /// A length that does not fit 16 bits is written as 0, as Linux does for its big packets inside a host.
 pub fn emit(packet: &Packet) -> Vec<u8> {
-    let total = packet.wire_len();
-    let mut out = Vec::with_capacity(total);
-    let body_len = total - packet.ip.header_len();
-    push_ip(&mut out, &packet.ip, packet.protocol(), body_len);
+    emit_parts(&packet.ip, &packet.body)
+}
+
+/// [`emit`] of a packet whose parts stand apart.
+pub fn emit_parts(ip: &IpHeader, body: &Body) -> Vec<u8> {
+    let body_len = body.wire_len();
+    let mut out = Vec::with_capacity(ip.header_len() + body_len);
+    push_ip(&mut out, ip, body.protocol(ip.is_v6()), body_len);
+    push_body(&mut out, ip, body);
+    out
+}
+
+/// What follows the IP header, as bytes: a transport's header and data with the checksum filled in.
+pub fn emit_body(ip: &IpHeader, body: &Body) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.wire_len());
+    push_body(&mut out, ip, body);
+    out
+}
+
+/// The checksum of `bytes`, as it stands in a header whose own field is zero (RFC 1071); with the pseudo header of
+/// `pseudo`'s addresses and protocol when it is given.
+pub fn checksum(pseudo: Option<(&IpHeader, u8)>, bytes: &[u8]) -> [u8; 2] {
+    let sum = match pseudo {
+        Some((ip, protocol)) => pseudo_sum(ip, protocol, bytes.len()),
+        None => Sum16BitWords::new(),
+    };
+    // etherparse sums words as they lie in memory, so the result is in memory order too.
+    sum.add_slice(bytes).ones_complement().to_ne_bytes()
+}
+
+fn push_body(out: &mut Vec<u8>, ip: &IpHeader, body: &Body) {
     let at = out.len();
-    match &packet.body {
+    match body {
         Body::Tcp(tcp) => {
-            push_tcp(&mut out, tcp);
-            fill_checksum(&mut out, at, 16, Some((&packet.ip, 6)));
+            push_tcp(out, tcp);
+            fill_checksum(out, at, 16, Some((ip, 6)));
         }
         Body::Udp(udp) => {
-            push_udp(&mut out, udp);
-            fill_checksum(&mut out, at, 6, Some((&packet.ip, 17)));
+            push_udp(out, udp);
+            fill_checksum(out, at, 6, Some((ip, 17)));
             // A computed 0 is sent as all ones: 0 means "no checksum" (RFC 768).
             if out[at + 6..at + 8] == [0, 0] {
                 out[at + 6..at + 8].fill(0xff);
             }
         }
         Body::Icmp(icmp) => {
-            let v6 = packet.ip.is_v6();
-            push_icmp(&mut out, icmp, v6);
+            let v6 = ip.is_v6();
+            push_icmp(out, icmp, v6);
             // Only ICMPv6 has a pseudo header (RFC 4443, 2.3).
-            fill_checksum(&mut out, at, 2, v6.then_some((&packet.ip, 58)));
+            fill_checksum(out, at, 2, v6.then_some((ip, 58)));
         }
         Body::Other { payload, .. } => out.extend_from_slice(payload),
     }
-    out
 }
 
 fn v6_bytes(addr: IpAddr) -> [u8; 16] {
@@ -223,12 +249,7 @@ fn push_quoted(out: &mut Vec<u8>, quoted: &Quoted) {
 
 /// Sums the bytes from `at` on, with the pseudo header if there is one, into the field at `at + field`.
 fn fill_checksum(out: &mut [u8], at: usize, field: usize, pseudo: Option<(&IpHeader, u8)>) {
-    let sum = match pseudo {
-        Some((ip, protocol)) => pseudo_sum(ip, protocol, out.len() - at),
-        None => Sum16BitWords::new(),
-    };
-    // etherparse sums words as they lie in memory, so the result is in memory order too.
-    let check = sum.add_slice(&out[at..]).ones_complement().to_ne_bytes();
+    let check = checksum(pseudo, &out[at..]);
     out[at + field..at + field + 2].copy_from_slice(&check);
 }
 

@@ -19,10 +19,10 @@ mod payload;
 mod seq;
 mod tcp;
 
-pub use emit::emit;
+pub use emit::{checksum, emit, emit_body, emit_parts};
 pub use icmp::{IcmpMessage, Quoted, Unreachable};
 pub use packet::{Body, IpHeader, Packet, UdpDatagram};
-pub use parse::{ParseError, parse};
+pub use parse::{ParseError, parse, parse_body};
 pub use payload::{IntoIter, Payload};
 pub use seq::SeqNum;
 pub use tcp::{SackList, TcpFlags, TcpOptions, TcpSegment, Timestamps};

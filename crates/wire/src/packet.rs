@@ -96,29 +96,35 @@ pub struct UdpDatagram {
 impl Packet {
     /// The IP protocol number.
     pub const fn protocol(&self) -> u8 {
-        match &self.body {
-            Body::Tcp(_) => 6,
-            Body::Udp(_) => 17,
-            Body::Icmp(_) => {
-                if self.ip.is_v6() {
-                    58
-                } else {
-                    1
-                }
-            }
-            Body::Other { protocol, .. } => *protocol,
-        }
+        self.body.protocol(self.ip.is_v6())
     }
 
     /// Length of the whole packet on the wire.
     pub fn wire_len(&self) -> usize {
-        self.ip.header_len()
-            + match &self.body {
-                Body::Tcp(tcp) => tcp.header_len() + tcp.payload.len(),
-                Body::Udp(udp) => UdpDatagram::HEADER_LEN + udp.payload.len(),
-                Body::Icmp(icmp) => icmp.wire_len(),
-                Body::Other { payload, .. } => payload.len(),
-            }
+        self.ip.header_len() + self.body.wire_len()
+    }
+}
+
+impl Body {
+    /// The IP protocol number in a packet of this version.
+    pub const fn protocol(&self, v6: bool) -> u8 {
+        match self {
+            Body::Tcp(_) => 6,
+            Body::Udp(_) => 17,
+            Body::Icmp(_) if v6 => 58,
+            Body::Icmp(_) => 1,
+            Body::Other { protocol, .. } => *protocol,
+        }
+    }
+
+    /// Length on the wire.
+    pub fn wire_len(&self) -> usize {
+        match self {
+            Body::Tcp(tcp) => tcp.header_len() + tcp.payload.len(),
+            Body::Udp(udp) => UdpDatagram::HEADER_LEN + udp.payload.len(),
+            Body::Icmp(icmp) => icmp.wire_len(),
+            Body::Other { payload, .. } => payload.len(),
+        }
     }
 }
 

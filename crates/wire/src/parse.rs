@@ -52,17 +52,24 @@ pub fn parse(bytes: &[u8]) -> Result<Packet, ParseError> {
     };
     let protocol = slice.payload_ip_number().0;
     let payload = slice.payload().payload;
-    let body = match protocol {
-        6 => Body::Tcp(parse_tcp(&ip, payload)?),
-        17 => Body::Udp(parse_udp(&ip, payload)?),
-        1 if !ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
-        58 if ip.is_v6() => Body::Icmp(parse_icmp(&ip, payload)?),
+    let body = parse_body(&ip, protocol, payload)?;
+    Ok(Packet { ip, body })
+}
+
+/// Parses what follows the IP header of a packet of this protocol; checks lengths and checksums.
+///
+/// Never panics. A protocol without a form of its own comes as [`Body::Other`].
+pub fn parse_body(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, ParseError> {
+    Ok(match protocol {
+        6 => Body::Tcp(parse_tcp(ip, bytes)?),
+        17 => Body::Udp(parse_udp(ip, bytes)?),
+        1 if !ip.is_v6() => Body::Icmp(parse_icmp(ip, bytes)?),
+        58 if ip.is_v6() => Body::Icmp(parse_icmp(ip, bytes)?),
         _ => Body::Other {
             protocol,
-            payload: Bytes::copy_from_slice(payload),
+            payload: Bytes::copy_from_slice(bytes),
         },
-    };
-    Ok(Packet { ip, body })
+    })
 }
 
 fn ip_from_v4(header: &Ipv4Header) -> IpHeader {

@@ -49,7 +49,7 @@ impl Stack {
         }
     }
 
-    fn udp_enqueue(&mut self, id: UdpId, mut datagram: UdpReceived) {
+    pub(super) fn udp_enqueue(&mut self, id: UdpId, mut datagram: UdpReceived) {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
@@ -92,7 +92,7 @@ impl Stack {
 }
 
 /// The error that a connected socket sees, if the message is a hard one (icmp_err_convert, icmpv6_err_convert).
-fn hard_error(message: &IcmpMessage, v6: bool) -> Option<UdpError> {
+pub(super) fn hard_error(message: &IcmpMessage, v6: bool) -> Option<UdpError> {
     use Unreachable as U;
     match message {
         IcmpMessage::Unreachable { code, .. } => match (code, v6) {

@@ -9,6 +9,7 @@ use proptest::{prop_oneof, proptest};
 use super::*;
 use crate::config::Config;
 use crate::event::Event;
+use crate::route::RouteKind;
 
 const NOW: Instant = Instant::from_millis(1000);
 

@@ -1,0 +1,367 @@
+//! Raw sockets (raw(7)): packets of one protocol as they are.
+//!
+//! # Theory of operation
+//! A raw socket is a datagram socket without a port: it has the queue, the peer, the route and the errors of a UDP
+//! socket and stands in the same table, but not among those a port is looked for in. Every packet of its protocol that
+//! the host takes is copied to it before the transport sees it (raw_local_deliver). What it sends is a packet whose
+//! body nobody has looked into: it is parsed where it arrives, so that whoever listens sees the sender's own bytes.
+//!
+//! # Limits
+//! There are no fragments yet: a packet that the caller marks as one is sent and lost, and one larger than the MTU of
+//! an interface other than `lo` is refused. A header of the caller's own (IP_HDRINCL) has no IPv4 options.
+
+use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use switchboard_wire::{
+    Body, IcmpMessage, IpHeader, Packet, Payload, checksum, emit_body, emit_parts,
+};
+
+use super::input::hard_error;
+use super::queue::UdpReceived;
+use super::{Role, UdpSend, UdpSendError, UdpSocket};
+use crate::event::{EventKind, UdpId};
+use crate::iface::IfIndex;
+use crate::ports::{BindError, BindRequest, Family};
+use crate::route::RouteKind;
+use crate::stack::Stack;
+use crate::time::Instant;
+
+/// The protocol that only sends, with a header of the caller's own (IPPROTO_RAW).
+const RAW: u16 = 255;
+const ICMP: u16 = 1;
+const ICMP6: u16 = 58;
+
+/// What the options of raw(7), icmp(7) and ipv6(7) set on a raw socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawSettings {
+    /// IP_HDRINCL or IPV6_HDRINCL: the caller writes the IP header.
+    pub header_included: bool,
+    /// ICMP_FILTER: a bit for each ICMP type that is not received.
+    pub icmp_filter: u32,
+    /// ICMP6_FILTER: a bit for each ICMPv6 type that is not received.
+    pub icmp6_filter: [u32; 8],
+    /// IPV6_CHECKSUM: where in the data the checksum stands; without it none is made or looked at.
+    pub checksum: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Raw {
+    /// Up to 262: what is above 255 is sent cut to eight bits, as Linux does, and never received.
+    protocol: u16,
+    settings: RawSettings,
+}
+
+impl Raw {
+    fn new(family: Family, protocol: u16) -> Raw {
+        let settings = RawSettings {
+            header_included: protocol == RAW,
+            icmp_filter: 0,
+            icmp6_filter: [0; 8],
+            // RFC 3542, 3.1: ICMPv6 has one always.
+            checksum: (family == Family::V6 && protocol == ICMP6).then_some(2),
+        };
+        Raw { protocol, settings }
+    }
+
+    /// icmp_filter and icmpv6_filter: whether the socket does not want to hear of this.
+    fn filters(&self, v6: bool, body: &[u8]) -> bool {
+        match (self.protocol, body) {
+            (ICMP, [kind, _, _, _, _, _, _, _, ..]) if !v6 => {
+                *kind < 32 && self.settings.icmp_filter >> kind & 1 != 0
+            }
+            (ICMP, _) if !v6 => true,
+            (ICMP6, [kind, _, _, _, ..]) if v6 => {
+                self.settings.icmp6_filter[usize::from(kind >> 5)] >> (kind & 31) & 1 != 0
+            }
+            (ICMP6, _) if v6 => true,
+            _ => false,
+        }
+    }
+}
+
+impl UdpSocket {
+    pub(super) fn raw(&self) -> Option<&Raw> {
+        match &self.role {
+            Role::Raw(raw) => Some(raw),
+            _ => None,
+        }
+    }
+
+    /// raw_v4_match and raw_v6_match.
+    fn hears(&self, interface: IfIndex, from: IpAddr, to: IpAddr) -> bool {
+        let local = self.local.ip();
+        (local.is_unspecified() || local == to)
+            && self.remote.is_none_or(|remote| remote.ip() == from)
+            && self
+                .attributes
+                .device
+                .is_none_or(|device| device == interface)
+    }
+}
+
+/// All of these panic when `id` names a socket that was closed.
+impl Stack {
+    /// `socket(domain, SOCK_RAW, protocol)`: a new raw socket, which hears every packet of its protocol.
+    pub fn raw_open(&mut self, family: Family, protocol: u16) -> UdpId {
+        let id = self.udp_open(family);
+        let socket = self.udp.open_mut(id);
+        // inet_create: the protocol stands where the port would.
+        socket.local.set_port(protocol);
+        socket.role = Role::Raw(Box::new(Raw::new(family, protocol)));
+        let key = (family, protocol);
+        self.udp.raw.entry(key).or_default().push(id);
+        id
+    }
+
+    /// A raw socket's protocol and settings; `None` of another socket.
+    pub fn raw_settings(&self, id: UdpId) -> Option<(u16, &RawSettings)> {
+        let raw = self.udp.open(id).raw()?;
+        Some((raw.protocol, &raw.settings))
+    }
+
+    /// A raw socket's settings, to change; `None` of another socket.
+    pub fn raw_settings_mut(&mut self, id: UdpId) -> Option<&mut RawSettings> {
+        match &mut self.udp.open_mut(id).role {
+            Role::Raw(raw) => Some(&mut raw.settings),
+            _ => None,
+        }
+    }
+
+    /// raw_bind: an address, again if the caller likes.
+    pub(super) fn raw_bind(
+        &mut self,
+        id: UdpId,
+        request: &BindRequest,
+    ) -> Result<SocketAddr, BindError> {
+        let socket = self.udp.open_mut(id);
+        socket.local.set_ip(request.addr.to_canonical());
+        socket.attributes.device = request.device;
+        Ok(socket.local)
+    }
+
+    /// raw_unhash_sk: the socket hears nothing from now on.
+    pub(super) fn raw_unhash(&mut self, id: UdpId) {
+        let socket = self.udp.open(id);
+        let Some(raw) = socket.raw() else { return };
+        let key = (socket.family, raw.protocol);
+        if let Some(list) = self.udp.raw.get_mut(&key) {
+            list.retain(|other| *other != id);
+            if list.is_empty() {
+                self.udp.raw.remove(&key);
+            }
+        }
+    }
+
+    /// `sendto(fd, ...)` of a raw socket: one packet. The data starts with the IP header when
+    /// [`RawSettings::header_included`] says so, which the caller has found to be whole. `protocol` is for IPv6, where
+    /// each packet may name its own.
+    pub fn raw_send(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        send: UdpSend,
+        protocol: Option<u8>,
+    ) -> Result<(), UdpSendError> {
+        let dst = send.dst.ip().to_canonical();
+        let route = self.udp_send_route(id, dst, &send)?;
+        let Some(raw) = self.udp.open(id).raw() else {
+            return Ok(());
+        };
+        let protocol = protocol.unwrap_or(raw.protocol as u8);
+        let settings = &raw.settings;
+        let packet = if settings.header_included {
+            let Some(mut packet) = own_header(dst.is_ipv6(), &send.payload.to_bytes()) else {
+                // Linux sends it, and whoever gets it throws it away.
+                self.counters.ip_in_hdr_errors += 1;
+                return Ok(());
+            };
+            if packet.ip.src.is_unspecified() && packet.ip.src.is_ipv4() {
+                packet.ip.src = route.source;
+            }
+            if packet.ip.ident == 0 && !packet.ip.is_v6() {
+                packet.ip.ident = self.random.u32() as u16;
+            }
+            packet
+        } else {
+            let mut ip = IpHeader::new(route.source, route.destination);
+            ip.tos = send.tos.unwrap_or(0);
+            ip.hop_limit = send.ttl.unwrap_or(self.hop_limit(route.kind, ip.is_v6()));
+            let mut data = send.payload.to_vec();
+            if let (Some(at), true) = (settings.checksum, ip.is_v6()) {
+                fill(&ip, protocol, &mut data, at as usize);
+            }
+            if !ip.is_v6() {
+                ip.ident = self.random.u32() as u16;
+            }
+            let payload = Bytes::from(data);
+            let body = Body::Other { protocol, payload };
+            Packet { ip, body }
+        };
+        let len = packet.wire_len();
+        let counted = len - if packet.ip.is_v6() { 40 } else { 0 };
+        let fits = route.interface == IfIndex::LO || len <= route.mtu as usize;
+        if counted > usize::from(u16::MAX) || !fits {
+            return Err(UdpSendError::TooBig);
+        }
+        self.ip_output(&route, packet);
+        self.run_loopback(now);
+        Ok(())
+    }
+
+    /// The hops of a datagram whose sender chose none.
+    pub(super) fn hop_limit(&self, kind: RouteKind, v6: bool) -> u8 {
+        match kind {
+            // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
+            RouteKind::Multicast => 1,
+            _ if v6 => self.sysctl.ipv6_hop_limit,
+            _ => self.sysctl.ip_default_ttl,
+        }
+    }
+
+    /// A packet came in: a copy for each raw socket that wants it. Says whether there was one.
+    pub(crate) fn raw_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        body: &Body,
+    ) -> bool {
+        let v6 = ip.is_v6();
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        let Some(list) = self.udp.raw.get(&(family, u16::from(body.protocol(v6)))) else {
+            return false;
+        };
+        let ids: SmallVec<[UdpId; 4]> = (list.iter().copied())
+            .filter(|id| {
+                self.udp
+                    .get(*id)
+                    .is_some_and(|socket| socket.hears(interface, ip.src, ip.dst))
+            })
+            .collect();
+        if ids.is_empty() {
+            return false;
+        }
+        // An IPv4 socket gets the header too; an IPv6 socket has ancillary data for it (RFC 3542, 3).
+        let bytes = Bytes::from(if v6 {
+            emit_body(ip, body)
+        } else {
+            emit_parts(ip, body)
+        });
+        let at = if v6 { 0 } else { ip.header_len() };
+        for id in ids {
+            let Some(raw) = self.udp.get(id).and_then(UdpSocket::raw) else {
+                continue;
+            };
+            let wrong = raw.settings.checksum.is_some()
+                && v6
+                && checksum(Some((ip, body.protocol(v6))), &bytes) != [0, 0];
+            if wrong || raw.filters(v6, &bytes[at..]) {
+                continue;
+            }
+            let datagram = UdpReceived::raw(now, interface, ip, Payload::from(bytes.clone()));
+            self.udp_enqueue(id, datagram);
+        }
+        true
+    }
+
+    /// An ICMP error about a packet of this host came in (raw_err, rawv6_err).
+    pub(crate) fn raw_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
+        let Some(quoted) = error.original() else {
+            return;
+        };
+        let v6 = quoted.ip.is_v6();
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        let key = (family, u16::from(quoted.protocol));
+        let Some(list) = self.udp.raw.get(&key) else {
+            return;
+        };
+        let ids: SmallVec<[UdpId; 4]> = list.iter().copied().collect();
+        for id in ids {
+            let Some(socket) = self.udp.get_mut(id) else {
+                continue;
+            };
+            if !socket.hears(interface, quoted.ip.dst, quoted.ip.src) {
+                continue;
+            }
+            if let (Some(error), true) = (hard_error(error, v6), socket.remote.is_some()) {
+                socket.error = Some(error);
+                self.udp_event(id, EventKind::ERROR);
+            }
+        }
+    }
+}
+
+impl UdpReceived {
+    pub(super) fn raw(
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        payload: Payload,
+    ) -> UdpReceived {
+        UdpReceived {
+            from: SocketAddr::new(ip.src, 0),
+            to: ip.dst,
+            interface,
+            tos: ip.tos,
+            ttl: ip.hop_limit,
+            at: now,
+            noted: false,
+            payload,
+        }
+    }
+}
+
+/// rawv6_push_pending_frames: the checksum at its place, which the caller has found to be there.
+fn fill(ip: &IpHeader, protocol: u8, data: &mut [u8], at: usize) {
+    let Some(field) = data.get_mut(at..at + 2) else {
+        return;
+    };
+    field.fill(0);
+    let mut sum = checksum(Some((ip, protocol)), data);
+    // RFC 768: UDP writes a sum of zero as all ones.
+    if sum == [0, 0] && protocol == 17 {
+        sum = [0xff, 0xff];
+    }
+    data[at..at + 2].copy_from_slice(&sum);
+}
+
+/// A packet whose IP header the caller wrote. Length and checksum of an IPv4 header are the kernel's to write.
+fn own_header(v6: bool, bytes: &Bytes) -> Option<Packet> {
+    let (ip, protocol, payload) = match bytes.first()? >> 4 {
+        4 if !v6 => {
+            let h: &[u8; 20] = bytes.first_chunk()?;
+            let fragment = u16::from_be_bytes([h[6], h[7]]);
+            // More fragments, or an offset.
+            if h[0] & 15 != 5 || fragment & 0x3fff != 0 {
+                return None;
+            }
+            let addr = |at: usize| Ipv4Addr::new(h[at], h[at + 1], h[at + 2], h[at + 3]).into();
+            let mut ip = IpHeader::new(addr(12), addr(16));
+            ip.tos = h[1];
+            ip.ident = u16::from_be_bytes([h[4], h[5]]);
+            ip.dont_fragment = fragment & 0x4000 != 0;
+            ip.hop_limit = h[8];
+            (ip, h[9], bytes.slice(20..))
+        }
+        6 if v6 => {
+            let h: &[u8; 40] = bytes.first_chunk()?;
+            let len = usize::from(u16::from_be_bytes([h[4], h[5]]));
+            let (src, dst): (&[u8; 16], &[u8; 16]) =
+                (h[8..].first_chunk()?, h[24..].first_chunk()?);
+            let mut ip = IpHeader::new(Ipv6Addr::from(*src).into(), Ipv6Addr::from(*dst).into());
+            let first = u32::from_be_bytes([h[0], h[1], h[2], h[3]]);
+            ip.tos = (first >> 20) as u8;
+            ip.flow_label = first & 0xf_ffff;
+            ip.hop_limit = h[7];
+            let rest = bytes.slice(40..);
+            // ip6_rcv_core: cut to what the header says, and dropped when it says more than there is.
+            (ip, h[6], (len <= rest.len()).then(|| rest.slice(..len))?)
+        }
+        _ => return None,
+    };
+    let body = Body::Other { protocol, payload };
+    Some(Packet { ip, body })
+}
