@@ -45,6 +45,8 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Flag => "flag",
         Kind::Ioctl => "ioctl",
         Kind::Control => "control",
+        Kind::Sysctl => "sysctl",
+        Kind::Proc => "proc",
     }
 }
 
@@ -72,6 +74,8 @@ fn print_markdown() {
         Kind::Flag,
         Kind::Ioctl,
         Kind::Control,
+        Kind::Sysctl,
+        Kind::Proc,
     ] {
         for wanted in ["done", "stored", "refused"] {
             let names: Vec<_> = support()

@@ -1,6 +1,9 @@
 //! What a host is made with: its seed, and the values that Linux keeps under /proc/sys/net.
 
+use core::net::IpAddr;
 use core::time::Duration;
+
+use crate::tcp::Algorithm;
 
 /// Makes a [`Stack`](crate::Stack).
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,8 @@ pub struct Sysctl {
     pub somaxconn: u32,
     /// net.core.netdev_max_backlog: packets that may wait on the loopback interface.
     pub netdev_max_backlog: u32,
+    /// net.core.optmem_max: the most memory that control messages and filters of a socket take.
+    pub optmem_max: u32,
     /// net.ipv4.ip_local_port_range: first and last ephemeral port.
     pub ip_local_port_range: (u16, u16),
     /// net.ipv4.ip_unprivileged_port_start: the first port that anyone may bind.
@@ -41,16 +46,26 @@ pub struct Sysctl {
     pub bindv6only: bool,
     /// net.ipv4.ip_nonlocal_bind: addresses that are not the host's may be bound.
     pub ip_nonlocal_bind: bool,
+    /// net.ipv6.ip_nonlocal_bind.
+    pub ipv6_nonlocal_bind: bool,
     /// net.ipv4.icmp_echo_ignore_all.
     pub icmp_echo_ignore_all: bool,
     /// net.ipv4.icmp_echo_ignore_broadcasts.
     pub icmp_echo_ignore_broadcasts: bool,
     /// net.ipv4.icmp_ratelimit: the least time between two ICMP errors to one destination.
     pub icmp_ratelimit: Duration,
+    /// net.ipv6.icmp.echo_ignore_all.
+    pub icmp6_echo_ignore_all: bool,
+    /// net.ipv6.icmp.echo_ignore_multicast.
+    pub icmp6_echo_ignore_multicast: bool,
+    /// net.ipv6.icmp.ratelimit: as `icmp_ratelimit`.
+    pub icmp6_ratelimit: Duration,
     /// net.ipv4.icmp_msgs_per_sec: ICMP errors per second to all destinations.
     pub icmp_msgs_per_sec: u32,
     /// net.ipv4.icmp_msgs_burst: how many of them may come at once.
     pub icmp_msgs_burst: u32,
+    /// net.ipv4.tcp_congestion_control: of new sockets.
+    pub tcp_congestion_control: Algorithm,
     /// net.ipv4.tcp_rmem: least, default and greatest receive buffer.
     pub tcp_rmem: [u32; 3],
     /// net.ipv4.tcp_wmem: least, default and greatest send buffer.
@@ -106,28 +121,44 @@ pub struct Sysctl {
     pub tcp_notsent_lowat: u32,
 }
 
+impl Sysctl {
+    /// Whether an address that is not the host's may be bound.
+    pub(crate) fn nonlocal_bind(&self, addr: IpAddr) -> bool {
+        match addr.to_canonical() {
+            IpAddr::V4(_) => self.ip_nonlocal_bind,
+            IpAddr::V6(_) => self.ipv6_nonlocal_bind,
+        }
+    }
+}
+
 impl Default for Sysctl {
     fn default() -> Sysctl {
         Sysctl {
-            // SK_RMEM_MAX and kin: 256 packets of 256 bytes with overhead.
+            // 256 packets of 256 bytes with overhead.
             rmem_default: 212_992,
             wmem_default: 212_992,
-            rmem_max: 212_992,
-            wmem_max: 212_992,
+            rmem_max: 4 << 20,
+            wmem_max: 4 << 20,
             somaxconn: 4096,
             netdev_max_backlog: 1000,
+            optmem_max: 131_072,
             ip_local_port_range: (32_768, 60_999),
             ip_unprivileged_port_start: 1024,
             ip_default_ttl: 64,
             ipv6_hop_limit: 64,
             bindv6only: false,
             ip_nonlocal_bind: false,
+            ipv6_nonlocal_bind: false,
             icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
             icmp_ratelimit: Duration::from_secs(1),
+            icmp6_echo_ignore_all: false,
+            icmp6_echo_ignore_multicast: false,
+            icmp6_ratelimit: Duration::from_millis(100),
             icmp_msgs_per_sec: 1000,
             icmp_msgs_burst: 50,
-            tcp_rmem: [4096, 131_072, 6_291_456],
+            tcp_congestion_control: Algorithm::default(),
+            tcp_rmem: [4096, 131_072, 32 << 20],
             tcp_wmem: [4096, 16_384, 4_194_304],
             tcp_fin_timeout: Duration::from_secs(60),
             tcp_syn_retries: 6,

@@ -98,8 +98,18 @@ impl Stack {
                 sequence,
                 payload,
             } => {
-                let ignored = self.sysctl.icmp_echo_ignore_all
-                    || (cast != Cast::Unicast && self.sysctl.icmp_echo_ignore_broadcasts);
+                let (all, group) = if ip.is_v6() {
+                    (
+                        self.sysctl.icmp6_echo_ignore_all,
+                        self.sysctl.icmp6_echo_ignore_multicast,
+                    )
+                } else {
+                    (
+                        self.sysctl.icmp_echo_ignore_all,
+                        self.sysctl.icmp_echo_ignore_broadcasts,
+                    )
+                };
+                let ignored = all || (cast != Cast::Unicast && group);
                 if !ignored {
                     let reply = IcmpMessage::EchoReply {
                         ident,
@@ -248,7 +258,10 @@ impl Stack {
             self.counters.icmp_out_rate_limit_global += 1;
             return false;
         }
-        let period = self.sysctl.icmp_ratelimit;
+        let period = match dst {
+            IpAddr::V4(_) => self.sysctl.icmp_ratelimit,
+            IpAddr::V6(_) => self.sysctl.icmp6_ratelimit,
+        };
         if self.icmp.hosts.len() >= MAX_HOSTS && !self.icmp.hosts.contains_key(&dst) {
             self.icmp.hosts.clear();
         }

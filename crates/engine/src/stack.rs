@@ -153,6 +153,11 @@ impl Stack {
         self.routes.add(route);
     }
 
+    /// Cached routes are looked up again: /proc/sys/net/ipv4/route/flush.
+    pub fn forget_routes(&mut self) {
+        self.routes.touch();
+    }
+
     /// An interface by index.
     pub fn interface(&self, index: IfIndex) -> Option<&Interface> {
         self.interfaces.get(index)

@@ -307,7 +307,7 @@ impl Stack {
         let many = addr.is_multicast()
             || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
         let bindable = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        if !bindable && !self.sysctl.ip_nonlocal_bind {
+        if !bindable && !self.sysctl.nonlocal_bind(request.addr) {
             return Err(BindError::NotLocal);
         }
         match self.udp.open(id).role {

@@ -113,6 +113,8 @@ fn a_conversation() {
 fn numbers_are_those_of_linux() {
     // Checked with getsockopt on Linux 6.18, tcp_rmem 4096 131072 6291456, reno.
     let mut stack = stack();
+    stack.sysctl_mut().tcp_rmem[2] = 6_291_456;
+    stack.sysctl_mut().rmem_max = 212_992;
     let (client, server, _) = pair(&mut stack);
     let (c, s) = (stack.tcp_info(T0, client), stack.tcp_info(T0, server));
     assert_eq!((c.snd_mss, s.snd_mss), (32_741, 32_768));

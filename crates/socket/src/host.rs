@@ -35,6 +35,8 @@ pub struct Host {
     pub(crate) released: Vec<FileToken>,
     /// Options that were asked for and are refused, by name.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Tunables that nothing else holds.
+    pub(crate) kept: crate::proc::Kept,
 }
 
 impl Host {
@@ -48,6 +50,7 @@ impl Host {
             events: VecDeque::new(),
             released: Vec::new(),
             refused: BTreeMap::new(),
+            kept: crate::proc::Kept::new(),
         }
     }
 

@@ -29,6 +29,7 @@ mod inet;
 mod mask;
 mod message;
 mod options;
+mod proc;
 mod socket;
 mod table;
 mod unix;
@@ -42,5 +43,6 @@ pub use message::{
     SendRequest, Skip, Ucred,
 };
 pub use options::{OptValue, OptionRow, Status, support_table};
+pub use proc::{SysctlRow, Tunable, sysctl_table};
 pub use table::SocketId;
 pub use unix::paths::{Inode, MemoryPaths, Paths};

@@ -10,14 +10,12 @@ use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
 use switchboard_socket::{ControlOut, Right, SendControl, Ucred};
 
-/// `net.core.optmem_max`'s default: control messages of this many bytes, or more, are refused.
-const OPTMEM_MAX: u64 = 131_072;
-
 /// `sizeof(struct ucred)`: the same for both word sizes.
 const UCRED_SIZE: usize = 12;
 
 /// The control part of ____sys_sendmsg(). `unix`: the socket passes rights and credentials; other
-/// families step over both. The rights taken are the caller's to release.
+/// families step over both. The rights taken are the caller's to release. Messages of `limit`
+/// bytes (net.core.optmem_max) or more are refused.
 pub(crate) fn read_control(
     mem: &mut dyn Memory,
     files: &mut dyn Files,
@@ -25,10 +23,11 @@ pub(crate) fn read_control(
     addr: u64,
     len: u64,
     unix: bool,
+    limit: u32,
 ) -> Result<SendControl, Errno> {
     let mut control = SendControl::default();
     // A kernel's msg_controllen is a long also when the caller's is not.
-    if len >= OPTMEM_MAX {
+    if len >= u64::from(limit) {
         return Err(Errno::ENOBUFS);
     }
     if len == 0 {

@@ -3,7 +3,8 @@
 //! The options have a table of their own ([`switchboard_socket::support_table`]). Whoever adds a
 //! call or a flag adds its row here; `switchboard support` prints both.
 
-use switchboard_socket::Status;
+use alloc::vec::Vec;
+use switchboard_socket::{Status, sysctl_table};
 
 /// What a row is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -18,6 +19,10 @@ pub enum Kind {
     Ioctl,
     /// A control message, as it is sent or received.
     Control,
+    /// A tunable under /proc/sys.
+    Sysctl,
+    /// A file under /proc/net.
+    Proc,
 }
 
 /// A row of the support matrix.
@@ -42,9 +47,15 @@ const fn row(kind: Kind, name: &'static str, status: Status, note: &'static str)
     }
 }
 
-/// Every row.
-pub fn support() -> &'static [SupportRow] {
-    ROWS
+/// Every row. The tunables are those of the socket layer's own table.
+pub fn support() -> Vec<SupportRow> {
+    let tunables = sysctl_table().map(|tunable| SupportRow {
+        kind: Kind::Sysctl,
+        name: tunable.name,
+        status: tunable.status,
+        note: tunable.note,
+    });
+    ROWS.iter().copied().chain(tunables).collect()
 }
 
 use Kind::{Call, Control, Family, Flag, Ioctl};

@@ -119,7 +119,7 @@ impl Stack {
         // Linux lets a stream bind a group's or a subnet's address too, though nobody can reach it there.
         let many = many(&self.interfaces, addr);
         let local = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        if !local && !self.sysctl.ip_nonlocal_bind {
+        if !local && !self.sysctl.nonlocal_bind(request.addr) {
             return Err(BindError::NotLocal);
         }
         let range = self.sysctl.ip_local_port_range;

@@ -13,6 +13,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: &'static [Algorithm] = &[Algorithm::Reno];
+
     /// The name TCP_CONGESTION uses.
     pub const fn name(self) -> &'static str {
         match self {

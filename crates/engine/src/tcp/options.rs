@@ -128,7 +128,7 @@ impl TcpOptionsSet {
             send_buffer_locked: false,
             recv_buffer_locked: false,
             recv_low_water: 1,
-            congestion: Algorithm::default(),
+            congestion: sysctl.tcp_congestion_control,
             tos: 0,
             ttl: None,
             hops: None,

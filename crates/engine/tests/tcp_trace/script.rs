@@ -53,6 +53,9 @@ impl Trace {
             seed: [3; 32],
             ..Config::default()
         });
+        // The buffers that the traces were written for.
+        stack.sysctl_mut().tcp_rmem[2] = 6_291_456;
+        stack.sysctl_mut().rmem_max = 212_992;
         tune(stack.sysctl_mut());
         let link = stack.add_interface(InterfaceConfig {
             name: "eth0".into(),

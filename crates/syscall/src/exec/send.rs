@@ -66,6 +66,7 @@ impl SendWork {
             header.control,
             header.controllen,
             target.unix,
+            env.host.stack().sysctl().optmem_max,
         )?;
         let flags = flags | (header.flags & allowed);
         Ok(SendWork {

@@ -1,0 +1,374 @@
+//! /proc/sys/net: the host's tunables, by name.
+//!
+//! # Theory of operation
+//! A tunable is a [`Row`]: its name, its range and where its value lives. Values that have an effect live where the effect
+//! is (the engine's [`Sysctl`](switchboard_engine::Sysctl)); what is only kept, and what was written where the engine
+//! knows only part of it (a switch that was set to 2), is in [`Kept`].
+//!
+//! # Limits
+//! Tunables without a row do not exist here (`ENOENT`). A write is looked at up to a page.
+
+mod number;
+mod rows;
+
+#[cfg(test)]
+mod tests;
+
+use crate::cred::{Caps, Cred};
+use crate::host::Host;
+use crate::options::Status;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use switchboard_abi::Errno;
+use switchboard_engine::Interface;
+
+/// A tunable.
+#[derive(Clone, Copy)]
+struct Row {
+    name: &'static str,
+    status: Status,
+    note: &'static str,
+    mode: u16,
+    form: Form,
+    min: i64,
+    max: i64,
+    value: Value,
+}
+
+/// How it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// proc_dointvec() and kin.
+    Int,
+    /// proc_douintvec() and proc_dou8vec(), which leave the file's position where it is.
+    Uint,
+    /// proc_dostring().
+    Text,
+}
+
+/// Where its value lives.
+#[derive(Clone, Copy)]
+enum Value {
+    Number {
+        get: fn(&Host) -> i64,
+        set: fn(&mut Host, i64),
+        /// What `get` says after this was set.
+        means: fn(i64) -> i64,
+    },
+    Vector {
+        len: usize,
+        /// All are checked together; else each counts as soon as it is read.
+        whole: bool,
+        get: fn(&Host) -> [i64; 3],
+        /// False where they do not go together.
+        set: fn(&mut Host, [i64; 3]) -> bool,
+    },
+    Text {
+        get: fn(&Host) -> String,
+        /// False where there is nothing of that name.
+        set: fn(&mut Host, &[u8]) -> bool,
+    },
+    /// In [`Kept`], with this default.
+    Stored(i64),
+    /// The MTU of the interface in the name.
+    Mtu,
+    /// Write-only: forgets cached routes.
+    Flush,
+}
+
+/// Values that live nowhere else, by name.
+pub(crate) type Kept = BTreeMap<String, i64>;
+
+/// A tunable as the support table shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SysctlRow {
+    /// Its name under /proc/sys/net; a `*` stands for `all`, `default` and interfaces.
+    pub name: &'static str,
+    /// Whether it has its effect.
+    pub status: Status,
+    /// Limits.
+    pub note: &'static str,
+}
+
+/// Every tunable there is.
+pub fn sysctl_table() -> impl Iterator<Item = SysctlRow> {
+    rows::ROWS.iter().map(|row| SysctlRow {
+        name: row.name,
+        status: row.status,
+        note: row.note,
+    })
+}
+
+/// One tunable of a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tunable {
+    /// Below /proc/sys/net.
+    name: String,
+    row: usize,
+}
+
+impl Tunable {
+    /// Its name below /proc/sys/net, with slashes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn row(&self) -> &'static Row {
+        &rows::ROWS[self.row]
+    }
+
+    /// The mode of its file.
+    pub fn mode(&self) -> u16 {
+        self.row().mode
+    }
+
+    /// Whether somebody may open it like this: net_ctl_permissions(). Root and whoever administers the network have the
+    /// owner's rights; nothing overrides the mode.
+    pub fn permits(&self, cred: &Cred, read: bool, write: bool) -> bool {
+        let shift = if cred.euid == 0 || cred.caps.contains(Caps::NET_ADMIN) {
+            6
+        } else if cred.egid == 0 || cred.groups.contains(&0) {
+            3
+        } else {
+            0
+        };
+        let bits = self.mode() >> shift;
+        (!read || bits & 4 != 0) && (!write || bits & 2 != 0)
+    }
+}
+
+/// Whether a pattern of the table names this; `known` tells interfaces.
+fn matches(pattern: &str, name: &str, known: impl Fn(&str) -> bool) -> bool {
+    let (mut want, mut have) = (pattern.split('/'), name.split('/'));
+    let conf = pattern.contains("/conf/");
+    let mut place = 0;
+    loop {
+        match (want.next(), have.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(word)) if place == 0 => {
+                if word != "ipv4" && word != "ipv6" {
+                    return false;
+                }
+            }
+            (Some("*"), Some(word)) => {
+                if !(word == "default" || (word == "all" && conf) || known(word)) {
+                    return false;
+                }
+            }
+            (Some(want), Some(have)) if want == have => {}
+            _ => return false,
+        }
+        place += 1;
+    }
+}
+
+impl Host {
+    /// The tunable of this name: as below /proc/sys (`net/core/somaxconn`) or as sysctl(8) has it
+    /// (`net.core.somaxconn`).
+    pub fn tunable(&self, name: &str) -> Option<Tunable> {
+        let name = match name.strip_prefix("net.") {
+            // sysctl(8): dots separate, and a slash stands for a dot in an interface's name.
+            Some(rest) => rest
+                .chars()
+                .map(|c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    c => c,
+                })
+                .collect(),
+            None => name.strip_prefix("net/")?.to_owned(),
+        };
+        let known = |word: &str| self.stack.interfaces().any(|i| i.name() == word);
+        let row = rows::ROWS
+            .iter()
+            .position(|row| matches(row.name, &name, known))?;
+        Some(Tunable { name, row })
+    }
+
+    /// Every tunable there is, as names below /proc/sys/net.
+    pub fn tunables(&self) -> Vec<String> {
+        let interfaces: Vec<&str> = self.stack.interfaces().map(Interface::name).collect();
+        let mut names = Vec::new();
+        for row in rows::ROWS {
+            let families: &[&str] = match row.name.strip_prefix("*/") {
+                Some(_) => &["ipv4", "ipv6"],
+                None => &[""],
+            };
+            for family in families {
+                let name = match row.name.strip_prefix("*/") {
+                    Some(rest) => format!("{family}/{rest}"),
+                    None => row.name.to_string(),
+                };
+                if !name.contains('*') {
+                    names.push(name);
+                    continue;
+                }
+                let all = name.contains("/conf/").then_some("all");
+                for word in all
+                    .into_iter()
+                    .chain(["default"])
+                    .chain(interfaces.iter().copied())
+                {
+                    names.push(name.replace('*', word));
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+
+    /// What a tunable says: the text of its file, with its newline. `EACCES` where it is write-only.
+    pub fn sysctl(&self, name: &str) -> Result<String, Errno> {
+        let tunable = self.tunable(name).ok_or(Errno::ENOENT)?;
+        if tunable.mode() & 0o400 == 0 {
+            return Err(Errno::EACCES);
+        }
+        Ok(self.sysctl_text(&tunable))
+    }
+
+    /// Sets a tunable, as root would: `ENOENT` for a name there is not, `EACCES` where it is read-only, `EINVAL` for a
+    /// bad value, also where Linux would take the beginning of it.
+    pub fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), Errno> {
+        let tunable = self.tunable(name).ok_or(Errno::ENOENT)?;
+        if tunable.mode() & 0o200 == 0 {
+            return Err(Errno::EACCES);
+        }
+        let mut offset = 0;
+        let taken = self.sysctl_write(&tunable, &mut offset, value.as_bytes())?;
+        if taken < value.len() {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
+    /// What reading the file gives.
+    pub(super) fn sysctl_text(&self, tunable: &Tunable) -> String {
+        let row = tunable.row();
+        let list = |values: &[i64]| {
+            let words: Vec<String> = values.iter().map(ToString::to_string).collect();
+            words.join("\t")
+        };
+        let kept = || self.kept.get(&tunable.name).copied();
+        let mut text = match row.value {
+            Value::Number { get, means, .. } => {
+                let now = get(self);
+                // What was written, as long as it is what is meant.
+                list(&[kept().filter(|kept| means(*kept) == now).unwrap_or(now)])
+            }
+            Value::Vector { len, get, .. } => list(&get(self)[..len]),
+            Value::Text { get, .. } => get(self),
+            Value::Stored(default) => list(&[kept().unwrap_or(default)]),
+            Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
+            Value::Flush => return String::new(),
+        };
+        text.push('\n');
+        text
+    }
+
+    fn mtu_named(&self, name: &str) -> i64 {
+        let word = name.split('/').nth(2).unwrap_or_default();
+        // IPV6_MIN_MTU stands in the entries that are no interface's.
+        self.stack
+            .interfaces()
+            .find(|i| i.name() == word)
+            .map_or(1280, |i| i.mtu().into())
+    }
+
+    /// write(2) on the file: how much was taken. `offset` is the file's position.
+    pub(super) fn sysctl_write(
+        &mut self,
+        tunable: &Tunable,
+        offset: &mut u64,
+        data: &[u8],
+    ) -> Result<usize, Errno> {
+        let row = tunable.row();
+        if data.is_empty() {
+            return Ok(0);
+        }
+        match row.form {
+            // Only what stands at the beginning is a value (proc_first_pos_non_zero_ignore).
+            Form::Int if *offset != 0 => {
+                *offset += data.len() as u64;
+                Ok(data.len())
+            }
+            Form::Int => {
+                let taken = self.write_numbers(tunable, data)?;
+                *offset += taken as u64;
+                Ok(taken)
+            }
+            Form::Uint => self.write_numbers(tunable, data).map(|_| data.len()),
+            Form::Text => self.write_text(row, data),
+        }
+    }
+
+    fn write_text(&mut self, row: &Row, data: &[u8]) -> Result<usize, Errno> {
+        let Value::Text { set, .. } = row.value else {
+            return Err(Errno::EINVAL);
+        };
+        let end = data.iter().position(|byte| matches!(byte, 0 | b'\n'));
+        if set(self, &data[..end.unwrap_or(data.len())]) {
+            Ok(data.len())
+        } else {
+            Err(Errno::ENOENT)
+        }
+    }
+
+    fn write_numbers(&mut self, tunable: &Tunable, data: &[u8]) -> Result<usize, Errno> {
+        let row = tunable.row();
+        let (min, max, len) = match row.value {
+            Value::Vector { len, .. } => (row.min, row.max, len),
+            Value::Mtu => {
+                let mtu = self.mtu_named(&tunable.name);
+                (mtu, mtu, 1)
+            }
+            _ => (row.min, row.max, 1),
+        };
+        let parsed = number::parse(data, len, min, max);
+        let first = parsed.values.first().copied();
+        match row.value {
+            Value::Vector {
+                whole, get, set, ..
+            } => {
+                if !(parsed.bad && whole) {
+                    // Those that are not given stay.
+                    let mut values = get(self);
+                    values[..parsed.values.len()].copy_from_slice(&parsed.values);
+                    if !parsed.values.is_empty() && !set(self, values) {
+                        return Err(Errno::EINVAL);
+                    }
+                }
+            }
+            Value::Number {
+                set, get, means, ..
+            } => {
+                if let Some(value) = first {
+                    set(self, value);
+                    if value == means(value) && value == get(self) {
+                        self.kept.remove(&tunable.name);
+                    } else {
+                        self.kept.insert(tunable.name.clone(), value);
+                    }
+                }
+            }
+            Value::Stored(default) => match first {
+                Some(value) if value != default => {
+                    self.kept.insert(tunable.name.clone(), value);
+                }
+                Some(_) => {
+                    self.kept.remove(&tunable.name);
+                }
+                None => {}
+            },
+            Value::Flush => self.stack.forget_routes(),
+            Value::Mtu | Value::Text { .. } => {}
+        }
+        if parsed.bad {
+            Err(Errno::EINVAL)
+        } else {
+            Ok(parsed.taken)
+        }
+    }
+}

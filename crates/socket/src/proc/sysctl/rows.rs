@@ -1,0 +1,313 @@
+//! The tunables: name, range, and what they change.
+//!
+//! Whoever gives the layer a tunable adds its row here. A `*` in a name stands for `all`, `default` or an interface.
+
+use super::{Form, Row, Value};
+use crate::host::Host;
+use crate::options::Status::{self, Done, Refused, Stored};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+use switchboard_engine::{Algorithm, Sysctl};
+
+const INT: i64 = i32::MAX as i64;
+const INT_MIN: i64 = i32::MIN as i64;
+/// Seconds are jiffies in an `int` at Linux's HZ of 250.
+const SECONDS: i64 = INT / 250;
+/// SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF of socket(7): the smallest buffers.
+const MIN_RCVBUF: i64 = 2304;
+const MIN_SNDBUF: i64 = 4608;
+
+const fn row(
+    name: &'static str,
+    status: Status,
+    note: &'static str,
+    form: Form,
+    range: (i64, i64),
+    value: Value,
+) -> Row {
+    Row {
+        name,
+        status,
+        note,
+        mode: 0o644,
+        form,
+        min: range.0,
+        max: range.1,
+        value,
+    }
+}
+
+/// A number of the engine's table.
+macro_rules! number {
+    ($name:literal, $form:ident, $range:expr, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::$form,
+            $range,
+            Value::Number {
+                get: |host| i64::from(host.stack.sysctl().$field),
+                set: |host, value| {
+                    // The range is the field's: what is beyond it was refused, or means its end.
+                    let largest = <_>::try_from(value.max(0)).unwrap_or(!0);
+                    host.stack.sysctl_mut().$field = largest;
+                },
+                means: |value| value.max(0),
+            },
+        )
+    };
+}
+
+/// A switch: anything but 0 is on, and is read back as it was written.
+macro_rules! switch {
+    ($name:literal, $range:expr, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Uint,
+            $range,
+            Value::Number {
+                get: |host| i64::from(host.stack.sysctl().$field),
+                set: |host, value| host.stack.sysctl_mut().$field = value != 0,
+                means: |value| i64::from(value != 0),
+            },
+        )
+    };
+}
+
+/// A time. Linux takes negative ones, which are over at once.
+macro_rules! time {
+    ($name:literal, $range:expr, $unit:ident, $to:ident, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            $range,
+            Value::Number {
+                get: |host| i64::try_from(host.stack.sysctl().$field.$to()).unwrap_or(i64::MAX),
+                set: |host, value| {
+                    host.stack.sysctl_mut().$field = Duration::$unit(value.max(0) as u64);
+                },
+                means: |value| value.max(0),
+            },
+        )
+    };
+}
+
+/// tcp_rmem and tcp_wmem.
+macro_rules! three {
+    ($name:literal, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            (1, INT),
+            Value::Vector {
+                len: 3,
+                whole: false,
+                get: |host| host.stack.sysctl().$field.map(i64::from),
+                set: |host, values| {
+                    host.stack.sysctl_mut().$field = values.map(|n| n as u32);
+                    true
+                },
+            },
+        )
+    };
+}
+
+/// Kept and given back, as there is nothing for it to change.
+const fn stored(name: &'static str, range: (i64, i64), default: i64, note: &'static str) -> Row {
+    row(name, Stored, note, Form::Int, range, Value::Stored(default))
+}
+
+/// What the layer does and cannot be told otherwise: another value is `EINVAL`.
+const fn fixed(name: &'static str, value: i64, note: &'static str) -> Row {
+    row(
+        name,
+        Refused,
+        note,
+        Form::Int,
+        (value, value),
+        Value::Stored(value),
+    )
+}
+
+const BYTE: (i64, i64) = (0, 255);
+const BIT: (i64, i64) = (0, 1);
+const ANY: (i64, i64) = (INT_MIN, INT);
+const NATURAL: (i64, i64) = (0, INT);
+
+const NO_LOG: &str = "there is no kernel log";
+const NO_DEVICE: &str = "no device is polled";
+const NO_NEIGHBOURS: &str = "links have no neighbours to resolve";
+const NO_FORWARDING: &str = "0: a host does not forward; another value is EINVAL";
+const NO_PRESSURE: &str = "there is no memory pressure";
+const ONLY_SPEED: &str = "a lookup order, which shows nowhere";
+
+fn algorithms() -> String {
+    let names: Vec<&str> = Algorithm::ALL.iter().map(|a| a.name()).collect();
+    names.join(" ")
+}
+
+fn ports(sysctl: &Sysctl) -> (i64, i64) {
+    let (first, last) = sysctl.ip_local_port_range;
+    (first.into(), last.into())
+}
+
+fn set_ports(host: &mut Host, [first, last, _]: [i64; 3]) -> bool {
+    let sysctl = host.stack.sysctl_mut();
+    // ipv4_local_port_range: in order, and above what only the privileged may bind.
+    if last < first || first < sysctl.ip_unprivileged_port_start.into() {
+        return false;
+    }
+    sysctl.ip_local_port_range = (first as u16, last as u16);
+    true
+}
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    number!("core/rmem_default", Int, (MIN_RCVBUF, INT), rmem_default),
+    number!("core/rmem_max", Int, (MIN_RCVBUF, INT), rmem_max),
+    number!("core/wmem_default", Int, (MIN_SNDBUF, INT), wmem_default),
+    number!("core/wmem_max", Int, (MIN_SNDBUF, INT), wmem_max),
+    number!("core/somaxconn", Int, NATURAL, somaxconn),
+    number!("core/netdev_max_backlog", Int, ANY, netdev_max_backlog),
+    number!("core/optmem_max", Int, NATURAL, optmem_max),
+    stored("core/message_burst", ANY, 10, NO_LOG),
+    stored("core/message_cost", (INT_MIN, SECONDS), 5, NO_LOG),
+    stored("core/warnings", ANY, 0, NO_LOG),
+    stored("core/dev_weight", (1, INT), 64, NO_DEVICE),
+    stored("core/netdev_budget", ANY, 300, NO_DEVICE),
+    stored("core/netdev_budget_usecs", NATURAL, 8000, NO_DEVICE),
+    row("unix/max_dgram_qlen", Done, "", Form::Int, ANY, Value::Number {
+        get: |host| host.unix_max_dgram_qlen().into(),
+        set: |host, value| host.set_unix_max_dgram_qlen(value.max(0) as u32),
+        means: |value| value.max(0),
+    }),
+
+    number!("ipv4/ip_default_ttl", Uint, (1, 255), ip_default_ttl),
+    row("ipv4/ip_local_port_range", Done, "", Form::Int, (0, 65_535), Value::Vector {
+        len: 2,
+        whole: true,
+        get: |host| { let (first, last) = ports(host.stack.sysctl()); [first, last, 0] },
+        set: set_ports,
+    }),
+    row("ipv4/ip_unprivileged_port_start", Done, "", Form::Int, (0, 65_535), Value::Vector {
+        len: 1,
+        whole: true,
+        get: |host| [host.stack.sysctl().ip_unprivileged_port_start.into(), 0, 0],
+        set: |host, [start, ..]| {
+            // ipv4_privileged_ports: no ephemeral port may need a privilege.
+            let fits = start <= ports(host.stack.sysctl()).0;
+            if fits {
+                host.stack.sysctl_mut().ip_unprivileged_port_start = start as u16;
+            }
+            fits
+        },
+    }),
+    switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
+    fixed("ipv4/ip_forward", 0, NO_FORWARDING),
+    stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
+    stored("ipv4/tcp_early_demux", BYTE, 1, ONLY_SPEED),
+    stored("ipv4/udp_early_demux", BYTE, 1, ONLY_SPEED),
+    switch!("ipv4/icmp_echo_ignore_all", BIT, icmp_echo_ignore_all),
+    switch!("ipv4/icmp_echo_ignore_broadcasts", BIT, icmp_echo_ignore_broadcasts),
+    time!("ipv4/icmp_ratelimit", NATURAL, from_millis, as_millis, icmp_ratelimit),
+    number!("ipv4/icmp_msgs_per_sec", Int, NATURAL, icmp_msgs_per_sec),
+    number!("ipv4/icmp_msgs_burst", Int, NATURAL, icmp_msgs_burst),
+    fixed("ipv4/icmp_ratemask", 6168, "the four kinds of error; another value is EINVAL"),
+    stored("ipv4/icmp_ignore_bogus_error_responses", BIT, 1, NO_LOG),
+    stored("ipv4/udp_rmem_min", (1, INT), 4096, NO_PRESSURE),
+    stored("ipv4/udp_wmem_min", (1, INT), 4096, NO_PRESSURE),
+
+    three!("ipv4/tcp_rmem", tcp_rmem),
+    three!("ipv4/tcp_wmem", tcp_wmem),
+    time!("ipv4/tcp_fin_timeout", (-SECONDS, SECONDS), from_secs, as_secs, tcp_fin_timeout),
+    number!("ipv4/tcp_syn_retries", Uint, (1, 127), tcp_syn_retries),
+    number!("ipv4/tcp_synack_retries", Uint, BYTE, tcp_synack_retries),
+    stored("ipv4/tcp_retries1", BYTE, 3, "routes are not doubted: they are the host's own"),
+    number!("ipv4/tcp_retries2", Uint, BYTE, tcp_retries2),
+    number!("ipv4/tcp_orphan_retries", Uint, BYTE, tcp_orphan_retries),
+    number!("ipv4/tcp_max_orphans", Int, ANY, tcp_max_orphans),
+    number!("ipv4/tcp_max_tw_buckets", Int, ANY, tcp_max_tw_buckets),
+    switch!("ipv4/tcp_abort_on_overflow", BYTE, tcp_abort_on_overflow),
+    time!("ipv4/tcp_keepalive_time", (-SECONDS, SECONDS), from_secs, as_secs, tcp_keepalive_time),
+    time!("ipv4/tcp_keepalive_intvl", (-SECONDS, SECONDS), from_secs, as_secs, tcp_keepalive_intvl),
+    number!("ipv4/tcp_keepalive_probes", Uint, BYTE, tcp_keepalive_probes),
+    switch!("ipv4/tcp_window_scaling", BYTE, tcp_window_scaling),
+    switch!("ipv4/tcp_timestamps", BYTE, tcp_timestamps),
+    switch!("ipv4/tcp_stdurg", BYTE, tcp_stdurg),
+    switch!("ipv4/tcp_rfc1337", BYTE, tcp_rfc1337),
+    number!("ipv4/tcp_tw_reuse", Uint, (0, 2), tcp_tw_reuse),
+    switch!("ipv4/tcp_moderate_rcvbuf", BYTE, tcp_moderate_rcvbuf),
+    switch!("ipv4/tcp_slow_start_after_idle", BYTE, tcp_slow_start_after_idle),
+    time!("ipv4/tcp_invalid_ratelimit", NATURAL, from_millis, as_millis, tcp_invalid_ratelimit),
+    fixed("ipv4/tcp_syncookies", 0, "0: none are sent; another value is EINVAL"),
+    fixed("ipv4/tcp_ecn", 0, "0: it is not negotiated; another value is EINVAL"),
+    fixed("ipv4/tcp_fack", 0, "without effect on Linux too; another value is EINVAL"),
+    row("ipv4/tcp_congestion_control", Done, "", Form::Text, (0, 0), Value::Text {
+        get: |host| host.stack.sysctl().tcp_congestion_control.name().into(),
+        set: |host, name| {
+            let known = Algorithm::from_name(name);
+            if let Some(algorithm) = known {
+                host.stack.sysctl_mut().tcp_congestion_control = algorithm;
+            }
+            known.is_some()
+        },
+    }),
+    Row { mode: 0o444, ..row("ipv4/tcp_available_congestion_control", Done, "", Form::Text, (0, 0),
+        Value::Text { get: |_| algorithms(), set: |_, _| false }) },
+    Row { mode: 0o444, ..row("ipv4/tcp_allowed_congestion_control", Done, "", Form::Text, (0, 0),
+        Value::Text { get: |_| algorithms(), set: |_, _| false }) },
+
+    Row { mode: 0o200, ..row("ipv4/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
+    Row { mode: 0o200, ..row("ipv6/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
+
+    fixed("ipv4/conf/*/forwarding", 0, NO_FORWARDING),
+    Row { mode: 0o444, ..fixed("ipv4/conf/*/mc_forwarding", 0, NO_FORWARDING) },
+    fixed("ipv4/conf/*/rp_filter", 0, "0: sources are not checked; another value is EINVAL"),
+    fixed("ipv4/conf/*/route_localnet", 0, "0: 127.0.0.0/8 stays inside; another value is EINVAL"),
+    stored("ipv4/conf/*/send_redirects", ANY, 1, NO_FORWARDING),
+    stored("ipv4/conf/*/log_martians", ANY, 0, NO_LOG),
+    stored("ipv4/conf/*/tag", ANY, 0, "a number for whoever wants one"),
+    stored("ipv4/conf/*/arp_accept", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/arp_announce", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/arp_evict_nocarrier", ANY, 1, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/arp_filter", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/arp_ignore", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/arp_notify", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/drop_gratuitous_arp", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/proxy_arp", ANY, 0, NO_NEIGHBOURS),
+    stored("ipv4/conf/*/proxy_arp_pvlan", ANY, 0, NO_NEIGHBOURS),
+
+    switch!("ipv6/bindv6only", BYTE, bindv6only),
+    switch!("ipv6/ip_nonlocal_bind", BYTE, ipv6_nonlocal_bind),
+    switch!("ipv6/icmp/echo_ignore_all", BYTE, icmp6_echo_ignore_all),
+    switch!("ipv6/icmp/echo_ignore_multicast", BYTE, icmp6_echo_ignore_multicast),
+    time!("ipv6/icmp/ratelimit", NATURAL, from_millis, as_millis, icmp6_ratelimit),
+    fixed("ipv6/conf/*/forwarding", 0, NO_FORWARDING),
+    Row { mode: 0o444, ..fixed("ipv6/conf/*/mc_forwarding", 0, NO_FORWARDING) },
+    fixed("ipv6/conf/*/disable_ipv6", 0, "0: IPv6 is there; another value is EINVAL"),
+    number!("ipv6/conf/*/hop_limit", Int, (1, 255), ipv6_hop_limit),
+    row("ipv6/conf/*/mtu", Refused, "the interface's; another value is EINVAL", Form::Int, (0, 0), Value::Mtu),
+
+    stored("*/neigh/*/anycast_delay", ANY, 100, NO_NEIGHBOURS),
+    stored("*/neigh/*/app_solicit", NATURAL, 0, NO_NEIGHBOURS),
+    stored("*/neigh/*/base_reachable_time_ms", (1, INT), 30_000, NO_NEIGHBOURS),
+    stored("*/neigh/*/delay_first_probe_time", NATURAL, 5, NO_NEIGHBOURS),
+    stored("*/neigh/*/gc_stale_time", NATURAL, 60, NO_NEIGHBOURS),
+    stored("*/neigh/*/mcast_solicit", NATURAL, 3, NO_NEIGHBOURS),
+    stored("*/neigh/*/proxy_qlen", NATURAL, 64, NO_NEIGHBOURS),
+    stored("*/neigh/*/retrans_time_ms", (1, INT), 1000, NO_NEIGHBOURS),
+    stored("*/neigh/*/ucast_solicit", NATURAL, 3, NO_NEIGHBOURS),
+    stored("*/neigh/*/unres_qlen_bytes", NATURAL, 212_992, NO_NEIGHBOURS),
+    stored("*/neigh/default/gc_thresh1", NATURAL, 128, NO_NEIGHBOURS),
+    stored("*/neigh/default/gc_thresh2", NATURAL, 512, NO_NEIGHBOURS),
+    stored("*/neigh/default/gc_thresh3", NATURAL, 1024, NO_NEIGHBOURS),
+    stored("*/neigh/default/gc_interval", NATURAL, 30, NO_NEIGHBOURS),
+];
