@@ -42,6 +42,8 @@ pub struct Inspected<'a> {
     pub packet_type: PacketType,
     /// The hash of its flow, as far as the sender had one; else 0.
     pub hash: u32,
+    /// The socket sees it from its IP header on, not from the transport's: a raw IPv4 socket.
+    pub from_network: bool,
     /// Its IP header.
     pub ip: &'a IpHeader,
     /// What it carries.
@@ -66,8 +68,7 @@ pub enum Transport<'a> {
 
 /// A socket's filter.
 pub trait SocketFilter: Debug + Send + Sync {
-    /// sk_filter(): how many bytes of the packet the socket gets, counted from its transport header; 0: it gets
-    /// nothing.
+    /// sk_filter(): how many bytes of the packet the socket gets, counted from where it sees it; 0: it gets nothing.
     fn verdict(&self, packet: &Inspected<'_>) -> u32;
 }
 

@@ -13,6 +13,7 @@
 //! drop when their queue is full, as Linux does.
 
 mod demux;
+mod filter;
 mod input;
 mod ping;
 mod queue;
@@ -25,6 +26,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
 use crate::event::{EventKind, SocketHandle, UdpId};
+use crate::filter::Filters;
 use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindKey, BindRequest, Family};
@@ -162,6 +164,7 @@ struct UdpSocket {
     /// The way to `remote`, and the generation of the routes it was found with.
     route: Option<(u32, RouteInfo)>,
     attributes: Attributes,
+    filters: Option<Box<Filters>>,
     queue: ReceiveQueue,
     error: Option<UdpError>,
 }
@@ -238,6 +241,7 @@ impl UdpSocket {
             family,
             device,
             reuse_port: self.grouped,
+            selects: self.filters.as_ref().is_some_and(|f| f.group.is_some()),
             uid,
             only: self.former.filter(|_| remote.is_none()),
         };
@@ -292,6 +296,7 @@ impl Stack {
             former: None,
             route: None,
             attributes,
+            filters: None,
             queue: ReceiveQueue::new(self.sysctl.rmem_default),
             error: None,
         };
@@ -433,7 +438,7 @@ impl Stack {
         };
         let here = self.interfaces.owner(remote.ip()).is_some();
         here && (self.udp.demux)
-            .lookup(IfIndex::LO, socket.local, remote)
+            .lookup(IfIndex::LO, socket.local, remote, None)
             .is_none()
     }
 
@@ -646,6 +651,9 @@ impl Stack {
     fn udp_hash(&mut self, id: UdpId) {
         if let Some(registration) = self.udp.open(id).registration(id) {
             self.udp.demux.insert(&registration);
+            if registration.candidate.reuse_port {
+                self.udp_join_group(id);
+            }
         }
     }
 

@@ -106,6 +106,7 @@ impl Stack {
             reuse_port: false,
             device: None,
             uid: 0,
+            filters: None,
             route: None,
             route_generation: 0,
             peer: crate::stack::Hint::NOWHERE,
@@ -222,6 +223,7 @@ impl Stack {
             ..Listener::default()
         }));
         self.tcp.add_listener(port, id);
+        self.tcp_join_group(id);
         Ok(())
     }
 

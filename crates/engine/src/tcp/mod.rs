@@ -12,6 +12,7 @@ mod api;
 mod chunks;
 mod congestion;
 mod connection;
+mod filter;
 mod info;
 mod input;
 mod listen;

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use switchboard_wire::{IpHeader, SeqNum, TcpFlags, TcpOptions, TcpSegment};
 
 use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT};
+use super::filter::inherited;
 use super::input::Reply;
 use super::listen::{Judgement, Request};
 use super::stack::{Head, path_of};
@@ -31,10 +32,13 @@ impl Stack {
         isn: Option<SeqNum>,
     ) {
         let flags = segment.flags;
-        let Some(id) = self.tcp.find_listener(tuple, interface) else {
+        let Some(id) = self.tcp_receiving_listener(now, interface, ip, tuple, segment) else {
             // CLOSED: "all data in the incoming segment is discarded"; anything but a RST is answered with one.
             return self.tcp_reset_reply(ip, Head::of(segment));
         };
+        if self.tcp.has_filter(id) && self.tcp_filtered(now, id, interface, ip, segment).is_none() {
+            return;
+        }
         // LISTEN. First: RST; "ignored". Second: "any acknowledgment is bad if it arrives on a connection still in the
         // LISTEN state". Third: SYN. Linux drops a SYN with FIN.
         if flags.contains(TcpFlags::RST) {
@@ -136,12 +140,21 @@ impl Stack {
         index: u32,
         segment: &mut TcpSegment,
     ) {
+        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let listener = request.listener;
+        if self.tcp.has_filter(listener) {
+            match self.tcp_filtered(now, listener, interface, ip, segment) {
+                Some(payload) => segment.payload = payload,
+                None => return,
+            }
+        }
         let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
             return;
         };
         let (route, tuple) = (request.route, request.tuple);
         let (tos, ttl) = (request.tos, request.ttl);
-        let listener = request.listener;
         let judgement = request.judge(segment);
         // RFC 5961, 7 applies to what can be provoked.
         let since = now.saturating_sub(request.last_answer);
@@ -376,6 +389,7 @@ fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -
         reuse_port: socket.reuse_port,
         device: socket.device,
         uid: socket.uid,
+        filters: inherited(&socket.filters),
         route: Some(request.route),
         route_generation: generation,
         peer: crate::stack::Hint::NOWHERE,

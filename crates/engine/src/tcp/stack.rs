@@ -82,6 +82,15 @@ impl Stack {
         let Some(index) = self.tcp.find_hinted(hint, &tuple) else {
             return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
+        if let Kind::Socket(socket) = &self.tcp.entries[index as usize].kind
+            && socket.filters.is_some()
+        {
+            let id = self.tcp.id_at(index);
+            match self.tcp_filtered(now, id, interface, ip, segment) {
+                Some(payload) => segment.payload = payload,
+                None => return,
+            }
+        }
         match &mut self.tcp.entries[index as usize].kind {
             Kind::Socket(socket) => {
                 let head = Head::of(segment);
@@ -111,7 +120,7 @@ impl Stack {
                         self.tcp_release(index);
                     }
                     TimeWaitVerdict::Reopen(isn) => {
-                        if self.tcp.find_listener(&tuple, interface).is_some() {
+                        if (self.tcp.find_listener(&tuple, interface, None)).is_some() {
                             self.tcp_release(index);
                             let isn = Some(isn);
                             self.tcp_listener_input(now, interface, ip, &tuple, segment, isn);

@@ -15,12 +15,14 @@ use core::net::IpAddr;
 
 use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 use switchboard_wire::SeqNum;
 
 use super::connection::{Connection, FourTuple};
 use super::listen::Request;
 use super::time_wait::TimeWait;
-use crate::event::TcpId;
+use crate::event::{SocketHandle, TcpId};
+use crate::filter::{Choice, Filters, GroupFilter};
 use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
 use crate::ports::BindKey;
@@ -47,6 +49,7 @@ pub(crate) struct Socket {
     pub(crate) reuse_port: bool,
     pub(crate) device: Option<IfIndex>,
     pub(crate) uid: u32,
+    pub(crate) filters: Option<Box<Filters>>,
     /// The way to the peer, and the generation of the routes it was found with.
     pub(crate) route: Option<RouteInfo>,
     pub(crate) route_generation: u32,
@@ -69,6 +72,10 @@ pub(crate) struct Entry {
     pub(crate) armed: Instant,
     pub(crate) kind: Kind,
 }
+
+/// Asks the filter of a group: the members in their order, and the hash.
+pub(crate) type Choose<'a> =
+    Option<&'a mut dyn FnMut(&dyn GroupFilter, &[SocketHandle], u32) -> Choice>;
 
 /// The TCP part of a stack.
 #[derive(Debug)]
@@ -266,8 +273,24 @@ impl TcpTable {
     }
 
     pub(crate) fn remove_listener(&mut self, port: u16, id: TcpId) {
+        let entries = &self.entries;
+        let group = |index: u32| match &entries.get(index as usize)?.kind {
+            Kind::Socket(s) if s.reuse_port => {
+                Some((s.conn.tuple.local, s.conn.family, s.device, s.uid))
+            }
+            _ => None,
+        };
         if let Some(list) = self.listeners.get_mut(&port) {
-            list.retain(|&index| index != id.index);
+            let Some(at) = list.iter().position(|&index| index == id.index) else {
+                return;
+            };
+            // The last member of a group takes the place of one that leaves (reuseport_detach_sock).
+            let own = group(id.index);
+            let last = list.iter().rposition(|&index| group(index) == own);
+            match last.filter(|last| *last > at && own.is_some()) {
+                Some(last) => list[at] = list.remove(last),
+                None => drop(list.remove(at)),
+            }
             if list.is_empty() {
                 self.listeners.remove(&port);
             }
@@ -276,7 +299,12 @@ impl TcpTable {
 
     /// The listener for a SYN: an exact address before a wildcard, a device before none, IPv4 before dual-stack IPv6
     /// (compute_score); among the equal ones of a SO_REUSEPORT group, by hash of the four-tuple.
-    pub(crate) fn find_listener(&self, tuple: &FourTuple, interface: IfIndex) -> Option<TcpId> {
+    pub(crate) fn find_listener(
+        &self,
+        tuple: &FourTuple,
+        interface: IfIndex,
+        choose: Choose<'_>,
+    ) -> Option<TcpId> {
         let list = self.listeners.get(&tuple.local_port)?;
         let score = |index: u32| -> Option<(u32, bool)> {
             let Kind::Socket(socket) = &self.entries.get(index as usize)?.kind else {
@@ -319,16 +347,61 @@ impl TcpTable {
             }
         }
         let (top, reuse, mut index) = best?;
-        if reuse && group > 1 {
-            let pick = Self::hash_tuple(&self.port_key, tuple) as u32;
-            let pick = crate::hash::reciprocal_scale(pick, group) as usize;
-            let mut members = list
-                .iter()
-                .copied()
-                .filter(|&index| score(index) == Some((top, true)));
-            index = members.nth(pick)?;
+        let filter = self.group_filter(index).filter(|_| reuse);
+        if (reuse && group > 1) || filter.is_some() {
+            let hash = Self::hash_tuple(&self.port_key, tuple) as u32;
+            let mut pick = crate::hash::reciprocal_scale(hash, group) as usize;
+            let members = || {
+                list.iter()
+                    .copied()
+                    .filter(|&index| score(index) == Some((top, true)))
+            };
+            if let (Some(filter), Some(choose)) = (filter, choose) {
+                let ids: SmallVec<[SocketHandle; 8]> = members()
+                    .map(|index| SocketHandle::Tcp(self.id_at(index)))
+                    .collect();
+                match choose(filter, &ids, hash) {
+                    Choice::Hash => {}
+                    Choice::Member(chosen) if chosen >= ids.len() => {}
+                    Choice::Member(chosen) => pick = chosen,
+                    Choice::Nobody => return None,
+                }
+            }
+            index = members().nth(pick)?;
         }
         Some(self.id_at(index))
+    }
+
+    /// The listeners of a listener's SO_REUSEPORT group, itself among them, in their order.
+    pub(crate) fn group(&self, id: TcpId) -> SmallVec<[TcpId; 4]> {
+        let key = |id: TcpId| {
+            let s = self.get(id).filter(|s| s.reuse_port)?;
+            Some((s.conn.tuple.local, s.conn.family, s.device, s.uid))
+        };
+        let (Some(own), Some(socket)) = (key(id), self.get(id)) else {
+            return SmallVec::new();
+        };
+        let list = self.listeners.get(&socket.conn.tuple.local_port);
+        let listeners = list.into_iter().flatten().map(|&index| self.id_at(index));
+        listeners.filter(|other| key(*other) == Some(own)).collect()
+    }
+
+    fn group_filter(&self, index: u32) -> Option<&dyn GroupFilter> {
+        match &self.entries.get(index as usize)?.kind {
+            Kind::Socket(socket) => socket.filters.as_ref()?.group.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a socket has a filter of either kind.
+    #[inline]
+    pub(crate) fn has_filter(&self, id: TcpId) -> bool {
+        self.get(id).is_some_and(|socket| socket.filters.is_some())
+    }
+
+    /// The hash of a flow, as a sender has one (sk_txhash).
+    pub(crate) fn flow_hash(&self, tuple: &FourTuple) -> u32 {
+        (Self::hash_tuple(&self.port_key, tuple) as u32).max(1)
     }
 
     // Keyed choices.

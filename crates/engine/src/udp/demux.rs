@@ -12,7 +12,8 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smallvec::SmallVec;
 
-use crate::event::UdpId;
+use crate::event::{SocketHandle, UdpId};
+use crate::filter::Choice;
 use crate::hash::{KeyedMap, KeyedState, reciprocal_scale};
 use crate::iface::IfIndex;
 use crate::ports::Family;
@@ -24,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) family: Family,
     pub(crate) device: Option<IfIndex>,
     pub(crate) reuse_port: bool,
+    /// Its group has a filter.
+    pub(crate) selects: bool,
     pub(crate) uid: u32,
     /// Hears only this host over IPv6.
     pub(crate) only: Option<Ipv6Addr>,
@@ -45,6 +48,9 @@ impl Registration {
 }
 
 type List = SmallVec<[Candidate; 1]>;
+
+/// Asks the filter of a group: one member, all of them in their order, and the hash.
+pub(crate) type Choose<'a> = Option<&'a mut dyn FnMut(UdpId, &[SocketHandle], u32) -> Choice>;
 
 #[derive(Debug)]
 pub(crate) struct Demux {
@@ -139,7 +145,16 @@ impl Demux {
             let Some(list) = map.get_mut(&key) else {
                 return;
             };
-            list.retain(|candidate| candidate.id != id);
+            let Some(at) = list.iter().position(|candidate| candidate.id == id) else {
+                return;
+            };
+            // The last member of a group takes the place of one that leaves (reuseport_detach_sock).
+            let gone = list[at];
+            let last = list.iter().rposition(|c| c.in_group_of(&gone));
+            match last.filter(|last| *last > at && gone.reuse_port) {
+                Some(last) => list[at] = list.remove(last),
+                None => drop(list.remove(at)),
+            }
             if list.is_empty() {
                 map.remove(&key);
             }
@@ -188,12 +203,13 @@ impl Demux {
         core::iter::once((local, first)).chain(second)
     }
 
-    /// The socket for a datagram to one host.
+    /// The socket for a datagram to one host. `choose` asks the filter of a group.
     pub(crate) fn lookup(
         &self,
         interface: IfIndex,
         remote: SocketAddr,
         local: SocketAddr,
+        mut choose: Choose<'_>,
     ) -> Option<UdpId> {
         let (remote, local) = (Endpoint::new(remote), Endpoint::new(local));
         // The common case of a host without connected sockets saves a hash.
@@ -201,17 +217,39 @@ impl Demux {
             true => None,
             false => self.connected.get(&(local, remote)),
         };
-        if let Some(id) = connected.and_then(|list| self.best(list, interface, remote, local)) {
-            return Some(id);
+        if let Some(found) =
+            connected.and_then(|list| self.best(list, interface, remote, local, &mut choose))
+        {
+            return found;
         }
         if self.any_port > 0
             && let Some(list) = self.connected.get(&(local, Endpoint { port: 0, ..remote }))
         {
-            return self.best(list, interface, remote, local);
+            return self
+                .best(list, interface, remote, local, &mut choose)
+                .flatten();
         }
         [local, local.wildcard()]
             .iter()
-            .find_map(|key| self.best(self.bound.get(key)?, interface, remote, local))
+            .find_map(|key| self.best(self.bound.get(key)?, interface, remote, local, &mut choose))
+            .flatten()
+    }
+
+    /// The members of a socket's SO_REUSEPORT group, itself among them, in their order.
+    pub(crate) fn group(&self, registration: &Registration) -> SmallVec<[UdpId; 4]> {
+        let of = &registration.candidate;
+        let Some((key, place)) = Self::places(registration).next() else {
+            return SmallVec::new();
+        };
+        let list = match place {
+            Table::Connected(remote) => self.connected.get(&(key, remote)),
+            Table::Bound => self.bound.get(&key),
+        };
+        let members = list.into_iter().flat_map(|list| list.iter());
+        members
+            .filter(|c| c.in_group_of(of))
+            .map(|c| c.id)
+            .collect()
     }
 
     /// All sockets for a datagram to many (__udp4_lib_mcast_deliver).
@@ -235,13 +273,15 @@ impl Demux {
             .collect()
     }
 
+    /// `None`: nobody there hears it; `Some(None)`: a filter has decided that nobody gets it.
     fn best(
         &self,
         list: &List,
         interface: IfIndex,
         remote: Endpoint,
         local: Endpoint,
-    ) -> Option<UdpId> {
+        choose: &mut Choose<'_>,
+    ) -> Option<Option<UdpId>> {
         // Newest first: Linux adds sockets at the head of the chain.
         let mut best: Option<(u8, &Candidate)> = None;
         for candidate in list.iter().rev().filter(|c| c.hears(interface, remote)) {
@@ -251,15 +291,28 @@ impl Demux {
             }
         }
         let (_, best) = best?;
-        if !best.reuse_port || list.len() == 1 {
-            return Some(best.id);
+        if !best.reuse_port || (list.len() == 1 && !best.selects) {
+            return Some(Some(best.id));
         }
         // inet_ehashfn over the four-tuple, then reuseport_select_sock.
         let hash = self.hash.hash_of((local, remote));
         let members = || list.iter().filter(|c| c.in_group_of(best));
         let count = members().count() as u32;
-        let index = reciprocal_scale((hash >> 32) as u32 ^ hash as u32, count);
-        members().nth(index as usize).map(|candidate| candidate.id)
+        let hash = (hash >> 32) as u32 ^ hash as u32;
+        let mut index = reciprocal_scale(hash, count) as usize;
+        if best.selects
+            && let Some(choose) = choose
+        {
+            let ids: SmallVec<[SocketHandle; 8]> =
+                members().map(|c| SocketHandle::Udp(c.id)).collect();
+            match choose(best.id, &ids, hash) {
+                Choice::Hash => {}
+                Choice::Member(chosen) if chosen >= ids.len() => {}
+                Choice::Member(chosen) => index = chosen,
+                Choice::Nobody => return Some(None),
+            }
+        }
+        members().nth(index).map(|candidate| Some(candidate.id))
     }
 }
 

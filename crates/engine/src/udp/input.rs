@@ -35,11 +35,20 @@ impl Stack {
         };
         if cast != Cast::Unicast {
             for id in self.udp.demux.lookup_all(interface, from, to) {
-                self.udp_enqueue(id, received(datagram.payload.clone()));
+                let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
+                if let Some(payload) = payload {
+                    self.udp_enqueue(id, received(payload));
+                }
             }
             return;
         }
-        match self.udp.demux.lookup(interface, from, to) {
+        match self.udp_receiver(now, interface, cast, &ip, &datagram) {
+            Some(id) if self.udp.get(id).is_some_and(|s| s.filters.is_some()) => {
+                let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
+                if let Some(payload) = payload {
+                    self.udp_enqueue(id, received(payload));
+                }
+            }
             Some(id) => self.udp_enqueue(id, received(datagram.payload)),
             None => {
                 // RFC 1122, 4.1.3.1.
@@ -73,7 +82,7 @@ impl Stack {
         };
         let local = SocketAddr::new(quoted.ip.src, src_port);
         let remote = SocketAddr::new(quoted.ip.dst, dst_port);
-        let Some(id) = self.udp.demux.lookup(interface, remote, local) else {
+        let Some(id) = self.udp.demux.lookup(interface, remote, local, None) else {
             return;
         };
         let Some(socket) = self.udp.get_mut(id) else {

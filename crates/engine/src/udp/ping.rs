@@ -7,6 +7,7 @@
 
 use core::net::SocketAddr;
 
+use bytes::Bytes;
 use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Payload, emit_body};
 
 use super::input::hard_error;
@@ -187,7 +188,11 @@ impl Stack {
         let Some(id) = self.ping_lookup(interface, ip, ip.dst, ident) else {
             return;
         };
-        let bytes = emit_body(ip, &Body::Icmp(message));
+        let body = Body::Icmp(message);
+        let bytes = Bytes::from(emit_body(ip, &body));
+        let protocol = body.protocol(ip.is_v6());
+        let seen = self.raw_filtered(now, id, interface, ip, protocol, &bytes, false);
+        let Some(bytes) = seen else { return };
         let datagram = UdpReceived::raw(now, interface, ip, Payload::from(bytes));
         self.udp_enqueue(id, datagram);
     }

@@ -261,7 +261,10 @@ impl Stack {
             if wrong || raw.filters(v6, &bytes[at..]) {
                 continue;
             }
-            let datagram = UdpReceived::raw(now, interface, ip, Payload::from(bytes.clone()));
+            let protocol = body.protocol(v6);
+            let seen = self.raw_filtered(now, id, interface, ip, protocol, &bytes, !v6);
+            let Some(bytes) = seen else { continue };
+            let datagram = UdpReceived::raw(now, interface, ip, Payload::from(bytes));
             self.udp_enqueue(id, datagram);
         }
         true

@@ -24,6 +24,7 @@ fn socket(index: u32, local: &str) -> Registration {
         family,
         device: None,
         reuse_port: false,
+        selects: false,
         uid: 0,
     };
     Registration {
@@ -42,7 +43,7 @@ fn demux(registrations: &[Registration]) -> Demux {
 
 fn find(demux: &Demux, from: &str, to: &str) -> Option<u32> {
     demux
-        .lookup(IfIndex::LO, addr(from), addr(to))
+        .lookup(IfIndex::LO, addr(from), addr(to), None)
         .map(|id| id.index)
 }
 
@@ -93,7 +94,7 @@ fn a_bound_device_wins_on_it_and_hears_nothing_else() {
     bound.candidate.device = Some(eth0);
     let demux = demux(&[bound, socket(2, "0.0.0.0:53")]);
     let on = |interface| {
-        let id = demux.lookup(interface, addr("10.0.0.2:9"), addr("10.0.0.1:53"));
+        let id = demux.lookup(interface, addr("10.0.0.2:9"), addr("10.0.0.1:53"), None);
         id.map(|id| id.index)
     };
     assert_eq!(on(eth0), Some(1));
@@ -114,10 +115,10 @@ fn a_reuse_port_group_shares_by_four_tuple() {
     for port in 1000..2000 {
         let from = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let id = demux
-            .lookup(IfIndex::LO, from, addr("127.0.0.1:53"))
+            .lookup(IfIndex::LO, from, addr("127.0.0.1:53"), None)
             .unwrap();
         assert_eq!(
-            demux.lookup(IfIndex::LO, from, addr("127.0.0.1:53")),
+            demux.lookup(IfIndex::LO, from, addr("127.0.0.1:53"), None),
             Some(id)
         );
         hits[id.index as usize] += 1;
