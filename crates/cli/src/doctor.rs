@@ -1,17 +1,21 @@
 //! `switchboard doctor`: what this machine allows, and what that means.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 use switchboard_notify::{Support, probe};
 
-pub(crate) fn print() -> ExitCode {
+/// What to print, and the exit status.
+pub(crate) fn text() -> (String, ExitCode) {
+    let mut out = String::new();
     let report = probe();
-    println!("Linux {}", report.release);
+    let _ = writeln!(out, "Linux {}", report.release);
     let mut usable = true;
     match &report.listener {
-        Ok(()) => line("seccomp user notification", "yes", ""),
+        Ok(()) => line(&mut out, "seccomp user notification", "yes", ""),
         Err(error) => {
             usable = false;
             line(
+                &mut out,
                 "seccomp user notification",
                 &format!("no ({error})"),
                 "nothing can be run here: the kernel, a container or an outer run refuses it",
@@ -23,7 +27,7 @@ pub(crate) fn print() -> ExitCode {
             usable = false;
         }
         let note = if support.is_yes() { "" } else { without };
-        line(name, &support.to_string(), note);
+        line(&mut out, name, &support.to_string(), note);
     };
     row(
         "  replies with a descriptor (5.14)",
@@ -69,11 +73,12 @@ pub(crate) fn print() -> ExitCode {
         false,
     );
     match report.ptrace_scope {
-        None => line("Yama ptrace_scope", "none", ""),
-        Some(scope @ 0..=1) => line("Yama ptrace_scope", &scope.to_string(), ""),
+        None => line(&mut out, "Yama ptrace_scope", "none", ""),
+        Some(scope @ 0..=1) => line(&mut out, "Yama ptrace_scope", &scope.to_string(), ""),
         Some(scope) => {
             usable = false;
             line(
+                &mut out,
                 "Yama ptrace_scope",
                 &scope.to_string(),
                 "other processes cannot be served",
@@ -81,18 +86,18 @@ pub(crate) fn print() -> ExitCode {
         }
     }
     if usable {
-        println!("Programs can be run here: switchboard run -- PROGRAM");
-        ExitCode::SUCCESS
+        out.push_str("Programs can be run here: switchboard run -- PROGRAM\n");
+        (out, ExitCode::SUCCESS)
     } else {
-        println!("Programs cannot be run here, for the reasons above.");
-        ExitCode::FAILURE
+        out.push_str("Programs cannot be run here, for the reasons above.\n");
+        (out, ExitCode::FAILURE)
     }
 }
 
-fn line(name: &str, value: &str, note: &str) {
+fn line(out: &mut String, name: &str, value: &str, note: &str) {
     if note.is_empty() {
-        println!("{name:36} {value}");
+        let _ = writeln!(out, "{name:36} {value}");
     } else {
-        println!("{name:36} {value}; {note}");
+        let _ = writeln!(out, "{name:36} {value}; {note}");
     }
 }

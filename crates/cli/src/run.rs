@@ -3,6 +3,8 @@
 mod clock;
 mod files;
 mod filter;
+mod guard;
+mod inherited;
 mod interrupts;
 mod memory;
 mod mirror;
@@ -15,30 +17,37 @@ mod supervisor;
 mod sysctl;
 mod trace;
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 use rustix::time::Timespec;
-use switchboard_engine::Config;
+use switchboard_engine::{Config, Instant};
 use switchboard_notify::{InstallError, Interrupts, Pending, SignalMask, Spawn, SpawnError};
 use switchboard_socket::{Host, HostConfig, SocketId};
 
 use crate::args::RunArgs;
 use crate::complain;
 use clock::Clock;
+use inherited::Inherited;
 use mirror::Mirror;
 use supervisor::Supervisor;
 use trace::Trace;
 
 /// Exit statuses of our own, as env(1), timeout(1) and shells have them.
-const SETUP_FAILED: u8 = 125;
+pub(crate) const SETUP_FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
+
+/// How far apart the copies of one signal may come that was sent to the whole process group.
+const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
 /// What an epoll event is about, where it is not a socket's placeholder.
 const STARTED: u64 = u64::MAX - 1;
@@ -70,8 +79,18 @@ fn setup(what: impl Into<String>) -> Failure {
 fn start(args: &RunArgs) -> Result<u8, Failure> {
     let program = args.program[0].to_string_lossy().into_owned();
     let mask = SignalMask::current();
-    raise_descriptor_limit();
+    let inherited = Inherited::look();
+    let signals =
+        signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     reap::become_subreaper();
+    let guard = match guard::split() {
+        Ok(guard::Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
+        Ok(guard::Side::Supervisor(guard)) => guard,
+        Err(error) => return Err(setup(format!("no second process: {error}"))),
+    };
+    // A child has to ask for itself.
+    reap::become_subreaper();
+    raise_descriptor_limit();
     let trace = match &args.trace {
         None => None,
         Some(path) => Some(Trace::open(path).map_err(|error| {
@@ -83,8 +102,6 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     };
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let signals =
-        signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     let filter = filter::filter().map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
         .args(&args.program[1..])
@@ -134,26 +151,30 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let mut driver = Driver {
         supervisor,
         signals,
+        guard,
+        inherited,
         pending: Some(pending),
         main: None,
+        early: Vec::new(),
+        direct: None,
     };
     let outcome = driver.drive(&epoll);
     let clean = reap::end_all();
     driver.supervisor.sweep();
+    driver.supervisor.end_trace();
     if args.stats {
         driver.print_stats();
     }
     if !clean {
-        complain("some processes of the run could not be ended: see ps(1)");
+        complain(reap::SOME_STAYED);
     }
     match outcome {
         Outcome::Ended(status) => Ok(status),
         Outcome::NotStarted(error) => {
             let (what, status) = match error {
-                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => (
-                    "not found: is it installed, is the path right?".into(),
-                    NOT_FOUND,
-                ),
+                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => {
+                    (not_found(&args.program[0]).into(), NOT_FOUND)
+                }
                 SpawnError::Exec(errno) => (format!("cannot be executed: {errno}"), NOT_EXECUTABLE),
                 error => (error.to_string(), SETUP_FAILED),
             };
@@ -163,6 +184,21 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             })
         }
         Outcome::Broken(error) => Err(setup(format!("the supervisor cannot go on: {error}"))),
+    }
+}
+
+/// What ENOENT of execve(2) means: the file, or what it wants to be run by.
+fn not_found(program: &OsStr) -> &'static str {
+    let found = if program.as_bytes().contains(&b'/') {
+        Path::new(program).exists()
+    } else {
+        std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    };
+    if found && !program.is_empty() {
+        "what it is run by is not found: the interpreter in its first line, or its dynamic loader"
+    } else {
+        "not found: is it installed, is the path right?"
     }
 }
 
@@ -195,8 +231,14 @@ enum Outcome {
 struct Driver {
     supervisor: Supervisor,
     signals: signals::Signals,
+    guard: guard::Guard,
+    inherited: Inherited,
     pending: Option<Pending>,
     main: Option<Pid>,
+    /// Signals for a program that is not there yet.
+    early: Vec<i32>,
+    /// The last signal that was passed on and did not come through the guard.
+    direct: Option<(i32, Instant)>,
 }
 
 impl Driver {
@@ -320,6 +362,10 @@ impl Driver {
                 // The program has its umask; ours must not count where a socket's file is made
                 // for it.
                 let _ = rustix::process::umask(rustix::fs::Mode::empty());
+                self.inherited.let_go();
+                for signal in std::mem::take(&mut self.early) {
+                    self.pass_on(signal);
+                }
                 None
             }
             Err(error) => Some(error),
@@ -329,19 +375,44 @@ impl Driver {
     /// A signal for us. Returns the exit status when the program has ended.
     fn on_signal(&mut self) -> Option<u8> {
         while let Some(signal) = self.signals.next() {
+            if self.guard.is_gone() {
+                // Nobody waits for a status any more; what is left of the run is ended.
+                return Some(SETUP_FAILED);
+            }
             if signal.number == libc::SIGCHLD {
                 if let Some(status) = self.children() {
                     return Some(status);
                 }
-            } else if !signal.from_kernel
-                && let Some(main) = self.main
-            {
-                // Sent to us by somebody: meant for the program. What the terminal sends, it has
-                // sent to the program too.
-                signals::send(main, signal.number);
+                continue;
             }
+            // Sent to us by somebody: meant for the program. What the terminal sends, it has
+            // sent to the program too.
+            if signal.from_kernel {
+                continue;
+            }
+            let now = self.supervisor.clock.now();
+            if signal.sender == self.guard.pid() {
+                // Sent to the guard; and to us in the same moment, if to a group: once is enough.
+                if let Some((number, at)) = self.direct
+                    && number == signal.number
+                    && now.saturating_sub(at) < SAME_SIGNAL
+                {
+                    continue;
+                }
+            } else {
+                self.direct = Some((signal.number, now));
+            }
+            self.pass_on(signal.number);
         }
         None
+    }
+
+    fn pass_on(&mut self, signal: i32) {
+        match self.main {
+            Some(main) => signals::send(main, signal),
+            None if self.early.contains(&signal) => {}
+            None => self.early.push(signal),
+        }
     }
 
     /// Some children have ended or stopped. Returns the exit status when the program has ended.

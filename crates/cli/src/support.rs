@@ -1,17 +1,29 @@
 //! `switchboard support`: what is implemented, option by option.
 
-use std::process::ExitCode;
+use std::fmt::Write;
 use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP};
 use switchboard_socket::{OptionRow, Status, support_table};
 use switchboard_syscall::{Kind, SupportRow, support};
 
-pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
+/// A line to a string, which takes everything.
+macro_rules! put {
+    ($out:expr, $($format:tt)+) => {{
+        let _ = writeln!($out, $($format)+);
+    }};
+}
+
+pub(crate) fn text(json: bool, markdown: bool) -> String {
+    let mut out = String::new();
     if markdown {
-        print_markdown();
+        put_markdown(&mut out);
     } else if json {
         let rows: Vec<_> = support_table().iter().map(to_json).collect();
         let others: Vec<_> = support().iter().map(other_to_json).collect();
-        println!("{}", serde_json::json!({ "rows": others, "options": rows }));
+        put!(
+            out,
+            "{}",
+            serde_json::json!({ "rows": others, "options": rows })
+        );
     } else {
         for row in support() {
             let note = if row.note.is_empty() {
@@ -19,7 +31,8 @@ pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
             } else {
                 format!("  {}", row.note)
             };
-            println!(
+            put!(
+                out,
                 "{:12} {:28} {}{note}",
                 kind(row.kind),
                 row.name,
@@ -32,10 +45,16 @@ pub(crate) fn print(json: bool, markdown: bool) -> ExitCode {
             } else {
                 format!("  {}", row.note)
             };
-            println!("{:12} {:28} {}{note}", level(row), row.name, status(row));
+            put!(
+                out,
+                "{:12} {:28} {}{note}",
+                level(row),
+                row.name,
+                status(row)
+            );
         }
     }
-    ExitCode::SUCCESS
+    out
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -65,9 +84,9 @@ fn other_to_json(row: &SupportRow) -> serde_json::Value {
 }
 
 /// The table of the README: a line a kind or level and status.
-fn print_markdown() {
-    println!("| what | status | names |");
-    println!("|---|---|---|");
+fn put_markdown(out: &mut String) {
+    put!(out, "| what | status | names |");
+    put!(out, "|---|---|---|");
     for wanted_kind in [
         Kind::Family,
         Kind::Call,
@@ -87,7 +106,8 @@ fn print_markdown() {
                 })
                 .collect();
             if !names.is_empty() {
-                println!(
+                put!(
+                    out,
                     "| {} | {wanted} | {} |",
                     kind(wanted_kind),
                     names.join("; ")
@@ -108,7 +128,7 @@ fn print_markdown() {
             if let Some(row) = support_table().iter().find(|row| row.level == level_number)
                 && !names.is_empty()
             {
-                println!("| {} | {wanted} | {} |", level(row), names.join(", "));
+                put!(out, "| {} | {wanted} | {} |", level(row), names.join(", "));
             }
         }
     }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// for a device.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The line for when [`end_all`] says no.
+pub(super) const SOME_STAYED: &str = "some processes of the run could not be ended: see ps(1)";
+
 /// Orphans of the program become our children instead of init's.
 pub(super) fn become_subreaper() {
     // Linux 3.4 has it; without it daemons of the program are left to init.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::Pid;
 
@@ -28,6 +28,7 @@ pub(super) struct Signal {
     pub(super) number: i32,
     /// From the terminal (Ctrl-C, Ctrl-Z, a resize) and not from a process.
     pub(super) from_kernel: bool,
+    pub(super) sender: u32,
 }
 
 impl Signals {
@@ -67,6 +68,7 @@ impl Signals {
         Some(Signal {
             number: info.ssi_signo as i32,
             from_kernel: info.ssi_code == libc::SI_KERNEL,
+            sender: info.ssi_pid,
         })
     }
 }
@@ -74,6 +76,12 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -37,6 +37,7 @@ use super::parking::{Parking, Waiter};
 use super::paths::TargetPaths;
 use super::remembered::{Outcome, Remembered};
 use super::trace::Trace;
+use crate::complain;
 
 /// How often sockets are asked whose end nothing tells of.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -245,6 +246,13 @@ impl Supervisor {
             if self.mirror.len() == before {
                 return;
             }
+        }
+    }
+
+    /// Says so if the trace is not whole.
+    pub(super) fn end_trace(&self) {
+        if let Some(error) = self.trace.as_ref().and_then(Trace::failed) {
+            complain(&format!("some of the trace could not be written: {error}"));
         }
     }
 

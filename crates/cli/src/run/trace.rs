@@ -12,6 +12,8 @@ use super::memory::TargetMemory;
 
 pub(super) struct Trace {
     out: Box<dyn Write>,
+    /// Why some of it is missing.
+    failed: Option<io::Error>,
 }
 
 impl Trace {
@@ -22,7 +24,7 @@ impl Trace {
         } else {
             Box::new(File::create(path)?)
         };
-        Ok(Trace { out })
+        Ok(Trace { out, failed: None })
     }
 
     /// The call as it is about to be answered: its memory is the caller's again afterwards.
@@ -34,16 +36,24 @@ impl Trace {
     /// The call was answered with this.
     pub(super) fn answered(&mut self, call: &Notification, arguments: &str, value: i64) {
         let result = trace::result(value);
-        // One write a line, so that lines of several runs into one file stay whole. A trace that
-        // cannot be written is not the program's trouble.
-        let line = format!("[{:>6}] {arguments} = {result}\n", call.tid);
-        let _ = self.out.write_all(line.as_bytes());
+        self.line(&format!("[{:>6}] {arguments} = {result}\n", call.tid));
     }
 
     /// The last descriptor of a socket is gone.
     pub(super) fn closed(&mut self, id: SocketId) {
-        let _ = self
-            .out
-            .write_all(format!("[      ] socket {:#x} closed\n", id.to_u64()).as_bytes());
+        self.line(&format!("[      ] socket {:#x} closed\n", id.to_u64()));
+    }
+
+    /// One write a line, so that lines of several runs into one file stay whole. A trace that
+    /// cannot be written is not the program's trouble: the run goes on.
+    fn line(&mut self, line: &str) {
+        if let Err(error) = self.out.write_all(line.as_bytes()) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Why some of it is missing, if it is.
+    pub(super) fn failed(&self) -> Option<&io::Error> {
+        self.failed.as_ref()
     }
 }
