@@ -9,6 +9,7 @@ mod create;
 mod fd_calls;
 mod ilp32;
 mod interfaces;
+mod lingering;
 mod listen;
 mod mmsg;
 mod msg_header;
@@ -46,6 +47,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     fd_calls::TESTS,
     ilp32::TESTS,
     interfaces::TESTS,
+    lingering::TESTS,
     listen::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,

@@ -168,7 +168,8 @@ pub struct ConnectProgress {
 pub enum CloseOutcome {
     /// The socket is gone.
     Done,
-    /// `SO_LINGER` wants the caller to wait until the peer has everything, at most this long. The
-    /// socket is gone for the caller all the same.
+    /// `SO_LINGER` wants the caller to wait until the peer has everything, at most this long: while
+    /// [`Host::lingers`](crate::Host::lingers). A signal ends the wait, and close(2) returns 0 in any
+    /// case. A process that ends does not wait. The socket is gone for the caller all the same.
     Linger(Duration),
 }

@@ -305,6 +305,25 @@ impl Host {
         CloseOutcome::Done
     }
 
+    /// Whether the closer of this socket, which is gone, has to wait still. An event of the socket
+    /// with `HUP` tells when it has not.
+    pub fn lingers(&self, id: SocketId) -> bool {
+        self.inet.lingers(id)
+    }
+
+    /// Whether closing the socket would make its closer wait (`SO_LINGER`): for a driver to whom
+    /// looking at each close would cost much.
+    pub fn would_linger(&self, id: SocketId) -> bool {
+        self.inet.linger_used
+            && matches!(self.kind(id), Ok(Kind::Tcp(_)))
+            && self.tcp_would_linger(id)
+    }
+
+    /// Whether any socket was ever told to linger.
+    pub fn linger_used(&self) -> bool {
+        self.inet.linger_used
+    }
+
     /// Whether the socket will still be readable when these have been committed. A driver whose
     /// callers poll by themselves asks before it delivers a result.
     pub fn leaves_readable(&self, id: SocketId, received: &[Received]) -> bool {
@@ -335,6 +354,23 @@ impl Host {
                 s.readable_after(bytes, messages, inline)
             }
             Err(_) => false,
+        }
+    }
+
+    /// Whether one of these takes the urgent byte, or steps over it: POLLPRI goes.
+    pub fn takes_urgent(&self, received: &[Received]) -> bool {
+        received.iter().any(|message| match &message.effect {
+            RecvEffect::Tcp(effect) => effect.oob || effect.hole > 0,
+            RecvEffect::Unix(effect) => effect.takes_urgent(),
+            RecvEffect::None | RecvEffect::Udp(_) => false,
+        })
+    }
+
+    /// poll(2)'s mask of the socket that accept(2) would return.
+    pub fn poll_accepted(&self, plan: &AcceptPlan) -> PollMask {
+        match plan.child {
+            AcceptChild::Unix(child) => self.unix_poll(child),
+            AcceptChild::Tcp(child) => self.tcp_poll_accepted(plan.listener, child),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::memory::{Memory, import_buffer};
 use crate::msghdr::{Header, IoVecs, advance, import_iovec};
 use crate::pending::{Pending, Work};
 use alloc::vec;
-use switchboard_socket::{Host, SocketId};
+use switchboard_socket::{Host, PollMask, SocketId};
 use switchboard_wire::Payload;
 
 impl Effect {
@@ -50,12 +50,34 @@ impl Effect {
         Some(sent)
     }
 
-    /// Whether [`Effect::socket`] will still be readable when this has been committed.
-    pub fn leaves_readable(&self, host: &Host) -> bool {
+    /// What poll(2) says of [`Effect::socket`] and will not when this has been committed.
+    pub fn falls(&self, host: &Host) -> PollMask {
+        let readable = |stays| {
+            if stays {
+                PollMask::empty()
+            } else {
+                PollMask::READABLE
+            }
+        };
         match &self.0 {
-            Kind::Recv(recv) => host.leaves_readable(recv.id, &recv.received),
-            Kind::Accept(plan) | Kind::AcceptLost(plan) => host.leaves_acceptable(plan),
-            _ => true,
+            Kind::Recv(recv) => {
+                let mut falls = readable(host.leaves_readable(recv.id, &recv.received));
+                falls.set(PollMask::PRI, host.takes_urgent(&recv.received));
+                falls
+            }
+            Kind::Accept(plan) | Kind::AcceptLost(plan) => readable(host.leaves_acceptable(plan)),
+            Kind::Option { value, .. } if value.clears_error => PollMask::ERR,
+            Kind::Fail { fail, .. } if fail.is_pending() => PollMask::ERR,
+            Kind::Fail { fail, .. } if fail.has_effect() => PollMask::PRI,
+            _ => PollMask::empty(),
+        }
+    }
+
+    /// What poll(2) will say of the socket that accept(2) returns.
+    pub fn accepted_mask(&self, host: &Host) -> Option<PollMask> {
+        match &self.0 {
+            Kind::Accept(plan) => Some(host.poll_accepted(plan)),
+            _ => None,
         }
     }
 }

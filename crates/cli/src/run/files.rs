@@ -34,6 +34,12 @@ impl Rights {
     pub(super) fn len(&self) -> usize {
         self.files.len()
     }
+
+    /// Whether a file is in flight.
+    pub(super) fn has(&self, file: Identity) -> bool {
+        let same = |held: &OwnedFd| Identity::of(held.as_fd()).is_ok_and(|it| it == file);
+        self.files.values().any(same)
+    }
 }
 
 /// A descriptor that has been looked at during this call, once: which file it is, and the copy

@@ -19,6 +19,10 @@ const CREDENTIALS_I386: &[u32] = &[
     346,
 ];
 
+/// dup2(2) and dup3(2), which close a descriptor.
+pub(super) const DUPS_X86_64: &[u32] = &[33, 292];
+pub(super) const DUPS_I386: &[u32] = &[63, 330];
+
 /// io_uring_setup(2), the same number everywhere: through a ring sockets would pass by the filter.
 const IO_URING_SETUP: u32 = 425;
 const ENOSYS: Errno = Errno(libc::ENOSYS);
@@ -48,11 +52,14 @@ fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
                 rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
             }
-            // The last close shows at the placeholder: nothing to ask.
-            Sysno::Close => {}
             _ => rules.push(Rule::new(*nr, Action::Notify)),
         }
     }
+    let dups = match arch {
+        Arch::X86_64 => DUPS_X86_64,
+        Arch::I386 => DUPS_I386,
+    };
+    rules.extend(dups.iter().map(|nr| Rule::new(*nr, Action::Notify)));
     rules.extend(credentials.iter().map(|nr| Rule::new(*nr, Action::Notify)));
     rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
     rules

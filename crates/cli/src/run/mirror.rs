@@ -54,23 +54,9 @@ impl Mirror {
     /// The sockets that a program of the run has a descriptor of, by /proc.
     pub(super) fn held_by_programs(&self) -> HashSet<SocketId> {
         let mut held = HashSet::new();
-        for pid in super::reap::descendants() {
-            let fds = format!("/proc/{}/fd", pid.as_raw_nonzero());
-            // A process that ends meanwhile holds nothing.
-            let Ok(dir) = std::fs::read_dir(fds) else {
-                continue;
-            };
-            for entry in dir.flatten() {
-                let Ok(stat) = rustix::fs::stat(entry.path()) else {
-                    continue;
-                };
-                let file = Identity {
-                    dev: stat.st_dev,
-                    ino: stat.st_ino,
-                };
-                held.extend(self.find(file));
-            }
-        }
+        self.each_descriptor(|id| {
+            held.insert(id);
+        });
         held
     }
 
@@ -222,11 +208,42 @@ impl Mirror {
         }
     }
 
-    /// Whether IN is shown.
-    pub(super) fn shows_in(&self, id: SocketId) -> bool {
+    /// Whether one of these is shown. An error may be shown as IN.
+    pub(super) fn shows(&self, id: SocketId, bits: PollMask) -> bool {
+        let mut bits = to_mask(bits);
+        if bits.contains(Mask::ERR) {
+            bits |= Mask::IN;
+        }
         self.sockets
             .get(&id)
-            .is_some_and(|entry| entry.placeholder.mask().contains(Mask::IN))
+            .is_some_and(|entry| entry.placeholder.mask().intersects(bits))
+    }
+
+    /// How many descriptors the programs of the run have of a socket, by /proc.
+    pub(super) fn copies(&self, id: SocketId) -> usize {
+        let mut copies = 0;
+        self.each_descriptor(|held| copies += usize::from(held == id));
+        copies
+    }
+
+    fn each_descriptor(&self, mut each: impl FnMut(SocketId)) {
+        for pid in super::reap::descendants() {
+            let fds = format!("/proc/{}/fd", pid.as_raw_nonzero());
+            // A process that ends meanwhile holds nothing.
+            let Ok(dir) = std::fs::read_dir(fds) else {
+                continue;
+            };
+            for entry in dir.flatten() {
+                let Ok(stat) = rustix::fs::stat(entry.path()) else {
+                    continue;
+                };
+                let file = Identity {
+                    dev: stat.st_dev,
+                    ino: stat.st_ino,
+                };
+                self.find(file).into_iter().for_each(&mut each);
+            }
+        }
     }
 }
 
@@ -235,7 +252,7 @@ pub(super) fn new_pair(nonblock: bool) -> Result<(OwnedFd, Placeholder), Errno> 
     Placeholder::with_flags(if nonblock { libc::O_NONBLOCK } else { 0 })
 }
 
-fn to_mask(mask: PollMask) -> Mask {
+pub(super) fn to_mask(mask: PollMask) -> Mask {
     let mut out = Mask::empty();
     out.set(Mask::IN, mask.contains(PollMask::IN));
     out.set(Mask::PRI, mask.contains(PollMask::PRI));

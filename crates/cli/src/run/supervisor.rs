@@ -12,6 +12,7 @@
 //! becomes of a result that could not be delivered.
 
 mod deliver;
+mod linger;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -63,6 +64,8 @@ pub(super) struct Supervisor {
     woken: Vec<i32>,
     /// What these calls may leave to show: sockets and the bits that fired.
     owed: Vec<(SocketId, PollMask)>,
+    /// Closes that wait, by the socket that was.
+    lingering: HashMap<SocketId, linger::Lingering>,
     /// When to ask the sockets whose end nothing tells of.
     next_sweep: Option<Instant>,
     /// A call that was received waits through signals: they have to be looked for.
@@ -112,6 +115,7 @@ impl Supervisor {
             trace,
             closing: Vec::new(),
             woken: Vec::new(),
+            lingering: HashMap::new(),
             next_sweep: None,
             owed: Vec::new(),
             uninterruptible,
@@ -124,6 +128,7 @@ impl Supervisor {
             self.host.poll_timeout(),
             self.parking.next_deadline(),
             self.next_sweep,
+            self.lingering_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -144,6 +149,7 @@ impl Supervisor {
         for tid in self.parking.to_check(now) {
             self.check(tid, now);
         }
+        self.look_at_lingering(now);
         let unwatched = self.mirror.unwatched();
         if self.next_sweep.is_some_and(|at| at <= now) {
             unwatched.iter().for_each(|id| self.hang_up(*id));
@@ -365,6 +371,9 @@ impl Supervisor {
             None => return self.go_on(&call),
         };
         let nr = call.data.nr as u32;
+        if let Some(closes) = linger::closes(arch, nr, &call.data.args) {
+            return self.closing(call, &closes);
+        }
         if changes_credentials(arch, nr) {
             self.creds.remove(&call.tid);
             return self.go_on(&call);
@@ -614,6 +623,9 @@ impl Supervisor {
             }
         }
         for (socket, wake) in happened {
+            if self.lingered(socket) {
+                continue;
+            }
             if self.parking.wake(socket, wake, &mut self.woken) {
                 self.owed.push((socket, wake));
             } else {

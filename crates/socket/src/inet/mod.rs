@@ -27,6 +27,10 @@ use switchboard_engine::{
 pub(crate) struct Tables {
     tcp: Vec<Option<SocketId>>,
     udp: Vec<Option<SocketId>>,
+    /// Connections whose closer waits (`SO_LINGER`), and the sockets they were.
+    lingering: Vec<(TcpId, SocketId)>,
+    /// A socket was told to linger: until then no close has to be looked at.
+    pub(crate) linger_used: bool,
 }
 
 impl Tables {
@@ -39,6 +43,21 @@ impl Tables {
 
     pub(crate) fn set_tcp(&mut self, handle: TcpId, id: Option<SocketId>) {
         *Tables::slot(&mut self.tcp, handle.index()) = id;
+    }
+
+    /// A closed socket's connection goes on, and its closer waits for it.
+    pub(crate) fn linger(&mut self, handle: TcpId, id: SocketId) {
+        self.lingering.push((handle, id));
+    }
+
+    pub(crate) fn lingers(&self, id: SocketId) -> bool {
+        self.lingering.iter().any(|entry| entry.1 == id)
+    }
+
+    /// The connection needs its closer no more: the socket it was.
+    fn lingered(&mut self, handle: TcpId) -> Option<SocketId> {
+        let at = self.lingering.iter().position(|entry| entry.0 == handle)?;
+        Some(self.lingering.swap_remove(at).1)
     }
 
     pub(crate) fn set_udp(&mut self, handle: UdpId, id: Option<SocketId>) {
@@ -367,6 +386,12 @@ impl Host {
     /// Turns the stack's events into Linux's wake-ups.
     pub(crate) fn collect_stack_events(&mut self) {
         while let Some(event) = self.stack.poll_event() {
+            if let SocketHandle::Tcp(handle) = event.socket
+                && event.kind.contains(EventKind::RELEASED)
+                && let Some(id) = self.inet.lingered(handle)
+            {
+                self.wake(id, PollMask::HUP);
+            }
             let id = match event.socket {
                 SocketHandle::Tcp(h) => self.inet.tcp.get(h.index()).copied().flatten(),
                 SocketHandle::Udp(h) => self.inet.udp.get(h.index()).copied().flatten(),

@@ -419,9 +419,27 @@ impl Host {
 
     /// tcp_poll().
     pub(crate) fn tcp_poll(&self, id: SocketId) -> PollMask {
-        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else {
-            return PollMask::empty();
+        match (self.get(id), self.tcp(id)) {
+            (Ok(socket), Ok(s)) => self.tcp_mask(&socket.common, s),
+            _ => PollMask::empty(),
+        }
+    }
+
+    /// tcp_poll() of a connection that nobody has accepted, as if it were.
+    pub(crate) fn tcp_poll_accepted(&self, listener: SocketId, child: TcpId) -> PollMask {
+        let waiting = self.tcp(listener).ok().and_then(|s| s.waiting.as_ref());
+        let before = waiting.and_then(|waiting| waiting.iter().find(|w| w.child == child));
+        let (common, inet) = match before {
+            Some(from) => (from.common.clone(), from.inet.clone()),
+            None => match self.tcp_inherited(listener, child) {
+                Some(from) => (from.common, from.inet),
+                None => return PollMask::empty(),
+            },
         };
+        self.tcp_mask(&common, &TcpSocket::new(child, inet))
+    }
+
+    fn tcp_mask(&self, common: &Common, s: &TcpSocket) -> PollMask {
         let state = self.stack.tcp_state(s.handle);
         let mut mask = PollMask::empty();
         if state == State::Listen {
@@ -439,8 +457,8 @@ impl Host {
         }
         if !matches!(state, State::SynSent | State::SynRecv) {
             let available = self.stack.tcp_recv_available(s.handle);
-            let mut target = socket.common.low_water(false, i32::MAX as usize);
-            let inline = socket.common.has(CommonFlags::OOBINLINE);
+            let mut target = common.low_water(false, i32::MAX as usize);
+            let inline = common.has(CommonFlags::OOBINLINE);
             let urgent = self.stack.tcp_urgent(s.handle);
             if urgent.at_mark && !inline {
                 // The urgent byte is in the stream and not to be read as data, even when it was
@@ -496,8 +514,34 @@ impl Host {
         self.stack.tcp_close(cx.now, s.handle, time);
         self.collect_stack_events();
         match time {
-            Some(time) if !time.is_zero() => CloseOutcome::Linger(time),
+            Some(time) if !time.is_zero() && self.stack.tcp_is_closing(s.handle) => {
+                self.inet.linger(s.handle, id);
+                CloseOutcome::Linger(time)
+            }
             _ => CloseOutcome::Done,
         }
+    }
+
+    /// Whether closing the socket now would probably make the closer wait (tcp_close() and
+    /// sk_stream_wait_close()): something is not acknowledged, or the FIN has a way to go.
+    pub(crate) fn tcp_would_linger(&self, id: SocketId) -> bool {
+        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else {
+            return false;
+        };
+        let linger = socket.common.linger;
+        let connected = !matches!(
+            self.stack.tcp_state(s.handle),
+            State::Listen | State::Close | State::SynSent | State::TimeWait
+        );
+        let far = || {
+            let remote = self.stack.tcp_remote(s.handle);
+            remote.is_some_and(|peer| !self.stack.is_local(peer.ip()))
+        };
+        linger.on
+            && linger.seconds > 0
+            && connected
+            // What was not read makes it a reset.
+            && self.stack.tcp_inq(s.handle) == 0
+            && (self.stack.tcp_outq(s.handle) > 0 || far())
     }
 }

@@ -52,7 +52,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", All, Done, Some(socket::get_oobinline), Some(socket::set_oobinline)),
     row(SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", All, Done, Some(socket::get_passcred), Some(socket::set_passcred)),
     noted(row(SOL_SOCKET, SO_LINGER, "SO_LINGER", All, Done, Some(socket::get_linger), Some(socket::set_linger)),
-        "zero resets; close(2) does not wait for another time yet"),
+        "close(2) waits, dup2(2) too; under the runner not close_range(2) and close-on-exec"),
     row(SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", All, Done, Some(socket::get_sndbuf), Some(socket::set_sndbuf)),
     row(SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", All, Done, Some(socket::get_rcvbuf), Some(socket::set_rcvbuf)),
     row(SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", All, Done, Some(socket::get_rcvlowat), Some(socket::set_rcvlowat)),

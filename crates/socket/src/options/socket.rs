@@ -234,6 +234,7 @@ pub(super) fn set_linger(
     } else {
         let seconds = u32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
         *linger = Linger { on: true, seconds };
+        h.inet.linger_used |= seconds > 0;
     }
     Ok(())
 }

@@ -228,6 +228,11 @@ impl UnixRecvEffect {
         self.bytes
     }
 
+    /// The out-of-band byte is taken, or stepped over.
+    pub(crate) fn takes_urgent(&self) -> bool {
+        self.took_oob || self.passes_mark
+    }
+
     pub(crate) fn messages(&self) -> usize {
         self.messages
     }

@@ -11,7 +11,7 @@ pub use poll::PollFd;
 pub use table::FdFlags;
 
 pub(crate) use epoll::Epolls;
-pub(crate) use open::OpenFile;
+pub(crate) use open::{OpenFile, linger};
 
 use crate::host::Host;
 use crate::world::World;
@@ -275,7 +275,7 @@ impl Process {
     pub fn close(&self, fd: i32) -> Result<(), Errno> {
         let file = self.table().remove(fd)?;
         // Not under the table's lock: it may be the last reference, which closes the socket.
-        drop(file);
+        open::close(file);
         open::collect(&self.host);
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Process {
         }
         let replaced = table.set(new, file, false)?;
         drop(table);
-        drop(replaced);
+        replaced.into_iter().for_each(open::close);
         open::collect(&self.host);
         Ok(new)
     }
@@ -351,7 +351,7 @@ impl Process {
     /// What execve(2) does to descriptors: those with `FD_CLOEXEC` are closed.
     pub fn exec(&self) {
         let closed = self.table().take_cloexec();
-        drop(closed);
+        closed.into_iter().for_each(open::close);
         open::collect(&self.host);
     }
 

@@ -2,10 +2,10 @@
 
 use super::epoll::EpollId;
 use crate::host::Host;
-use crate::world::HostState;
-use std::sync::Arc;
+use crate::world::{HostState, World};
 use std::sync::atomic::{AtomicBool, Ordering};
-use switchboard_socket::{PollMask, SocketId};
+use std::sync::{Arc, MutexGuard};
+use switchboard_socket::{CloseOutcome, PollMask, SocketId};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -19,6 +19,8 @@ pub(crate) struct OpenFile {
     host: Host,
     pub(crate) kind: Kind,
     nonblocking: AtomicBool,
+    /// Whoever lets go of it last waits as `SO_LINGER` says.
+    lingers: bool,
 }
 
 impl OpenFile {
@@ -28,6 +30,7 @@ impl OpenFile {
             host: host.clone(),
             kind,
             nonblocking,
+            lingers: false,
         })
     }
 
@@ -62,14 +65,47 @@ impl Drop for OpenFile {
         match self.kind {
             Kind::Socket(id) => {
                 world.hosts[index].epolls.forget_file(id);
-                // SO_LINGER's wait is not done: the socket is gone for the caller all the same.
-                let _ = world.call(index, |layer, cx| layer.close(cx, id));
+                let outcome = world.call(index, |layer, cx| layer.close(cx, id));
+                if self.lingers {
+                    world = linger(&self.host, world, id, outcome);
+                }
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
         }
         net.settle(&mut world, index);
         net.unlock(world);
     }
+}
+
+/// A descriptor was closed by a process that goes on (inet_release() waits for no other): SO_LINGER's
+/// wait, if it was the last.
+pub(crate) fn close(file: Arc<OpenFile>) {
+    if let Some(mut last) = Arc::into_inner(file) {
+        last.lingers = true;
+    }
+}
+
+/// Waits until the connection of a socket that was closed needs nobody any more.
+pub(crate) fn linger<'a>(
+    host: &'a Host,
+    mut world: MutexGuard<'a, World>,
+    id: SocketId,
+    outcome: CloseOutcome,
+) -> MutexGuard<'a, World> {
+    let CloseOutcome::Linger(time) = outcome else {
+        return world;
+    };
+    let deadline = world.now() + time;
+    while world.hosts[host.index].layer.lingers(id) && world.now() < deadline {
+        world = match host
+            .net
+            .wait(world, host.index, &[(id, PollMask::HUP)], Some(deadline))
+        {
+            Ok(world) => world,
+            Err(_) => host.net.lock(),
+        };
+    }
+    world
 }
 
 /// After descriptors were closed: closes sockets that only messages in flight refer to.

@@ -9,6 +9,7 @@ pub use udp::UdpSocket;
 pub use unix::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 
 use crate::host::Host;
+use crate::process::linger;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::SOCKADDR_STORAGE_SIZE;
 use switchboard_abi::{Errno, SockAddr, Word};
 use switchboard_socket::{
-    AcceptPlan, Attempt, ConnectProgress, Cx, Fail, Host as Layer, RecvProgress, RecvRequest,
-    SendControl, SendRequest, Skip, SocketId,
+    AcceptPlan, Attempt, CloseOutcome, ConnectProgress, Cx, Fail, Host as Layer, RecvProgress,
+    RecvRequest, SendControl, SendRequest, Skip, SocketId,
 };
 use switchboard_wire::Payload;
 
@@ -68,10 +69,13 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let net = &self.host.net;
-        net.with(|world| {
-            let _ = world.call(self.host.index, |layer, cx| layer.close(cx, self.id));
-            net.settle(world, self.host.index);
-        });
+        let mut world = net.lock();
+        let outcome = world.call(self.host.index, |layer, cx| layer.close(cx, self.id));
+        if outcome != CloseOutcome::Done {
+            world = linger(&self.host, world, self.id, outcome);
+        }
+        net.settle(&mut world, self.host.index);
+        net.unlock(world);
     }
 }
 

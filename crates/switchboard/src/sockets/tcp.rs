@@ -94,6 +94,26 @@ impl TcpStream {
         Ok(self.handle.int(IPPROTO_TCP, TCP_NODELAY)? != 0)
     }
 
+    /// `SO_LINGER`: closing waits this long, in whole seconds, for the peer to acknowledge everything;
+    /// zero resets the connection.
+    pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
+        let seconds = time.map_or(0, |time| i32::try_from(time.as_secs()).unwrap_or(i32::MAX));
+        let value = [i32::from(time.is_some()), seconds].map(i32::to_ne_bytes);
+        self.handle
+            .set_option(SOL_SOCKET, SO_LINGER, value.as_flattened())
+    }
+
+    /// `SO_LINGER`
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        let value = self.handle.option(SOL_SOCKET, SO_LINGER, 8)?;
+        let (on, rest) = value
+            .split_first_chunk()
+            .ok_or(io::ErrorKind::InvalidData)?;
+        let seconds = rest.first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+        let seconds = Duration::from_secs(u64::from(u32::from_ne_bytes(*seconds)));
+        Ok((i32::from_ne_bytes(*on) != 0).then_some(seconds))
+    }
+
     timeout_methods!();
     common_methods!();
 }

@@ -42,24 +42,27 @@ impl Supervisor {
             sent = effect.sent();
             self.settle_effect(call, effect, cred);
             effect = Effect::happened();
-        } else if let Some(id) = socket
-            && !effect.leaves_readable(&self.host)
-            && self.mirror.shows_in(id)
+        }
+        // What the call has done is to be seen before its caller goes on, and what it is about to do.
+        self.show_events();
+        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket)
+            && self.replace(call, *fd, id)
         {
-            // A call that has waited had its look long ago.
-            end = end.or_else(|| self.end_of(call, pending, id));
+            end = None;
+        }
+        if let Some(id) = socket {
+            let falls = effect.falls(&self.host);
+            if !falls.is_empty() && self.mirror.shows(id, falls) {
+                // A call that has waited had its look long ago.
+                end = end.or_else(|| self.end_of(call, pending, id));
+            }
             if let Some(end) = &end {
-                // IN is about to be untrue: no poll of the caller's may see it. What else there
-                // is to see, urgent data for one, stays.
-                let mask = self.host.poll(id) - PollMask::READABLE;
+                // No poll of the caller's may see what is about to be untrue. What else there is to
+                // see, urgent data for one, stays.
+                let mask = self.host.poll(id) - falls;
                 self.mirror
                     .show(id, mask, PollMask::empty(), Some(end.as_fd()));
             }
-        }
-        // What the call has done is to be seen before its caller goes on.
-        self.show_events();
-        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket) {
-            self.replace(call, *fd, id);
         }
         let mut told = value;
         let mut text = self
@@ -72,7 +75,11 @@ impl Supervisor {
             }
             self.listener.reply_continue(call.id).map(|()| None)
         } else if let Some(install) = install {
-            self.install(call, pending, install, &mut told, &mut text)
+            let mask = match install.what {
+                Installed::Socket(id) => Some(self.host.poll(id)),
+                _ => effect.accepted_mask(&self.host),
+            };
+            self.install(call, pending, install, mask, &mut told, &mut text)
         } else if told < 0 {
             let errno = switchboard_notify::Errno(-told as i32);
             self.listener.reply_errno(call.id, errno).map(|()| None)
@@ -125,6 +132,7 @@ impl Supervisor {
         call: &Notification,
         pending: &Pending,
         install: Install,
+        mask: Option<PollMask>,
         told: &mut i64,
         text: &mut Option<String>,
     ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
@@ -136,10 +144,14 @@ impl Supervisor {
         let pair = || mirror::new_pair(install.nonblocking);
         match install.what {
             Installed::Socket(_) | Installed::Accepted => {
-                let (a, placeholder) = match pair() {
+                let (a, mut placeholder) = match pair() {
                     Ok(made) => made,
                     Err(errno) => return refuse(&self.listener, told, errno),
                 };
+                // Its caller may poll it at once.
+                if let Some(mask) = mask {
+                    placeholder.show(mirror::to_mask(mask), Some(a.as_fd()));
+                }
                 match self.listener.reply_fd(call.id, a.as_fd(), install.cloexec) {
                     Ok(fd) => *told = i64::from(fd),
                     Err(ReplyError::Refused(errno)) => return refuse(&self.listener, told, errno),
@@ -285,28 +297,26 @@ impl Supervisor {
 
     /// A connection on a socket whose placeholder shows the end of an earlier one: only another
     /// placeholder can show anything else. It takes the place of the descriptor that was named;
-    /// copies of it keep the old one.
-    pub(super) fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) {
+    /// copies of it keep the old one. Whether that was done.
+    pub(super) fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) -> bool {
         if !self.mirror.needs_replacing(id, self.host.poll(id)) {
-            return;
+            return false;
         }
         let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else {
-            return;
+            return false;
         };
         let Ok((a, placeholder)) = mirror::new_pair(flags & libc::O_NONBLOCK != 0) else {
-            return;
+            return false;
         };
         let cloexec = is_cloexec(call.tid, fd);
-        if self
-            .listener
-            .set_fd(call.id, a.as_fd(), fd, cloexec)
-            .is_ok()
-        {
+        let replaced = self.listener.set_fd(call.id, a.as_fd(), fd, cloexec);
+        if replaced.is_ok() {
             self.mirror.insert(id, placeholder);
             let mask = self.host.poll(id);
             self.mirror
                 .show(id, mask, PollMask::empty(), Some(a.as_fd()));
         }
+        replaced.is_ok()
     }
 }
 

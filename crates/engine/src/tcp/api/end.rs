@@ -56,6 +56,15 @@ impl Stack {
         self.tcp_finish(now, id.index);
     }
 
+    /// sk_stream_closing: a closed connection whose FIN the peer has not acknowledged. When it has, or the connection
+    /// ends otherwise, [`EventKind::RELEASED`](crate::EventKind::RELEASED) tells.
+    pub fn tcp_is_closing(&self, id: TcpId) -> bool {
+        let closing = |state| matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        self.tcp
+            .get(id)
+            .is_some_and(|socket| closing(socket.conn.state))
+    }
+
     /// inet_csk_listen_stop: connections nobody accepted are reset.
     fn tcp_stop_listening(&mut self, now: Instant, id: TcpId) {
         let socket = self.tcp.open_mut(id);
