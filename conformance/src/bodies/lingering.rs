@@ -224,32 +224,35 @@ fn a_signal_ends_it(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
+/// A process with copies of all descriptors, which ends by itself after this time.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests with signals have real time"
+)]
+fn forked(life: Duration) -> i32 {
+    // SAFETY: the child sleeps and ends; it takes no lock that another thread could have held.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        std::thread::sleep(life);
+        // SAFETY: ends the child alone.
+        unsafe { libc::_exit(0) };
+    }
+    child
+}
+
+fn wait_for(child: i32) -> i32 {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) }
+}
+
 fn exit_does_not_wait(k: &mut dyn Kernel) -> Outcome {
     let t = full(k, 20)?;
-    // SAFETY: the child makes one call.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: ends the child, which has its own copies of the descriptors.
-        unsafe { libc::_exit(0) };
-    }
-    // SAFETY: waits for the child, with no status asked for.
-    eq!(
-        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) },
-        child
-    );
-    // SAFETY: as above.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // The last copy is this one, when the parent has closed its own.
-        std::thread::sleep(Duration::from_millis(300));
-        // SAFETY: as above.
-        unsafe { libc::_exit(0) };
-    }
+    let child = forked(Duration::from_millis(300));
+    // The last copy is the child's.
     let (got, took) = time(|| k.close(t.client));
     ret!(got, 0);
     check!(took < Duration::from_millis(250), "{took:?}");
-    // SAFETY: as above.
-    let (got, took) = time(|| unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) });
+    let (got, took) = time(|| wait_for(child));
     eq!(got, child);
     check!(took < Duration::from_secs(3), "{took:?}");
     Ok(())

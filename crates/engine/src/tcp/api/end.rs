@@ -40,7 +40,7 @@ impl Stack {
     }
 
     /// `close(fd)`: FIN, or RST when there is unread data or `linger` is zero. `id` is dead afterwards; what is left to do
-    /// the engine does on its own. To linger, a caller shuts down, waits, and then closes.
+    /// the engine does on its own. A caller that lingers waits while [`Stack::tcp_is_closing`].
     pub fn tcp_close(&mut self, now: Instant, id: TcpId, linger: Option<Duration>) {
         if self.tcp.open(id).conn.state == State::Listen {
             self.tcp_stop_listening(now, id);
