@@ -158,6 +158,7 @@ own_numbers! {
     UDP_SEGMENT: i32 = 103, "Generic segmentation offload.";
     UDP_GRO: i32 = 104, "Generic receive offload.";
     ICMP_FILTER: i32 = 1, "raw(7): which ICMP types to drop.";
+    ICMPV6_FILTER: i32 = 1, "RFC 3542: which ICMPv6 types to drop (`ICMP6_FILTER` there).";
     SOMAXCONN: i32 = 4096, "Default of net.core.somaxconn since Linux 5.4.";
     UIO_MAXIOV: usize = 1024, "Most elements of an I/O vector.";
     SCM_MAX_FD: usize = 253, "Most descriptors in one `SCM_RIGHTS` message.";

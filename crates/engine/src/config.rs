@@ -48,6 +48,8 @@ pub struct Sysctl {
     pub ip_nonlocal_bind: bool,
     /// net.ipv6.ip_nonlocal_bind.
     pub ipv6_nonlocal_bind: bool,
+    /// net.ipv4.ping_group_range: the groups whose members may have ping sockets; nobody when the first is greater.
+    pub ping_group_range: (u32, u32),
     /// net.ipv4.icmp_echo_ignore_all.
     pub icmp_echo_ignore_all: bool,
     /// net.ipv4.icmp_echo_ignore_broadcasts.
@@ -149,6 +151,7 @@ impl Default for Sysctl {
             bindv6only: false,
             ip_nonlocal_bind: false,
             ipv6_nonlocal_bind: false,
+            ping_group_range: (1, 0),
             icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
             icmp_ratelimit: Duration::from_secs(1),

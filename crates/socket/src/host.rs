@@ -9,6 +9,7 @@ use crate::message::{
 };
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::{SocketId, Table};
+use crate::inet::raw::Datagram;
 use crate::{inet, unix};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -198,12 +199,22 @@ impl Host {
         }
     }
 
+    /// send(2), between the halves: what the bytes themselves decide (an IP header of the caller's
+    /// own, the type of an echo request).
+    pub fn check_send(&self, id: SocketId, plan: &SendPlan, data: &Payload) -> Result<(), Errno> {
+        match &plan.kind {
+            PlanKind::Raw(plan) => self.raw_check_send(id, plan, data),
+            PlanKind::Tcp(_) | PlanKind::Udp(_) | PlanKind::Unix(_) => Ok(()),
+        }
+    }
+
     /// send(2), second half: queues `data`, which is exactly what the plan takes.
     pub fn commit_send(&mut self, cx: &mut Cx<'_>, id: SocketId, plan: SendPlan, data: Payload) {
         debug_assert_eq!(plan.take, data.len());
         match plan.kind {
             PlanKind::Tcp(plan) => self.tcp_commit_send(cx, id, plan, data),
             PlanKind::Udp(plan) => self.udp_commit_send(cx, id, plan, data),
+            PlanKind::Raw(plan) => self.raw_commit_send(cx, id, *plan, data),
             PlanKind::Unix(plan) => self.unix_commit_send(cx, id, plan, data),
         }
     }
@@ -402,6 +413,9 @@ impl Host {
             (Kind::Unix(_), SIOCOUTQ) => self.unix_outq(id),
             (Kind::Unix(s), SIOCATMARK) if !s.is_stream() => Err(Errno::EOPNOTSUPP),
             (Kind::Unix(_), SIOCATMARK) => Ok(i32::from(self.unix_at_mark(id)?)),
+            (Kind::Udp(_), SIOCINQ | SIOCOUTQ) if self.datagram(id) == Datagram::Ping => {
+                Err(Errno::ENOTTY)
+            }
             (Kind::Udp(s), SIOCINQ) => {
                 // The size of the next datagram.
                 count(self.stack.udp_peek(s.handle).map_or(0, |m| m.payload.len()))

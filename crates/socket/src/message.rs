@@ -88,6 +88,7 @@ pub struct SendPlan {
 pub(crate) enum PlanKind {
     Tcp(crate::inet::tcp::TcpSendPlan),
     Udp(crate::inet::udp::UdpSendPlan),
+    Raw(alloc::boxed::Box<crate::inet::raw::RawSendPlan>),
     Unix(crate::unix::UnixSendPlan),
 }
 

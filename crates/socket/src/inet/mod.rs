@@ -1,6 +1,7 @@
 //! AF_INET and AF_INET6: ip(7), ipv6(7), tcp(7), udp(7).
 
 pub(crate) mod addr;
+pub(crate) mod raw;
 pub(crate) mod tcp;
 mod tcp_data;
 pub(crate) mod udp;
@@ -13,6 +14,7 @@ use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
 use crate::table::SocketId;
 use addr::{InetAddr, needs_scope};
+use raw::Datagram;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -121,14 +123,17 @@ impl Host {
         match (ty, protocol) {
             (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(self.new_tcp(cx, domain, family)),
             (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(self.new_udp(cx, domain, family)),
-            // Ping sockets: net.ipv4.ping_group_range is "1 0" by default, which is nobody.
-            (SOCK_DGRAM, IPPROTO_ICMP) if domain == AF_INET => Err(Errno::EACCES),
-            (SOCK_DGRAM, IPPROTO_ICMPV6) if domain == AF_INET6 => Err(Errno::EACCES),
+            (SOCK_DGRAM, IPPROTO_ICMP) if domain == AF_INET => {
+                self.new_ping(cx, domain, protocol, family)
+            }
+            (SOCK_DGRAM, IPPROTO_ICMPV6) if domain == AF_INET6 => {
+                self.new_ping(cx, domain, protocol, family)
+            }
             (SOCK_STREAM | SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT),
             // IPPROTO_IP is a wildcard in the table and not a protocol one can ask for.
             (SOCK_RAW, 0) => Err(Errno::EPROTONOSUPPORT),
             (SOCK_RAW, _) if !cx.cred.caps.contains(Caps::NET_RAW) => Err(Errno::EPERM),
-            (SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+            (SOCK_RAW, _) => Ok(self.new_raw(cx, domain, ty, protocol, family)),
             (SOCK_PACKET, _) if domain == AF_INET && !cx.cred.caps.contains(Caps::NET_RAW) => {
                 Err(Errno::EPERM)
             }
@@ -205,6 +210,11 @@ impl Host {
         id: SocketId,
         raw: &[u8],
     ) -> Result<(), Errno> {
+        match self.datagram(id) {
+            Datagram::Udp => {}
+            Datagram::Raw => return self.raw_bind(id, raw),
+            Datagram::Ping => return self.ping_bind(id, raw),
+        }
         let socket = self.get(id)?;
         let common = &socket.common;
         let v6 = i32::from(common.domain) == AF_INET6;

@@ -1,6 +1,7 @@
 //! udp(7): connect, send, receive and readiness.
 
 use super::InetOptions;
+use super::raw::Datagram;
 use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::tcp::ShutdownBits;
 use crate::call::{Attempt, Blocked, Cx, Fail};
@@ -50,7 +51,66 @@ pub(crate) struct UdpSendPlan {
 #[derive(Debug)]
 pub(crate) struct UdpRecvEffect;
 
+impl UdpSendPlan {
+    /// A datagram to `dst` with what the socket's options say.
+    pub(super) fn to(dst: SocketAddr, inet: &InetOptions, flags: i32) -> UdpSendPlan {
+        UdpSendPlan {
+            dst,
+            src: None,
+            device: None,
+            ttl: match dst {
+                SocketAddr::V4(a) if a.ip().is_multicast() => Some(inet.multicast_ttl),
+                SocketAddr::V4(_) => inet.ttl,
+                SocketAddr::V6(a) if a.ip().is_multicast() => Some(inet.multicast_hops),
+                SocketAddr::V6(_) => inet.hops,
+            },
+            tos: dst.is_ipv4().then_some(inet.tos),
+            more: flags & MSG_MORE != 0,
+            probe: flags & MSG_PROBE != 0,
+        }
+    }
+
+    pub(super) fn into_send(self, payload: Payload) -> UdpSend {
+        UdpSend {
+            dst: self.dst,
+            src: self.src,
+            device: self.device,
+            tos: self.tos,
+            ttl: self.ttl,
+            payload,
+        }
+    }
+}
+
 impl UdpSocket {
+    /// Bytes that MSG_MORE holds back.
+    pub(super) fn held(&self) -> usize {
+        self.corked.as_ref().map_or(0, |c| c.data.len())
+    }
+
+    /// Joins data to what MSG_MORE held back. `None`: nothing is sent yet.
+    pub(super) fn cork(
+        &mut self,
+        to: UdpSendPlan,
+        mut data: Payload,
+    ) -> Option<(UdpSendPlan, Payload)> {
+        if to.probe {
+            // "Do not send. Only probe path f.e. for MTU."
+            return None;
+        }
+        if let Some(mut corked) = self.corked.take() {
+            for chunk in data.iter() {
+                corked.data.push(chunk.clone());
+            }
+            data = corked.data;
+        }
+        if to.more {
+            self.corked = Some(Corked { data, to });
+            return None;
+        }
+        Some((to, data))
+    }
+
     pub(crate) fn new(handle: UdpId, inet: InetOptions) -> UdpSocket {
         UdpSocket {
             handle,
@@ -83,7 +143,7 @@ impl Host {
     }
 
     /// inet_autobind(): the first send or connect gives a socket its port.
-    fn udp_autobind(&mut self, id: SocketId) -> Result<(), Errno> {
+    pub(super) fn udp_autobind(&mut self, id: SocketId) -> Result<(), Errno> {
         let socket = self.get(id)?;
         let s = self.udp(id)?;
         if self.stack.udp_local(s.handle).port() != 0 {
@@ -125,6 +185,10 @@ impl Host {
         self.udp_autobind(id)?;
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let v6only = self.udp(id)?.inet.v6only;
+        if v6 && family == AF_INET && self.datagram(id) != Datagram::Udp {
+            // ip6_datagram_connect_v6_only()
+            return Err(Errno::EAFNOSUPPORT);
+        }
         let remote = if v6 && family == AF_INET {
             if v6only {
                 return Err(Errno::EAFNOSUPPORT);
@@ -166,7 +230,7 @@ impl Host {
     }
 
     /// A broadcast destination needs SO_BROADCAST.
-    fn udp_check_broadcast(&self, id: SocketId, kind: RouteKind) -> Result<(), Errno> {
+    pub(super) fn udp_check_broadcast(&self, id: SocketId, kind: RouteKind) -> Result<(), Errno> {
         if kind == RouteKind::Broadcast && !self.get(id)?.common.has(CommonFlags::BROADCAST) {
             return Err(Errno::EACCES);
         }
@@ -230,7 +294,7 @@ impl Host {
 
     /// Where a datagram that is none of a connected socket's goes. ip_route_output_key_hash(): a
     /// source that is chosen has to be ours, an interface that is chosen has to be there.
-    fn udp_send_route(&self, handle: UdpId, plan: &UdpSendPlan) -> Result<RouteInfo, Errno> {
+    pub(super) fn udp_send_route(&self, handle: UdpId, plan: &UdpSendPlan) -> Result<RouteInfo, Errno> {
         if let Some(IpAddr::V4(src)) = plan.src {
             if src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0 {
                 return Err(Errno::EINVAL);
@@ -267,6 +331,10 @@ impl Host {
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
+        match self.datagram(id) {
+            Datagram::Udp => {}
+            kind => return self.raw_attempt_send(id, kind, request),
+        }
         // inet_send_prepare() comes before everything else: a send that fails has bound all the same.
         self.udp_autobind(id)?;
         let s = self.udp(id)?;
@@ -307,20 +375,8 @@ impl Host {
             // A connection to nobody is named to udp_sendmsg(), which refuses it.
             return Err(Errno::EINVAL.into());
         }
-        let mut plan = UdpSendPlan {
-            dst,
-            src: None,
-            device: None,
-            ttl: match dst {
-                SocketAddr::V4(a) if a.ip().is_multicast() => Some(s.inet.multicast_ttl),
-                SocketAddr::V4(_) => s.inet.ttl,
-                SocketAddr::V6(a) if a.ip().is_multicast() => Some(s.inet.multicast_hops),
-                SocketAddr::V6(_) => s.inet.hops,
-            },
-            tos: dst.is_ipv4().then_some(s.inet.tos),
-            more: request.flags & MSG_MORE != 0,
-            probe: request.flags & MSG_PROBE != 0 || lost,
-        };
+        let mut plan = UdpSendPlan::to(dst, &s.inet, request.flags);
+        plan.probe |= lost;
         self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.
         let mut mtu = u32::MAX;
@@ -330,8 +386,7 @@ impl Host {
             mtu = route.mtu;
         }
         let s = self.udp(id)?;
-        let held = s.corked.as_ref().map_or(0, |c| c.data.len());
-        let datagram = held + request.len + 8;
+        let datagram = s.held() + request.len + 8;
         // The 16-bit length counts the IPv4 header and not the IPv6 one.
         let (counted, packet) = match dst {
             SocketAddr::V4(_) => (datagram + 20, datagram + 20),
@@ -363,33 +418,11 @@ impl Host {
         data: Payload,
     ) {
         let Ok(s) = self.udp_mut(id) else { return };
-        if plan.probe {
-            // "Do not send. Only probe path f.e. for MTU."
-            return;
-        }
         let handle = s.handle;
-        let mut all = data;
-        if let Some(mut corked) = s.corked.take() {
-            for chunk in all.iter() {
-                corked.data.push(chunk.clone());
-            }
-            all = corked.data;
-        }
-        if plan.more {
-            s.corked = Some(Corked {
-                data: all,
-                to: plan,
-            });
+        let Some((to, data)) = s.cork(plan, data) else {
             return;
-        }
-        let send = UdpSend {
-            dst: plan.dst,
-            src: plan.src,
-            device: plan.device,
-            tos: plan.tos,
-            ttl: plan.ttl,
-            payload: all,
         };
+        let send = to.into_send(data);
         // The route and the size were looked at; what fails now is a datagram that was lost.
         let _ = self.stack.udp_send(cx.now, handle, send);
         self.collect_stack_events();
@@ -405,6 +438,9 @@ impl Host {
         if request.flags & MSG_ERRQUEUE != 0 {
             // Nothing puts anything on the error queue yet.
             return Err(Errno::EAGAIN.into());
+        }
+        if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
+            return Err(Errno::EOPNOTSUPP.into());
         }
         let socket = self.get(id)?;
         let s = self.udp(id)?;

@@ -9,7 +9,7 @@ use switchboard_abi::Errno;
 use switchboard_engine::{TcpSet, UdpSet};
 
 /// do_ip_setsockopt(): an `int`, or a single byte for those who have learnt it from BSD.
-fn int_or_byte(a: &SetArg<'_>) -> Result<i32, Errno> {
+pub(super) fn int_or_byte(a: &SetArg<'_>) -> Result<i32, Errno> {
     match a.len {
         0 => Ok(0),
         1..4 => Ok(i32::from(a.bytes(1)?[0])),
@@ -24,7 +24,7 @@ fn tos_priority(tos: u8) -> u32 {
 }
 
 /// do_ip_getsockopt(): a byte when the caller has room for less than an `int` and it fits one.
-fn put(value: i32, a: &GetArg) -> OptValue {
+pub(super) fn put(value: i32, a: &GetArg) -> OptValue {
     if (1..4).contains(&a.len)
         && let Ok(byte) = u8::try_from(value)
     {

@@ -11,12 +11,14 @@
 //! [socket(7)]: https://man7.org/linux/man-pages/man7/socket.7.html
 
 mod ip;
+mod raw;
 mod rows;
 mod socket;
 mod tcp;
 
 use crate::call::Cx;
 use crate::host::Host;
+use crate::inet::raw::Datagram;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -72,6 +74,8 @@ pub(crate) enum On {
     Tcp,
     Inet,
     Inet6,
+    /// SOCK_RAW of either family.
+    Raw,
 }
 
 pub(crate) type Get = fn(&Host, &Cx<'_>, SocketId, &GetArg) -> Result<OptValue, Errno>;
@@ -242,18 +246,22 @@ impl Host {
     /// ENOPROTOOPT, but EOPNOTSUPP for reading from an AF_INET socket, and both ways for AF_UNIX.
     pub fn check_option_level(&self, id: SocketId, level: i32, set: bool) -> Result<(), Errno> {
         let socket = self.get(id)?;
+        let v6 = i32::from(socket.common.domain) == AF_INET6;
         let has = match (level, &socket.kind) {
             (SOL_SOCKET, _) => true,
             (_, Kind::Unix(_)) => return Err(Errno::EOPNOTSUPP),
-            (SOL_TCP, Kind::Tcp(_)) | (SOL_UDP, Kind::Udp(_)) => true,
-            // An AF_INET6 socket has the IPv4 options too.
-            (SOL_IP, _) => true,
-            (SOL_IPV6, _) => i32::from(socket.common.domain) == AF_INET6,
+            (SOL_TCP, Kind::Tcp(_)) => true,
+            (SOL_UDP, Kind::Udp(_)) => socket.datagram() == Datagram::Udp,
+            // An AF_INET6 socket has the IPv4 options too, but for a raw one.
+            (SOL_IP, _) => i32::from(socket.common.ty) != SOCK_RAW || !v6,
+            (SOL_IPV6, _) => v6,
+            (SOL_RAW, Kind::Udp(_)) => socket.datagram() == Datagram::Raw,
+            (SOL_ICMPV6, Kind::Udp(_)) => v6 && socket.datagram() == Datagram::Raw,
             _ => false,
         };
         if has {
             Ok(())
-        } else if set || i32::from(socket.common.domain) == AF_INET6 {
+        } else if set || v6 {
             Err(Errno::ENOPROTOOPT)
         } else {
             Err(Errno::EOPNOTSUPP)
@@ -268,6 +276,7 @@ impl Host {
             On::Tcp => matches!(socket.kind, Kind::Tcp(_)),
             On::Inet => !matches!(socket.kind, Kind::Unix(_)),
             On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
+            On::Raw => i32::from(socket.common.ty) == SOCK_RAW,
         };
         if applies {
             Ok(row)

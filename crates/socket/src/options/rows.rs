@@ -1,8 +1,8 @@
 //! The rows: every option of the kernel's headers, in the order of their levels.
 
-use super::On::{All, Inet, Inet6, Tcp};
+use super::On::{All, Inet, Inet6, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
-use super::{Get, On, OptionRow, Set, Status, ip, socket, tcp};
+use super::{Get, On, OptionRow, Set, Status, ip, raw, socket, tcp};
 use switchboard_abi::number::*;
 
 const fn row(
@@ -171,7 +171,8 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_IP, IP_TOS, "IP_TOS", Inet, Done, Some(ip::get_tos), Some(ip::set_tos)),
     row(SOL_IP, IP_TTL, "IP_TTL", Inet, Done, Some(ip::get_ttl), Some(ip::set_ttl)),
     row(SOL_IP, IP_PKTINFO, "IP_PKTINFO", Inet, Done, Some(ip::get_pktinfo), Some(ip::set_pktinfo)),
-    refused(SOL_IP, IP_HDRINCL, "IP_HDRINCL", Inet),
+    noted(row(SOL_IP, IP_HDRINCL, "IP_HDRINCL", Raw, Done, Some(raw::get_hdrincl), Some(raw::set_hdrincl)),
+        "no IPv4 options in the header"),
     refused(SOL_IP, IP_OPTIONS, "IP_OPTIONS", Inet),
     refused(SOL_IP, IP_ROUTER_ALERT, "IP_ROUTER_ALERT", Inet),
     refused(SOL_IP, IP_RECVOPTS, "IP_RECVOPTS", Inet),
@@ -227,7 +228,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_IPV6, IPV6_2292DSTOPTS, "IPV6_2292DSTOPTS", Inet6),
     refused(SOL_IPV6, IPV6_2292RTHDR, "IPV6_2292RTHDR", Inet6),
     refused(SOL_IPV6, IPV6_2292PKTOPTIONS, "IPV6_2292PKTOPTIONS", Inet6),
-    refused(SOL_IPV6, IPV6_CHECKSUM, "IPV6_CHECKSUM", Inet6),
+    row(SOL_IPV6, IPV6_CHECKSUM, "IPV6_CHECKSUM", Raw, Done, Some(raw::get_checksum), Some(raw::set_checksum)),
     refused(SOL_IPV6, IPV6_2292HOPLIMIT, "IPV6_2292HOPLIMIT", Inet6),
     refused(SOL_IPV6, IPV6_NEXTHOP, "IPV6_NEXTHOP", Inet6),
     refused(SOL_IPV6, IPV6_AUTHHDR, "IPV6_AUTHHDR", Inet6),
@@ -247,7 +248,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_IPV6, IPV6_RECVERR_RFC4884, "IPV6_RECVERR_RFC4884", Inet6),
     refused(SOL_IPV6, IPV6_IPSEC_POLICY, "IPV6_IPSEC_POLICY", Inet6),
     refused(SOL_IPV6, IPV6_XFRM_POLICY, "IPV6_XFRM_POLICY", Inet6),
-    refused(SOL_IPV6, IPV6_HDRINCL, "IPV6_HDRINCL", Inet6),
+    row(SOL_IPV6, IPV6_HDRINCL, "IPV6_HDRINCL", Raw, Done, Some(raw::get_hdrincl6), Some(raw::set_hdrincl6)),
     refused(SOL_IPV6, IPV6_PKTINFO, "IPV6_PKTINFO", Inet6),
     refused(SOL_IPV6, IPV6_RECVHOPLIMIT, "IPV6_RECVHOPLIMIT", Inet6),
     refused(SOL_IPV6, IPV6_HOPLIMIT, "IPV6_HOPLIMIT", Inet6),
@@ -272,6 +273,11 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_IPV6, IPV6_UNICAST_IF, "IPV6_UNICAST_IF", Inet6),
     refused(SOL_IPV6, IPV6_RECVFRAGSIZE, "IPV6_RECVFRAGSIZE", Inet6),
     refused(SOL_IPV6, IPV6_FREEBIND, "IPV6_FREEBIND", Inet6),
+    // SOL_RAW and SOL_ICMPV6
+    row(SOL_RAW, ICMP_FILTER, "ICMP_FILTER", Raw, Done, Some(raw::get_icmp_filter), Some(raw::set_icmp_filter)),
+    row(SOL_RAW, IPV6_CHECKSUM, "IPV6_CHECKSUM (SOL_RAW)", Raw, Done, Some(raw::get_checksum), Some(raw::set_checksum_raw)),
+    row(SOL_RAW, IPV6_HDRINCL, "IPV6_HDRINCL (SOL_RAW)", Raw, Done, Some(raw::get_hdrincl6), Some(raw::set_hdrincl6)),
+    row(SOL_ICMPV6, ICMPV6_FILTER, "ICMP6_FILTER", Raw, Done, Some(raw::get_icmp6_filter), Some(raw::set_icmp6_filter)),
     // SOL_UDP
     refused(SOL_UDP, UDP_CORK, "UDP_CORK", Inet),
     refused(SOL_UDP, UDP_ENCAP, "UDP_ENCAP", Inet),

@@ -111,6 +111,7 @@ impl SendWork {
             };
             let (data, got) = self.gather(env, plan.take);
             if got == plan.take {
+                env.host.check_send(target.id, &plan, &data)?;
                 return Ok(Attempt::Ready((plan, data)));
             }
             let got = if target.stream {

@@ -258,6 +258,7 @@ impl Pending {
         match env.host.attempt_send(env.cx, target.id, &request)? {
             Attempt::Ready(plan) => {
                 let data = Payload::from(Bytes::from(bytes).slice(..plan.take));
+                env.host.check_send(target.id, &plan, &data)?;
                 Ok(Attempt::Ready((plan, data)))
             }
             Attempt::Blocked(_) if last => Err(Errno::EAGAIN.into()),
