@@ -6,6 +6,7 @@ mod bind;
 mod conflicts;
 mod connect;
 mod create;
+mod errqueue;
 mod fd_calls;
 mod ilp32;
 mod interfaces;
@@ -44,6 +45,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     conflicts::TESTS,
     connect::TESTS,
     create::TESTS,
+    errqueue::TESTS,
     fd_calls::TESTS,
     ilp32::TESTS,
     interfaces::TESTS,

@@ -125,12 +125,12 @@ impl Stack {
             IcmpMessage::Other { .. } => {}
             error => {
                 if self.udp.has_raw() {
-                    self.raw_icmp_error(interface, &error);
+                    self.raw_icmp_error(now, interface, &ip, &error);
                 }
                 match error.original().map(|quoted| quoted.protocol) {
-                    Some(6) => self.tcp_icmp_error(now, interface, &error),
-                    Some(17) => self.udp_icmp_error(interface, &error),
-                    Some(1 | 58) => self.ping_icmp_error(interface, &error),
+                    Some(6) => self.tcp_icmp_error(now, interface, ip, error),
+                    Some(17) => self.udp_icmp_error(now, interface, &ip, &error),
+                    Some(1 | 58) => self.ping_icmp_error(now, interface, &ip, &error),
                     _ => {}
                 }
             }

@@ -19,6 +19,7 @@ mod hash;
 mod icmp;
 mod iface;
 mod ports;
+mod report;
 mod route;
 mod stack;
 mod tcp;
@@ -32,6 +33,7 @@ pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
 pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig};
 pub use ports::{BindError, BindRequest, Family};
+pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::Stack;
 pub use tcp::{

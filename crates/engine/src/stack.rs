@@ -27,6 +27,7 @@ use crate::hash::Random;
 use crate::icmp::IcmpState;
 use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
 use crate::ports::{BindTable, Transport};
+use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tcp::TcpTable;
 use crate::time::Instant;
@@ -61,6 +62,7 @@ pub struct Stack {
     /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
     loopback: VecDeque<Looped>,
     transmit: VecDeque<(IfIndex, Packet)>,
+    pub(crate) reports: VecDeque<IcmpReport>,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -116,6 +118,7 @@ impl Stack {
             timers: Timers::new(),
             loopback: VecDeque::new(),
             transmit: VecDeque::new(),
+            reports: VecDeque::new(),
             sysctl,
             random,
         }

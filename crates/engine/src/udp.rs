@@ -118,6 +118,8 @@ pub enum UdpSet {
     ReceiveBuffer(u32),
     /// IP_PKTINFO or IPV6_RECVPKTINFO.
     PacketInfo(bool),
+    /// ICMP errors come as reports ([`Stack::poll_report`]), and none becomes the pending error.
+    Reports(bool),
 }
 
 #[derive(Debug)]
@@ -157,6 +159,8 @@ struct UdpSocket {
     grouped: bool,
     /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
     notes: bool,
+    /// The layer above looks at ICMP errors itself.
+    reports: bool,
     remote: Option<SocketAddr>,
     /// The last peer of an IPv6 socket, v4-mapped or not. __udp_disconnect leaves sk_v6_daddr as it is, so that the
     /// socket hears nobody else over IPv6 afterwards.
@@ -292,6 +296,7 @@ impl Stack {
             port_locked: false,
             grouped: false,
             notes: false,
+            reports: false,
             remote: None,
             former: None,
             route: None,
@@ -474,6 +479,10 @@ impl Stack {
             UdpSet::ReceiveBuffer(bytes) => return socket.queue.set_limit(bytes),
             UdpSet::PacketInfo(on) => {
                 socket.notes = on;
+                return;
+            }
+            UdpSet::Reports(on) => {
+                socket.reports = on;
                 return;
             }
         }

@@ -5,6 +5,7 @@ use crate::mask::PollMask;
 use crate::table::SocketId;
 use crate::unix::paths::Paths;
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 use core::time::Duration;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{Instant, TcpId};
@@ -80,6 +81,8 @@ pub(crate) enum FailEffect {
     UnixDetached,
     /// A stream's writer has met the end that it waited for.
     UnixWaited,
+    /// A message for `dst` is longer than the path takes, which the error queue is told with `mtu`.
+    TooBig { dst: SocketAddr, mtu: u32 },
 }
 
 impl From<Errno> for Fail {

@@ -3,13 +3,14 @@
 use crate::call::{
     AcceptChild, AcceptPlan, Attempt, CloseOutcome, ConnectProgress, Cx, Event, Fail, FailEffect,
 };
+use crate::inet::InetFlags;
+use crate::inet::raw::Datagram;
 use crate::mask::PollMask;
 use crate::message::{
     FileToken, PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest,
 };
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::{SocketId, Table};
-use crate::inet::raw::Datagram;
 use crate::{inet, unix};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -242,6 +243,7 @@ impl Host {
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
+            RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
         }
     }
 
@@ -268,6 +270,7 @@ impl Host {
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
             FailEffect::UnixDetached => self.unix_detach(id),
             FailEffect::UnixWaited => self.unix_waited(id),
+            FailEffect::TooBig { dst, mtu } => self.local_error(id, fail.errno, dst, mtu),
         }
     }
 
@@ -341,7 +344,7 @@ impl Host {
         let (mut bytes, mut messages) = (0, 0);
         for message in received {
             match &message.effect {
-                RecvEffect::None => {}
+                RecvEffect::None | RecvEffect::Error(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
                 RecvEffect::Udp(_) => messages += 1,
                 RecvEffect::Unix(effect) => {
@@ -373,7 +376,7 @@ impl Host {
         received.iter().any(|message| match &message.effect {
             RecvEffect::Tcp(effect) => effect.oob || effect.hole > 0,
             RecvEffect::Unix(effect) => effect.takes_urgent(),
-            RecvEffect::None | RecvEffect::Udp(_) => false,
+            RecvEffect::None | RecvEffect::Udp(_) | RecvEffect::Error(_) => false,
         })
     }
 
@@ -390,7 +393,10 @@ impl Host {
     pub fn send_is_answered(&self, id: SocketId) -> bool {
         match self.kind(id) {
             Ok(Kind::Tcp(s)) => self.stack.tcp_state(s.handle) == State::CloseWait,
-            Ok(Kind::Udp(s)) => self.stack.udp_peer_is_deaf(s.handle),
+            Ok(Kind::Udp(s)) => {
+                let told = InetFlags::RECVERR | InetFlags::RECVERR6;
+                self.stack.udp_peer_is_deaf(s.handle) || s.inet.flags.intersects(told)
+            }
             _ => false,
         }
     }

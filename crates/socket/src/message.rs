@@ -5,6 +5,7 @@ use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::time::Duration;
 use switchboard_abi::SockAddr;
+use switchboard_abi::number::{MSG_ERRQUEUE, MSG_OOB};
 use switchboard_wire::Payload;
 
 /// An open file of the embedder, as `SCM_RIGHTS` carries it. The layer keeps it and gives it back;
@@ -144,6 +145,12 @@ pub struct Received {
 }
 
 impl Received {
+    /// Whether it stands by itself beside a stream: an out-of-band byte, or an entry of the error queue. What cannot be
+    /// written of it is lost.
+    pub fn is_apart(&self) -> bool {
+        self.msg_flags & (MSG_OOB | MSG_ERRQUEUE) != 0
+    }
+
     /// The caller's memory cannot take any of it: what is left of its effect, if anything is. A read
     /// of a stream has passed the mark of an urgent byte by then.
     pub fn faulted(self) -> Option<Received> {
@@ -199,4 +206,5 @@ pub(crate) enum RecvEffect {
     Tcp(crate::inet::tcp::TcpRecvEffect),
     Udp(crate::inet::udp::UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),
+    Error(crate::inet::errqueue::ErrorRecvEffect),
 }

@@ -115,7 +115,7 @@ const ROWS: &[SupportRow] = &[
     row(Flag, "MSG_PROBE", Done, "UDP: nothing is sent"),
     row(Flag, "MSG_CONFIRM", Stored, "there are no neighbours to confirm"),
     row(Flag, "MSG_DONTROUTE", Stored, "there are no routers yet"),
-    row(Flag, "MSG_ERRQUEUE", Done, "the queue is empty: EAGAIN"),
+    row(Flag, "MSG_ERRQUEUE", Done, ""),
     row(Flag, "MSG_FASTOPEN", Refused, "EOPNOTSUPP"),
     row(Flag, "MSG_ZEROCOPY", Stored, "copied, as on Linux without SO_ZEROCOPY"),
     row(Ioctl, "FIONREAD (SIOCINQ)", Done, ""),

@@ -121,6 +121,23 @@ impl IcmpMessage {
         }
     }
 
+    /// Type and code, as they are on the wire.
+    pub fn type_and_code(&self, v6: bool) -> (u8, u8) {
+        match (self, v6) {
+            (IcmpMessage::EchoRequest { .. }, false) => (8, 0),
+            (IcmpMessage::EchoRequest { .. }, true) => (128, 0),
+            (IcmpMessage::EchoReply { .. }, false) => (0, 0),
+            (IcmpMessage::EchoReply { .. }, true) => (129, 0),
+            (IcmpMessage::Unreachable { code, .. }, false) => (3, code.to_v4()),
+            (IcmpMessage::Unreachable { code, .. }, true) => code.to_v6(),
+            (IcmpMessage::TimeExceeded { code, .. }, false) => (11, *code),
+            (IcmpMessage::TimeExceeded { code, .. }, true) => (3, *code),
+            (IcmpMessage::ParameterProblem { code, .. }, false) => (12, *code),
+            (IcmpMessage::ParameterProblem { code, .. }, true) => (4, *code),
+            (IcmpMessage::Other { kind, code, .. }, _) => (*kind, *code),
+        }
+    }
+
     /// Whether this is an error message, to which no error may be sent (RFC 1122, 3.2.2; RFC 4443, 2.4 e).
     pub fn is_error(&self, v6: bool) -> bool {
         match self {

@@ -51,6 +51,7 @@ struct Rare {
     defer_accept: u8,
     linger2: Linger2,
     not_sent_low_water: u32,
+    reports: bool,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -110,6 +111,8 @@ pub enum TcpSet {
     HopLimit(Option<u8>),
     /// IPV6_V6ONLY.
     V6Only(bool),
+    /// ICMP errors come as reports too ([`Stack::poll_report`](crate::Stack::poll_report)).
+    Reports(bool),
     /// SO_SNDBUF in its doubled form; ends autotuning.
     SendBuffer(u32),
     /// SO_RCVBUF in its doubled form; ends autotuning.
@@ -167,6 +170,7 @@ impl TcpOptionsSet {
                 self.rare_mut().linger2 = linger.map_or(Linger2::Never, Linger2::For);
             }
             TcpSet::NotSentLowWater(n) => self.rare_mut().not_sent_low_water = n,
+            TcpSet::Reports(on) => self.rare_mut().reports = on,
         }
     }
 
@@ -235,6 +239,11 @@ impl TcpOptionsSet {
     /// TCP_LINGER2.
     pub(crate) fn linger2(&self) -> Linger2 {
         self.rare(|r| r.linger2).unwrap_or_default()
+    }
+
+    /// ICMP errors are to be reported.
+    pub(crate) fn reports(&self) -> bool {
+        self.rare(|r| r.reports).unwrap_or(false)
     }
 
     /// TCP_NOTSENT_LOWAT as set; 0 when it was not.

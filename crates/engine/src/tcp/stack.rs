@@ -17,6 +17,7 @@ use super::timers::TIME_WAIT_LEN;
 use crate::event::{EventKind, SocketHandle, TcpId};
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
+use crate::report::IcmpReport;
 use crate::route::RouteInfo;
 use crate::stack::{Hint, Stack};
 use crate::time::Instant;
@@ -562,8 +563,9 @@ impl Stack {
     pub(crate) fn tcp_icmp_error(
         &mut self,
         now: Instant,
-        _interface: IfIndex,
-        message: &IcmpMessage,
+        interface: IfIndex,
+        ip: IpHeader,
+        message: IcmpMessage,
     ) {
         let Some(quoted) = message.original() else {
             return;
@@ -588,7 +590,7 @@ impl Stack {
         if seq.lt(conn.snd_una) || seq.gt(conn.snd_max) {
             return;
         }
-        let (error, hard) = match message {
+        let (error, hard) = match &message {
             IcmpMessage::Unreachable {
                 code: Unreachable::PacketTooBig,
                 mtu,
@@ -619,7 +621,17 @@ impl Stack {
             IcmpMessage::TimeExceeded { .. } => (TcpError::HostUnreachable, true),
             _ => return,
         };
+        let reports = conn.opts.reports();
         conn.on_icmp_error(error, hard);
         self.tcp_flush(now, index);
+        if reports {
+            self.report_icmp(IcmpReport {
+                socket: SocketHandle::Tcp(self.tcp.id_at(index)),
+                ip,
+                interface,
+                at: now,
+                message,
+            });
+        }
     }
 }

@@ -6,8 +6,9 @@ use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram, Unreachable};
 
 use super::UdpError;
 use super::queue::UdpReceived;
-use crate::event::{EventKind, UdpId};
+use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::iface::IfIndex;
+use crate::report::IcmpReport;
 use crate::stack::{Cast, Stack};
 use crate::time::Instant;
 
@@ -73,7 +74,13 @@ impl Stack {
     }
 
     /// An ICMP error about a datagram of this host came in (__udp4_lib_err).
-    pub(crate) fn udp_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
+    pub(crate) fn udp_icmp_error(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        error: &IcmpMessage,
+    ) {
         let Some(quoted) = error.original() else {
             return;
         };
@@ -85,15 +92,33 @@ impl Stack {
         let Some(id) = self.udp.demux.lookup(interface, remote, local, None) else {
             return;
         };
+        self.udp_tell(id, now, interface, ip, error);
+    }
+
+    /// An ICMP error is about a datagram of this socket.
+    pub(super) fn udp_tell(
+        &mut self,
+        id: UdpId,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        error: &IcmpMessage,
+    ) {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
+        if socket.reports {
+            return self.report_icmp(IcmpReport {
+                socket: SocketHandle::Udp(id),
+                ip: *ip,
+                interface,
+                at: now,
+                message: error.clone(),
+            });
+        }
         // Without IP_RECVERR only hard errors count, and only on connected sockets (RFC 1122, 4.1.3.3 asks for more;
         // Linux explains why not).
-        if let (Some(error), true) = (
-            hard_error(error, quoted.ip.is_v6()),
-            socket.remote.is_some(),
-        ) {
+        if let (Some(error), true) = (hard_error(error, ip.is_v6()), socket.remote.is_some()) {
             socket.error = Some(error);
             self.udp_event(id, EventKind::ERROR);
         }
@@ -101,7 +126,7 @@ impl Stack {
 }
 
 /// The error that a connected socket sees, if the message is a hard one (icmp_err_convert, icmpv6_err_convert).
-pub(super) fn hard_error(message: &IcmpMessage, v6: bool) -> Option<UdpError> {
+fn hard_error(message: &IcmpMessage, v6: bool) -> Option<UdpError> {
     use Unreachable as U;
     match message {
         IcmpMessage::Unreachable { code, .. } => match (code, v6) {

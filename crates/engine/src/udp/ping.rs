@@ -10,10 +10,9 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Payload, emit_body};
 
-use super::input::hard_error;
 use super::queue::UdpReceived;
 use super::{Role, UdpSend, UdpSendError, any};
-use crate::event::{EventKind, UdpId};
+use crate::event::UdpId;
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
 use crate::stack::Stack;
@@ -198,7 +197,13 @@ impl Stack {
     }
 
     /// An ICMP error about an echo request of this host came in (ping_err).
-    pub(crate) fn ping_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
+    pub(crate) fn ping_icmp_error(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        error: &IcmpMessage,
+    ) {
         let Some(quoted) = error.original() else {
             return;
         };
@@ -213,12 +218,6 @@ impl Stack {
         let Some(id) = self.ping_lookup(interface, &quoted.ip, quoted.ip.src, ident) else {
             return;
         };
-        let Some(socket) = self.udp.get_mut(id) else {
-            return;
-        };
-        if let (Some(error), true) = (hard_error(error, v6), socket.remote.is_some()) {
-            socket.error = Some(error);
-            self.udp_event(id, EventKind::ERROR);
-        }
+        self.udp_tell(id, now, interface, ip, error);
     }
 }

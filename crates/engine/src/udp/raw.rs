@@ -19,10 +19,9 @@ use switchboard_wire::{
     Body, IcmpMessage, IpHeader, Packet, Payload, checksum, emit_body, emit_parts,
 };
 
-use super::input::hard_error;
 use super::queue::UdpReceived;
 use super::{Role, UdpSend, UdpSendError, UdpSocket};
-use crate::event::{EventKind, UdpId};
+use crate::event::UdpId;
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
 use crate::route::RouteKind;
@@ -271,7 +270,13 @@ impl Stack {
     }
 
     /// An ICMP error about a packet of this host came in (raw_err, rawv6_err).
-    pub(crate) fn raw_icmp_error(&mut self, interface: IfIndex, error: &IcmpMessage) {
+    pub(crate) fn raw_icmp_error(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        error: &IcmpMessage,
+    ) {
         let Some(quoted) = error.original() else {
             return;
         };
@@ -283,16 +288,13 @@ impl Stack {
         };
         let ids: SmallVec<[UdpId; 4]> = list.iter().copied().collect();
         for id in ids {
-            let Some(socket) = self.udp.get_mut(id) else {
+            let Some(socket) = self.udp.get(id) else {
                 continue;
             };
             if !socket.hears(interface, quoted.ip.dst, quoted.ip.src) {
                 continue;
             }
-            if let (Some(error), true) = (hard_error(error, v6), socket.remote.is_some()) {
-                socket.error = Some(error);
-                self.udp_event(id, EventKind::ERROR);
-            }
+            self.udp_tell(id, now, interface, ip, error);
         }
     }
 }

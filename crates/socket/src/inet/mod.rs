@@ -1,6 +1,8 @@
 //! AF_INET and AF_INET6: ip(7), ipv6(7), tcp(7), udp(7).
 
 pub(crate) mod addr;
+pub(crate) mod errqueue;
+mod icmp;
 pub(crate) mod raw;
 pub(crate) mod tcp;
 mod tcp_data;
@@ -14,10 +16,10 @@ use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
 use crate::table::SocketId;
 use addr::{InetAddr, needs_scope};
-use raw::Datagram;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use raw::Datagram;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
@@ -41,6 +43,14 @@ impl Tables {
             table.resize(index + 1, None);
         }
         &mut table[index]
+    }
+
+    /// The socket of the layer, unless it is closed.
+    fn find(&self, handle: SocketHandle) -> Option<SocketId> {
+        match handle {
+            SocketHandle::Tcp(h) => self.tcp.get(h.index()).copied().flatten(),
+            SocketHandle::Udp(h) => self.udp.get(h.index()).copied().flatten(),
+        }
     }
 
     pub(crate) fn set_tcp(&mut self, handle: TcpId, id: Option<SocketId>) {
@@ -85,6 +95,20 @@ pub(crate) struct InetOptions {
     pub(crate) multicast_ttl: u8,
     /// `IPV6_MULTICAST_HOPS`: RFC 3493, 5.2 has 1 as the default.
     pub(crate) multicast_hops: u8,
+    pub(crate) flags: InetFlags,
+    /// What `MSG_ERRQUEUE` reads.
+    pub(crate) errors: errqueue::ErrorQueue,
+}
+
+bitflags::bitflags! {
+    /// Boolean options of both levels.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub(crate) struct InetFlags: u64 {
+        /// `IP_RECVERR`
+        const RECVERR = 1 << 0;
+        /// `IPV6_RECVERR`
+        const RECVERR6 = 1 << 1;
+    }
 }
 
 impl InetOptions {
@@ -98,6 +122,8 @@ impl InetOptions {
             pktinfo6: false,
             multicast_ttl: 1,
             multicast_hops: 1,
+            flags: InetFlags::empty(),
+            errors: errqueue::ErrorQueue::default(),
         }
     }
 }
@@ -395,6 +421,11 @@ impl Host {
 
     /// Turns the stack's events into Linux's wake-ups.
     pub(crate) fn collect_stack_events(&mut self) {
+        while let Some(report) = self.stack.poll_report() {
+            if let Some(id) = self.inet.find(report.socket) {
+                self.icmp_report(id, report);
+            }
+        }
         while let Some(event) = self.stack.poll_event() {
             if let SocketHandle::Tcp(handle) = event.socket
                 && event.kind.contains(EventKind::RELEASED)
@@ -402,11 +433,9 @@ impl Host {
             {
                 self.wake(id, PollMask::HUP);
             }
-            let id = match event.socket {
-                SocketHandle::Tcp(h) => self.inet.tcp.get(h.index()).copied().flatten(),
-                SocketHandle::Udp(h) => self.inet.udp.get(h.index()).copied().flatten(),
+            let Some(id) = self.inet.find(event.socket) else {
+                continue;
             };
-            let Some(id) = id else { continue };
             self.wake(id, wake_bits(event.kind));
         }
     }

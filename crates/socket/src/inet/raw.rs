@@ -3,20 +3,20 @@
 //! Both are datagram sockets without a port: what they share with UDP (receive, readiness, connect, errors) is in
 //! `udp.rs`. Here is what differs: how they are made, named and sent to.
 
+use super::InetOptions;
 use super::addr::{InetAddr, needs_scope};
 use super::udp::UdpSendPlan;
-use super::InetOptions;
-use crate::host::Host;
 use crate::call::{Attempt, Cx, Fail};
 use crate::cred::Cred;
+use crate::host::Host;
 use crate::message::{PlanKind, SendControl, SendPlan, SendRequest};
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::SocketId;
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE, SOCKADDR_IN6_SIZE};
-use switchboard_abi::Errno;
 use switchboard_engine::{BindRequest, Family, IfIndex, UdpId, UdpSet};
 use switchboard_wire::Payload;
 
@@ -262,10 +262,18 @@ impl Host {
         };
         let mut to = UdpSendPlan::to(dst, &s.inet, request.flags);
         // A control message for UDP is none of theirs.
-        if request.control.other.iter().any(|(level, ..)| *level == SOL_UDP) {
+        if request
+            .control
+            .other
+            .iter()
+            .any(|(level, ..)| *level == SOL_UDP)
+        {
             let mut control = SendControl::default();
             let other = request.control.other.iter();
-            control.other = other.filter(|(level, ..)| *level != SOL_UDP).cloned().collect();
+            control.other = other
+                .filter(|(level, ..)| *level != SOL_UDP)
+                .cloned()
+                .collect();
             self.udp_control_in(v4, &control, &mut to)?;
         } else {
             self.udp_control_in(v4, request.control, &mut to)?;
@@ -276,7 +284,12 @@ impl Host {
             return Err(Errno::EFAULT.into());
         }
         if !v4 && dst.ip().to_canonical().is_ipv4() {
-            return Err(if ping { Errno::EINVAL } else { Errno::ENETUNREACH }.into());
+            return Err(if ping {
+                Errno::EINVAL
+            } else {
+                Errno::ENETUNREACH
+            }
+            .into());
         }
         let mut mtu = u32::MAX;
         if Some(dst) != connected || to.src.is_some() || to.device.is_some() {
@@ -332,7 +345,12 @@ impl Host {
 
     /// What can only be told when the bytes are there: an IPv4 header of the caller's own, the type
     /// of an echo request.
-    pub(crate) fn raw_check_send(&self, id: SocketId, plan: &RawSendPlan, data: &Payload) -> Result<(), Errno> {
+    pub(crate) fn raw_check_send(
+        &self,
+        id: SocketId,
+        plan: &RawSendPlan,
+        data: &Payload,
+    ) -> Result<(), Errno> {
         let mut head = [0; HEADER];
         let n = data.copy_to(&mut head);
         match plan.what {
@@ -372,7 +390,9 @@ impl Host {
                 self.stack
                     .raw_send(cx.now, handle, to.into_send(data), protocol)
             }
-            What::Header => self.stack.raw_send(cx.now, handle, to.into_send(data), None),
+            What::Header => self
+                .stack
+                .raw_send(cx.now, handle, to.into_send(data), None),
             What::Echo => {
                 let mut head = [0; ICMP_HEADER];
                 data.copy_to(&mut head);

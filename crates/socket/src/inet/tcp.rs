@@ -475,7 +475,7 @@ impl Host {
                 mask |= PollMask::PRI;
             }
         }
-        if self.tcp_pending_error(s).is_some() {
+        if self.tcp_pending_error(s).is_some() || !s.inet.errors.is_empty() {
             mask |= PollMask::ERR;
         }
         mask

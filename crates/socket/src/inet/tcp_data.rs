@@ -123,8 +123,7 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         if request.flags & MSG_ERRQUEUE != 0 {
-            // Nothing puts anything on the error queue yet.
-            return Err(Errno::EAGAIN.into());
+            return self.attempt_recv_error(id, request);
         }
         let socket = self.get(id)?;
         let s = self.tcp(id)?;

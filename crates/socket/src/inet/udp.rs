@@ -1,10 +1,10 @@
 //! udp(7): connect, send, receive and readiness.
 
 use super::InetOptions;
-use super::raw::Datagram;
 use super::addr::{InetAddr, needs_scope, present, unmap};
+use super::raw::Datagram;
 use super::tcp::ShutdownBits;
-use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
@@ -294,7 +294,11 @@ impl Host {
 
     /// Where a datagram that is none of a connected socket's goes. ip_route_output_key_hash(): a
     /// source that is chosen has to be ours, an interface that is chosen has to be there.
-    pub(super) fn udp_send_route(&self, handle: UdpId, plan: &UdpSendPlan) -> Result<RouteInfo, Errno> {
+    pub(super) fn udp_send_route(
+        &self,
+        handle: UdpId,
+        plan: &UdpSendPlan,
+    ) -> Result<RouteInfo, Errno> {
         if let Some(IpAddr::V4(src)) = plan.src {
             if src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0 {
                 return Err(Errno::EINVAL);
@@ -380,10 +384,12 @@ impl Host {
         self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.
         let mut mtu = u32::MAX;
+        let mut path = None;
         if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() {
             let route = self.udp_send_route(handle, &plan)?;
             self.udp_check_broadcast(id, route.kind)?;
             mtu = route.mtu;
+            path = Some(mtu);
         }
         let s = self.udp(id)?;
         let datagram = s.held() + request.len + 8;
@@ -394,7 +400,19 @@ impl Host {
         };
         // There is no fragmentation yet: what is larger than the path is refused, not cut.
         if counted > 0xffff || packet > mtu as usize {
-            return Err(Errno::EMSGSIZE.into());
+            // ip_local_error() names the port that the socket is connected to, ipv6_local_error() the message's.
+            let port = match dst {
+                SocketAddr::V4(_) => connected.map_or(0, |peer| peer.port()),
+                SocketAddr::V6(_) => dst.port(),
+            };
+            let route = || self.stack.udp_route(handle, dst.ip(), None, None);
+            let mtu = path.or_else(|| Some(route().ok()?.mtu)).unwrap_or(0);
+            let effect = FailEffect::TooBig {
+                dst: SocketAddr::new(dst.ip(), port),
+                // IPv4 counts no more than its length field does.
+                mtu: if dst.is_ipv4() { mtu.min(0xffff) } else { mtu },
+            };
+            return Err(Fail::with(Errno::EMSGSIZE, effect));
         }
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
         if let Some(errno) = self.udp_pending_error(s) {
@@ -436,8 +454,7 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         if request.flags & MSG_ERRQUEUE != 0 {
-            // Nothing puts anything on the error queue yet.
-            return Err(Errno::EAGAIN.into());
+            return self.attempt_recv_error(id, request);
         }
         if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
             return Err(Errno::EOPNOTSUPP.into());
@@ -584,7 +601,7 @@ impl Host {
             return PollMask::empty();
         };
         let mut mask = PollMask::empty();
-        if self.udp_pending_error(s).is_some() {
+        if self.udp_pending_error(s).is_some() || !s.inet.errors.is_empty() {
             mask |= PollMask::ERR;
         }
         if s.shut.read {

@@ -11,6 +11,8 @@
 //! [socket(7)]: https://man7.org/linux/man-pages/man7/socket.7.html
 
 mod ip;
+mod ipv4;
+mod ipv6;
 mod raw;
 mod rows;
 mod socket;

@@ -2,7 +2,8 @@
 
 use super::On::{All, Inet, Inet6, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
-use super::{Get, On, OptionRow, Set, Status, ip, raw, socket, tcp};
+use super::{Get, On, OptionRow, Set, Status, ip, ipv4, ipv6, raw, socket, tcp};
+use crate::inet::InetFlags;
 use switchboard_abi::number::*;
 
 const fn row(
@@ -179,7 +180,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_IP, IP_RETOPTS, "IP_RETOPTS", Inet),
     refused(SOL_IP, IP_PKTOPTIONS, "IP_PKTOPTIONS", Inet),
     refused(SOL_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", Inet),
-    refused(SOL_IP, IP_RECVERR, "IP_RECVERR", Inet),
+    row(SOL_IP, IP_RECVERR, "IP_RECVERR", Inet, Done, Some(ipv4::get_flag::<{ InetFlags::RECVERR.bits() }>), Some(ipv4::set_recverr)),
     refused(SOL_IP, IP_RECVTTL, "IP_RECVTTL", Inet),
     refused(SOL_IP, IP_RECVTOS, "IP_RECVTOS", Inet),
     refused(SOL_IP, IP_MTU, "IP_MTU", Inet),
@@ -240,7 +241,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_IPV6, IPV6_ROUTER_ALERT, "IPV6_ROUTER_ALERT", Inet6),
     refused(SOL_IPV6, IPV6_MTU_DISCOVER, "IPV6_MTU_DISCOVER", Inet6),
     refused(SOL_IPV6, IPV6_MTU, "IPV6_MTU", Inet6),
-    refused(SOL_IPV6, IPV6_RECVERR, "IPV6_RECVERR", Inet6),
+    row(SOL_IPV6, IPV6_RECVERR, "IPV6_RECVERR", Inet6, Done, Some(ipv6::get_flag::<{ InetFlags::RECVERR6.bits() }>), Some(ipv6::set_recverr)),
     refused(SOL_IPV6, IPV6_JOIN_ANYCAST, "IPV6_JOIN_ANYCAST", Inet6),
     refused(SOL_IPV6, IPV6_LEAVE_ANYCAST, "IPV6_LEAVE_ANYCAST", Inet6),
     refused(SOL_IPV6, IPV6_MULTICAST_ALL, "IPV6_MULTICAST_ALL", Inet6),

@@ -106,7 +106,7 @@ impl RecvWork {
         };
         let written = scatter(env, &self.iov, &received.data);
         if written < received.data.len() {
-            let whole = if target.stream {
+            let whole = if target.stream && !received.is_apart() {
                 whole_chunks(&received.data, written)
             } else {
                 0
@@ -115,7 +115,7 @@ impl RecvWork {
                 return Ok(Attempt::Ready(Shown {
                     value: Errno::EFAULT.to_ret(),
                     // An out-of-band byte is lost, too.
-                    received: if !target.stream || received.msg_flags & MSG_OOB != 0 {
+                    received: if !target.stream || received.is_apart() {
                         Some(received)
                     } else if self.progress.is_empty() {
                         received.faulted()

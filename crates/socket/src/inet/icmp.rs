@@ -1,0 +1,187 @@
+//! ICMP errors of sockets that see them whole: ip_icmp_error() and ipv6_icmp_error(), with what __udp4_lib_err() and
+//! tcp_v4_err() do around them.
+
+use super::InetFlags;
+use super::errqueue::{ExtendedError, Origin, QueuedError};
+use super::raw::Datagram;
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::socket::Kind;
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use switchboard_abi::Errno;
+use switchboard_engine::{IcmpReport, State, TcpSet, UdpSet};
+use switchboard_wire::{IcmpMessage, Payload, Unreachable};
+
+/// What the kernel of this release takes for an skb that carries an ICMP error about a packet of `quoted` bytes.
+fn charge(quoted: usize, v6: bool) -> u32 {
+    // sizeof(struct sk_buff), the small head, and the shared info that ends a larger one: see the engine's UDP queue.
+    const SKB: usize = 256;
+    const SMALL_HEAD: usize = 576;
+    const SHARED_INFO: usize = 320;
+    let headers = 8 + if v6 { 40 + 16 + 8 } else { 20 + 16 + 15 };
+    let area = quoted + headers + SHARED_INFO;
+    let size = match area <= SMALL_HEAD {
+        true => SMALL_HEAD,
+        false => area.next_power_of_two(),
+    };
+    u32::try_from(SKB + size).unwrap_or(u32::MAX)
+}
+
+/// What an error of this host costs: an IP header in a small head.
+const LOCAL_CHARGE: u32 = 832;
+
+impl Host {
+    /// An ICMP error came for a socket that asked for reports.
+    pub(crate) fn icmp_report(&mut self, id: SocketId, report: IcmpReport) {
+        let v6 = report.ip.is_v6();
+        let Some((errno, fatal)) = crate::error::icmp(&report.message, v6) else {
+            return;
+        };
+        let Ok(options) = self.inet_options(id) else {
+            return;
+        };
+        let wanted = options.flags.contains(match v6 {
+            true => InetFlags::RECVERR6,
+            false => InetFlags::RECVERR,
+        });
+        match self.kind(id) {
+            Ok(Kind::Tcp(s)) => {
+                // Only a connection that is being made has its errors queued; the engine has ended it. Any other is told, and
+                // goes on.
+                match self.stack.tcp_state(s.handle) {
+                    State::Close => drop(self.queue_error(id, queued(&report, errno, 0))),
+                    _ if wanted => {
+                        self.set_pending_error(id, errno);
+                        self.wake(id, PollMask::ERR);
+                    }
+                    _ => {}
+                }
+            }
+            Ok(Kind::Udp(s)) => {
+                let connected = self.stack.udp_peer(s.handle).is_some();
+                let udp = self.datagram(id) == Datagram::Udp;
+                if wanted {
+                    // The payload is what stood behind the UDP header; raw and ping sockets get all, and no port.
+                    let mut entry = queued(&report, errno, if udp { 8 } else { 0 });
+                    if !udp && let Some(name) = &mut entry.name {
+                        name.set_port(0);
+                    }
+                    self.queue_error(id, entry);
+                } else if !(fatal && connected) {
+                    return;
+                }
+                self.set_pending_error(id, errno);
+                self.wake(id, PollMask::ERR);
+            }
+            _ => {}
+        }
+    }
+
+    /// ip_local_error(), ipv6_local_error(): this host found fault with a message that was to go to `dst`.
+    pub(crate) fn local_error(&mut self, id: SocketId, errno: Errno, dst: SocketAddr, info: u32) {
+        let Ok(options) = self.inet_options(id) else {
+            return;
+        };
+        let wanted = match dst {
+            SocketAddr::V4(_) => InetFlags::RECVERR,
+            SocketAddr::V6(_) => InetFlags::RECVERR6,
+        };
+        if !options.flags.contains(wanted) {
+            return;
+        }
+        let error = ExtendedError {
+            errno,
+            origin: Origin::Local,
+            kind: 0,
+            code: 0,
+            info,
+            data: 0,
+        };
+        let entry = QueuedError {
+            error,
+            offender: None,
+            name: Some(dst),
+            payload: Payload::new(),
+            control: Vec::new(),
+            charge: LOCAL_CHARGE,
+        };
+        self.queue_error(id, entry);
+    }
+
+    /// IP_RECVERR was switched off: what waits is dropped.
+    pub(crate) fn purge_errors(&mut self, id: SocketId, flag: InetFlags) -> Result<(), Errno> {
+        let options = self.inet_options_mut(id)?;
+        if !options.flags.contains(flag) {
+            options.errors.purge();
+        }
+        Ok(())
+    }
+
+    /// Options changed of which the engine has to know.
+    pub(crate) fn inet_flags_changed(&mut self, id: SocketId) {
+        let Ok(options) = self.inet_options(id) else {
+            return;
+        };
+        let on = options
+            .flags
+            .intersects(InetFlags::RECVERR | InetFlags::RECVERR6);
+        match self.kind(id) {
+            Ok(Kind::Udp(s)) => {
+                let handle = s.handle;
+                self.stack.udp_set(handle, UdpSet::Reports(on));
+            }
+            Ok(Kind::Tcp(s)) => {
+                let handle = s.handle;
+                // Time is of no account for what is only kept.
+                self.stack.tcp_set(
+                    switchboard_engine::Instant::BOOT,
+                    handle,
+                    TcpSet::Reports(on),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The entry of an ICMP error; `skip` bytes of the quoted transport header do not belong to the payload.
+fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
+    let v6 = report.ip.is_v6();
+    let (kind, code) = report.message.type_and_code(v6);
+    let quoted = report.message.original();
+    let info = match &report.message {
+        IcmpMessage::Unreachable {
+            code: Unreachable::PacketTooBig,
+            mtu,
+            ..
+        } => *mtu,
+        IcmpMessage::ParameterProblem { pointer, .. } => *pointer,
+        _ => 0,
+    };
+    let payload = quoted.map_or_else(Payload::new, |quoted| {
+        let from = skip.min(quoted.transport.len());
+        Payload::from(quoted.transport.slice(from..))
+    });
+    let name = quoted.and_then(|quoted| {
+        let port = quoted.ports().map_or(0, |(_, port)| port);
+        Some(SocketAddr::new(quoted.ip.dst, port))
+    });
+    let size = quoted.map_or(0, |q| q.ip.header_len() + q.transport.len());
+    QueuedError {
+        error: ExtendedError {
+            errno,
+            origin: if v6 { Origin::Icmp6 } else { Origin::Icmp },
+            kind,
+            code,
+            info,
+            data: 0,
+        },
+        offender: Some(SocketAddr::new(report.offender(), 0)),
+        name,
+        payload,
+        control: Vec::new(),
+        charge: charge(size, v6),
+    }
+}
