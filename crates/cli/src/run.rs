@@ -1,6 +1,7 @@
 //! `switchboard run`: one program, its children, and a virtual host.
 
 mod clock;
+mod epolls;
 mod files;
 mod filter;
 mod guard;

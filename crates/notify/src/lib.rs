@@ -18,6 +18,7 @@
 //! nest. Linux 5.14 or later is expected (ADDFD with SEND); `probe` says what is missing.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod epoll;
 mod errno;
 mod filter;
 mod install;
@@ -28,6 +29,7 @@ mod probe;
 mod process;
 mod spawn;
 
+pub use epoll::Registration;
 pub use errno::Errno;
 pub use filter::{
     ARCH_I386, ARCH_X86_64, Action, Arch, ArgMatch, Data, Filter, FilterError, Rule, RuleTable,

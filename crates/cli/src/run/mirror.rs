@@ -92,6 +92,13 @@ impl Mirror {
         let _ = epoll::add(&*self.epoll, fd, data, epoll::EventFlags::ET);
     }
 
+    /// The file that stands for a socket.
+    pub(super) fn file_of(&self, id: SocketId) -> Option<Identity> {
+        self.sockets
+            .get(&id)
+            .map(|entry| entry.placeholder.identity())
+    }
+
     /// Whether every copy of the socket's descriptor is gone; then it is forgotten here.
     pub(super) fn take_released(&mut self, id: SocketId) -> bool {
         let Some(entry) = self.sockets.get_mut(&id) else {

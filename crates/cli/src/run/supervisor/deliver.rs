@@ -12,6 +12,7 @@ use switchboard_syscall::{
     Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
 };
 
+use super::super::epolls;
 use super::super::files::TargetFiles;
 use super::super::memory::TargetMemory;
 use super::super::mirror;
@@ -309,12 +310,21 @@ impl Supervisor {
             return false;
         };
         let cloexec = is_cloexec(call.tid, fd);
+        // With its last copy the old one leaves them.
+        let registered = self.mirror.file_of(id).map_or_else(Vec::new, |file| {
+            epolls::registered(&mut self.processes.borrow_mut(), call.tid, file)
+        });
         let replaced = self.listener.set_fd(call.id, a.as_fd(), fd, cloexec);
         if replaced.is_ok() {
             self.mirror.insert(id, placeholder);
             let mask = self.host.poll(id);
             self.mirror
                 .show(id, mask, PollMask::empty(), Some(a.as_fd()));
+            for (epoll, registration) in registered {
+                // EEXIST: it was added twice over. Without memory for it the program misses the end of
+                // this connect.
+                let _ = registration.renew(epoll.as_fd(), a.as_fd());
+            }
         }
         replaced.is_ok()
     }
