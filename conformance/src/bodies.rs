@@ -20,6 +20,7 @@ mod opt_common;
 mod opt_ip;
 mod opt_socket;
 mod opt_tcp;
+mod opt_tcp_rare;
 mod rarer;
 mod readiness;
 mod scm_creds;
@@ -59,6 +60,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_ip::TESTS,
     opt_socket::TESTS,
     opt_tcp::TESTS,
+    opt_tcp_rare::TESTS,
     rarer::TESTS,
     readiness::TESTS,
     scm_creds::TESTS,

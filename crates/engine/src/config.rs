@@ -121,6 +121,14 @@ pub struct Sysctl {
     pub tcp_invalid_ratelimit: Duration,
     /// net.ipv4.tcp_notsent_lowat.
     pub tcp_notsent_lowat: u32,
+    /// net.ipv4.tcp_rto_max_ms: the greatest retransmission timeout of new sockets.
+    pub tcp_rto_max: Duration,
+    /// net.ipv4.tcp_rto_min_us: the least one.
+    pub tcp_rto_min: Duration,
+    /// net.ipv4.tcp_thin_linear_timeouts: streams with little in flight do not double their timeouts.
+    pub tcp_thin_linear_timeouts: bool,
+    /// net.ipv4.tcp_syn_linear_timeouts: SYNs sent again before the timeout doubles.
+    pub tcp_syn_linear_timeouts: u8,
 }
 
 impl Sysctl {
@@ -187,6 +195,10 @@ impl Default for Sysctl {
             tcp_challenge_ack_limit: i32::MAX as u32,
             tcp_invalid_ratelimit: Duration::from_millis(500),
             tcp_notsent_lowat: u32::MAX,
+            tcp_rto_max: Duration::from_secs(120),
+            tcp_rto_min: Duration::from_millis(200),
+            tcp_thin_linear_timeouts: false,
+            tcp_syn_linear_timeouts: 4,
         }
     }
 }

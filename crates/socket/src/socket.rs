@@ -65,6 +65,8 @@ bitflags::bitflags! {
         const TIMESTAMP_NEW = 1 << 7;
         const SNDBUF_LOCKED = 1 << 8;
         const RCVBUF_LOCKED = 1 << 9;
+        /// `TCP_INQ`
+        const TCP_INQ = 1 << 31;
     }
 }
 

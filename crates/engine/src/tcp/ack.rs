@@ -7,6 +7,7 @@ use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 use super::connection::{Connection, Cx, MSS_MIN, Out};
 use super::recovery::{Action, Phase};
 use super::timers::Purpose;
+use crate::config::Sysctl;
 use crate::time::Instant;
 
 /// What becomes of the rest of the segment.
@@ -171,21 +172,34 @@ impl Connection {
 
     /// Whether poll(2) says POLLOUT: a third of the buffer is free (sk_stream_is_writeable).
     #[inline]
-    pub(crate) fn writable(&self) -> bool {
+    pub(crate) fn writable(&self, sysctl: &Sysctl) -> bool {
         let (queued, limit) = (
             self.queue.charged() as u64,
             u64::from(self.opts.send_buffer),
         );
-        limit >= queued && limit - queued >= queued >> 1 && self.below_not_sent_low_water()
+        if limit < queued || limit - queued < queued >> 1 {
+            return false;
+        }
+        // Who waits for room is woken when half of what may be unsent is free (tcp_stream_memory_free).
+        match self.not_sent_low_water(sysctl) {
+            u32::MAX => true,
+            limit => u64::from(self.not_sent()) << 1 < u64::from(limit),
+        }
     }
 
-    /// TCP_NOTSENT_LOWAT (tcp_stream_memory_free).
+    /// TCP_NOTSENT_LOWAT, or the system's tcp_notsent_lowat; `u32::MAX` is no limit.
     #[inline]
-    pub(crate) fn below_not_sent_low_water(&self) -> bool {
+    pub(crate) fn not_sent_low_water(&self, sysctl: &Sysctl) -> u32 {
         match self.opts.not_sent_low_water() {
-            0 => true,
-            limit => (self.write_seq() - self.snd_nxt).max(0) as u32 <= limit,
+            0 => sysctl.tcp_notsent_lowat,
+            limit => limit,
         }
+    }
+
+    /// Bytes written and never sent.
+    #[inline]
+    pub(crate) fn not_sent(&self) -> u32 {
+        (self.write_seq() - self.snd_max).max(0) as u32
     }
 
     /// Send buffer autotuning (tcp_sndbuf_expand): twice the congestion window, in what a segment costs.

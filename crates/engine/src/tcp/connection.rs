@@ -328,7 +328,7 @@ impl Connection {
             ts_recent: 0,
             ts_offset: 0,
             ts_recent_at: Instant::BOOT,
-            rtt: Rtt::new(),
+            rtt: Rtt::new(opts.timing().rto_bounds()),
             timed: None,
             cc: Congestion::new(opts.congestion, MSS_DEFAULT),
             recovery: Recovery::new(zero),

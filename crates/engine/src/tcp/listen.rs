@@ -10,7 +10,9 @@
 //! with SYN cookies). SYN-ACKs are sent again tcp_synack_retries times, fewer when the queue is more than half full.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
+use bytes::Bytes;
 use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
 use super::connection::FourTuple;
@@ -78,6 +80,10 @@ pub(crate) struct Request {
     pub(crate) acked: bool,
     pub(crate) sent_at: Instant,
     pub(crate) last_answer: Instant,
+    /// TCP_SAVED_SYN of the connection to come.
+    pub(crate) saved_syn: Option<Bytes>,
+    /// TCP_RTO_MAX_MS of the listener.
+    pub(crate) rto_max: Duration,
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
 }

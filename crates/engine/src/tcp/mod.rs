@@ -30,6 +30,7 @@ mod stream_queue;
 mod table;
 mod time_wait;
 mod timers;
+mod timing;
 mod urgent;
 mod user;
 

@@ -3,7 +3,10 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::congestion::Algorithm;
+use super::timing::Timing;
 use crate::config::Sysctl;
 
 /// Settings of one socket; an accepted connection inherits its listener's.
@@ -52,6 +55,11 @@ struct Rare {
     linger2: Linger2,
     not_sent_low_water: u32,
     reports: bool,
+    timing: Timing,
+    /// TCP_SAVE_SYN: 1 from the network header on, 2 from the link header on.
+    save_syn: u8,
+    /// TCP_SAVED_SYN.
+    saved_syn: Option<Bytes>,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -97,6 +105,18 @@ pub enum TcpSet {
     Linger2(Option<Duration>),
     /// TCP_NOTSENT_LOWAT; 0 means the system's.
     NotSentLowWater(u32),
+    /// TCP_SAVE_SYN: 0, 1 or 2.
+    SaveSyn(u8),
+    /// TCP_THIN_LINEAR_TIMEOUTS.
+    ThinLinear(bool),
+    /// TCP_TX_DELAY, in microseconds.
+    TxDelay(u32),
+    /// TCP_RTO_MAX_MS.
+    RtoMax(Duration),
+    /// TCP_RTO_MIN_US.
+    RtoMin(Duration),
+    /// TCP_DELACK_MAX_US.
+    DelackMax(Duration),
     /// SO_OOBINLINE.
     OobInline(bool),
     /// SO_RCVLOWAT.
@@ -121,7 +141,7 @@ pub enum TcpSet {
 
 impl TcpOptionsSet {
     pub(crate) fn new(sysctl: &Sysctl) -> TcpOptionsSet {
-        TcpOptionsSet {
+        let mut set = TcpOptionsSet {
             no_delay: false,
             cork: false,
             keep_alive: false,
@@ -136,7 +156,15 @@ impl TcpOptionsSet {
             ttl: None,
             hops: None,
             rare: None,
+        };
+        let bounds = super::rtt::RtoBounds::default();
+        if sysctl.tcp_rto_max.as_micros() != u128::from(bounds.max_us) {
+            set.rare_mut().timing.rto_max = Some(sysctl.tcp_rto_max);
         }
+        if sysctl.tcp_rto_min.as_micros() != u128::from(bounds.min_us) {
+            set.rare_mut().timing.rto_min = Some(sysctl.tcp_rto_min);
+        }
+        set
     }
 
     /// Stores a setting. What needs the connection to act is the caller's.
@@ -171,6 +199,12 @@ impl TcpOptionsSet {
             }
             TcpSet::NotSentLowWater(n) => self.rare_mut().not_sent_low_water = n,
             TcpSet::Reports(on) => self.rare_mut().reports = on,
+            TcpSet::SaveSyn(n) => self.rare_mut().save_syn = n,
+            TcpSet::ThinLinear(on) => self.rare_mut().timing.thin_linear = on,
+            TcpSet::TxDelay(us) => self.rare_mut().timing.tx_delay = us,
+            TcpSet::RtoMax(t) => self.rare_mut().timing.rto_max = Some(t),
+            TcpSet::RtoMin(t) => self.rare_mut().timing.rto_min = Some(t),
+            TcpSet::DelackMax(t) => self.rare_mut().timing.delack_max = Some(t),
         }
     }
 
@@ -250,6 +284,37 @@ impl TcpOptionsSet {
     pub(crate) fn not_sent_low_water(&self) -> u32 {
         self.rare(|r| r.not_sent_low_water).unwrap_or(0)
     }
+
+    /// The settings of the clocks.
+    #[inline]
+    pub(crate) fn timing(&self) -> Timing {
+        self.rare(|r| r.timing).unwrap_or_default()
+    }
+
+    /// TCP_SAVE_SYN.
+    pub(crate) fn save_syn(&self) -> u8 {
+        self.rare(|r| r.save_syn).unwrap_or(0)
+    }
+
+    /// TCP_SAVED_SYN.
+    pub(crate) fn saved_syn(&self) -> Option<&Bytes> {
+        self.rare.as_deref()?.saved_syn.as_ref()
+    }
+
+    pub(crate) fn set_saved_syn(&mut self, headers: Option<Bytes>) {
+        if headers.is_some() || self.rare.is_some() {
+            self.rare_mut().saved_syn = headers;
+        }
+    }
+
+    /// What a connection has of its listener's settings: all but what is the accept queue's.
+    pub(crate) fn inherited(&self) -> TcpOptionsSet {
+        let mut set = self.clone();
+        if let Some(rare) = &mut set.rare {
+            rare.defer_accept = 0;
+        }
+        set
+    }
 }
 
 /// The settings of a socket, as getsockopt shows them.
@@ -283,4 +348,16 @@ pub struct TcpOptions {
     pub defer_accept: u8,
     /// TCP_NOTSENT_LOWAT as set; 0 when it was not.
     pub not_sent_low_water: u32,
+    /// TCP_SAVE_SYN.
+    pub save_syn: u8,
+    /// TCP_THIN_LINEAR_TIMEOUTS.
+    pub thin_linear: bool,
+    /// TCP_TX_DELAY, in microseconds.
+    pub tx_delay: u32,
+    /// TCP_RTO_MAX_MS.
+    pub rto_max: Duration,
+    /// TCP_RTO_MIN_US.
+    pub rto_min: Duration,
+    /// TCP_DELACK_MAX_US.
+    pub delack_max: Duration,
 }

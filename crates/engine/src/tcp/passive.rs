@@ -2,8 +2,10 @@
 //! tcp_v4_syn_recv_sock). What a request is and how it judges segments is in `listen`.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use switchboard_wire::{IpHeader, SeqNum, TcpFlags, TcpOptions, TcpSegment};
+use bytes::Bytes;
+use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, emit};
 
 use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT};
 use super::filter::inherited;
@@ -48,7 +50,7 @@ impl Stack {
             return self.tcp_reset_reply(ip, Head::of(segment));
         }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::FIN) {
-            self.tcp_new_request(now, id, tuple, segment, isn);
+            self.tcp_new_request(now, id, ip, tuple, segment, isn);
         }
     }
 
@@ -57,6 +59,7 @@ impl Stack {
         &mut self,
         now: Instant,
         id: TcpId,
+        ip: &IpHeader,
         tuple: &FourTuple,
         segment: &TcpSegment,
         isn: Option<SeqNum>,
@@ -114,6 +117,8 @@ impl Stack {
             acked: false,
             sent_at: now,
             last_answer: Instant::BOOT,
+            saved_syn: saved_syn(opts.save_syn(), ip, segment),
+            rto_max: opts.timing().rto_bounds().max(),
             tos: opts.tos,
             ttl: if tuple.remote.is_ipv4() {
                 opts.ttl
@@ -122,13 +127,14 @@ impl Stack {
             },
         };
         let (tos, ttl, segment) = (request.tos, request.ttl, request.syn_ack(now));
+        let rto_max = request.rto_max;
         if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
             listener.requests += 1;
             listener.young += 1;
         }
         let request = self.tcp.insert(Kind::Request(Box::new(request)));
         self.tcp.hash_in(request.index);
-        self.tcp_arm(request.index, now + syn_ack_timeout(0));
+        self.tcp_arm(request.index, now + syn_ack_timeout(0, rto_max));
         self.tcp_emit(&route, *tuple, tos, ttl, segment);
     }
 
@@ -310,7 +316,7 @@ impl Stack {
         };
         let first = request.timeouts == 0;
         request.timeouts += 1;
-        let again = now + syn_ack_timeout(request.timeouts);
+        let again = now + syn_ack_timeout(request.timeouts, request.rto_max);
         let mut out = None;
         if resend {
             request.retransmits = request.retransmits.saturating_add(1);
@@ -332,10 +338,35 @@ impl Stack {
     }
 }
 
+/// TCP_SAVE_SYN: the headers of a SYN from the network's on, or from the link's on, which on `lo` is an Ethernet header
+/// of zeroes.
+fn saved_syn(how: u8, ip: &IpHeader, segment: &TcpSegment) -> Option<Bytes> {
+    if how == 0 {
+        return None;
+    }
+    let mut headers = Vec::new();
+    if how == 2 {
+        headers.resize(12, 0);
+        let kind: u16 = if ip.is_v6() { 0x86dd } else { 0x0800 };
+        headers.extend_from_slice(&kind.to_be_bytes());
+    }
+    let len = headers.len() + ip.header_len() + segment.header_len();
+    headers.extend_from_slice(&emit(&Packet {
+        ip: ip.clone(),
+        body: Body::Tcp(segment.clone()),
+    }));
+    headers.truncate(len);
+    Some(headers.into())
+}
+
 /// The connection that a request becomes, in SYN_RECV: the segment that completed the handshake is for it to process.
 fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -> Socket {
-    let mut conn =
-        Connection::with_options(socket.conn.family, request.tuple, socket.conn.opts.clone());
+    let mut conn = Connection::with_options(
+        socket.conn.family,
+        request.tuple,
+        socket.conn.opts.inherited(),
+    );
+    conn.opts.set_saved_syn(request.saved_syn.clone());
     conn.state = State::SynRecv;
     // sk_clone copies them: what was shut down before listen(2) is shut in every child.
     conn.rcv_shutdown = socket.conn.rcv_shutdown;

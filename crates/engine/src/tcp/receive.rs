@@ -212,7 +212,7 @@ impl Connection {
             let since = cx.now.saturating_sub(self.ack.last_received);
             let since_us = since.as_micros().min(u128::from(u32::MAX)) as u32;
             let min = DELACK_MIN.as_micros() as u32;
-            let rto = self.rtt.rto().as_micros() as u32;
+            let rto = self.rtt.rto_us();
             if since_us <= min / 2 {
                 self.ack.ato_us = self.ack.ato_us / 2 + min / 2;
             } else if since_us < self.ack.ato_us {
@@ -315,7 +315,7 @@ impl Connection {
             ato = ato.min(max);
         }
         // Before the first data there is no delay but the timer's tick (a FIN on an unused connection).
-        ato = ato.clamp(TICK, DELACK_MAX);
+        ato = ato.clamp(TICK, self.opts.timing().delack_max().max(TICK));
         let mut at = now + ato;
         let armed = self.deadlines.delayed_ack;
         if armed != Instant::MAX {

@@ -16,7 +16,31 @@ pub(crate) const RTO_MAX: Duration = Duration::from_secs(120);
 /// RFC 6298, 5.7: after a lost SYN data starts with 3 s (TCP_TIMEOUT_FALLBACK).
 pub(crate) const RTO_FALLBACK: Duration = Duration::from_secs(3);
 
-const RTO_MIN_US: u32 = RTO_MIN.as_micros() as u32;
+/// Least and greatest timeout of a socket: TCP_RTO_MIN_US and TCP_RTO_MAX_MS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RtoBounds {
+    pub(crate) min_us: u32,
+    pub(crate) max_us: u32,
+}
+
+impl Default for RtoBounds {
+    fn default() -> RtoBounds {
+        RtoBounds {
+            min_us: RTO_MIN.as_micros() as u32,
+            max_us: RTO_MAX.as_micros() as u32,
+        }
+    }
+}
+
+impl RtoBounds {
+    pub(crate) const fn min(self) -> Duration {
+        Duration::from_micros(self.min_us as u64)
+    }
+
+    pub(crate) const fn max(self) -> Duration {
+        Duration::from_micros(self.max_us as u64)
+    }
+}
 
 /// The estimator. Times are microseconds; `srtt` is scaled by 8, the deviations by 4, as in Linux.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +52,13 @@ pub(crate) struct Rtt {
     min_us: u32,
     /// The variance is let decay when this is acknowledged.
     round_end: SeqNum,
-    /// Current timeout, backed off or not.
-    rto: Duration,
+    /// Current timeout in microseconds, backed off or not.
+    rto_us: u32,
+    bounds: RtoBounds,
 }
 
 impl Rtt {
-    pub(crate) const fn new() -> Rtt {
+    pub(crate) const fn new(bounds: RtoBounds) -> Rtt {
         Rtt {
             srtt8: 0,
             // Shown by TCP_INFO as rttvar 250000 before the first sample.
@@ -42,7 +67,8 @@ impl Rtt {
             rttvar4: RTO_INIT.as_micros() as u32,
             min_us: u32::MAX,
             round_end: SeqNum(0),
-            rto: RTO_INIT,
+            rto_us: RTO_INIT.as_micros() as u32,
+            bounds,
         }
     }
 
@@ -56,7 +82,7 @@ impl Rtt {
             // RFC 6298, 2.2: SRTT = R, RTTVAR = R/2.
             self.srtt8 = m << 3;
             self.mdev4 = m << 1;
-            self.rttvar4 = self.mdev4.max(RTO_MIN_US);
+            self.rttvar4 = self.mdev4.max(self.bounds.min_us);
             self.mdev_max4 = self.rttvar4;
             self.round_end = snd_nxt;
         } else {
@@ -78,7 +104,7 @@ impl Rtt {
                     self.rttvar4 -= (self.rttvar4 - self.mdev_max4) >> 2;
                 }
                 self.round_end = snd_nxt;
-                self.mdev_max4 = RTO_MIN_US;
+                self.mdev_max4 = self.bounds.min_us;
             }
         }
         self.reset_rto();
@@ -86,28 +112,43 @@ impl Rtt {
 
     /// RTO = SRTT + 4 * RTTVAR (RFC 6298, 2.3), undoing any backoff (5.7 and Linux's tcp_set_rto).
     pub(crate) fn reset_rto(&mut self) {
-        self.rto = if self.srtt8 == 0 {
-            RTO_INIT
+        self.rto_us = if self.srtt8 == 0 {
+            RTO_INIT.as_micros() as u32
         } else {
-            Duration::from_micros(u64::from((self.srtt8 >> 3) + self.rttvar4)).min(RTO_MAX)
+            ((self.srtt8 >> 3) + self.rttvar4).min(self.bounds.max_us)
         };
     }
 
     /// RFC 6298, 5.5: "back off the timer".
     pub(crate) fn back_off(&mut self) {
-        self.rto = (self.rto * 2).min(RTO_MAX);
+        self.rto_us = self.rto_us.saturating_mul(2).min(self.bounds.max_us);
     }
 
     /// RFC 6298, 5.7: the SYN was retransmitted, so there is no sample; start conservatively.
     pub(crate) fn fall_back(&mut self) {
         if self.srtt8 == 0 {
-            self.rto = RTO_FALLBACK;
+            self.rto_us = RTO_FALLBACK.as_micros() as u32;
         }
     }
 
     #[inline]
     pub(crate) const fn rto(&self) -> Duration {
-        self.rto
+        Duration::from_micros(self.rto_us as u64)
+    }
+
+    /// The same in microseconds.
+    #[inline]
+    pub(crate) const fn rto_us(&self) -> u32 {
+        self.rto_us
+    }
+
+    pub(crate) const fn bounds(&self) -> RtoBounds {
+        self.bounds
+    }
+
+    /// They count from the next sample or timeout on.
+    pub(crate) const fn set_bounds(&mut self, bounds: RtoBounds) {
+        self.bounds = bounds;
     }
 
     /// The smoothed RTT in microseconds; 0 before the first sample.

@@ -259,7 +259,7 @@ impl Stack {
             return;
         };
         let conn = &mut socket.conn;
-        if conn.no_space && conn.writable() {
+        if conn.no_space && conn.writable(&self.sysctl) {
             conn.no_space = false;
             conn.events |= EventKind::WRITABLE;
         }

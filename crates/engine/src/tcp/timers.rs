@@ -9,9 +9,11 @@
 
 use core::time::Duration;
 
+use super::congestion::INFINITE_SSTHRESH;
 use super::connection::{Connection, Cx, Out};
-use super::rtt::{RTO_INIT, RTO_MAX, RTO_MIN};
+use super::rtt::{RTO_INIT, RTO_MIN};
 use super::state::{State, TcpError};
+use super::timing::{THIN_LINEAR_RETRIES, THIN_SEGMENTS};
 use crate::event::EventKind;
 use crate::time::Instant;
 
@@ -20,8 +22,6 @@ pub(crate) const DELACK_MIN: Duration = Duration::from_millis(40);
 pub(crate) const DELACK_MAX: Duration = Duration::from_millis(200);
 /// RFC 9293 says two MSL, 4 minutes; Linux one minute (TCP_TIMEWAIT_LEN).
 pub(crate) const TIME_WAIT_LEN: Duration = Duration::from_secs(60);
-/// net.ipv4.tcp_syn_linear_timeouts: SYN timeouts before the doubling begins.
-const SYN_LINEAR_TIMEOUTS: u8 = 4;
 /// Retransmissions of an orphan when tcp_orphan_retries is 0 (tcp_orphan_retries()).
 const ORPHAN_RETRIES: u8 = 8;
 
@@ -96,7 +96,7 @@ impl Connection {
             self.ack.pingpong = false;
             self.ack.ato_us = DELACK_MIN.as_micros() as u32;
         } else {
-            self.ack.ato_us = (self.ack.ato_us * 2).min(self.rtt.rto().as_micros() as u32);
+            self.ack.ato_us = (self.ack.ato_us * 2).min(self.rtt.rto_us());
         }
         self.out |= Out::ACK;
     }
@@ -118,14 +118,29 @@ impl Connection {
         self.recovery
             .on_timeout(&mut self.cc, self.snd_una, self.snd_max, self.mss);
         self.retransmits = self.retransmits.saturating_add(1);
-        self.backoff = self.backoff.saturating_add(1);
-        // RFC 6298, 5.5.
-        self.rtt.back_off();
+        if self.is_thin_linear(cx) {
+            self.backoff = 0;
+            self.rtt.reset_rto();
+        } else {
+            self.backoff = self.backoff.saturating_add(1);
+            // RFC 6298, 5.5.
+            self.rtt.back_off();
+        }
         // Go back: everything after SND.UNA is sent again as the congestion window opens (without SACK nothing is
         // known of what arrived). Karn's rule: no timing over retransmissions.
         self.snd_nxt = self.snd_una;
         self.timed = None;
         self.arm_clamped(cx);
+    }
+
+    /// TCP_THIN_LINEAR_TIMEOUTS: an interactive stream does not double its first timeouts.
+    fn is_thin_linear(&self, cx: Cx<'_>) -> bool {
+        let wanted = self.opts.timing().thin_linear || cx.sysctl.tcp_thin_linear_timeouts;
+        wanted
+            && self.state == State::Established
+            && self.outstanding().div_ceil(self.mss.max(1)) < THIN_SEGMENTS
+            && self.cc.ssthresh != INFINITE_SSTHRESH
+            && self.retransmits <= THIN_LINEAR_RETRIES
     }
 
     /// Arms with the current RTO, not past the end of TCP_USER_TIMEOUT (tcp_clamp_rto_to_user_timeout).
@@ -144,7 +159,7 @@ impl Connection {
         let elapsed = cx.now.saturating_sub(self.retrans_since);
         let mut retries = cx.sysctl.tcp_retries2;
         if self.orphan {
-            let alive = self.rtt.rto() < RTO_MAX;
+            let alive = self.rtt.rto() < self.rtt.bounds().max();
             retries = self.orphan_retries(cx, alive);
         }
         if self.retransmits == 0 {
@@ -153,7 +168,7 @@ impl Connection {
         let limit = self
             .opts
             .user_timeout()
-            .unwrap_or_else(|| model_timeout(retries));
+            .unwrap_or_else(|| model_timeout(retries, self.rtt.bounds().max()));
         elapsed >= limit
     }
 
@@ -175,7 +190,7 @@ impl Connection {
     fn on_syn_timeout(&mut self, cx: Cx<'_>) {
         let mut limit = self.opts.syn_count_or(cx.sysctl);
         if self.state == State::SynSent {
-            limit = limit.saturating_add(SYN_LINEAR_TIMEOUTS);
+            limit = limit.saturating_add(cx.sysctl.tcp_syn_linear_timeouts);
         }
         if self.retransmits == 0 {
             self.retrans_since = cx.now - self.rtt.rto();
@@ -187,7 +202,7 @@ impl Connection {
         }
         self.retransmits += 1;
         // Linux since 6.5: the first SYNs are a second apart, and only then the timeout doubles.
-        if self.state != State::SynSent || self.retransmits > SYN_LINEAR_TIMEOUTS {
+        if self.state != State::SynSent || self.retransmits > cx.sysctl.tcp_syn_linear_timeouts {
             self.backoff = self.backoff.saturating_add(1);
             self.rtt.back_off();
         }
@@ -216,7 +231,7 @@ impl Connection {
         }
         let mut limit = cx.sysctl.tcp_retries2;
         if self.orphan {
-            let alive = self.probe_interval() < RTO_MAX;
+            let alive = self.probe_interval() < self.rtt.bounds().max();
             limit = self.orphan_retries(cx, alive);
             if !alive && self.backoff >= limit {
                 return self.give_up();
@@ -233,7 +248,8 @@ impl Connection {
 
     /// tcp_probe0_when: RTO doubled for each probe sent (RFC 9293, 3.8.6.1).
     fn probe_interval(&self) -> Duration {
-        (self.rtt.rto().max(RTO_MIN) * (1 << u32::from(self.backoff).min(16))).min(RTO_MAX)
+        (self.rtt.rto().max(RTO_MIN) * (1 << u32::from(self.backoff).min(16)))
+            .min(self.rtt.bounds().max())
     }
 
     pub(crate) fn arm_probe(&mut self, now: Instant) {
@@ -303,18 +319,18 @@ impl Connection {
 }
 
 /// tcp_model_timeout: how long `retries` retransmissions take with the least RTO.
-fn model_timeout(retries: u8) -> Duration {
-    // Doublings of 200 ms that fit in 120 s.
-    const LINEAR_AFTER: u32 = 9;
+fn model_timeout(retries: u8, max: Duration) -> Duration {
+    // Doublings of 200 ms that fit in the greatest timeout (9 in 120 s).
+    let linear_after = (max.as_micros() / RTO_MIN.as_micros()).max(1).ilog2();
     let retries = u32::from(retries);
-    if retries <= LINEAR_AFTER {
+    if retries <= linear_after {
         RTO_MIN * ((2 << retries) - 1)
     } else {
-        RTO_MIN * ((2 << LINEAR_AFTER) - 1) + RTO_MAX * (retries - LINEAR_AFTER)
+        RTO_MIN * ((2 << linear_after) - 1) + max * (retries - linear_after)
     }
 }
 
 /// The timeout before the n-th retransmission of a SYN-ACK (tcp_reqsk_timeout).
-pub(crate) fn syn_ack_timeout(n: u8) -> Duration {
-    (RTO_INIT * (1 << u32::from(n).min(16))).min(RTO_MAX)
+pub(crate) fn syn_ack_timeout(n: u8, max: Duration) -> Duration {
+    (RTO_INIT * (1 << u32::from(n).min(16))).min(max)
 }

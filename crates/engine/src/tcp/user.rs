@@ -112,7 +112,7 @@ impl Connection {
     }
 
     /// SEND: queues all of `data`.
-    pub(crate) fn send(&mut self, data: Bytes, flags: SendFlags) {
+    pub(crate) fn send(&mut self, sysctl: &Sysctl, data: Bytes, flags: SendFlags) {
         debug_assert!(!self.fin_queued && !data.is_empty());
         // Something unsent is before it: small writes may share a buffer.
         let joinable = self.write_seq().gt(self.snd_nxt);
@@ -122,18 +122,20 @@ impl Connection {
             // RFC 9293, 3.9.1.2: the urgent pointer points behind the data of this call.
             self.snd_up = self.write_seq();
         }
-        if !self.writable() {
+        if !self.writable(sysctl) {
             self.no_space = true;
         }
     }
 
-    /// Bytes that may be queued now (sk_stream_memory_free).
+    /// Bytes that may be queued now (sk_stream_memory_free). With TCP_NOTSENT_LOWAT each piece is looked at anew.
     #[inline]
-    pub(crate) fn send_room(&self) -> usize {
-        if !self.below_not_sent_low_water() {
-            return 0;
+    pub(crate) fn send_room(&self, sysctl: &Sysctl) -> usize {
+        let room = (self.opts.send_buffer as usize).saturating_sub(self.queue.charged());
+        match self.not_sent_low_water(sysctl) {
+            u32::MAX => room,
+            limit if self.not_sent() < limit => room.min(1),
+            _ => 0,
         }
-        (self.opts.send_buffer as usize).saturating_sub(self.queue.charged())
     }
 
     /// shutdown(2) of a connected socket.
@@ -231,7 +233,10 @@ impl Connection {
             }
             TcpSet::KeepIdle(_) => self.start_keepalive(cx),
             TcpSet::QuickAck(on) => self.set_quickack(on),
-            TcpSet::SendBuffer(n) => self.set_send_buffer(n),
+            TcpSet::SendBuffer(n) => self.set_send_buffer(cx, n),
+            TcpSet::RtoMax(_) | TcpSet::RtoMin(_) => {
+                self.rtt.set_bounds(self.opts.timing().rto_bounds());
+            }
             TcpSet::ReceiveBuffer(n) => self.set_recv_buffer(n),
             TcpSet::Congestion(algorithm) => self.cc.algorithm = algorithm,
             TcpSet::WindowClamp(clamp) if clamp > 0 && self.window_clamp > 0 => {
@@ -253,10 +258,10 @@ impl Connection {
         }
     }
 
-    fn set_send_buffer(&mut self, bytes: u32) {
+    fn set_send_buffer(&mut self, cx: Cx<'_>, bytes: u32) {
         self.opts.send_buffer = bytes;
         self.opts.send_buffer_locked = true;
-        self.no_space |= !self.writable();
+        self.no_space |= !self.writable(cx.sysctl);
     }
 
     fn set_recv_buffer(&mut self, bytes: u32) {

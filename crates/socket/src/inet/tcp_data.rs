@@ -290,6 +290,8 @@ impl Host {
                 control.push(ControlOut::Timestamp { at, new });
             }
         }
+        let taken = if peek { 0 } else { from_queue + hole };
+        self.tcp_inq_out(id, request.skip.bytes + passed + taken, &mut control);
         let effect = if peek || (from_queue == 0 && hole == 0) {
             RecvEffect::None
         } else {
@@ -313,6 +315,27 @@ impl Host {
             control,
             effect,
         }
+    }
+
+    /// TCP_INQ: how much can be read after this; with an end of file behind it, one more
+    /// (tcp_inq_hint()).
+    fn tcp_inq_out(&self, id: SocketId, taken: usize, control: &mut Vec<ControlOut>) {
+        let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else {
+            return;
+        };
+        if !socket.common.has(CommonFlags::TCP_INQ) {
+            return;
+        }
+        let left = self
+            .stack
+            .tcp_recv_available(s.handle)
+            .saturating_sub(taken);
+        let left = left + usize::from(self.stack.tcp_status(s.handle).done);
+        control.push(ControlOut::Raw {
+            level: SOL_TCP,
+            kind: TCP_CM_INQ,
+            data: (left as i32).to_ne_bytes().to_vec(),
+        });
     }
 
     /// Takes `n` bytes off the queue into the call, so that the window opens for the rest.
@@ -356,6 +379,7 @@ impl Host {
             control: Vec::new(),
             effect: RecvEffect::None,
         };
+        self.tcp_inq_out(id, 0, &mut received.control);
         if let Some(byte) = urgent.byte {
             received.msg_flags = MSG_OOB;
             if request.len == 0 {

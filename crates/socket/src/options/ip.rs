@@ -31,6 +31,8 @@ pub(super) fn put(value: i32, a: &GetArg) -> OptValue {
         return OptValue {
             bytes: alloc::vec![byte],
             clears_error: false,
+            takes_syn: false,
+            wanted: None,
         };
     }
     OptValue::int(value, a)

@@ -17,6 +17,7 @@ mod raw;
 mod rows;
 mod socket;
 mod tcp;
+mod tcp_syn;
 
 use crate::call::Cx;
 use crate::host::Host;
@@ -127,6 +128,10 @@ pub struct OptValue {
     /// Delivering the value clears the pending error (`SO_ERROR`): then call
     /// [`Host::commit_getsockopt`].
     pub clears_error: bool,
+    /// Delivering the value takes it away (`TCP_SAVED_SYN`); as above.
+    pub(crate) takes_syn: bool,
+    /// There is no room for the value: `EINVAL`, with this many bytes as the new `*optlen`.
+    pub wanted: Option<usize>,
 }
 
 impl OptValue {
@@ -144,6 +149,8 @@ impl OptValue {
         OptValue {
             bytes: value[..value.len().min(arg.len)].to_vec(),
             clears_error: false,
+            takes_syn: false,
+            wanted: None,
         }
     }
 }
@@ -232,6 +239,12 @@ impl Host {
     pub fn commit_getsockopt(&mut self, id: SocketId, value: &OptValue) {
         if value.clears_error {
             let _ = self.take_pending_error(id);
+        }
+        if value.takes_syn
+            && let Ok(s) = self.tcp(id)
+        {
+            let handle = s.handle;
+            self.stack.tcp_forget_syn(handle);
         }
     }
 

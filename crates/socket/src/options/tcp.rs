@@ -3,6 +3,7 @@
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::host::Host;
+use crate::socket::CommonFlags;
 use crate::table::SocketId;
 use core::time::Duration;
 use switchboard_abi::Errno;
@@ -17,10 +18,14 @@ const KEEP_RANGE: core::ops::RangeInclusive<i32> = 1..=32767;
 const COUNT_RANGE: core::ops::RangeInclusive<i32> = 1..=127;
 /// TCP_FIN_TIMEOUT_MAX, in seconds.
 const LINGER2_MAX: i32 = 120;
-/// TCP_CA_NAME_MAX.
+/// TCP_CA_NAME_MAX and TCP_ULP_NAME_MAX.
 const CA_NAME_MAX: usize = 16;
 /// TCP_RTO_MAX and the first timeout, in seconds, as TCP_DEFER_ACCEPT counts retransmissions.
 const RTO_MAX: u64 = 120;
+/// TCP_RTO_MAX_MS: a second to TCP_RTO_MAX.
+const RTO_MAX_RANGE: core::ops::RangeInclusive<i32> = 1000..=120_000;
+/// What srtt can hold (TCP_TX_DELAY), in microseconds.
+const TX_DELAY_MAX: i32 = (1 << 28) - 1;
 
 fn handle(h: &Host, id: SocketId) -> Result<TcpId, Errno> {
     Ok(h.tcp(id)?.handle)
@@ -250,21 +255,171 @@ pub(super) fn set_congestion(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    // strncpy_from_user(): up to a NUL; what lies behind it need not be readable.
-    let _ = a.bytes(1)?;
-    let wanted = a.len.min(CA_NAME_MAX - 1);
-    let raw = &a.raw[..a.raw.len().min(wanted)];
-    let end = match raw.iter().position(|b| *b == 0) {
-        Some(end) => end,
-        None if raw.len() < wanted => return Err(Errno::EFAULT),
-        None => raw.len(),
-    };
+    let wanted = name(a)?;
     let t = handle(h, id)?;
     // An algorithm that is not there is ENOENT.
-    if raw[..end] == *h.stack.tcp_congestion(t).as_bytes() {
+    if wanted == h.stack.tcp_congestion(t).as_bytes() {
         Ok(())
     } else {
         Err(Errno::ENOENT)
+    }
+}
+
+getter!(
+    get_notsent_lowat,
+    |h, t| h.stack.tcp_options(t).not_sent_low_water as i32
+);
+setter!(set_notsent_lowat, |a| TcpSet::NotSentLowWater(
+    a.int()? as u32
+));
+getter!(get_thin_linear, |h, t| i32::from(
+    h.stack.tcp_options(t).thin_linear
+));
+setter!(set_thin_linear, |a| TcpSet::ThinLinear(
+    within(a, 0..=1)? == 1
+));
+getter!(
+    get_rto_max,
+    |h, t| h.stack.tcp_options(t).rto_max.as_millis() as i32
+);
+setter!(set_rto_max, |a| {
+    let ms = within(a, RTO_MAX_RANGE)?;
+    TcpSet::RtoMax(ticks(Duration::from_millis(ms as u64)))
+});
+getter!(
+    get_rto_min,
+    |h, t| h.stack.tcp_options(t).rto_min.as_micros() as i32
+);
+setter!(set_rto_min, |a| TcpSet::RtoMin(short(a)?));
+getter!(
+    get_delack_max,
+    |h, t| h.stack.tcp_options(t).delack_max.as_micros() as i32
+);
+setter!(set_delack_max, |a| TcpSet::DelackMax(short(a)?));
+getter!(get_tx_delay, |h, t| h.stack.tcp_options(t).tx_delay as i32);
+setter!(set_tx_delay, |a| TcpSet::TxDelay(
+    within(a, 0..=TX_DELAY_MAX)? as u32
+));
+
+/// Timers tick every 4 ms (HZ=250): a time is rounded up to that.
+fn ticks(time: Duration) -> Duration {
+    const TICK: u64 = 4_000;
+    Duration::from_micros((time.as_micros() as u64).next_multiple_of(TICK))
+}
+
+/// TCP_RTO_MIN_US and TCP_DELACK_MAX_US: from two ticks (TCP_TIMEOUT_MIN) to TCP_RTO_MIN and
+/// TCP_DELACK_MAX, both 200 ms.
+fn short(a: &SetArg<'_>) -> Result<Duration, Errno> {
+    let us = u64::try_from(a.int()?).map_err(|_| Errno::EINVAL)?;
+    let time = ticks(Duration::from_micros(us));
+    if (Duration::from_millis(8)..=Duration::from_millis(200)).contains(&time) {
+        Ok(time)
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+/// Nothing remembers it since Linux 4.13: early retransmission took its place.
+pub(super) fn get_thin_dupack(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(0, a))
+}
+
+pub(super) fn set_thin_dupack(
+    _: &mut Host,
+    _: &mut Cx<'_>,
+    _: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    within(a, 0..=1).map(drop)
+}
+
+/// The socket's timestamp clock, in milliseconds. The lowest bit would say microseconds.
+pub(super) fn get_timestamp(
+    h: &Host,
+    cx: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let value = h.stack.tcp_timestamp(cx.now, handle(h, id)?);
+    Ok(OptValue::int((value & !1) as i32, a))
+}
+
+/// Only a socket under repair has its clock set, and repair is not here yet.
+pub(super) fn set_timestamp(
+    _: &mut Host,
+    _: &mut Cx<'_>,
+    _: SocketId,
+    _: &SetArg<'_>,
+) -> Result<(), Errno> {
+    Err(Errno::EPERM)
+}
+
+pub(super) fn get_inq(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    Ok(OptValue::bool(
+        h.get(id)?.common.has(CommonFlags::TCP_INQ),
+        a,
+    ))
+}
+
+pub(super) fn set_inq(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let on = within(a, 0..=1)? == 1;
+    h.get_mut(id)?.common.flags.set(CommonFlags::TCP_INQ, on);
+    Ok(())
+}
+
+/// Reno has no state of its own to tell (tcp_congestion_ops without get_info).
+pub(super) fn get_cc_info(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::bytes(&[], a))
+}
+
+pub(super) fn get_is_mptcp(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(0, a))
+}
+
+/// No upper layer protocol is ever attached.
+pub(super) fn get_ulp(_: &Host, _: &Cx<'_>, _: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    Ok(OptValue::bytes(&[], a))
+}
+
+/// None is known: as a kernel without the modules.
+pub(super) fn set_ulp(
+    _: &mut Host,
+    _: &mut Cx<'_>,
+    _: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    name(a).and(Err(Errno::ENOENT))
+}
+
+/// A string: strncpy_from_user() reads up to a NUL; what lies behind it need not be readable.
+fn name<'a>(a: &'a SetArg<'_>) -> Result<&'a [u8], Errno> {
+    let _ = a.bytes(1)?;
+    let wanted = a.len.min(CA_NAME_MAX - 1);
+    let raw = &a.raw[..a.raw.len().min(wanted)];
+    match raw.iter().position(|b| *b == 0) {
+        Some(end) => Ok(&raw[..end]),
+        None if raw.len() < wanted => Err(Errno::EFAULT),
+        None => Ok(raw),
     }
 }
 

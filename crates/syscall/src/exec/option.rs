@@ -71,7 +71,13 @@ impl Pending {
         let result = env
             .host
             .getsockopt(env.cx, id, level, name, room, self.word)?;
-        let written = write_option(env.mem, level, value, &result.bytes, len);
+        let written = match result.wanted {
+            // The caller learns how much room it needs.
+            Some(wanted) => write_int(env.mem, len, wanted as i32)
+                .map_err(Errno::from)
+                .and(Err(Errno::EINVAL)),
+            None => write_option(env.mem, level, value, &result.bytes, len),
+        };
         let ret = written.map_or_else(Errno::to_ret, |()| 0);
         // SO_ERROR is taken even when it cannot be told.
         let effect = Effect(Kind::Option { id, value: result });

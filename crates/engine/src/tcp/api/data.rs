@@ -15,14 +15,14 @@ impl Stack {
     /// Bytes that may be queued now; 0 means a sender must wait.
     #[inline]
     pub fn tcp_send_room(&self, id: TcpId) -> usize {
-        self.tcp.open(id).conn.send_room()
+        self.tcp.open(id).conn.send_room(&self.sysctl)
     }
 
     /// Whether poll(2) says POLLOUT: a third of the send buffer is free. When that comes back, there is a WRITABLE
     /// event, whether anybody has looked (Linux's SOCK_NOSPACE) or not.
     #[inline]
     pub fn tcp_is_writable(&self, id: TcpId) -> bool {
-        self.tcp.open(id).conn.writable()
+        self.tcp.open(id).conn.writable(&self.sysctl)
     }
 
     /// `send(fd, ...)`: queues all of `data` and sends what may be sent. The caller has looked at the room, the state
@@ -34,10 +34,10 @@ impl Stack {
             debug_assert!(data.is_empty() || !conn.state.can_send() || conn.snd_shutdown);
             return;
         }
-        conn.send(data, flags);
+        conn.send(&self.sysctl, data, flags);
         self.tcp_finish(now, id.index);
         let conn = &mut self.tcp.open_mut(id).conn;
-        conn.no_space |= !conn.writable();
+        conn.no_space |= !conn.writable(&self.sysctl);
     }
 
     /// Bytes in the receive queue, an urgent byte included.

@@ -111,7 +111,8 @@ impl Stack {
         if !socket.addr_locked {
             tuple.local = unspecified(conn.family);
         }
-        let opts = conn.opts.clone();
+        let mut opts = conn.opts.clone();
+        opts.set_saved_syn(None);
         let fresh = Connection::with_options(conn.family, tuple, opts);
         let old = core::mem::replace(conn, fresh);
         conn.error = old.error;

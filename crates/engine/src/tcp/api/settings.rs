@@ -79,6 +79,7 @@ impl Stack {
     pub fn tcp_options(&self, id: TcpId) -> TcpOptions {
         let conn = &self.tcp.open(id).conn;
         let opts: &TcpOptionsSet = &conn.opts;
+        let timing = opts.timing();
         TcpOptions {
             nodelay: opts.no_delay,
             cork: opts.cork,
@@ -101,6 +102,12 @@ impl Stack {
             },
             defer_accept: opts.defer_accept(),
             not_sent_low_water: opts.not_sent_low_water(),
+            save_syn: opts.save_syn(),
+            thin_linear: timing.thin_linear,
+            tx_delay: timing.tx_delay,
+            rto_max: conn.rtt.bounds().max(),
+            rto_min: conn.rtt.bounds().min(),
+            delack_max: timing.delack_max(),
         }
     }
 
@@ -113,7 +120,22 @@ impl Stack {
         socket.conn.set(cx, set);
         self.tcp_finish(now, id.index);
         let conn = &mut self.tcp.open_mut(id).conn;
-        conn.no_space |= !conn.writable();
+        conn.no_space |= !conn.writable(&self.sysctl);
+    }
+
+    /// TCP_SAVED_SYN: the headers of the SYN that made this connection.
+    pub fn tcp_saved_syn(&self, id: TcpId) -> Option<&[u8]> {
+        self.tcp.open(id).conn.opts.saved_syn().map(|b| &b[..])
+    }
+
+    /// getsockopt(TCP_SAVED_SYN) tells them once.
+    pub fn tcp_forget_syn(&mut self, id: TcpId) {
+        self.tcp.open_mut(id).conn.opts.set_saved_syn(None);
+    }
+
+    /// TCP_TIMESTAMP: our timestamp clock.
+    pub fn tcp_timestamp(&self, now: Instant, id: TcpId) -> u32 {
+        self.tcp.open(id).conn.ts_now(now)
     }
 
     /// `getsockopt(fd, IPPROTO_TCP, TCP_INFO, ...)`
