@@ -92,6 +92,8 @@ impl Stack {
         message: IcmpMessage,
     ) {
         self.counters.icmp_in_msgs += 1;
+        self.counters.v6.icmp_in_msgs += u64::from(ip.is_v6());
+        self.counters.icmp_in[usize::from(ip.is_v6())].count(&message);
         match message {
             IcmpMessage::EchoRequest {
                 ident,
@@ -236,6 +238,8 @@ impl Stack {
             ip.ident = self.random.u32() as u16;
         }
         self.counters.icmp_out_msgs += 1;
+        self.counters.v6.icmp_out_msgs += u64::from(ip.is_v6());
+        self.counters.icmp_out[usize::from(ip.is_v6())].count(&message);
         self.ip_output(
             &route,
             Packet {

@@ -43,6 +43,17 @@ pub struct InterfaceConfig {
     pub mtu: u32,
 }
 
+/// What went over an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets that came in, and their bytes.
+    pub received: (u64, u64),
+    /// Of these, packets to a group.
+    pub multicast: u64,
+    /// Packets that were handed to the link, and their bytes.
+    pub sent: (u64, u64),
+}
+
 /// An interface of a host.
 #[derive(Clone, Debug)]
 pub struct Interface {
@@ -50,6 +61,7 @@ pub struct Interface {
     name: String,
     mtu: u32,
     addresses: Vec<InterfaceAddress>,
+    traffic: Traffic,
 }
 
 /// An address of an interface.
@@ -62,6 +74,15 @@ pub struct InterfaceAddress {
 }
 
 impl Interface {
+    /// What went over it. What `lo` sends it receives.
+    pub fn traffic(&self) -> Traffic {
+        let mut traffic = self.traffic;
+        if self.is_loopback() {
+            traffic.sent = traffic.received;
+        }
+        traffic
+    }
+
     /// Its index.
     pub fn index(&self) -> IfIndex {
         self.index
@@ -158,6 +179,7 @@ impl Interfaces {
             name,
             mtu,
             addresses: Vec::new(),
+            traffic: Traffic::default(),
         });
         index
     }
@@ -182,6 +204,22 @@ impl Interfaces {
 
     pub(crate) fn get(&self, index: IfIndex) -> Option<&Interface> {
         self.list.get(index.0 as usize - 1)
+    }
+
+    #[inline]
+    pub(crate) fn received(&mut self, index: IfIndex, bytes: u64, multicast: bool) {
+        if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+            interface.traffic.received.0 += 1;
+            interface.traffic.received.1 += bytes;
+            interface.traffic.multicast += u64::from(multicast);
+        }
+    }
+
+    pub(crate) fn sent(&mut self, index: IfIndex, bytes: u64) {
+        if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+            interface.traffic.sent.0 += 1;
+            interface.traffic.sent.1 += bytes;
+        }
     }
 
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, Interface> {

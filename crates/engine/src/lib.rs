@@ -28,17 +28,17 @@ mod timer;
 mod udp;
 
 pub use config::{Config, Sysctl};
-pub use counters::Counters;
+pub use counters::{Counters, IcmpCounters, V6Counters};
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
-pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig};
+pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Traffic};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::Stack;
 pub use tcp::{
     Algorithm, ConnectError, ListenError, NotConnected, SendFlags, Shutdown, State, Status,
-    StreamQueue, TcpError, TcpInfo, TcpOptions, TcpSet, UrgentView,
+    StreamQueue, TcpEntry, TcpError, TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpTimer, UrgentView,
 };
 pub use time::Instant;
 pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

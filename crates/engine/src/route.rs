@@ -89,6 +89,10 @@ impl Routes {
         self.touch();
     }
 
+    pub(crate) fn iter(&self) -> core::slice::Iter<'_, RouteConfig> {
+        self.list.iter()
+    }
+
     /// Makes cached routes stale.
     pub(crate) fn touch(&mut self) {
         self.generation = self.generation.wrapping_add(1);

@@ -156,6 +156,11 @@ impl Stack {
         self.routes.add(route);
     }
 
+    /// The routes that were added, in the order in which they are tried.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteConfig> {
+        self.routes.iter()
+    }
+
     /// Cached routes are looked up again: /proc/sys/net/ipv4/route/flush.
     pub fn forget_routes(&mut self) {
         self.routes.touch();
@@ -250,6 +255,7 @@ impl Stack {
     #[inline]
     pub(crate) fn ip_output(&mut self, route: &RouteInfo, packet: Packet) {
         self.counters.ip_out_requests += 1;
+        self.counters.v6.out_requests += u64::from(packet.ip.is_v6());
         if route.interface == IfIndex::LO {
             self.loop_back(IfIndex::LO, Hint::NONE, packet.ip, packet.body);
             return;
@@ -261,6 +267,12 @@ impl Stack {
         }
         let links = self.interfaces.iter().len() - 1;
         if self.transmit.len() < TX_QUEUE_LEN * links {
+            let bytes = packet.wire_len() as u64;
+            self.counters.ip_out_octets += bytes;
+            if packet.ip.is_v6() {
+                self.counters.v6.out_octets += bytes;
+            }
+            self.interfaces.sent(route.interface, bytes);
             self.transmit.push_back((route.interface, packet));
         } else {
             self.counters.ip_out_discards += 1;
@@ -271,6 +283,7 @@ impl Stack {
     #[inline]
     pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, segment: TcpSegment) {
         self.counters.ip_out_requests += 1;
+        self.counters.v6.out_requests += u64::from(ip.is_v6());
         self.loop_back(IfIndex::LO, hint, ip, Body::Tcp(segment));
     }
 
@@ -314,11 +327,13 @@ impl Stack {
         ip: &IpHeader,
         body: &mut Body,
     ) {
-        self.counters.ip_in_receives += 1;
+        let bytes = (ip.header_len() + body.wire_len()) as u64;
+        self.count_input(interface, ip, bytes);
         let Some(cast) = self.accepts(interface, ip) else {
             return;
         };
         self.counters.ip_in_delivers += 1;
+        self.counters.v6.in_delivers += u64::from(ip.is_v6());
         // raw_local_deliver: before the transport takes it apart.
         let heard = self.udp.has_raw() && self.raw_input(now, interface, ip, body);
         if let Body::Other { protocol, payload } = body {
@@ -377,6 +392,22 @@ impl Stack {
             1 | 58 => self.counters.icmp_in_errors += 1,
             _ => self.counters.tcp_in_errs += 1,
         }
+    }
+
+    #[inline]
+    fn count_input(&mut self, interface: IfIndex, ip: &IpHeader, bytes: u64) {
+        let lo = if interface == IfIndex::LO { bytes } else { 0 };
+        let counters = &mut self.counters;
+        counters.ip_in_receives += 1;
+        counters.ip_in_octets += bytes;
+        counters.ip_loop_octets += lo;
+        if ip.is_v6() {
+            counters.v6.in_receives += 1;
+            counters.v6.in_octets += bytes;
+            counters.v6.loop_octets += lo;
+        }
+        self.interfaces
+            .received(interface, bytes, ip.dst.is_multicast());
     }
 
     /// Whether the host takes the packet, and how it was addressed. Drops are counted here.

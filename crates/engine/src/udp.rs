@@ -543,6 +543,7 @@ impl Stack {
             payload,
         });
         self.counters.udp_out_datagrams += 1;
+        self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
         self.ip_output(&route, Packet { ip, body });
         self.run_loopback(now);
         Ok(())
@@ -588,7 +589,14 @@ impl Stack {
     /// `recv(fd, ...)`: takes the next datagram.
     #[inline]
     pub fn udp_pop(&mut self, id: UdpId) -> Option<UdpReceived> {
-        self.udp.open_mut(id).queue.pop()
+        let socket = self.udp.open_mut(id);
+        let datagram = socket.queue.pop()?;
+        // Linux counts what was read.
+        if matches!(socket.role, Role::Udp) {
+            self.counters.udp_in_datagrams += 1;
+            self.counters.v6.udp_in_datagrams += u64::from(datagram.to.is_ipv6());
+        }
+        Some(datagram)
     }
 
     /// Memory charged for queued datagrams, as SO_MEMINFO shows it.

@@ -43,6 +43,6 @@ pub use message::{
     SendRequest, Skip, Ucred,
 };
 pub use options::{OptValue, OptionRow, Status, support_table};
-pub use proc::{SysctlRow, Tunable, sysctl_table};
+pub use proc::{Inodes, ProcFile, ProcOpen, SysctlRow, Tunable, sysctl_table};
 pub use table::SocketId;
 pub use unix::paths::{Inode, MemoryPaths, Paths};

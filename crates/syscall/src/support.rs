@@ -58,7 +58,7 @@ pub fn support() -> Vec<SupportRow> {
     ROWS.iter().copied().chain(tunables).collect()
 }
 
-use Kind::{Call, Control, Family, Flag, Ioctl};
+use Kind::{Call, Control, Family, Flag, Ioctl, Proc};
 use Status::{Done, Refused, Stored};
 
 #[rustfmt::skip]
@@ -138,4 +138,11 @@ const ROWS: &[SupportRow] = &[
     row(Control, "IP_TTL, IP_TOS, IPV6_HOPLIMIT", Done, "sent"),
     row(Control, "SCM_PIDFD, SCM_SECURITY, SCM_TIMESTAMPNS, SCM_TIMESTAMPING", Refused,
         "never received; EINVAL when sent"),
+    row(Proc, "tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6, icmp, icmp6, unix", Done,
+        "kernel addresses are zeros"),
+    row(Proc, "dev, dev_mcast, if_inet6, route, ipv6_route, arp, ptype", Done, ""),
+    row(Proc, "snmp, snmp6, sockstat, sockstat6, protocols", Done, ""),
+    row(Proc, "netstat", Done, "the columns that are counted, or cannot be but 0"),
+    row(Proc, "netlink, packet", Done, "there are no such sockets"),
+    row(Proc, "igmp, igmp6, mcfilter, fib_trie, softnet_stat, wireless, nf_conntrack and others", Refused, "ENOENT"),
 ];

@@ -268,6 +268,7 @@ impl Stack {
         }
         let ts_offset = self.tcp.timestamp_offset(&tuple);
         let generation = self.routes.generation();
+        self.counters.tcp_active_opens += 1;
         let (cx, socket) = self.tcp_cx(now, id);
         socket.conn.tuple = tuple;
         socket.conn.path = path_of(&route);

@@ -71,6 +71,8 @@ impl Stack {
             return;
         };
         if listener.requests_full() || listener.accept_full() {
+            self.counters.tcp_listen_overflows += u64::from(listener.accept_full());
+            self.counters.tcp_listen_drops += 1;
             return;
         }
         let device = socket.device;
@@ -217,6 +219,10 @@ impl Stack {
         // TCP_DEFER_ACCEPT: a bare ACK does not make a connection yet.
         let bare = segment.seq + segment.seq_len() == irs + 1u32;
         let deferred = timeouts < socket.conn.opts.defer_accept() && bare;
+        if full && !deferred {
+            self.counters.tcp_listen_overflows += 1;
+            self.counters.tcp_listen_drops += 1;
+        }
         if deferred || (full && !self.sysctl.tcp_abort_on_overflow) {
             if let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind {
                 request.acked = true;
@@ -236,6 +242,7 @@ impl Stack {
             };
             child_of(socket, request, now, self.routes.generation())
         };
+        self.counters.tcp_passive_opens += 1;
         if let Some(key) = child.bind {
             self.tcp_ports.insert(key);
         }

@@ -74,6 +74,7 @@ impl Stack {
         ip: &IpHeader,
         segment: &mut TcpSegment,
     ) {
+        self.counters.tcp_in_segs += 1;
         let tuple = FourTuple {
             local: ip.dst,
             remote: ip.src,
@@ -95,6 +96,7 @@ impl Stack {
         match &mut self.tcp.entries[index as usize].kind {
             Kind::Socket(socket) => {
                 let head = Head::of(segment);
+                let before = socket.conn.state;
                 let reply = socket.conn.on_segment(
                     Cx {
                         now,
@@ -102,6 +104,7 @@ impl Stack {
                     },
                     segment,
                 );
+                self.counters.tcp_ended(before, socket.conn.state);
                 if reply == Reply::Reset {
                     self.tcp_reset_reply(ip, head);
                 }
@@ -187,9 +190,14 @@ impl Stack {
                 return;
             }
             let cx = Cx { now, sysctl };
+            let retransmitted = socket.conn.counters.retrans;
             let Some(segment) = socket.conn.poll_transmit(cx) else {
                 return;
             };
+            let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
+            self.counters.tcp_out_segs += 1;
+            self.counters.tcp_retrans_segs += u64::from(again);
+            self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
                 let found = crate::route::lookup(
@@ -324,10 +332,12 @@ impl Stack {
                 self.tcp_arm(id.index, deadline);
             }
             Kind::Socket(socket) => {
+                let before = socket.conn.state;
                 socket.conn.on_timer(Cx {
                     now,
                     sysctl: &self.sysctl,
                 });
+                self.counters.tcp_ended(before, socket.conn.state);
                 self.tcp_flush(now, id.index);
             }
             Kind::Request(_) => self.tcp_request_timer(now, id.index),
@@ -506,6 +516,8 @@ impl Stack {
         ttl: Option<u8>,
         segment: TcpSegment,
     ) {
+        self.counters.tcp_out_segs += 1;
+        self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
         let mut ip = IpHeader::new(tuple.local, tuple.remote);
         ip.tos = tos;
         ip.hop_limit = ttl.unwrap_or(match tuple.remote {

@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 
 use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram, Unreachable};
 
-use super::UdpError;
 use super::queue::UdpReceived;
+use super::{Role, UdpError};
 use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::iface::IfIndex;
 use crate::report::IcmpReport;
@@ -54,6 +54,7 @@ impl Stack {
             None => {
                 // RFC 1122, 4.1.3.1.
                 self.counters.udp_no_ports += 1;
+                self.counters.v6.udp_no_ports += u64::from(ip.is_v6());
                 self.icmp_port_unreachable(now, interface, ip, datagram);
             }
         }
@@ -64,12 +65,14 @@ impl Stack {
             return;
         };
         datagram.noted = socket.notes;
+        let v6 = datagram.to.is_ipv6();
+        let udp = matches!(socket.role, Role::Udp);
         if socket.queue.push(datagram) {
-            self.counters.udp_in_datagrams += 1;
             self.udp_event(id, EventKind::READABLE);
-        } else {
+        } else if udp {
             self.counters.udp_in_errors += 1;
             self.counters.udp_rcvbuf_errors += 1;
+            self.counters.v6.udp_rcvbuf_errors += u64::from(v6);
         }
     }
 

@@ -72,6 +72,11 @@ impl Tables {
         Some(self.lingering.swap_remove(at).1)
     }
 
+    /// The socket that has this connection, if one has.
+    pub(crate) fn tcp_socket(&self, handle: TcpId) -> Option<SocketId> {
+        self.tcp.get(handle.index()).copied().flatten()
+    }
+
     pub(crate) fn set_udp(&mut self, handle: UdpId, id: Option<SocketId>) {
         *Tables::slot(&mut self.udp, handle.index()) = id;
     }

@@ -102,6 +102,16 @@ pub(crate) struct UnixSocket {
     state: State,
 }
 
+/// What /proc/net/unix tells of a socket.
+pub(crate) struct Shown<'a> {
+    pub(crate) listening: bool,
+    pub(crate) connected: bool,
+    /// Nobody has accepted it yet.
+    pub(crate) embryo: bool,
+    /// The bytes of `sun_path`.
+    pub(crate) name: Option<&'a [u8]>,
+}
+
 /// Where a socket stands.
 enum State {
     /// Stream or seqpacket, neither connected nor listening.
@@ -254,6 +264,16 @@ impl UnixSocket {
             marked: false,
             queue: VecDeque::new(),
             state,
+        }
+    }
+
+    /// What /proc/net/unix tells.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        Shown {
+            listening: matches!(self.state, State::Listening(_)),
+            connected: self.peer().is_some(),
+            embryo: matches!(&self.state, State::Connected(c) if c.embryo),
+            name: self.name.as_deref(),
         }
     }
 

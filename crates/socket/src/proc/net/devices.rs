@@ -1,0 +1,219 @@
+//! /proc/net/dev, if_inet6, route, ipv6_route, igmp and igmp6.
+
+use super::sockets::{UDP_WIDTH, end_line};
+use crate::host::Host;
+use alloc::string::String;
+use core::fmt::Write;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_engine::Interface;
+
+const RTF_UP: u32 = 1;
+const RTF_GATEWAY: u32 = 2;
+const RTF_HOST: u32 = 4;
+/// RTF_LOCAL and RTF_NONEXTHOP, of the host's own IPv6 addresses.
+const RTF_LOCAL: u32 = 0x8020_0000;
+/// RTF_REJECT and RTF_NONEXTHOP: the entry that ends each IPv6 table.
+const RTF_NULL: u32 = 0x0020_0200;
+/// IP6_RT_PRIO_ADDRCONF, the metric of a connected subnet, and IP6_RT_PRIO_USER.
+const PRIO_ADDRCONF: u32 = 256;
+const PRIO_USER: u32 = 1024;
+
+pub(super) fn dev(host: &Host, out: &mut String) {
+    out.push_str("Inter-|   Receive                                                |  Transmit\n");
+    out.push_str(" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n");
+    for interface in host.stack.interfaces() {
+        let t = interface.traffic();
+        let _ = writeln!(
+            out,
+            "{:>6}: {:7} {:7} {:4} {:4} {:4} {:5} {:10} {:9} {:8} {:7} {:4} {:4} {:4} {:5} {:7} {:10}",
+            interface.name(),
+            t.received.1,
+            t.received.0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            if interface.is_loopback() {
+                0
+            } else {
+                t.multicast
+            },
+            t.sent.1,
+            t.sent.0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        );
+    }
+}
+
+fn hex(addr: Ipv6Addr) -> String {
+    let mut out = String::new();
+    for byte in addr.octets() {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+pub(super) fn if_inet6(host: &Host, out: &mut String) {
+    for interface in host.stack.interfaces() {
+        for address in interface.addresses() {
+            let IpAddr::V6(addr) = address.addr else {
+                continue;
+            };
+            // IPV6_ADDR_LOOPBACK, IPV6_ADDR_LINKLOCAL, global.
+            let scope = if addr.is_loopback() {
+                0x10
+            } else if addr.is_unicast_link_local() {
+                0x20
+            } else {
+                0
+            };
+            // IFA_F_PERMANENT
+            let _ = writeln!(
+                out,
+                "{} {:02x} {:02x} {scope:02x} 80 {:>8}",
+                hex(addr),
+                interface.index().get(),
+                address.prefix_len,
+                interface.name()
+            );
+        }
+    }
+}
+
+fn mask(prefix_len: u8) -> u32 {
+    u32::MAX
+        .checked_shl(32 - u32::from(prefix_len))
+        .unwrap_or(0)
+}
+
+/// An IPv4 address as a number in memory order.
+fn raw(bits: u32) -> u32 {
+    u32::from_ne_bytes(bits.to_be_bytes())
+}
+
+pub(super) fn route(host: &Host, out: &mut String) {
+    let start = out.len();
+    out.push_str(
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT",
+    );
+    end_line(out, start, UDP_WIDTH);
+    let mut line = |name: &str, to: Ipv4Addr, len: u8, gateway: Option<Ipv4Addr>, metric: u32| {
+        let start = out.len();
+        let mut flags = RTF_UP;
+        if gateway.is_some() {
+            flags |= RTF_GATEWAY;
+        }
+        if len == 32 {
+            flags |= RTF_HOST;
+        }
+        let gateway = gateway.map_or(0, Ipv4Addr::to_bits);
+        let _ = write!(
+            out,
+            "{name}\t{:08X}\t{:08X}\t{flags:04X}\t0\t0\t{metric}\t{:08X}\t0\t0\t0",
+            raw(to.to_bits() & mask(len)),
+            raw(gateway),
+            raw(mask(len)),
+        );
+        end_line(out, start, UDP_WIDTH);
+    };
+    let name = |index| host.stack.interface(index).map_or("*", Interface::name);
+    // The main table: neither the host's own addresses nor those of lo stand in it.
+    for route in host.stack.routes() {
+        if let IpAddr::V4(to) = route.prefix {
+            let gateway = route.gateway.and_then(|gateway| match gateway {
+                IpAddr::V4(gateway) => Some(gateway),
+                IpAddr::V6(_) => None,
+            });
+            line(
+                name(route.interface),
+                to,
+                route.prefix_len,
+                gateway,
+                route.metric,
+            );
+        }
+    }
+    for interface in host.stack.interfaces().filter(|i| !i.is_loopback()) {
+        for address in interface.addresses() {
+            if let IpAddr::V4(addr) = address.addr {
+                line(interface.name(), addr, address.prefix_len, None, 0);
+            }
+        }
+    }
+}
+
+pub(super) fn ipv6_route(host: &Host, out: &mut String) {
+    let none = Ipv6Addr::UNSPECIFIED;
+    let mut line =
+        |to: Ipv6Addr, len: u8, gateway: Ipv6Addr, metric: u32, flags: u32, name: &str| {
+            let _ = writeln!(
+                out,
+                "{} {len:02x} {} 00 {} {metric:08x} {:08x} {:08x} {flags:08x} {name:>8}",
+                hex(to),
+                hex(none),
+                hex(gateway),
+                1,
+                0,
+            );
+        };
+    let prefix = |addr: Ipv6Addr, len: u8| {
+        let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+        Ipv6Addr::from_bits(addr.to_bits() & mask)
+    };
+    let six = |interface: &'_ Interface| {
+        let addresses = interface.addresses().iter();
+        addresses
+            .filter_map(|a| match a.addr {
+                IpAddr::V6(addr) => Some((addr, a.prefix_len)),
+                IpAddr::V4(_) => None,
+            })
+            .collect::<alloc::vec::Vec<_>>()
+    };
+    for interface in host.stack.interfaces().filter(|i| !i.is_loopback()) {
+        for (addr, len) in six(interface) {
+            line(
+                prefix(addr, len),
+                len,
+                none,
+                PRIO_ADDRCONF,
+                RTF_UP,
+                interface.name(),
+            );
+        }
+    }
+    for route in host.stack.routes() {
+        if let IpAddr::V6(to) = route.prefix {
+            let name = host
+                .stack
+                .interface(route.interface)
+                .map_or("lo", Interface::name);
+            let (gateway, flags) = match route.gateway {
+                Some(IpAddr::V6(gateway)) => (gateway, RTF_UP | RTF_GATEWAY),
+                _ => (none, RTF_UP),
+            };
+            let metric = if route.metric == 0 {
+                PRIO_USER
+            } else {
+                route.metric
+            };
+            line(to, route.prefix_len, gateway, metric, flags, name);
+        }
+    }
+    line(none, 0, none, u32::MAX, RTF_NULL, "lo");
+    for interface in host.stack.interfaces() {
+        for (addr, _) in six(interface) {
+            line(addr, 128, none, 0, RTF_LOCAL | RTF_UP, interface.name());
+        }
+        if !interface.is_loopback() {
+            let group = Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
+            line(group, 8, none, PRIO_ADDRCONF, RTF_UP, interface.name());
+        }
+    }
+    line(none, 0, none, u32::MAX, RTF_NULL, "lo");
+}

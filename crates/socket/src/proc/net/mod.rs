@@ -1,0 +1,97 @@
+//! /proc/net: tables of what is there, in Linux's format.
+//!
+//! # Limits
+//! Kernel addresses are zeros, as `kernel.kptr_restrict` has them. Of `netstat` only the columns are there that are
+//! counted, or that cannot happen. `size` in `protocols` is that of a socket here.
+
+mod counters;
+mod devices;
+mod sockets;
+
+#[cfg(test)]
+mod tests;
+
+use crate::host::Host;
+use crate::table::SocketId;
+use alloc::string::String;
+use switchboard_engine::Instant;
+
+/// The inode of a socket's file, as fstat(2) tells the program that has it.
+pub type Inodes<'a> = &'a dyn Fn(SocketId) -> u64;
+
+/// Every file there is below /proc/net, in the order of their names.
+pub(super) const FILES: &[&str] = &[
+    "arp",
+    "dev",
+    "dev_mcast",
+    "icmp",
+    "icmp6",
+    "if_inet6",
+    "ipv6_route",
+    "netlink",
+    "netstat",
+    "packet",
+    "protocols",
+    "ptype",
+    "raw",
+    "raw6",
+    "route",
+    "snmp",
+    "snmp6",
+    "sockstat",
+    "sockstat6",
+    "tcp",
+    "tcp6",
+    "udp",
+    "udp6",
+    "udplite",
+    "udplite6",
+    "unix",
+];
+
+impl Host {
+    pub(super) fn proc_net(&self, now: Instant, inodes: Inodes<'_>, name: &str) -> String {
+        use sockets::Datagrams;
+        let mut text = String::new();
+        let out = &mut text;
+        match name {
+            // No link here has neighbours to resolve, and none filters groups.
+            "arp" => out.push_str(
+                "IP address       HW type     Flags       HW address            Mask     Device\n",
+            ),
+            "dev_mcast" => {}
+            "dev" => devices::dev(self, out),
+            "if_inet6" => devices::if_inet6(self, out),
+            "route" => devices::route(self, out),
+            "ipv6_route" => devices::ipv6_route(self, out),
+            "netlink" => out.push_str(
+                "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
+            ),
+            "packet" => {
+                out.push_str("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
+            }
+            "ptype" => out.push_str(
+                "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n",
+            ),
+            "netstat" => counters::netstat(self, out),
+            "snmp" => counters::snmp(self, now, out),
+            "snmp6" => counters::snmp6(self, out),
+            "sockstat" => counters::sockstat(self, now, false, out),
+            "sockstat6" => counters::sockstat(self, now, true, out),
+            "protocols" => counters::protocols(self, out),
+            "tcp" => sockets::tcp(self, now, inodes, false, out),
+            "tcp6" => sockets::tcp(self, now, inodes, true, out),
+            "udp" => sockets::datagrams(self, inodes, Datagrams::Udp, false, out),
+            "udp6" => sockets::datagrams(self, inodes, Datagrams::Udp, true, out),
+            "udplite" => sockets::datagrams(self, inodes, Datagrams::UdpLite, false, out),
+            "udplite6" => sockets::datagrams(self, inodes, Datagrams::UdpLite, true, out),
+            "raw" => sockets::datagrams(self, inodes, Datagrams::Raw, false, out),
+            "raw6" => sockets::datagrams(self, inodes, Datagrams::Raw, true, out),
+            "icmp" => sockets::datagrams(self, inodes, Datagrams::Icmp, false, out),
+            "icmp6" => sockets::datagrams(self, inodes, Datagrams::Icmp, true, out),
+            "unix" => sockets::unix(self, inodes, out),
+            _ => {}
+        }
+        text
+    }
+}
