@@ -21,7 +21,9 @@ mod opt_ip;
 mod opt_socket;
 mod opt_tcp;
 mod opt_tcp_rare;
+mod ping;
 mod rarer;
+mod raw;
 mod readiness;
 mod scm_creds;
 mod scm_rights;
@@ -61,7 +63,9 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_socket::TESTS,
     opt_tcp::TESTS,
     opt_tcp_rare::TESTS,
+    ping::TESTS,
     rarer::TESTS,
+    raw::TESTS,
     readiness::TESTS,
     scm_creds::TESTS,
     scm_rights::TESTS,

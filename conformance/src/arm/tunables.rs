@@ -46,6 +46,8 @@ pub(super) fn sysctl() -> Sysctl {
         "ipv4/ip_unprivileged_port_start",
         0,
     );
+    set(&mut s.ping_group_range.0, "ipv4/ping_group_range", 0);
+    set(&mut s.ping_group_range.1, "ipv4/ping_group_range", 1);
     set(&mut s.ip_default_ttl, "ipv4/ip_default_ttl", 0);
     set(&mut s.ipv6_hop_limit, "ipv6/conf/default/hop_limit", 0);
     flag(&mut s.bindv6only, "ipv6/bindv6only");

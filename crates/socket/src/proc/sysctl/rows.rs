@@ -210,6 +210,20 @@ pub(super) const ROWS: &[Row] = &[
             fits
         },
     }),
+    row("ipv4/ping_group_range", Done, "", Form::Uint, (0, u32::MAX as i64 - 1), Value::Vector {
+        len: 2,
+        whole: false,
+        get: |host| {
+            let (low, high) = host.stack.sysctl().ping_group_range;
+            [low.into(), high.into(), 0]
+        },
+        set: |host, [low, high, _]| {
+            // ipv4_ping_group_range: what is no range is the range of nobody.
+            let range = if low <= high { (low as u32, high as u32) } else { (1, 0) };
+            host.stack.sysctl_mut().ping_group_range = range;
+            true
+        },
+    }),
     switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
     fixed("ipv4/ip_forward", 0, NO_FORWARDING),
     stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
