@@ -217,6 +217,13 @@ fn identifiers_are_shared(k: &mut dyn Kernel) -> Outcome {
         ok!(k.bind(third, &addr));
         let fourth = ping(k, family)?;
         err!(k.bind(fourth, &addr), EADDRINUSE);
+        // Identifiers are those of both families.
+        let other = AF_INET + AF_INET6 - family;
+        let fifth = ping(k, other)?;
+        err!(k.bind(fifth, &Addr::lo(other, 779)), EADDRINUSE);
+        k.close(third);
+        ok!(k.bind(fifth, &Addr::lo(other, 779)));
+        k.close(fifth);
     }
     Ok(())
 }
@@ -236,7 +243,8 @@ fn bind_errors(k: &mut dyn Kernel) -> Outcome {
     let fd = ping(k, AF_INET6)?;
     err!(k.bind(fd, &Addr::lo6(0).cut(27)), EINVAL);
     err!(k.bind(fd, &Addr::lo4(0).padded(28)), EAFNOSUPPORT);
-    err!(k.bind(fd, &Addr::mapped([127, 0, 0, 1], 0)), EADDRNOTAVAIL);
+    err!(k.bind(fd, &Addr::mapped([127, 0, 0, 1], 0)), EINVAL);
+    err!(k.bind(fd, &Addr::v6([0x20; 16], 0)), EADDRNOTAVAIL);
     Ok(())
 }
 

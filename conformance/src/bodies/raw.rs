@@ -164,7 +164,7 @@ fn names(k: &mut dyn Kernel) -> Outcome {
     // The protocol stands where the port would.
     let fd = raw(k, AF_INET, p)?;
     eq!(k.sockname(fd)?, Addr::any4(p as u16));
-    err!(k.getpeername_raw(fd, BAD, BAD), EFAULT);
+    err!(k.getpeername_raw(fd, BAD, BAD), ENOTCONN);
     ok!(k.bind(fd, &Addr::lo4(77)));
     eq!(k.sockname(fd)?, Addr::lo4(p as u16));
     ok!(k.bind(fd, &Addr::v4([127, 0, 0, 2], 78)));
@@ -723,7 +723,6 @@ fn checksum_is_made(k: &mut dyn Kernel) -> Outcome {
     // A receiver that wants one drops what has a wrong one.
     let plain = raw(k, AF_INET6, p)?;
     ret!(k.sendto(plain, b"abXXefgh", 0, &Addr::lo6(0)), 8);
-    eq!(k.recv_now(plain)?, got);
     eq!(k.recv_now(plain)?, b"abXXefgh".to_vec());
     err!(k.recv(fd, &mut [0; 99], 0), EAGAIN);
     Ok(())

@@ -129,8 +129,8 @@ pub(crate) struct UdpTable {
     demux: Demux,
     /// The raw sockets, by family and protocol, oldest first.
     raw: KeyedMap<(Family, u16), Vec<UdpId>>,
-    /// The ping sockets that are bound, by family and identifier, oldest first.
-    pings: KeyedMap<(Family, u16), Vec<UdpId>>,
+    /// The ping sockets that are bound, by identifier, oldest first.
+    pings: KeyedMap<u16, Vec<UdpId>>,
     /// ping_port_rover: the identifier that was given last.
     last_ident: u16,
 }

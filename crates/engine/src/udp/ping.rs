@@ -62,7 +62,6 @@ impl Stack {
 
     /// ping_get_port.
     fn ping_claim(&mut self, id: UdpId, ident: u16, reuse: bool) -> Result<u16, BindError> {
-        let family = self.udp.open(id).family;
         let ident = match ident {
             0 => {
                 if self.udp.last_ident == 0 {
@@ -71,17 +70,17 @@ impl Stack {
                 let first = self.udp.last_ident;
                 (1..=u16::MAX)
                     .map(|step| first.wrapping_add(step))
-                    .find(|ident| *ident != 0 && !self.udp.pings.contains_key(&(family, *ident)))
+                    .find(|ident| *ident != 0 && !self.udp.pings.contains_key(ident))
                     .ok_or(BindError::PortsExhausted)?
             }
             ident => {
-                let sharers = self.udp.pings.get(&(family, ident));
+                let sharers = self.udp.pings.get(&ident);
                 let mut sharers = sharers.into_iter().flatten();
                 let all = sharers.all(|other| {
                     let other = self.udp.get(*other);
                     other.is_none_or(|other| other.attributes.reuse_addr)
                 });
-                if !(all && (reuse || !self.udp.pings.contains_key(&(family, ident)))) {
+                if !(all && (reuse || !self.udp.pings.contains_key(&ident))) {
                     return Err(BindError::InUse);
                 }
                 ident
@@ -89,13 +88,13 @@ impl Stack {
         };
         self.udp.last_ident = ident;
         self.ping_unhash(id);
-        self.udp.pings.entry((family, ident)).or_default().push(id);
+        self.udp.pings.entry(ident).or_default().push(id);
         Ok(ident)
     }
 
     pub(super) fn ping_unhash(&mut self, id: UdpId) {
         let socket = self.udp.open(id);
-        let key = (socket.family, socket.local.port());
+        let key = socket.local.port();
         if !matches!(socket.role, Role::Ping) {
             return;
         }
@@ -162,12 +161,13 @@ impl Stack {
         ident: u16,
     ) -> Option<UdpId> {
         let family = if ip.is_v6() { Family::V6 } else { Family::V4 };
-        let list = self.udp.pings.get(&(family, ident))?;
+        let list = self.udp.pings.get(&ident)?;
         (list.iter().rev().copied()).find(|id| {
             self.udp.get(*id).is_some_and(|socket| {
                 let bound = socket.local.ip();
                 let device = socket.attributes.device;
-                (bound == any(family) || bound == local)
+                socket.family == family
+                    && (bound == any(family) || bound == local)
                     && device.is_none_or(|device| device == interface)
             })
         })

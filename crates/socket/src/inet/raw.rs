@@ -165,6 +165,9 @@ impl Host {
             let InetAddr::V6(a) = InetAddr::parse_v6(raw)? else {
                 return Err(Errno::EAFNOSUPPORT);
             };
+            if a.ip().to_ipv4_mapped().is_some() {
+                return Err(Errno::EINVAL);
+            }
             if a.ip().is_unicast_link_local() {
                 device = Some(self.scope(a.scope_id())?);
             }
