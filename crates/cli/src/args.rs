@@ -43,6 +43,9 @@ pub(crate) struct RunArgs {
     /// Seed of ports, sequence numbers and hash keys; random when it is not given.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Set a tunable of the run's host before the program starts, such as net.core.somaxconn=128; may be given again.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) sysctl: Vec<String>,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,

@@ -9,8 +9,10 @@ mod inherited;
 mod interrupts;
 mod memory;
 mod mirror;
+mod opens;
 mod parking;
 mod paths;
+mod procfs;
 mod reap;
 mod remembered;
 mod signals;
@@ -92,6 +94,12 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     // A child has to ask for itself.
     reap::become_subreaper();
     raise_descriptor_limit();
+    let stack = Config {
+        seed: clock::seed(args.seed),
+        ..Config::default()
+    };
+    let mut host = Host::new(HostConfig { stack });
+    sysctl::apply(&mut host, &args.sysctl).map_err(setup)?;
     let trace = match &args.trace {
         None => None,
         Some(path) => Some(Trace::open(path).map_err(|error| {
@@ -123,15 +131,6 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         });
     let (listener, pending) = started.map_err(|error| setup(explain(&error)))?;
 
-    let mut stack = Config {
-        seed: clock::seed(args.seed),
-        ..Config::default()
-    };
-    sysctl::take_over(&mut stack.sysctl);
-    let mut host = Host::new(HostConfig { stack });
-    if let Some(limit) = sysctl::max_dgram_qlen() {
-        host.set_unix_max_dgram_qlen(limit);
-    }
     let watch = |fd: &dyn AsFd, token: u64| {
         let data = epoll::EventData::new_u64(token);
         epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN)

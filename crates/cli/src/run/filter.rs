@@ -1,5 +1,6 @@
 //! Which system calls come to the supervisor.
 
+use super::opens::{OPENS_I386, OPENS_X86_64};
 use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
 use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
@@ -60,6 +61,11 @@ fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
         Arch::I386 => DUPS_I386,
     };
     rules.extend(dups.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    let opens = match arch {
+        Arch::X86_64 => OPENS_X86_64,
+        Arch::I386 => OPENS_I386,
+    };
+    rules.extend(opens.iter().map(|nr| Rule::new(*nr, Action::Notify)));
     rules.extend(credentials.iter().map(|nr| Rule::new(*nr, Action::Notify)));
     rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
     rules

@@ -43,6 +43,11 @@ impl Mirror {
         self.by_file.get(&file).copied()
     }
 
+    /// The inode of the file that stands for a socket.
+    pub(super) fn inode(&self, id: SocketId) -> Option<u64> {
+        Some(self.sockets.get(&id)?.placeholder.identity().ino)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sockets.len()
     }

@@ -13,6 +13,7 @@
 
 mod deliver;
 mod linger;
+mod proc_calls;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,8 +35,10 @@ use super::filter::changes_credentials;
 use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::memory::TargetMemory;
 use super::mirror::Mirror;
+use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::parking::{Parking, Waiter};
 use super::paths::TargetPaths;
+use super::procfs::OpenFiles;
 use super::remembered::{Outcome, Remembered};
 use super::trace::Trace;
 use crate::complain;
@@ -58,6 +61,8 @@ pub(super) struct Supervisor {
     parking: Parking,
     remembered: Remembered,
     trace: Option<Trace>,
+    names: Names,
+    proc_files: OpenFiles,
     /// Sockets whose descriptors are gone while calls on them still wait.
     closing: Vec<SocketId>,
     /// Threads whose parked calls have something to do.
@@ -101,7 +106,10 @@ impl Supervisor {
         trace: Option<Trace>,
         uninterruptible: bool,
     ) -> Supervisor {
+        let names = Names::new(&host);
         Supervisor {
+            names,
+            proc_files: OpenFiles::default(),
             listener,
             host,
             mirror,
@@ -378,6 +386,12 @@ impl Supervisor {
             self.creds.remove(&call.tid);
             return self.go_on(&call);
         }
+        if is_open(arch, nr) {
+            return match Open::decode(arch, &call.data, RemoteMemory::new(call.tid)) {
+                Some(open) => self.open_file(&call, &open),
+                None => self.go_on(&call),
+            };
+        }
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
         let decoded = match decode(arch, nr, call.data.args, &mut memory) {
             Ok(Some(decoded)) => decoded,
@@ -388,7 +402,10 @@ impl Supervisor {
             }
         };
         let Some(at_hand) = self.is_ours(&call, &decoded) else {
-            return self.go_on(&call);
+            if !self.file_io(&call, &decoded, arch.word()) {
+                self.go_on(&call);
+            }
+            return;
         };
         let mut pending = Pending::new(decoded, arch.word());
         if !self.remembered.is_empty()
@@ -658,6 +675,13 @@ impl Supervisor {
                 self.mirror.show(socket, mask, wake, None);
             }
         }
+    }
+}
+
+fn is_open(arch: Arch, nr: u32) -> bool {
+    match arch {
+        Arch::X86_64 => OPENS_X86_64.contains(&nr),
+        Arch::I386 => OPENS_I386.contains(&nr),
     }
 }
 

@@ -1,90 +1,70 @@
-//! The tunables of a run's host: the machine's own, which its programs read in /proc/sys/net.
+//! `--sysctl NAME=VALUE`: tunables of the run's host, before the program starts.
 //!
-//! What cannot be read keeps Linux's default.
+//! A run has Linux's defaults as its own, whatever the machine is tuned to: it behaves the same everywhere, and its
+//! programs read under /proc/sys/net what is in effect for them.
 
-use std::time::Duration;
-use switchboard_engine::Sysctl;
+use switchboard_abi::Errno;
+use switchboard_socket::Host;
 
-pub(super) fn take_over(sysctl: &mut Sysctl) {
-    let one = |name: &str| numbers(name).and_then(|n| n.first().copied());
-    let set = |value: &mut u32, name: &str| {
-        if let Some(n) = one(name).and_then(|n| u32::try_from(n).ok()) {
-            *value = n;
-        }
-    };
-    let seconds = |value: &mut Duration, name: &str| {
-        if let Some(n) = one(name) {
-            *value = Duration::from_secs(n);
-        }
-    };
-    let small = |value: &mut u8, name: &str| {
-        if let Some(n) = one(name).and_then(|n| u8::try_from(n).ok()) {
-            *value = n;
-        }
-    };
-    let three = |value: &mut [u32; 3], name: &str| {
-        let Some(n) = numbers(name) else { return };
-        if let [a, b, c] = n[..]
-            && let (Ok(a), Ok(b), Ok(c)) = (a.try_into(), b.try_into(), c.try_into())
-        {
-            *value = [a, b, c];
-        }
-    };
-    set(&mut sysctl.rmem_default, "core/rmem_default");
-    set(&mut sysctl.wmem_default, "core/wmem_default");
-    set(&mut sysctl.rmem_max, "core/rmem_max");
-    set(&mut sysctl.wmem_max, "core/wmem_max");
-    set(&mut sysctl.somaxconn, "core/somaxconn");
-    set(&mut sysctl.tcp_max_syn_backlog, "ipv4/tcp_max_syn_backlog");
-    three(&mut sysctl.tcp_rmem, "ipv4/tcp_rmem");
-    three(&mut sysctl.tcp_wmem, "ipv4/tcp_wmem");
-    seconds(&mut sysctl.tcp_fin_timeout, "ipv4/tcp_fin_timeout");
-    seconds(&mut sysctl.tcp_keepalive_time, "ipv4/tcp_keepalive_time");
-    seconds(&mut sysctl.tcp_keepalive_intvl, "ipv4/tcp_keepalive_intvl");
-    small(
-        &mut sysctl.tcp_keepalive_probes,
-        "ipv4/tcp_keepalive_probes",
-    );
-    small(&mut sysctl.tcp_syn_retries, "ipv4/tcp_syn_retries");
-    small(&mut sysctl.tcp_synack_retries, "ipv4/tcp_synack_retries");
-    small(&mut sysctl.tcp_retries2, "ipv4/tcp_retries2");
-    small(&mut sysctl.ip_default_ttl, "ipv4/ip_default_ttl");
-    if let Some(n) = numbers("ipv4/ip_local_port_range")
-        && let [low, high] = n[..]
-        && let (Ok(low), Ok(high)) = (low.try_into(), high.try_into())
-    {
-        sysctl.ip_local_port_range = (low, high);
+/// Sets each, in order. An error is one line for the user.
+pub(super) fn apply(host: &mut Host, settings: &[String]) -> Result<(), String> {
+    for setting in settings {
+        let Some((name, value)) = setting.split_once('=') else {
+            return Err(format!("--sysctl {setting}: what is wanted is NAME=VALUE"));
+        };
+        let (name, value) = (name.trim(), value.trim());
+        host.set_sysctl(name, value)
+            .map_err(|errno| explain(host, name, value, errno))?;
     }
-    if let Some(n) = one("ipv4/ip_unprivileged_port_start").and_then(|n| n.try_into().ok()) {
-        sysctl.ip_unprivileged_port_start = n;
-    }
+    Ok(())
 }
 
-/// net.unix.max_dgram_qlen.
-pub(super) fn max_dgram_qlen() -> Option<u32> {
-    numbers("unix/max_dgram_qlen")?
-        .first()
-        .and_then(|n| u32::try_from(*n).ok())
-}
-
-fn numbers(name: &str) -> Option<Vec<u64>> {
-    let text = std::fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?;
-    text.split_whitespace()
-        .map(|word| word.parse().ok())
-        .collect()
+fn explain(host: &Host, name: &str, value: &str, errno: Errno) -> String {
+    match errno {
+        Errno::ENOENT if host.tunable(name).is_none() => format!(
+            "--sysctl {name}: there is no such tunable here; `switchboard support` lists them"
+        ),
+        Errno::EACCES => format!("--sysctl {name}: it cannot be set"),
+        _ => format!("--sysctl {name}={value}: not a value it takes"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::apply;
+    use switchboard_socket::{Host, HostConfig};
+
+    fn set(setting: &str) -> Result<String, String> {
+        let mut host = Host::new(HostConfig::default());
+        apply(&mut host, &[setting.to_string()])?;
+        let name = setting.split('=').next().unwrap_or_default().trim();
+        host.sysctl(name).map_err(|errno| errno.to_string())
+    }
 
     #[test]
-    fn reads_what_is_there_and_keeps_the_rest() {
-        assert_eq!(numbers("core/no_such_tunable"), None);
-        let mut sysctl = Sysctl::default();
-        take_over(&mut sysctl);
-        assert!(sysctl.rmem_max > 0);
-        assert!(sysctl.tcp_rmem[0] <= sysctl.tcp_rmem[2]);
-        assert!(sysctl.ip_local_port_range.0 < sysctl.ip_local_port_range.1);
+    fn what_is_set_is_read() {
+        assert_eq!(set("net.core.somaxconn=7").as_deref(), Ok("7\n"));
+        assert_eq!(set("net.core.somaxconn = 7").as_deref(), Ok("7\n"));
+        let range = set("net/ipv4/ip_local_port_range=40000 50000");
+        assert_eq!(range.as_deref(), Ok("40000\t50000\n"));
+    }
+
+    #[test]
+    fn one_line_says_what_is_wrong() {
+        for (setting, word) in [
+            ("net.core.somaxconn", "NAME=VALUE"),
+            ("net.core.nope=1", "no such tunable"),
+            ("kernel.hostname=x", "no such tunable"),
+            ("net.core.somaxconn=abc", "not a value"),
+            ("net.core.somaxconn=1 2", "not a value"),
+            ("net.ipv4.tcp_congestion_control=nope", "not a value"),
+            (
+                "net.ipv4.tcp_available_congestion_control=reno",
+                "cannot be set",
+            ),
+        ] {
+            let error = set(setting).expect_err(setting);
+            assert!(error.contains(word) && !error.contains('\n'), "{error}");
+        }
     }
 }
