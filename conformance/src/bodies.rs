@@ -8,6 +8,8 @@ mod connect;
 mod create;
 mod errqueue;
 mod fd_calls;
+mod filter;
+mod filter_group;
 mod ilp32;
 mod interfaces;
 mod lingering;
@@ -50,6 +52,8 @@ pub(crate) const ALL: &[&[Test]] = &[
     create::TESTS,
     errqueue::TESTS,
     fd_calls::TESTS,
+    filter::TESTS,
+    filter_group::TESTS,
     ilp32::TESTS,
     interfaces::TESTS,
     lingering::TESTS,

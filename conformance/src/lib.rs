@@ -20,6 +20,7 @@
 mod addr;
 mod arm;
 mod bodies;
+mod cbpf;
 mod check;
 mod compat;
 mod expect;

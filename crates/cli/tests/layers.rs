@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-syscall",
         &[
             "switchboard-abi",
+            "switchboard-bpf",
             "switchboard-wire",
             "switchboard-engine",
             "switchboard-socket",

@@ -226,17 +226,47 @@ impl BindTable {
         }
     }
 
+    /// [`bind`](Self::bind) of a socket that has founded a group already (`founded`), and so cannot share a port that
+    /// another has; those that come later can share it with this one.
+    pub(crate) fn bind_founder(
+        &mut self,
+        request: &BindRequest,
+        range: (u16, u16),
+        random: &mut Random,
+        founded: bool,
+    ) -> Result<BindKey, BindError> {
+        if !founded {
+            return self.bind(request, range, random);
+        }
+        let alone = BindRequest {
+            reuse_port: false,
+            ..*request
+        };
+        let key = self.bind(&alone, range, random)?;
+        let shared = BindKey {
+            reuse_port: request.reuse_port,
+            ..key
+        };
+        self.replace(&key, shared);
+        Ok(shared)
+    }
+
     /// listen(2): an owner wants to listen; the port is checked again (inet_csk_listen_start calls get_port).
-    pub(crate) fn listen(&mut self, key: &mut BindKey) -> Result<(), BindError> {
+    pub(crate) fn listen(&mut self, key: &mut BindKey, founded: bool) -> Result<(), BindError> {
         let listening = BindKey {
             state: BindState::Listening,
             ..*key
+        };
+        let asked = BindKey {
+            // See `bind_founder`.
+            reuse_port: key.reuse_port && !founded,
+            ..listening
         };
         let old = *key;
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.uncount(&old);
         }
-        let conflict = self.conflicts(&listening, Strictness::Explicit);
+        let conflict = self.conflicts(&asked, Strictness::Explicit);
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.insert(if conflict { old } else { listening });
         }

@@ -327,7 +327,10 @@ impl Stack {
         }
         self.udp_unhash(id);
         let range = self.sysctl.ip_local_port_range;
-        let bound = self.udp_ports.bind(&request, range, &mut self.random);
+        let founded = Filters::group_of(&self.udp.open(id).filters).is_some();
+        let bound = self
+            .udp_ports
+            .bind_founder(&request, range, &mut self.random, founded);
         let key = bound.inspect_err(|_| {
             // inet_bind: an address that was kept is gone by then.
             let socket = self.udp.open_mut(id);

@@ -24,6 +24,7 @@ mod call;
 mod cred;
 mod error;
 mod family;
+mod filter;
 mod host;
 mod inet;
 mod mask;
@@ -36,6 +37,7 @@ mod unix;
 
 pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
 pub use cred::{Caps, Cred};
+pub use filter::{Attach, FilterProgram};
 pub use host::{Host, HostConfig};
 pub use mask::PollMask;
 pub use message::{

@@ -1,5 +1,6 @@
 //! One socket: what all families share, and the family's own part.
 
+use crate::filter::FilterState;
 use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
 use crate::unix::UnixSocket;
 use alloc::boxed::Box;
@@ -43,6 +44,8 @@ pub(crate) struct Common {
     pub(crate) sndtimeo: Option<Duration>,
     /// `SO_LINGER`; `None` is off. Kept when off, as getsockopt(2) still tells the time.
     pub(crate) linger: Linger,
+    /// Few sockets have a filter.
+    pub(crate) filter: Option<Box<FilterState>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

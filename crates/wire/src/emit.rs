@@ -116,7 +116,49 @@ fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: usize) {
     out.extend_from_slice(&header.to_bytes());
 }
 
+/// The IP header and a UDP header, as bytes, for a datagram that stays as it is: the checksum is that of the pseudo
+/// header only, as of a packet whose checksum is left to an interface (CHECKSUM_PARTIAL).
+pub fn emit_udp_headers(ip: &IpHeader, udp: &UdpDatagram) -> Vec<u8> {
+    let len = UdpDatagram::HEADER_LEN + udp.payload.len();
+    let mut out = Vec::with_capacity(ip.header_len() + UdpDatagram::HEADER_LEN);
+    push_ip(&mut out, ip, 17, len);
+    let at = out.len();
+    push_udp_header(&mut out, udp);
+    fill_partial(&mut out[at + 6..at + 8], ip, 17, len);
+    out
+}
+
+/// The IP header and a TCP header, as bytes; see [`emit_udp_headers`].
+pub fn emit_tcp_headers(ip: &IpHeader, tcp: &TcpSegment) -> Vec<u8> {
+    let len = tcp.header_len() + tcp.payload.len();
+    let mut out = Vec::with_capacity(ip.header_len() + tcp.header_len());
+    push_ip(&mut out, ip, 6, len);
+    let at = out.len();
+    push_tcp_header(&mut out, tcp);
+    fill_partial(&mut out[at + 16..at + 18], ip, 6, len);
+    out
+}
+
+/// The IP header, as bytes, of a packet with `len` bytes of a protocol.
+pub fn emit_ip_header(ip: &IpHeader, protocol: u8, len: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(ip.header_len());
+    push_ip(&mut out, ip, protocol, len);
+    out
+}
+
+fn fill_partial(field: &mut [u8], ip: &IpHeader, protocol: u8, len: usize) {
+    let sum = !pseudo_sum(ip, protocol, len).ones_complement();
+    field.copy_from_slice(&sum.to_ne_bytes());
+}
+
 fn push_tcp(out: &mut Vec<u8>, tcp: &TcpSegment) {
+    push_tcp_header(out, tcp);
+    for chunk in &tcp.payload {
+        out.extend_from_slice(chunk);
+    }
+}
+
+fn push_tcp_header(out: &mut Vec<u8>, tcp: &TcpSegment) {
     use crate::TcpFlags as F;
     let has = |flag| tcp.flags.contains(flag);
     let mut header = TcpHeader::new(tcp.src_port, tcp.dst_port, tcp.seq.0, tcp.window);
@@ -136,9 +178,6 @@ fn push_tcp(out: &mut Vec<u8>, tcp: &TcpSegment) {
     let fits = header.set_options(&elements[..n]);
     debug_assert!(fits.is_ok());
     out.extend_from_slice(&header.to_bytes());
-    for chunk in &tcp.payload {
-        out.extend_from_slice(chunk);
-    }
 }
 
 /// The options in the order and with the padding that Linux uses (tcp_options_write).
@@ -191,14 +230,18 @@ fn option_elements(options: &TcpOptions) -> ([TcpOptionElement; 9], usize) {
 }
 
 fn push_udp(out: &mut Vec<u8>, udp: &UdpDatagram) {
+    push_udp_header(out, udp);
+    for chunk in &udp.payload {
+        out.extend_from_slice(chunk);
+    }
+}
+
+fn push_udp_header(out: &mut Vec<u8>, udp: &UdpDatagram) {
     let length = u16::try_from(UdpDatagram::HEADER_LEN + udp.payload.len()).unwrap_or(0);
     out.extend_from_slice(&udp.src_port.to_be_bytes());
     out.extend_from_slice(&udp.dst_port.to_be_bytes());
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(&[0, 0]);
-    for chunk in &udp.payload {
-        out.extend_from_slice(chunk);
-    }
 }
 
 fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {

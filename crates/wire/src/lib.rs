@@ -19,7 +19,9 @@ mod payload;
 mod seq;
 mod tcp;
 
-pub use emit::{checksum, emit, emit_body, emit_parts};
+pub use emit::{
+    checksum, emit, emit_body, emit_ip_header, emit_parts, emit_tcp_headers, emit_udp_headers,
+};
 pub use icmp::{IcmpMessage, Quoted, Unreachable};
 pub use packet::{Body, IpHeader, Packet, UdpDatagram};
 pub use parse::{ParseError, parse, parse_body};

@@ -87,7 +87,7 @@ fn tcp_reuse_options_are_linuxs() {
             };
             let mut key = table.bind(&first, RANGE, &mut random).unwrap();
             if bit(2) {
-                table.listen(&mut key).unwrap();
+                table.listen(&mut key, false).unwrap();
             }
             let second = BindRequest {
                 reuse_addr: bit(3),
@@ -96,7 +96,7 @@ fn tcp_reuse_options_are_linuxs() {
             };
             match table.bind(&second, RANGE, &mut random) {
                 // Linux lets all that could bind listen, too.
-                Ok(mut key) => table.listen(&mut key).map_or('L', |()| '.'),
+                Ok(mut key) => table.listen(&mut key, false).map_or('L', |()| '.'),
                 Err(_) => 'X',
             }
         })
@@ -137,10 +137,10 @@ fn two_reusing_sockets_bind_but_only_one_listens() {
     };
     let mut first = table.bind(&reuse, RANGE, &mut random).unwrap();
     let mut second = table.bind(&reuse, RANGE, &mut random).unwrap();
-    assert_eq!(table.listen(&mut first), Ok(()));
-    assert_eq!(table.listen(&mut second), Err(BindError::InUse));
+    assert_eq!(table.listen(&mut first, false), Ok(()));
+    assert_eq!(table.listen(&mut second, false), Err(BindError::InUse));
     table.remove(&first);
-    assert_eq!(table.listen(&mut second), Ok(()));
+    assert_eq!(table.listen(&mut second, false), Ok(()));
     table.remove(&second);
     assert!(table.buckets.is_empty());
 }
@@ -194,7 +194,7 @@ fn a_million_children_are_one_entry() {
     let mut key = table
         .bind(&request("0.0.0.0", 80), RANGE, &mut random)
         .unwrap();
-    table.listen(&mut key).unwrap();
+    table.listen(&mut key, false).unwrap();
     let child = BindKey {
         addr: "127.0.0.1".parse().unwrap(),
         state: BindState::Bound,

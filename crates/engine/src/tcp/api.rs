@@ -14,6 +14,7 @@ use super::stack::path_of;
 use super::state::{State, TcpError};
 use super::table::{Kind, Socket};
 use crate::event::TcpId;
+use crate::filter::Filters;
 use crate::iface::Interfaces;
 use crate::ports::{BindError, BindKey, BindRequest, BindState, Family};
 use crate::route::{RouteError, RouteKind};
@@ -124,7 +125,10 @@ impl Stack {
             return Err(BindError::NotLocal);
         }
         let range = self.sysctl.ip_local_port_range;
-        let bound = self.tcp_ports.bind(&request, range, &mut self.random);
+        let founded = Filters::group_of(&self.tcp.open(id).filters).is_some();
+        let bound = self
+            .tcp_ports
+            .bind_founder(&request, range, &mut self.random, founded);
         let socket = self.tcp.open_mut(id);
         let key = bound.inspect_err(|_| {
             // inet_bind: the address of an earlier connection is gone by then.
@@ -215,7 +219,10 @@ impl Stack {
         let Some(key) = &mut socket.bind else {
             return Err(ListenError::InUse);
         };
-        self.tcp_ports.listen(key).map_err(|_| ListenError::InUse)?;
+        let founded = Filters::group_of(&socket.filters).is_some();
+        self.tcp_ports
+            .listen(key, founded)
+            .map_err(|_| ListenError::InUse)?;
         let port = key.port;
         socket.conn.state = State::Listen;
         socket.conn.listener = Some(Box::new(Listener {

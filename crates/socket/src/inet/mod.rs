@@ -190,6 +190,7 @@ impl Host {
             rcvtimeo: None,
             sndtimeo: None,
             linger: Linger::default(),
+            filter: None,
         }
     }
 

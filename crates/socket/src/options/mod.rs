@@ -10,6 +10,7 @@
 //! [getsockopt(2)]: https://man7.org/linux/man-pages/man2/getsockopt.2.html
 //! [socket(7)]: https://man7.org/linux/man-pages/man7/socket.7.html
 
+mod filter;
 mod ip;
 mod ipv4;
 mod ipv6;
@@ -132,6 +133,8 @@ pub struct OptValue {
     pub(crate) takes_syn: bool,
     /// There is no room for the value: `EINVAL`, with this many bytes as the new `*optlen`.
     pub wanted: Option<usize>,
+    /// What `*optlen` becomes, where that is not the number of bytes.
+    pub count: Option<u32>,
 }
 
 impl OptValue {
@@ -151,6 +154,7 @@ impl OptValue {
             clears_error: false,
             takes_syn: false,
             wanted: None,
+            count: None,
         }
     }
 }

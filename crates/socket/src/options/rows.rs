@@ -3,7 +3,7 @@
 use super::On::{All, Inet, Inet6, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
 use super::tcp_syn;
-use super::{Get, On, OptionRow, Set, Status, ip, ipv4, ipv6, raw, socket, tcp};
+use super::{Get, On, OptionRow, Set, Status, filter, ip, ipv4, ipv6, raw, socket, tcp};
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
 
@@ -74,9 +74,9 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_SOCKET, SO_NO_CHECK, "SO_NO_CHECK", All),
     refused(SOL_SOCKET, SO_BSDCOMPAT, "SO_BSDCOMPAT", All),
     refused(SOL_SOCKET, SO_BINDTODEVICE, "SO_BINDTODEVICE", All),
-    refused(SOL_SOCKET, SO_ATTACH_FILTER, "SO_ATTACH_FILTER", All),
-    refused(SOL_SOCKET, SO_DETACH_FILTER, "SO_DETACH_FILTER", All),
-    refused(SOL_SOCKET, SO_GET_FILTER, "SO_GET_FILTER", All),
+    row(SOL_SOCKET, SO_ATTACH_FILTER, "SO_ATTACH_FILTER", All, Done, Some(filter::get_filter), Some(filter::set_by_address)),
+    row(SOL_SOCKET, SO_DETACH_FILTER, "SO_DETACH_FILTER", All, Done, None, Some(filter::set_detach)),
+    row(SOL_SOCKET, SO_GET_FILTER, "SO_GET_FILTER", All, Done, Some(filter::get_filter), Some(filter::set_by_address)),
     refused(SOL_SOCKET, SO_PEERNAME, "SO_PEERNAME", All),
     refused(SOL_SOCKET, SO_PEERSEC, "SO_PEERSEC", All),
     refused(SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", All),
@@ -85,15 +85,15 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_SOCKET, SO_WIFI_STATUS, "SO_WIFI_STATUS", All),
     refused(SOL_SOCKET, SO_PEEK_OFF, "SO_PEEK_OFF", All),
     refused(SOL_SOCKET, SO_NOFCS, "SO_NOFCS", All),
-    refused(SOL_SOCKET, SO_LOCK_FILTER, "SO_LOCK_FILTER", All),
+    row(SOL_SOCKET, SO_LOCK_FILTER, "SO_LOCK_FILTER", All, Done, Some(filter::get_lock), Some(filter::set_lock)),
     refused(SOL_SOCKET, SO_SELECT_ERR_QUEUE, "SO_SELECT_ERR_QUEUE", All),
     refused(SOL_SOCKET, SO_BUSY_POLL, "SO_BUSY_POLL", All),
     refused(SOL_SOCKET, SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE", All),
-    refused(SOL_SOCKET, SO_BPF_EXTENSIONS, "SO_BPF_EXTENSIONS", All),
+    row(SOL_SOCKET, SO_BPF_EXTENSIONS, "SO_BPF_EXTENSIONS", All, Done, Some(filter::get_extensions), None),
     refused(SOL_SOCKET, SO_INCOMING_CPU, "SO_INCOMING_CPU", All),
     refused(SOL_SOCKET, SO_ATTACH_BPF, "SO_ATTACH_BPF", All),
-    refused(SOL_SOCKET, SO_DETACH_BPF, "SO_DETACH_BPF", All),
-    refused(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, "SO_ATTACH_REUSEPORT_CBPF", All),
+    row(SOL_SOCKET, SO_DETACH_BPF, "SO_DETACH_BPF", All, Done, None, Some(filter::set_detach)),
+    row(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, "SO_ATTACH_REUSEPORT_CBPF", All, Done, None, Some(filter::set_by_address)),
     refused(SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, "SO_ATTACH_REUSEPORT_EBPF", All),
     refused(SOL_SOCKET, SO_CNX_ADVICE, "SO_CNX_ADVICE", All),
     refused(SOL_SOCKET, SO_MEMINFO, "SO_MEMINFO", All),
@@ -106,7 +106,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     refused(SOL_SOCKET, SO_TIMESTAMPING_OLD, "SO_TIMESTAMPING", All),
     refused(SOL_SOCKET, SO_TIMESTAMPNS_NEW, "SO_TIMESTAMPNS_NEW", All),
     refused(SOL_SOCKET, SO_TIMESTAMPING_NEW, "SO_TIMESTAMPING_NEW", All),
-    refused(SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, "SO_DETACH_REUSEPORT_BPF", All),
+    row(SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, "SO_DETACH_REUSEPORT_BPF", All, Done, None, Some(filter::set_detach_group)),
     refused(SOL_SOCKET, SO_PREFER_BUSY_POLL, "SO_PREFER_BUSY_POLL", All),
     refused(SOL_SOCKET, SO_BUSY_POLL_BUDGET, "SO_BUSY_POLL_BUDGET", All),
     refused(SOL_SOCKET, SO_NETNS_COOKIE, "SO_NETNS_COOKIE", All),

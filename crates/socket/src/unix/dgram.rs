@@ -170,6 +170,15 @@ impl Host {
     ) {
         let truesize = dgram_truesize(data.len());
         let (to, credentials, rights) = plan.into_parts();
+        // sk_filter(): the sender is told that all of it was sent, whatever becomes of it.
+        let Some(kept) = self.unix_filtered(cx.now.as_nanos(), to, &data) else {
+            return self.release_rights(rights);
+        };
+        let data = if kept < data.len() {
+            data.slice(..kept)
+        } else {
+            data
+        };
         // The receiver may be the sender, so the two are looked at one after the other.
         let Some(other) = self.sockets.get(to) else {
             return self.release_rights(rights);

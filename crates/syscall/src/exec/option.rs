@@ -6,6 +6,7 @@ use crate::pending::{Env, Pending, Step};
 use alloc::vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{SOL_IPV6, SOL_SOCKET};
+use switchboard_socket::OptValue;
 
 /// The most bytes of an option's value that are looked at. Linux reads what the option needs and
 /// ignores the rest; none that the layer has needs more.
@@ -34,6 +35,9 @@ impl Pending {
             large = vec![0; len];
             &mut large[..]
         };
+        if level == SOL_SOCKET && super::filter::points_to_program(name) {
+            return self.attach_filter(env, target.id, name, value, len);
+        }
         // How far the value can be read: an option reads what it needs, not what it is offered.
         let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
         let got = if value == 0 && level == SOL_IPV6 {
@@ -76,7 +80,7 @@ impl Pending {
             Some(wanted) => write_int(env.mem, len, wanted as i32)
                 .map_err(Errno::from)
                 .and(Err(Errno::EINVAL)),
-            None => write_option(env.mem, level, value, &result.bytes, len),
+            None => write_option(env.mem, level, value, &result, len),
         };
         let ret = written.map_or_else(Errno::to_ret, |()| 0);
         // SO_ERROR is taken even when it cannot be told.
@@ -92,10 +96,11 @@ fn write_option(
     mem: &mut dyn Memory,
     level: i32,
     value: u64,
-    bytes: &[u8],
+    option: &OptValue,
     len: u64,
 ) -> Result<(), Errno> {
-    let n = bytes.len() as i32;
+    let bytes = &option.bytes;
+    let n = option.count.map_or(bytes.len() as i32, |n| n as i32);
     if level == SOL_SOCKET {
         mem.write(value, bytes)?;
         write_int(mem, len, n)?;

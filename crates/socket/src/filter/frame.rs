@@ -1,0 +1,142 @@
+//! A structured packet as a program sees it: its headers are written, its data is looked at where it
+//! is.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use switchboard_bpf::{Meta, Packet};
+use switchboard_engine::{IfIndex, Inspected, Transport};
+use switchboard_wire::{Payload, UdpDatagram, emit_ip_header, emit_tcp_headers, emit_udp_headers};
+
+/// `ETH_P_IP`, `ETH_P_IPV6`: linux/if_ether.h
+const PROTOCOLS: [u16; 2] = [0x0800, 0x86dd];
+/// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`: linux/if_arp.h
+const DEVICES: [u16; 2] = [1, 772];
+/// sizeof(struct ethhdr): `lo` has one too, and its addresses are zero.
+const LINK: usize = 14;
+
+/// From where on a program sees a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Start {
+    Network,
+    Transport,
+    Data,
+}
+
+/// A packet: headers, then data.
+pub(super) struct Frame {
+    headers: Vec<u8>,
+    data: Payload,
+    /// Where in them the program's first byte is.
+    start: usize,
+    network: usize,
+    link: bool,
+    pub(super) meta: Meta,
+}
+
+impl Frame {
+    pub(super) fn of(packet: &Inspected<'_>, start: Start) -> Frame {
+        let v6 = packet.ip.is_v6();
+        let (written, data, payload_offset) = match packet.transport {
+            Transport::Tcp(segment) => {
+                let headers = emit_tcp_headers(packet.ip, segment);
+                (headers, segment.payload.clone(), segment.header_len())
+            }
+            Transport::Udp(datagram) => {
+                let headers = emit_udp_headers(packet.ip, datagram);
+                (headers, datagram.payload.clone(), UdpDatagram::HEADER_LEN)
+            }
+            Transport::Other { protocol, payload } => {
+                let headers = emit_ip_header(packet.ip, protocol, payload.len());
+                // __skb_get_poff(): the headers of ICMP have eight bytes.
+                let icmp = if matches!(protocol, 1 | 58) { 8 } else { 0 };
+                (headers, Payload::from(payload.clone()), icmp)
+            }
+        };
+        let protocol = PROTOCOLS[usize::from(v6)];
+        let mut headers = vec![0; LINK];
+        headers[12..].copy_from_slice(&protocol.to_be_bytes());
+        headers.extend_from_slice(&written);
+        let network = LINK;
+        let transport = network + packet.ip.header_len();
+        let start = match start {
+            Start::Network => network,
+            Start::Transport => transport,
+            Start::Data => headers.len(),
+        };
+        let kind = DEVICES[usize::from(packet.interface == IfIndex::LO)];
+        let meta = Meta {
+            protocol,
+            pkt_type: packet.packet_type as u8,
+            device: Some((packet.interface.get(), kind)),
+            hash: packet.hash,
+            // From the first byte; the flow is dissected from the network header on.
+            payload_offset: (transport + payload_offset).saturating_sub(start) as u32,
+            ..Meta::default()
+        };
+        Frame {
+            headers,
+            data,
+            start,
+            network,
+            link: true,
+            meta,
+        }
+    }
+
+    /// A message without headers.
+    pub(super) fn message(data: &Payload, meta: Meta) -> Frame {
+        Frame {
+            headers: Vec::new(),
+            data: data.clone(),
+            start: 0,
+            network: 0,
+            link: false,
+            meta,
+        }
+    }
+}
+
+impl Packet for Frame {
+    fn len(&self) -> usize {
+        self.headers.len() - self.start + self.data.len()
+    }
+
+    fn load(&self, offset: i64, out: &mut [u8]) -> bool {
+        let at = (self.start as i64).checked_add(offset);
+        let Some(mut at) = at.and_then(|at| usize::try_from(at).ok()) else {
+            return false;
+        };
+        let whole = self.headers.len() + self.data.len();
+        if at.checked_add(out.len()).is_none_or(|end| end > whole) {
+            return false;
+        }
+        let mut done = 0;
+        let pieces = core::iter::once(&self.headers[..]).chain(self.data.iter().map(|c| &c[..]));
+        for piece in pieces {
+            if done == out.len() {
+                break;
+            }
+            if at >= piece.len() {
+                at -= piece.len();
+                continue;
+            }
+            let n = (piece.len() - at).min(out.len() - done);
+            out[done..done + n].copy_from_slice(&piece[at..at + n]);
+            done += n;
+            at = 0;
+        }
+        done == out.len()
+    }
+
+    fn network_offset(&self) -> i32 {
+        self.network as i32 - self.start as i32
+    }
+
+    fn link_offset(&self) -> Option<i32> {
+        self.link.then(|| -(self.start as i32))
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
