@@ -23,6 +23,7 @@ mod opt_ip;
 mod opt_socket;
 mod opt_tcp;
 mod opt_tcp_rare;
+mod opt_udp;
 mod ping;
 mod rarer;
 mod raw;
@@ -68,6 +69,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_tcp::TESTS,
     opt_tcp_rare::TESTS,
     ping::TESTS,
+    opt_udp::TESTS,
     rarer::TESTS,
     raw::TESTS,
     readiness::TESTS,

@@ -219,6 +219,8 @@ pub(crate) fn packet(s: &mut Source<'_>, local: &[SocketAddr], near: SeqNum) -> 
             src_port,
             dst_port,
             payload: payload(s, 65_000),
+            segment: 0,
+            unsummed: false,
         }),
         170..240 => Body::Icmp(icmp(s, &mut ip, src_port, dst_port, near)),
         _ => {

@@ -18,6 +18,7 @@ mod input;
 mod ping;
 mod queue;
 mod raw;
+mod segment;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -54,6 +55,10 @@ pub struct UdpSend {
     pub ttl: Option<u8>,
     /// The data.
     pub payload: Payload,
+    /// Not 0: the data is that of datagrams of this size each (UDP_SEGMENT).
+    pub segment: u16,
+    /// Without a checksum (UDP_NO_CHECK6_TX).
+    pub unsummed: bool,
 }
 
 /// Why a datagram was not sent.
@@ -118,6 +123,10 @@ pub enum UdpSet {
     ReceiveBuffer(u32),
     /// IP_PKTINFO or IPV6_RECVPKTINFO.
     PacketInfo(bool),
+    /// UDP_GRO: batches are received as one.
+    Gro(bool),
+    /// UDP_NO_CHECK6_RX: datagrams over IPv6 without a checksum are taken.
+    NoCheck6(bool),
     /// ICMP errors come as reports ([`Stack::poll_report`]), and none becomes the pending error.
     Reports(bool),
 }
@@ -159,6 +168,9 @@ struct UdpSocket {
     grouped: bool,
     /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
     notes: bool,
+    /// UDP_GRO and UDP_NO_CHECK6_RX.
+    gro: bool,
+    no_check6: bool,
     /// The layer above looks at ICMP errors itself.
     reports: bool,
     remote: Option<SocketAddr>,
@@ -296,6 +308,8 @@ impl Stack {
             port_locked: false,
             grouped: false,
             notes: false,
+            gro: false,
+            no_check6: false,
             reports: false,
             remote: None,
             former: None,
@@ -484,6 +498,14 @@ impl Stack {
                 socket.notes = on;
                 return;
             }
+            UdpSet::Gro(on) => {
+                socket.gro = on;
+                return;
+            }
+            UdpSet::NoCheck6(on) => {
+                socket.no_check6 = on;
+                return;
+            }
             UdpSet::Reports(on) => {
                 socket.reports = on;
                 return;
@@ -521,7 +543,12 @@ impl Stack {
         }
         let route = self.udp_send_route(id, dst.ip(), &send)?;
         let UdpSend {
-            tos, ttl, payload, ..
+            tos,
+            ttl,
+            payload,
+            segment,
+            unsummed,
+            ..
         } = send;
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos.unwrap_or(0);
@@ -534,20 +561,34 @@ impl Stack {
             datagram + ip.header_len()
         };
         // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
+        let largest = match segment {
+            0 => datagram,
+            size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
+        };
         let fits =
-            route.interface == IfIndex::LO || datagram + ip.header_len() <= route.mtu as usize;
+            route.interface == IfIndex::LO || largest + ip.header_len() <= route.mtu as usize;
         if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }
         let src_port = self.udp.open(id).local.port();
-        let body = Body::Udp(UdpDatagram {
+        let datagram = UdpDatagram {
             src_port,
             dst_port: dst.port(),
             payload,
-        });
+            segment,
+            unsummed,
+        };
         self.counters.udp_out_datagrams += 1;
         self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
-        self.ip_output(&route, Packet { ip, body });
+        if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
+            let body = Body::Udp(datagram);
+            self.ip_output(&route, Packet { ip, body });
+        } else {
+            for datagram in segment::cut(datagram) {
+                let body = Body::Udp(datagram);
+                self.ip_output(&route, Packet { ip, body });
+            }
+        }
         self.run_loopback(now);
         Ok(())
     }

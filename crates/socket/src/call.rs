@@ -81,6 +81,8 @@ pub(crate) enum FailEffect {
     UnixDetached,
     /// A stream's writer has met the end that it waited for.
     UnixWaited,
+    /// A batch of datagrams was refused, with what was held back for it.
+    UdpDropped,
     /// A message for `dst` is longer than the path takes, which the error queue is told with `mtu`.
     TooBig { dst: SocketAddr, mtu: u32 },
 }

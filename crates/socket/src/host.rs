@@ -270,7 +270,11 @@ impl Host {
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
             FailEffect::UnixDetached => self.unix_detach(id),
             FailEffect::UnixWaited => self.unix_waited(id),
-            FailEffect::TooBig { dst, mtu } => self.local_error(id, fail.errno, dst, mtu),
+            FailEffect::TooBig { dst, mtu } => {
+                self.udp_drop_corked(id);
+                self.local_error(id, fail.errno, dst, mtu);
+            }
+            FailEffect::UdpDropped => self.udp_drop_corked(id),
         }
     }
 

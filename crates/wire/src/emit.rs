@@ -53,10 +53,12 @@ fn push_body(out: &mut Vec<u8>, ip: &IpHeader, body: &Body) {
         }
         Body::Udp(udp) => {
             push_udp(out, udp);
-            fill_checksum(out, at, 6, Some((ip, 17)));
-            // A computed 0 is sent as all ones: 0 means "no checksum" (RFC 768).
-            if out[at + 6..at + 8] == [0, 0] {
-                out[at + 6..at + 8].fill(0xff);
+            if !udp.unsummed {
+                fill_checksum(out, at, 6, Some((ip, 17)));
+                // A computed 0 is sent as all ones: 0 means "no checksum" (RFC 768).
+                if out[at + 6..at + 8] == [0, 0] {
+                    out[at + 6..at + 8].fill(0xff);
+                }
             }
         }
         Body::Icmp(icmp) => {

@@ -91,6 +91,11 @@ pub struct UdpDatagram {
     pub dst_port: u16,
     /// The data.
     pub payload: Payload,
+    /// Not 0: the data is that of several datagrams, each of this size but for the last (UDP_SEGMENT). Inside a host
+    /// only.
+    pub segment: u16,
+    /// The checksum field is 0: there is none (RFC 768; RFC 6935 for IPv6).
+    pub unsummed: bool,
 }
 
 impl Packet {

@@ -158,15 +158,17 @@ fn parse_tcp(ip: &IpHeader, bytes: &[u8]) -> Result<TcpSegment, ParseError> {
 
 fn parse_udp(ip: &IpHeader, bytes: &[u8]) -> Result<UdpDatagram, ParseError> {
     let udp = UdpSlice::from_slice(bytes).map_err(|_| ParseError::Transport)?;
-    // A zero field: no checksum in IPv4 (RFC 768), forbidden in IPv6 (RFC 8200, 8.1).
-    let unchecked = udp.checksum() == 0 && !ip.is_v6();
-    if !unchecked && (udp.checksum() == 0 || !sums_up(Some((ip, 17)), udp.slice())) {
+    // A zero field: no checksum (RFC 768). In IPv6 a receiver must want that (RFC 8200, 8.1), which is its to say.
+    let unsummed = udp.checksum() == 0;
+    if !unsummed && !sums_up(Some((ip, 17)), udp.slice()) {
         return Err(ParseError::TransportChecksum);
     }
     Ok(UdpDatagram {
         src_port: udp.source_port(),
         dst_port: udp.destination_port(),
         payload: Payload::from(udp.payload()),
+        segment: 0,
+        unsummed,
     })
 }
 

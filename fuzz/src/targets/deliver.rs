@@ -253,6 +253,8 @@ impl World {
                     tos: None,
                     ttl: None,
                     payload,
+                    segment: 0,
+                    unsummed: false,
                 };
                 let result = self.stack.udp_send(self.now, self.udp[n], send);
                 note(format!("{result:?}"));

@@ -22,6 +22,8 @@ fn packet(dst: &str, len: usize) -> Packet {
         src_port: 1,
         dst_port: 2,
         payload,
+        segment: 0,
+        unsummed: false,
     });
     Packet {
         ip: IpHeader::new(ip("10.0.0.1"), ip(dst)),
@@ -179,6 +181,8 @@ impl Lab {
             tos: None,
             ttl: None,
             payload,
+            segment: 0,
+            unsummed: false,
         };
         self.hosts[host].0.udp_send(now, id, send).unwrap();
     }

@@ -47,6 +47,8 @@ fn datagram(src: &str, dst: &str) -> Packet {
         src_port: 9,
         dst_port: 53,
         payload: Default::default(),
+        segment: 0,
+        unsummed: false,
     });
     Packet {
         ip: IpHeader::new(ip(src), ip(dst)),

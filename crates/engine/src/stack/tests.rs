@@ -87,6 +87,8 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
             tos: None,
             ttl: None,
             payload,
+            segment: 0,
+            unsummed: false,
         },
     )
 }
@@ -96,6 +98,8 @@ fn datagram(src: &str, dst: &str, port: u16) -> Packet {
         src_port: 9,
         dst_port: port,
         payload: Default::default(),
+        segment: 0,
+        unsummed: false,
     });
     Packet {
         ip: IpHeader::new(ip(src), ip(dst)),
@@ -124,6 +128,8 @@ fn two_hosts_talk() {
                 tos: None,
                 ttl: None,
                 payload: received.payload,
+                segment: 0,
+                unsummed: false
             }
         ),
         Ok(())

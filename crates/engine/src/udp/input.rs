@@ -20,10 +20,16 @@ impl Stack {
         interface: IfIndex,
         cast: Cast,
         ip: IpHeader,
-        datagram: UdpDatagram,
+        mut datagram: UdpDatagram,
     ) {
+        if datagram.segment != 0 {
+            let whole = self.udp_uncoalesced(now, interface, cast, ip, datagram);
+            let Some(batch) = whole else { return };
+            datagram = batch;
+        }
         let from = SocketAddr::new(ip.src, datagram.src_port);
         let to = SocketAddr::new(ip.dst, datagram.dst_port);
+        let unsummed = datagram.unsummed;
         let received = |payload| UdpReceived {
             from,
             to: ip.dst,
@@ -32,13 +38,14 @@ impl Stack {
             ttl: ip.hop_limit,
             at: now,
             noted: false,
+            segment: datagram.segment,
             payload,
         };
         if cast != Cast::Unicast {
             for id in self.udp.demux.lookup_all(interface, from, to) {
                 let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
                 if let Some(payload) = payload {
-                    self.udp_enqueue(id, received(payload));
+                    self.udp_take(id, unsummed, received(payload));
                 }
             }
             return;
@@ -47,10 +54,10 @@ impl Stack {
             Some(id) if self.udp.get(id).is_some_and(|s| s.filters.is_some()) => {
                 let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
                 if let Some(payload) = payload {
-                    self.udp_enqueue(id, received(payload));
+                    self.udp_take(id, unsummed, received(payload));
                 }
             }
-            Some(id) => self.udp_enqueue(id, received(datagram.payload)),
+            Some(id) => self.udp_take(id, unsummed, received(datagram.payload)),
             None => {
                 // RFC 1122, 4.1.3.1.
                 self.counters.udp_no_ports += 1;
@@ -58,6 +65,17 @@ impl Stack {
                 self.icmp_port_unreachable(now, interface, ip, datagram);
             }
         }
+    }
+
+    /// A socket is to have the datagram, if it takes one without a checksum.
+    fn udp_take(&mut self, id: UdpId, unsummed: bool, datagram: UdpReceived) {
+        let v6 = datagram.to.is_ipv6();
+        if unsummed && v6 && self.udp.get(id).is_some_and(|s| !s.no_check6) {
+            // RFC 8200, 8.1 (udp6_csum_zero_error).
+            self.counters.udp_in_errors += 1;
+            return;
+        }
+        self.udp_enqueue(id, datagram);
     }
 
     pub(super) fn udp_enqueue(&mut self, id: UdpId, mut datagram: UdpReceived) {

@@ -33,6 +33,8 @@ pub struct UdpReceived {
     /// The socket asked for packet information when it came in (ipv4_pktinfo_prepare): otherwise Linux does not know
     /// `interface` any more.
     pub noted: bool,
+    /// Not 0: the data is that of datagrams of this size each (UDP_GRO).
+    pub segment: u16,
     /// The data.
     pub payload: Payload,
 }

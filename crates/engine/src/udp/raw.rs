@@ -314,6 +314,7 @@ impl UdpReceived {
             ttl: ip.hop_limit,
             at: now,
             noted: false,
+            segment: 0,
             payload,
         }
     }

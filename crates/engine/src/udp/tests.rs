@@ -54,6 +54,8 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpS
         tos: None,
         ttl: None,
         payload: data.into(),
+        segment: 0,
+        unsummed: false,
     };
     stack.udp_send(NOW, id, send)
 }
@@ -88,6 +90,7 @@ fn a_datagram_is_there_when_send_returns() {
         received,
         UdpReceived {
             noted: false,
+            segment: 0,
             from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             to: Ipv4Addr::LOCALHOST.into(),
             interface: IfIndex::LO,
@@ -344,6 +347,8 @@ fn header_fields_come_through() {
         tos: Some(0x10),
         ttl: Some(3),
         payload: Payload::new(),
+        segment: 0,
+        unsummed: false,
     };
     stack.udp_send(NOW, server, send).unwrap();
     let received = stack.udp_pop(server).unwrap();
@@ -487,6 +492,8 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                     tos: None,
                     ttl: None,
                     payload,
+                    segment: 0,
+                    unsummed: false,
                 };
                 format!("{:?}", stack.udp_send(NOW, id, send))
             }

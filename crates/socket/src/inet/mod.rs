@@ -8,6 +8,7 @@ pub(crate) mod tcp;
 mod tcp_data;
 pub(crate) mod udp;
 mod udp_control;
+mod udp_offload;
 
 use crate::call::Cx;
 use crate::cred::Caps;

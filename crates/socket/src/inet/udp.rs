@@ -4,6 +4,7 @@ use super::InetOptions;
 use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::raw::Datagram;
 use super::tcp::ShutdownBits;
+use super::udp_offload::Offload;
 use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -28,13 +29,14 @@ pub(crate) struct UdpSocket {
     pub(crate) shut: ShutdownBits,
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
+    pub(crate) offload: Offload,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
     pub(crate) told: Option<Errno>,
 }
 
 pub(crate) struct Corked {
-    data: Payload,
-    to: UdpSendPlan,
+    pub(super) data: Payload,
+    pub(super) to: UdpSendPlan,
 }
 
 #[derive(Clone, Debug)]
@@ -44,8 +46,12 @@ pub(crate) struct UdpSendPlan {
     pub(super) device: Option<IfIndex>,
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
-    more: bool,
+    pub(super) more: bool,
     probe: bool,
+    /// `UDP_SEGMENT`; 0 is off.
+    pub(super) segment: u16,
+    /// `UDP_NO_CHECK6_TX`, over IPv6.
+    pub(super) unsummed: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +73,16 @@ impl UdpSendPlan {
             tos: dst.is_ipv4().then_some(inet.tos),
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
+            segment: 0,
+            unsummed: false,
+        }
+    }
+
+    /// What `UDP_CORK` held back, when it is pushed.
+    pub(super) fn pushed(&self) -> UdpSendPlan {
+        UdpSendPlan {
+            more: false,
+            ..self.clone()
         }
     }
 
@@ -77,6 +93,13 @@ impl UdpSendPlan {
             device: self.device,
             tos: self.tos,
             ttl: self.ttl,
+            // A batch of one is none.
+            segment: if payload.len() > usize::from(self.segment) {
+                self.segment
+            } else {
+                0
+            },
+            unsummed: self.unsummed,
             payload,
         }
     }
@@ -91,7 +114,7 @@ impl UdpSocket {
     /// Joins data to what MSG_MORE held back. `None`: nothing is sent yet.
     pub(super) fn cork(
         &mut self,
-        to: UdpSendPlan,
+        mut to: UdpSendPlan,
         mut data: Payload,
     ) -> Option<(UdpSendPlan, Payload)> {
         if to.probe {
@@ -103,6 +126,11 @@ impl UdpSocket {
                 corked.data.push(chunk.clone());
             }
             data = corked.data;
+            // Where it goes and how is settled by the first of them.
+            to = UdpSendPlan {
+                more: to.more,
+                ..corked.to
+            };
         }
         if to.more {
             self.corked = Some(Corked { data, to });
@@ -117,6 +145,7 @@ impl UdpSocket {
             inet,
             shut: ShutdownBits::default(),
             corked: None,
+            offload: Offload::default(),
             told: None,
         }
     }
@@ -381,6 +410,9 @@ impl Host {
         }
         let mut plan = UdpSendPlan::to(dst, &s.inet, request.flags);
         plan.probe |= lost;
+        plan.more |= s.offload.cork;
+        plan.segment = s.offload.segment;
+        plan.unsummed = s.offload.no_check_tx && dst.is_ipv6();
         self.udp_control_in(v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.
         let mut mtu = u32::MAX;
@@ -399,7 +431,9 @@ impl Host {
             SocketAddr::V6(_) => (datagram, datagram + 40),
         };
         // There is no fragmentation yet: what is larger than the path is refused, not cut.
-        if counted > 0xffff || packet > mtu as usize {
+        let whole = s.held() + request.len;
+        let in_pieces = plan.segment > 0 && whole > usize::from(plan.segment);
+        if counted > 0xffff || (packet > mtu as usize && !in_pieces) {
             // ip_local_error() names the port that the socket is connected to, ipv6_local_error() the message's.
             let port = match dst {
                 SocketAddr::V4(_) => connected.map_or(0, |peer| peer.port()),
@@ -420,6 +454,11 @@ impl Host {
         }
         if s.shut.write {
             return Err(Fail::PIPE);
+        }
+        if plan.segment > 0 || s.corked.is_some() {
+            let route = || self.stack.udp_route(handle, dst.ip(), None, None);
+            let mtu = path.or_else(|| Some(route().ok()?.mtu)).unwrap_or(0);
+            s.check_batch(&plan, whole, mtu)?;
         }
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
@@ -526,6 +565,14 @@ impl Host {
             out.push(ControlOut::Timestamp {
                 at,
                 new: common.has(CommonFlags::TIMESTAMP_NEW),
+            });
+        }
+        if m.segment > 0 && s.offload.gro {
+            // udp_cmsg_recv()
+            out.push(ControlOut::Raw {
+                level: SOL_UDP,
+                kind: UDP_GRO,
+                data: i32::from(m.segment).to_ne_bytes().to_vec(),
             });
         }
         let v6 = i32::from(common.domain) == AF_INET6;

@@ -29,9 +29,11 @@ impl Host {
         control: &SendControl,
         plan: &mut UdpSendPlan,
     ) -> Result<(), Errno> {
-        // udp_cmsg_send() goes first: UDP_SEGMENT is all it knows, and is not here yet.
-        if control.other.iter().any(|(level, ..)| *level == SOL_UDP) {
-            return Err(Errno::EINVAL);
+        // udp_cmsg_send() goes first.
+        for (level, kind, data) in &control.other {
+            if *level == SOL_UDP {
+                super::udp_offload::control(*kind, data, plan)?;
+            }
         }
         let mapped = !v4 && plan.dst.is_ipv4();
         for (level, kind, data) in &control.other {

@@ -19,6 +19,7 @@ mod rows;
 mod socket;
 mod tcp;
 mod tcp_syn;
+mod udp;
 
 use crate::call::Cx;
 use crate::host::Host;
@@ -76,6 +77,7 @@ impl OptionRow {
 pub(crate) enum On {
     All,
     Tcp,
+    Udp,
     Inet,
     Inet6,
     /// SOCK_RAW of either family.
@@ -293,6 +295,7 @@ impl Host {
         let applies = match row.on {
             On::All => true,
             On::Tcp => matches!(socket.kind, Kind::Tcp(_)),
+            On::Udp => matches!(socket.kind, Kind::Udp(_)) && socket.datagram() == Datagram::Udp,
             On::Inet => !matches!(socket.kind, Kind::Unix(_)),
             On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
             On::Raw => i32::from(socket.common.ty) == SOCK_RAW,

@@ -1,8 +1,10 @@
 //! The rows: every option of the kernel's headers, in the order of their levels.
 
+use super::On::Udp;
 use super::On::{All, Inet, Inet6, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
 use super::tcp_syn;
+use super::udp;
 use super::{Get, On, OptionRow, Set, Status, filter, ip, ipv4, ipv6, raw, socket, tcp};
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
@@ -285,10 +287,11 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_RAW, IPV6_HDRINCL, "IPV6_HDRINCL (SOL_RAW)", Raw, Done, Some(raw::get_hdrincl6), Some(raw::set_hdrincl6)),
     row(SOL_ICMPV6, ICMPV6_FILTER, "ICMP6_FILTER", Raw, Done, Some(raw::get_icmp6_filter), Some(raw::set_icmp6_filter)),
     // SOL_UDP
-    refused(SOL_UDP, UDP_CORK, "UDP_CORK", Inet),
-    refused(SOL_UDP, UDP_ENCAP, "UDP_ENCAP", Inet),
-    refused(SOL_UDP, UDP_NO_CHECK6_TX, "UDP_NO_CHECK6_TX", Inet),
-    refused(SOL_UDP, UDP_NO_CHECK6_RX, "UDP_NO_CHECK6_RX", Inet),
-    refused(SOL_UDP, UDP_SEGMENT, "UDP_SEGMENT", Inet),
-    refused(SOL_UDP, UDP_GRO, "UDP_GRO", Inet),
+    row(SOL_UDP, UDP_CORK, "UDP_CORK", Udp, Done, Some(udp::get_cork), Some(udp::set_cork)),
+    noted(row(SOL_UDP, UDP_ENCAP, "UDP_ENCAP", Udp, Done, Some(udp::get_encap), Some(udp::set_encap)),
+        "only 0: there is no IPsec to encapsulate"),
+    row(SOL_UDP, UDP_NO_CHECK6_TX, "UDP_NO_CHECK6_TX", Udp, Done, Some(udp::get_no_check_tx), Some(udp::set_no_check_tx)),
+    row(SOL_UDP, UDP_NO_CHECK6_RX, "UDP_NO_CHECK6_RX", Udp, Done, Some(udp::get_no_check_rx), Some(udp::set_no_check_rx)),
+    row(SOL_UDP, UDP_SEGMENT, "UDP_SEGMENT", Udp, Done, Some(udp::get_segment), Some(udp::set_segment)),
+    row(SOL_UDP, UDP_GRO, "UDP_GRO", Udp, Done, Some(udp::get_gro), Some(udp::set_gro)),
 ];

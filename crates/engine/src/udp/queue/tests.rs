@@ -19,6 +19,7 @@ fn datagram(len: usize, v6: bool) -> UdpReceived {
         ttl: 64,
         at: Instant::BOOT,
         payload: Payload::from(alloc::vec![0; len]),
+        segment: 0,
     }
 }
 

@@ -1,0 +1,95 @@
+//! udp(7): datagrams held back, batches of them, and checksums left out.
+
+use super::udp::{UdpSendPlan, UdpSocket};
+use crate::call::{Cx, Fail, FailEffect};
+use crate::host::Host;
+use crate::table::SocketId;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+
+/// The datagrams that one UDP_SEGMENT send may make (UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 128;
+
+/// `IPPROTO_UDP` options.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offload {
+    /// `UDP_CORK`
+    pub(crate) cork: bool,
+    /// `UDP_SEGMENT`; 0 is off.
+    pub(crate) segment: u16,
+    /// `UDP_GRO`
+    pub(crate) gro: bool,
+    /// `UDP_NO_CHECK6_TX`
+    pub(crate) no_check_tx: bool,
+    /// `UDP_NO_CHECK6_RX`
+    pub(crate) no_check_rx: bool,
+}
+
+/// udp_cmsg_send(): UDP_SEGMENT is all it knows.
+pub(super) fn control(kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
+    match (kind, <[u8; 2]>::try_from(data)) {
+        (UDP_SEGMENT, Ok(size)) => {
+            plan.segment = u16::from_ne_bytes(size);
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+impl UdpSocket {
+    /// udp_send_skb(): what a batch of `len` bytes must keep to. `mtu`: of the path.
+    pub(super) fn check_batch(&self, plan: &UdpSendPlan, len: usize, mtu: u32) -> Result<(), Fail> {
+        let to = self.corked.as_ref().map_or(plan, |corked| &corked.to);
+        let size = usize::from(to.segment);
+        if size == 0 || plan.more {
+            return Ok(());
+        }
+        let headers = 8 + if to.dst.is_ipv4() { 20 } else { 40 };
+        let errno = if headers + len.min(size) > mtu as usize {
+            Errno::EMSGSIZE
+        } else if len > size * MAX_SEGMENTS || to.unsummed {
+            Errno::EINVAL
+        } else {
+            return Ok(());
+        };
+        Err(Fail::with(errno, FailEffect::UdpDropped))
+    }
+}
+
+impl Host {
+    /// `UDP_CORK`: off sends what is held back (udp_push_pending_frames()).
+    pub(crate) fn udp_set_cork(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        on: bool,
+    ) -> Result<(), Errno> {
+        let s = self.udp_mut(id)?;
+        s.offload.cork = on;
+        if on {
+            return Ok(());
+        }
+        let handle = s.handle;
+        let Some(corked) = s.corked.take() else {
+            return Ok(());
+        };
+        let len = corked.data.len();
+        let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);
+        let mtu = route.map_or(0, |route| route.mtu);
+        let s = self.udp(id)?;
+        // Nobody is told of what cannot be sent.
+        if s.check_batch(&corked.to.pushed(), len, mtu).is_ok() {
+            let send = corked.to.pushed().into_send(corked.data);
+            let _ = self.stack.udp_send(cx.now, handle, send);
+            self.collect_stack_events();
+        }
+        Ok(())
+    }
+
+    /// A send failed: what was held back is lost (udp_flush_pending_frames()).
+    pub(crate) fn udp_drop_corked(&mut self, id: SocketId) {
+        if let Ok(s) = self.udp_mut(id) {
+            s.corked = None;
+        }
+    }
+}
