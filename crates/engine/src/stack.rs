@@ -18,7 +18,7 @@
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, IpHeader, Packet, TcpSegment, UdpDatagram, parse_body};
+use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, parse_body};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
@@ -281,10 +281,10 @@ impl Stack {
 
     /// [`ip_output`](Self::ip_output) of a connection's segment on `lo`.
     #[inline]
-    pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, segment: TcpSegment) {
+    pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, body: Body) {
         self.counters.ip_out_requests += 1;
         self.counters.v6.out_requests += u64::from(ip.is_v6());
-        self.loop_back(IfIndex::LO, hint, ip, Body::Tcp(segment));
+        self.loop_back(IfIndex::LO, hint, ip, body);
     }
 
     #[inline]
@@ -299,6 +299,26 @@ impl Stack {
         } else {
             self.counters.ip_in_discards += 1;
         }
+    }
+
+    /// Whether a packet on `lo` would be the next to come in.
+    #[inline]
+    pub(crate) fn loopback_is_free(&self) -> bool {
+        self.loopback.is_empty() && self.sysctl.netdev_max_backlog > 0
+    }
+
+    /// [`tcp_loop_back`](Self::tcp_loop_back), and the packet comes in at once, nothing being before it.
+    #[inline]
+    pub(crate) fn tcp_deliver_direct(
+        &mut self,
+        now: Instant,
+        hint: Hint,
+        ip: &IpHeader,
+        body: &mut Body,
+    ) {
+        self.counters.ip_out_requests += 1;
+        self.counters.v6.out_requests += u64::from(ip.is_v6());
+        self.ip_input(now, IfIndex::LO, hint, ip, body);
     }
 
     /// Delivers what the host sent to itself, until nothing is left.

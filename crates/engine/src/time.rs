@@ -56,6 +56,12 @@ impl Instant {
         self.0 / 1_000_000
     }
 
+    /// Whole microseconds from `earlier` to `self`, zero when `earlier` is later.
+    #[inline]
+    pub const fn micros_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1_000
+    }
+
     /// Time from `earlier` to `self`, zero when `earlier` is later.
     #[inline]
     pub const fn saturating_sub(self, earlier: Instant) -> Duration {

@@ -73,6 +73,7 @@ impl Net {
             ports: BTreeMap::new(),
             time,
             seed,
+            recent: Instant::BOOT,
             planned: Instant::MAX,
             stop: false,
             trash: Vec::new(),

@@ -24,12 +24,24 @@ pub(crate) enum Time {
     Virtual(Instant),
 }
 
+/// Which time a call gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// The time now.
+    Now,
+    /// The time of an earlier call will do, since the call makes nothing of it: asking the machine takes a good part of
+    /// the time of a small one.
+    Recent,
+}
+
 pub(crate) struct World {
     pub(crate) hosts: Vec<HostState>,
     pub(crate) segment: Segment,
     pub(crate) ports: BTreeMap<Port, (usize, IfIndex)>,
     pub(crate) time: Time,
     pub(crate) seed: [u8; 32],
+    /// The time when it was last asked for.
+    pub(crate) recent: Instant,
     /// When the driver thread will look by itself.
     pub(crate) planned: Instant,
     /// The driver thread shall end.
@@ -89,7 +101,21 @@ impl World {
         host: usize,
         f: impl FnOnce(&mut switchboard_socket::Host, &mut Cx<'_>) -> T,
     ) -> T {
-        let now = self.now();
+        self.call_with(host, Timing::Now, f)
+    }
+
+    /// [`call`](Self::call), with the time that it needs.
+    #[inline]
+    pub(crate) fn call_with<T>(
+        &mut self,
+        host: usize,
+        timing: Timing,
+        f: impl FnOnce(&mut switchboard_socket::Host, &mut Cx<'_>) -> T,
+    ) -> T {
+        if timing == Timing::Now || self.is_virtual() {
+            self.recent = self.now();
+        }
+        let now = self.recent;
         let realtime = self.epoch() + Duration::from_nanos(now.as_nanos());
         let host = &mut self.hosts[host];
         let mut cx = Cx {

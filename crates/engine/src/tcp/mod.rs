@@ -34,6 +34,7 @@ mod timers;
 mod timing;
 mod urgent;
 mod user;
+mod view;
 
 pub use api::{ConnectError, ListenError, NotConnected, Status};
 pub use congestion::Algorithm;
@@ -45,3 +46,4 @@ pub use stream_queue::StreamQueue;
 pub(crate) use table::TcpTable;
 pub use urgent::UrgentView;
 pub use user::SendFlags;
+pub use view::TcpView;

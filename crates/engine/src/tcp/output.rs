@@ -91,6 +91,12 @@ impl Connection {
         None
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has nothing to do.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.out.is_empty() && !self.has_unsent()
+    }
+
     /// Data or our FIN waits to be sent, or to be sent again.
     #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
@@ -229,8 +235,7 @@ impl Connection {
     /// tcp_event_data_sent: a reply within the delayed-ACK time makes the session interactive.
     #[inline]
     fn data_sent(&mut self, cx: Cx<'_>) {
-        let since = cx.now.saturating_sub(self.ack.last_received);
-        if since.as_micros() < u128::from(self.ack.ato_us) {
+        if cx.now.micros_since(self.ack.last_received) < u64::from(self.ack.ato_us) {
             self.ack.pingpong = true;
         }
         self.last_sent = cx.now;

@@ -209,8 +209,8 @@ impl Connection {
             self.raise_quickack(MAX_QUICKACKS);
             self.ack.ato_us = DELACK_MIN.as_micros() as u32;
         } else {
-            let since = cx.now.saturating_sub(self.ack.last_received);
-            let since_us = since.as_micros().min(u128::from(u32::MAX)) as u32;
+            let since = cx.now.micros_since(self.ack.last_received);
+            let since_us = since.min(u64::from(u32::MAX)) as u32;
             let min = DELACK_MIN.as_micros() as u32;
             let rto = self.rtt.rto_us();
             if since_us <= min / 2 {
@@ -427,8 +427,8 @@ impl Connection {
     /// Dynamic right-sizing (tcp_rcv_space_adjust): twice what the application takes in a round trip.
     fn tune(&mut self, cx: Cx<'_>, n: u32) {
         self.tune.taken = self.tune.taken.saturating_add(n);
-        let round = Duration::from_micros(u64::from(self.tune.rtt_us));
-        if self.tune.rtt_us == 0 || cx.now.saturating_sub(self.tune.since) < round {
+        let round = u64::from(self.tune.rtt_us);
+        if round == 0 || cx.now.micros_since(self.tune.since) < round {
             return;
         }
         let taken = self.tune.taken;

@@ -149,7 +149,7 @@ impl Stack {
     #[inline]
     pub(crate) fn tcp_finish(&mut self, now: Instant, index: u32) {
         let generation = self.tcp.id_at(index).generation;
-        self.tcp_transmit(now, index);
+        self.tcp_transmit_direct(now, index);
         self.run_loopback(now);
         // The socket may be gone, and its place taken.
         if self.tcp.is_current(TcpId { index, generation }) {
@@ -157,9 +157,48 @@ impl Stack {
         }
     }
 
+    /// [`tcp_transmit`](Self::tcp_transmit) for a call that runs the loopback next: a segment that is alone goes to its
+    /// receiver from where it is, and not through the queue.
+    #[inline]
+    fn tcp_transmit_direct(&mut self, now: Instant, index: u32) {
+        if self.tcp_is_quiet(index) {
+            return;
+        }
+        if !self.loopback_is_free() {
+            return self.tcp_transmit(now, index);
+        }
+        let Some((hint, ip, mut body)) = self.tcp_next(now, index) else {
+            return;
+        };
+        if self.tcp_is_quiet(index) {
+            return self.tcp_deliver_direct(now, hint, &ip, &mut body);
+        }
+        self.tcp_loop_back(hint, ip, body);
+        self.tcp_transmit(now, index);
+    }
+
     /// Hands a socket's segments to IP.
     #[inline]
     fn tcp_transmit(&mut self, now: Instant, index: u32) {
+        if self.tcp_is_quiet(index) {
+            return;
+        }
+        while let Some((hint, ip, body)) = self.tcp_next(now, index) {
+            self.tcp_loop_back(hint, ip, body);
+        }
+    }
+
+    /// Whether a socket has nothing to send: most often told without a look at all that sending needs.
+    #[inline]
+    fn tcp_is_quiet(&self, index: u32) -> bool {
+        match &self.tcp.entries[index as usize].kind {
+            Kind::Socket(socket) => socket.conn.is_quiet(),
+            Kind::Request(_) | Kind::TimeWait(_) => true,
+        }
+    }
+
+    /// The socket's next segment on `lo`; what comes before it and leaves by another interface is handed to that.
+    fn tcp_next(&mut self, now: Instant, index: u32) -> Option<(Hint, IpHeader, Body)> {
         loop {
             let busy = self.transmit_is_busy();
             let Stack {
@@ -171,7 +210,7 @@ impl Stack {
             } = self;
             let entry = &mut tcp.entries[index as usize];
             let Kind::Socket(socket) = &mut entry.kind else {
-                return;
+                return None;
             };
             if busy
                 && socket
@@ -187,13 +226,11 @@ impl Stack {
                     };
                     tcp.throttled.push_back(id);
                 }
-                return;
+                return None;
             }
             let cx = Cx { now, sysctl };
             let retransmitted = socket.conn.counters.retrans;
-            let Some(segment) = socket.conn.poll_transmit(cx) else {
-                return;
-            };
+            let segment = socket.conn.poll_transmit(cx)?;
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
             self.counters.tcp_out_segs += 1;
             self.counters.tcp_retrans_segs += u64::from(again);
@@ -231,8 +268,7 @@ impl Stack {
                     from: index,
                     to: socket.peer,
                 };
-                self.tcp_loop_back(hint, ip, segment);
-                continue;
+                return Some((hint, ip, Body::Tcp(segment)));
             }
             let route = *route;
             self.ip_output(

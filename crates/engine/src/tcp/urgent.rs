@@ -108,6 +108,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(crate) fn urgent_view(&self) -> UrgentView {
         let ahead = self.urgent.seq - self.copied_seq();
         let known = self.urgent.byte != UrgentByte::None;

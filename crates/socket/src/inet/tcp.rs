@@ -100,6 +100,15 @@ impl Host {
         }
     }
 
+    /// The socket, and its family's part.
+    pub(crate) fn tcp_socket(&self, id: SocketId) -> Result<(&Socket, &TcpSocket), Errno> {
+        let socket = self.get(id)?;
+        match &socket.kind {
+            Kind::Tcp(s) => Ok((socket, s)),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
     pub(crate) fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Errno> {
         match &mut self.get_mut(id)?.kind {
             Kind::Tcp(s) => Ok(s),
@@ -120,8 +129,7 @@ impl Host {
     }
 
     pub(crate) fn tcp_pending_error(&self, s: &TcpSocket) -> Option<Errno> {
-        let error = self.stack.tcp_status(s.handle).error;
-        error.map(crate::error::tcp).or(s.told)
+        super::tcp_data::pending_error(&self.stack.tcp_status(s.handle), s)
     }
 
     /// inet_stream_connect(). Its effects are immediate: it is a state machine that a caller asks

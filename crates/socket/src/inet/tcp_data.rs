@@ -1,6 +1,6 @@
 //! tcp(7): sending and receiving.
 
-use super::tcp::{TcpRecvEffect, TcpSendPlan};
+use super::tcp::{TcpRecvEffect, TcpSendPlan, TcpSocket};
 use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -12,12 +12,17 @@ use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{SendFlags, State};
+use switchboard_engine::{SendFlags, State, Status};
 use switchboard_wire::Payload;
 
 /// The largest piece queued at once: one send buffer page of Linux's, a 64 KiB segment. A send may
 /// overshoot the buffer by less than this, as an skb may.
 const PIECE: usize = 64 * 1024;
+
+/// `SO_ERROR` without clearing it: the connection's error, or one that was told.
+pub(super) fn pending_error(status: &Status, s: &TcpSocket) -> Option<Errno> {
+    status.error.map(crate::error::tcp).or(s.told)
+}
 
 impl Host {
     /// tcp_sendmsg_locked(), up to where it would copy.
@@ -27,9 +32,8 @@ impl Host {
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
-        let socket = self.get(id)?;
-        let s = self.tcp(id)?;
-        let handle = s.handle;
+        let (socket, s) = self.tcp_socket(id)?;
+        let view = self.stack.tcp_view(s.handle);
         if request.flags & MSG_FASTOPEN != 0 {
             // net.ipv4.tcp_fastopen without its client bit.
             return Err(Errno::EOPNOTSUPP.into());
@@ -40,7 +44,8 @@ impl Host {
             interest: PollMask::OUT,
             timeout,
         };
-        let error = self.tcp_pending_error(s);
+        let status = view.status();
+        let error = pending_error(&status, s);
         // sk_stream_error(): a pending error stands in for EPIPE, and then there is no signal.
         let pipe = || match error {
             None => Fail::PIPE,
@@ -50,7 +55,7 @@ impl Host {
                 ..Fail::pending(errno)
             },
         };
-        match self.stack.tcp_state(handle) {
+        match status.state {
             State::Established | State::CloseWait => {}
             State::SynSent | State::SynRecv if error.is_none() => {
                 // sk_stream_wait_connect()
@@ -61,7 +66,7 @@ impl Host {
             }
             _ => return Err(pipe()),
         }
-        if error.is_some() || self.tcp_shut(s).write {
+        if error.is_some() || status.snd_shutdown {
             return Err(pipe());
         }
         let left = request.len - request.done;
@@ -80,10 +85,7 @@ impl Host {
         if left == 0 {
             return plan(0);
         }
-        let room = self
-            .stack
-            .tcp_send_room(handle)
-            .saturating_sub(request.skip.bytes);
+        let room = view.send_room().saturating_sub(request.skip.bytes);
         if room == 0 {
             if request.last {
                 return Err(Errno::EAGAIN.into());
@@ -125,9 +127,10 @@ impl Host {
         if request.flags & MSG_ERRQUEUE != 0 {
             return self.attempt_recv_error(id, request);
         }
-        let socket = self.get(id)?;
-        let s = self.tcp(id)?;
-        let state = self.stack.tcp_state(s.handle);
+        let (socket, s) = self.tcp_socket(id)?;
+        let view = self.stack.tcp_view(s.handle);
+        let status = view.status();
+        let state = status.state;
         if state == State::Listen {
             return Err(Errno::ENOTCONN.into());
         }
@@ -138,20 +141,16 @@ impl Host {
         let held = request.progress.held.len();
         let waitall = request.flags & MSG_WAITALL != 0 && !request.last;
         let target = socket.common.low_water(waitall, request.len);
-        let shut = self.tcp_shut(s);
 
         // What may be read in one call: up to an urgent byte, which is stepped over when it is
         // first and not to be read inline.
         let inline = socket.common.has(CommonFlags::OOBINLINE);
-        let mut available = self
-            .stack
-            .tcp_recv_available(s.handle)
-            .saturating_sub(request.skip.bytes);
+        let mut available = view.recv_available().saturating_sub(request.skip.bytes);
         let mut hole = 0;
         let mut at_mark = false;
         // Earlier entries of the same recvmmsg(2) have stepped over it.
         let mut passed = 0;
-        if let Some(mark) = self.stack.tcp_urgent(s.handle).offset {
+        if let Some(mark) = view.urgent().offset {
             if mark < request.skip.bytes && !inline {
                 passed = 1;
                 available = available.saturating_sub(1);
@@ -169,16 +168,15 @@ impl Host {
         }
         let have = held + available;
 
-        let error = self.tcp_pending_error(s);
-        let done = self.stack.tcp_status(s.handle).done;
-        let over = error.is_some() || shut.read || state == State::Close;
+        let error = pending_error(&status, s);
+        let done = status.done;
+        let over = error.is_some() || status.rcv_shutdown || state == State::Close;
         let timeout = socket.common.rcvtimeo;
         // Who sleeps is woken by what lies in the queue (tcp_data_ready()), whatever they have taken
         // already.
         let mark = socket.common.low_water(false, i32::MAX as usize);
-        let tight = self.stack.tcp_window_is_tight(s.handle);
         let sleeps_on = request.progress.asleep
-            && !(over || at_mark || request.last || tight)
+            && !(over || at_mark || request.last || view.window_is_tight())
             && available + hole < mark;
         if sleeps_on {
             let interest = PollMask::IN;
@@ -216,7 +214,7 @@ impl Host {
                 if let Some(errno) = error {
                     return Err(fail(errno, true));
                 }
-                if shut.read {
+                if status.rcv_shutdown {
                     return Ok(Attempt::Ready(self.tcp_received(
                         cx,
                         id,
@@ -274,16 +272,16 @@ impl Host {
         }
         let from_queue = n - held;
         let mut control = Vec::new();
-        if let Ok(s) = self.tcp(id) {
+        if let Ok((socket, s)) = self.tcp_socket(id) {
+            let view = self.stack.tcp_view(s.handle);
             // MSG_TRUNC throws the bytes away instead of copying them (tcp(7)).
             if request.flags & MSG_TRUNC == 0 {
-                let queue = self.stack.tcp_recv_queue(s.handle);
+                let queue = view.recv_queue();
                 queue.share(request.skip.bytes + passed + hole, from_queue, &mut data);
             }
-            if let Ok(socket) = self.get(id)
-                && socket.common.has(CommonFlags::TIMESTAMP)
+            if socket.common.has(CommonFlags::TIMESTAMP)
                 && n > 0
-                && let Some(at) = self.stack.tcp_last_receive(s.handle)
+                && let Some(at) = view.last_receive()
             {
                 let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
                 let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);

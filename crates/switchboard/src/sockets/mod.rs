@@ -10,6 +10,7 @@ pub use unix::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 
 use crate::host::Host;
 use crate::process::linger;
+use crate::world::Timing;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -131,6 +132,7 @@ impl Handle {
     #[inline]
     fn run<T>(
         &self,
+        timing: Timing,
         mut attempt: impl FnMut(&mut Layer, &mut Cx<'_>, bool) -> Result<Attempt<T>, Fail>,
     ) -> io::Result<T> {
         let net = &self.host.net;
@@ -139,7 +141,7 @@ impl Handle {
         let mut last = self.open.nonblocking.load(Ordering::Relaxed);
         let mut started = None;
         loop {
-            let result = world.call(index, |layer, cx| {
+            let result = world.call_with(index, timing, |layer, cx| {
                 attempt(layer, cx, last).inspect_err(|fail| layer.commit_fail(cx, self.id, *fail))
             });
             // What is blocked settles when it waits: then it is told what happens.
@@ -177,13 +179,13 @@ impl Handle {
 
     pub(crate) fn connect(&self, name: &NameBytes) -> io::Result<()> {
         let mut progress = ConnectProgress::default();
-        self.run(|layer, cx, last| {
+        self.run(Timing::Now, |layer, cx, last| {
             layer.attempt_connect(cx, self.id, name.as_slice(), &mut progress, last)
         })
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Handle, SockAddr)> {
-        let (id, peer) = self.run(|layer, cx, last| {
+        let (id, peer) = self.run(Timing::Now, |layer, cx, last| {
             Ok(match layer.attempt_accept(cx, self.id, last)? {
                 Attempt::Ready(plan) => {
                     let AcceptPlan { ref peer, .. } = plan;
@@ -198,9 +200,14 @@ impl Handle {
 
     /// Sends what there is room for, or the whole message.
     #[inline]
-    pub(crate) fn send(&self, data: &[u8], name: Option<&NameBytes>) -> io::Result<usize> {
+    pub(crate) fn send(
+        &self,
+        timing: Timing,
+        data: &[u8],
+        name: Option<&NameBytes>,
+    ) -> io::Result<usize> {
         let control = SendControl::default();
-        self.run(|layer, cx, last| {
+        self.run(timing, |layer, cx, last| {
             let request = SendRequest {
                 len: data.len(),
                 done: 0,
@@ -223,9 +230,14 @@ impl Handle {
 
     /// Receives into `out`: the count, and who sent it.
     #[inline]
-    pub(crate) fn recv(&self, out: &mut [u8], flags: i32) -> io::Result<(usize, Option<SockAddr>)> {
+    pub(crate) fn recv(
+        &self,
+        timing: Timing,
+        out: &mut [u8],
+        flags: i32,
+    ) -> io::Result<(usize, Option<SockAddr>)> {
         let mut progress = RecvProgress::default();
-        let result = self.run(|layer, cx, last| {
+        let result = self.run(timing, |layer, cx, last| {
             let mut request = RecvRequest {
                 len: out.len(),
                 flags,
@@ -387,7 +399,7 @@ pub(crate) use timeout_methods;
 
 /// `Read` and `Write`, by value and by reference.
 macro_rules! stream_io {
-    ($stream:ty) => {
+    ($stream:ty, $timing:expr) => {
         impl Read for $stream {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
                 (&*self).read(out)
@@ -399,7 +411,7 @@ macro_rules! stream_io {
                 if out.is_empty() {
                     return Ok(0);
                 }
-                self.handle.recv(out, 0).map(|(n, _)| n)
+                self.handle.recv($timing, out, 0).map(|(n, _)| n)
             }
         }
 
@@ -415,7 +427,7 @@ macro_rules! stream_io {
 
         impl Write for &$stream {
             fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-                self.handle.send(data, None)
+                self.handle.send($timing, data, None)
             }
 
             fn flush(&mut self) -> io::Result<()> {

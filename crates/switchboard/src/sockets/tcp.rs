@@ -2,6 +2,7 @@
 
 use super::{Handle, NameBytes, common_methods, inet_name, stream_io, timeout_methods};
 use crate::host::Host;
+use crate::world::Timing;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl TcpStream {
 
     /// recv(2) with `MSG_PEEK`.
     pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.handle.recv(out, MSG_PEEK).map(|(n, _)| n)
+        self.handle.recv(Timing::Now, out, MSG_PEEK).map(|(n, _)| n)
     }
 
     /// shutdown(2)
@@ -118,4 +119,4 @@ impl TcpStream {
     common_methods!();
 }
 
-stream_io!(TcpStream);
+stream_io!(TcpStream, Timing::Now);

@@ -2,6 +2,7 @@
 
 use super::{Handle, NameBytes, common_methods, inet_name, timeout_methods};
 use crate::host::Host;
+use crate::world::Timing;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,28 +28,29 @@ impl UdpSocket {
 
     /// send(2)
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
-        self.handle.send(data, None)
+        self.handle.send(Timing::Now, data, None)
     }
 
     /// sendto(2)
     pub fn send_to(&self, data: &[u8], addr: SocketAddr) -> io::Result<usize> {
-        self.handle.send(data, Some(&NameBytes::inet(addr)))
+        self.handle
+            .send(Timing::Now, data, Some(&NameBytes::inet(addr)))
     }
 
     /// recv(2)
     pub fn recv(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.handle.recv(out, 0).map(|(n, _)| n)
+        self.handle.recv(Timing::Now, out, 0).map(|(n, _)| n)
     }
 
     /// recvfrom(2)
     pub fn recv_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, name) = self.handle.recv(out, 0)?;
+        let (n, name) = self.handle.recv(Timing::Now, out, 0)?;
         Ok((n, inet_name(name.ok_or(io::ErrorKind::InvalidData)?)?))
     }
 
     /// recvfrom(2) with `MSG_PEEK`
     pub fn peek_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, name) = self.handle.recv(out, MSG_PEEK)?;
+        let (n, name) = self.handle.recv(Timing::Now, out, MSG_PEEK)?;
         Ok((n, inet_name(name.ok_or(io::ErrorKind::InvalidData)?)?))
     }
 

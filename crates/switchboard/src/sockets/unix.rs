@@ -2,6 +2,7 @@
 
 use super::{Handle, NameBytes, common_methods, io_error, stream_io, timeout_methods};
 use crate::host::Host;
+use crate::world::Timing;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -144,7 +145,8 @@ impl UnixStream {
     common_methods!();
 }
 
-stream_io!(UnixStream);
+// Nothing of a stream of AF_UNIX depends on the time.
+stream_io!(UnixStream, Timing::Recent);
 
 /// A datagram socket.
 pub struct UnixDatagram {
@@ -179,22 +181,22 @@ impl UnixDatagram {
 
     /// send(2)
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
-        self.handle.send(data, None)
+        self.handle.send(Timing::Now, data, None)
     }
 
     /// sendto(2)
     pub fn send_to(&self, data: &[u8], addr: &UnixAddr) -> io::Result<usize> {
-        self.handle.send(data, Some(&addr.bytes()?))
+        self.handle.send(Timing::Now, data, Some(&addr.bytes()?))
     }
 
     /// recv(2)
     pub fn recv(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.handle.recv(out, 0).map(|(n, _)| n)
+        self.handle.recv(Timing::Now, out, 0).map(|(n, _)| n)
     }
 
     /// recvfrom(2)
     pub fn recv_from(&self, out: &mut [u8]) -> io::Result<(usize, UnixAddr)> {
-        let (n, name) = self.handle.recv(out, 0)?;
+        let (n, name) = self.handle.recv(Timing::Now, out, 0)?;
         let name = name.map_or_else(|| UnixAddr(Arc::from([])), UnixAddr::from_name);
         Ok((n, name))
     }

@@ -69,14 +69,12 @@ impl Stack {
 
     /// When data was last received.
     pub fn tcp_last_receive(&self, id: TcpId) -> Option<Instant> {
-        let conn = &self.tcp.open(id).conn;
-        (conn.received > 0).then_some(conn.ack.last_received)
+        self.tcp_view(id).last_receive()
     }
 
     /// The window is nearly closed, so that a reader who waits for more waits for ever (tcp_epollin_ready).
     pub fn tcp_window_is_tight(&self, id: TcpId) -> bool {
-        let conn = &self.tcp.open(id).conn;
-        conn.receive_window() <= conn.rcv_mss
+        self.tcp_view(id).window_is_tight()
     }
 
     /// The urgent state.

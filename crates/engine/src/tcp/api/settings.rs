@@ -20,14 +20,7 @@ impl Stack {
     /// State, shutdowns and pending error.
     #[inline]
     pub fn tcp_status(&self, id: TcpId) -> Status {
-        let conn = &self.tcp.open(id).conn;
-        Status {
-            state: conn.state,
-            rcv_shutdown: conn.rcv_shutdown,
-            snd_shutdown: conn.snd_shutdown,
-            done: conn.fin_received,
-            error: conn.error,
-        }
+        self.tcp_view(id).status()
     }
 
     /// Takes the pending error (SO_ERROR, or the call that reports it).
