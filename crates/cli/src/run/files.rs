@@ -13,6 +13,9 @@ use switchboard_syscall::{FileRef, Files};
 
 use super::mirror::Mirror;
 
+/// PAGE_SIZE of x86.
+const PAGE: usize = 4096;
+
 /// Most bytes moved through a pipe at once: the default size of one.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -327,14 +330,14 @@ impl Files for TargetFiles<'_> {
         }
         let size = pipe::fcntl_getpipe_size(&copy).map_err(errno)?;
         let held = rustix::io::ioctl_fionread(&copy).map_err(errno)? as usize;
-        // Each page holds one write: what is not a whole page may not fit.
-        Ok(
-            if poll[0].revents().contains(rustix::event::PollFlags::OUT) {
-                size.saturating_sub(held.next_multiple_of(4096))
-            } else {
-                0
-            },
-        )
+        let writable = poll[0].revents().contains(rustix::event::PollFlags::OUT);
+        // A buffer of a pipe is a page, however little of it is used: what an empty pipe takes is known, of another only
+        // that one more buffer fits.
+        Ok(match held {
+            _ if !writable => 0,
+            0 => size,
+            _ => PAGE,
+        })
     }
 
     fn pipe_write(&mut self, fd: i32, data: &[&[u8]]) {
@@ -342,13 +345,12 @@ impl Files for TargetFiles<'_> {
         let Ok((read, write)) = own_pipe() else {
             return;
         };
-        for piece in data {
-            for part in piece.chunks(PIPE_BYTES) {
-                let Ok(n) = rustix::io::write(&write, part) else {
-                    return;
-                };
-                let _ = pipe::splice(&read, None, &copy, None, n, SpliceFlags::NONBLOCK);
-            }
+        // Whole pages, wherever the pieces end: the room was counted in them.
+        for part in data.concat().chunks(PIPE_BYTES) {
+            let Ok(n) = rustix::io::write(&write, part) else {
+                return;
+            };
+            let _ = pipe::splice(&read, None, &copy, None, n, SpliceFlags::NONBLOCK);
         }
     }
 }
