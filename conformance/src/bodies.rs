@@ -33,6 +33,7 @@ mod scm_rights;
 mod scm_rights_errors;
 mod signals;
 mod socketcall;
+mod sysctl;
 mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
@@ -78,6 +79,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     scm_rights_errors::TESTS,
     signals::TESTS,
     socketcall::TESTS,
+    sysctl::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,

@@ -29,6 +29,7 @@ pub mod lockstep;
 mod mem;
 mod msg;
 mod names;
+mod proc_file;
 mod registry;
 mod run;
 mod scene;

@@ -117,6 +117,28 @@ fn mentioned(source: &BTreeSet<&str>, word: &str) -> bool {
     source.contains(word) || (call && source.iter().any(|w| w.contains(word)))
 }
 
+/// Each tunable is in the list that `sysctl::defaults` and `sysctl::values_taken_and_refused` go through.
+#[test]
+fn each_tunable_is_tested() {
+    let list = std::fs::read_to_string(manifest("sysctls.txt")).expect("the list");
+    let listed: BTreeSet<String> = list
+        .lines()
+        .filter_map(|line| line.split(';').next())
+        .map(|name| name.replace("/lo/", "/*/"))
+        .collect();
+    let missing: Vec<&str> = support()
+        .iter()
+        .filter(|row| row.kind == Kind::Sysctl && row.status != Status::Refused)
+        .map(|row| row.name)
+        .filter(|name| {
+            let family = |family| listed.contains(&name.replacen('*', family, 1));
+            let both = name.starts_with('*') && family("ipv4");
+            !both && !listed.contains(*name)
+        })
+        .collect();
+    assert!(missing.is_empty(), "no line in sysctls.txt: {missing:?}");
+}
+
 #[test]
 fn what_is_done_is_listed() {
     let names = names();

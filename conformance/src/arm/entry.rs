@@ -74,6 +74,10 @@ impl<K: Kernel> Kernel for SocketcallEntry<K> {
         self.0.tunable(path)
     }
 
+    fn private_network(&mut self) -> bool {
+        self.0.private_network()
+    }
+
     fn pause(&mut self, time: Duration) {
         self.0.pause(time);
     }

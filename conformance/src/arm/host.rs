@@ -97,6 +97,23 @@ fn int80_raw(nr: u32, a: [u32; 6]) -> i64 {
     i64::from(result as i32)
 }
 
+/// Sets `lo` up, in a network namespace that was just made.
+fn lo_up() -> bool {
+    const SIOCSIFFLAGS: u64 = 0x8914;
+    let inet = libc::AF_INET as u64;
+    let fd = raw(
+        libc::SYS_socket,
+        [inet, libc::SOCK_DGRAM as u64, 0, 0, 0, 0],
+    );
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16..18].copy_from_slice(&(libc::IFF_UP as i16).to_ne_bytes());
+    let at = request.as_mut_ptr() as u64;
+    let up = raw(libc::SYS_ioctl, [fd as u64, SIOCSIFFLAGS, at, 0, 0, 0]);
+    raw(libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
+    up == 0
+}
+
 impl Kernel for HostKernel {
     fn name(&self) -> &'static str {
         if self.runner { "runner" } else { "host" }
@@ -142,6 +159,15 @@ impl Kernel for HostKernel {
 
     fn shown(&self, mask: i16) -> i16 {
         if self.runner { shown(mask) } else { mask }
+    }
+
+    fn private_network(&mut self) -> bool {
+        self.runner
+            || (raw(
+                libc::SYS_unshare,
+                [libc::CLONE_NEWNET as u64, 0, 0, 0, 0, 0],
+            ) == 0
+                && lo_up())
     }
 
     #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]

@@ -248,11 +248,18 @@ impl Kernel for LibraryKernel {
     }
 
     fn tunable(&self, path: &str) -> Option<String> {
-        match path {
-            // The one there is.
-            "net/ipv4/tcp_congestion_control" => Some("reno".to_string()),
-            _ => std::fs::read_to_string(format!("/proc/sys/{path}")).ok(),
-        }
+        self.host.with_layer(|layer| layer.sysctl(path)).ok()
+    }
+
+    fn private_network(&mut self) -> bool {
+        // Another host, without the machine's tunables.
+        let name = "private";
+        let Ok(host) = self.net.host(name).build() else {
+            return false;
+        };
+        self.process = Arc::new(host.process());
+        self.host = host;
+        true
     }
 
     #[allow(clippy::disallowed_methods, reason = "with threads, time is real")]

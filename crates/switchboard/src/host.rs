@@ -1,6 +1,7 @@
 //! A virtual host.
 
 use crate::net::Net;
+use crate::process::proc;
 use crate::process::{Epolls, Process, ProcessBuilder};
 use crate::world::HostState;
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use switchboard_abi::Errno;
 use switchboard_engine::{Config, InterfaceConfig, Sysctl};
 use switchboard_socket::{Cred, HostConfig, MemoryPaths};
 
@@ -140,6 +142,25 @@ impl Host {
     /// How many sockets are open on it.
     pub fn socket_count(&self) -> usize {
         self.net.lock().hosts[self.index].layer.socket_count()
+    }
+
+    /// What a file of the host's /proc says, such as `/proc/net/tcp` or `/proc/sys/net/core/somaxconn`. `ENOENT` for
+    /// what is not there.
+    pub fn proc_read(&self, path: &str) -> Result<String, Errno> {
+        proc::text(self, path)
+    }
+
+    /// The value of a tunable, such as `net.core.somaxconn`.
+    pub fn sysctl(&self, name: &str) -> Result<String, Errno> {
+        let world = self.net.lock();
+        let text = world.hosts[self.index].layer.sysctl(name)?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Sets a tunable, as root would: `ENOENT` for a name there is not, `EINVAL` for a value it does not take, `EACCES`
+    /// where it is read-only.
+    pub fn set_sysctl(&self, name: &str, value: &str) -> Result<(), Errno> {
+        self.with_layer(|layer| layer.set_sysctl(name, value))
     }
 
     /// Works on the host's socket layer itself: sysctls, routes, counters. Sockets that the typed

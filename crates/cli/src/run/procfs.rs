@@ -14,16 +14,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use switchboard_notify::Identity;
-use switchboard_socket::ProcFile;
+use switchboard_socket::{ProcFile, ProcReading};
 
 /// Files are looked through for those that nobody has open any more when there are this many.
 const SWEEP_AT: usize = 64;
 
 /// A file that a program opened.
 pub(super) struct OpenFile {
-    pub(super) file: ProcFile,
-    /// The text that is being read, from the last read at the beginning.
-    pub(super) shown: Vec<u8>,
+    pub(super) reading: ProcReading,
     /// Keeps the inode from being used again, and tells when nobody else has the file open.
     ours: OwnedFd,
 }
@@ -67,9 +65,8 @@ impl OpenFiles {
         let ours = fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         fs::fchmod(&whole, Mode::from_raw_mode(file.mode().into()))?;
         let identity = Identity::of(ours.as_fd()).map_err(|e| Errno::from_raw_os_error(e.0))?;
-        let shown = Vec::new();
-        self.by_file
-            .insert(identity, OpenFile { file, shown, ours });
+        let reading = ProcReading::new(file);
+        self.by_file.insert(identity, OpenFile { reading, ours });
         Ok(theirs)
     }
 

@@ -27,6 +27,42 @@ pub enum ProcFile {
     Tunable(Tunable),
 }
 
+/// A file that is being read: the text is made when it is read at the beginning, and stays until then.
+#[derive(Debug)]
+pub struct ProcReading {
+    file: ProcFile,
+    shown: String,
+}
+
+impl ProcReading {
+    /// A file that was just opened.
+    pub fn new(file: ProcFile) -> ProcReading {
+        ProcReading {
+            file,
+            shown: String::new(),
+        }
+    }
+
+    /// Which file.
+    pub fn file(&self) -> &ProcFile {
+        &self.file
+    }
+
+    /// What a read at this offset finds.
+    pub fn rest(&mut self, host: &Host, now: Instant, inodes: Inodes<'_>, offset: u64) -> &[u8] {
+        if offset == 0 || self.shown.is_empty() {
+            self.shown = host.proc_text(now, inodes, &self.file);
+        }
+        let bytes = self.shown.as_bytes();
+        let from = match &self.file {
+            // A number is read in one piece (do_proc_dointvec).
+            ProcFile::Tunable(_) if offset > 0 => bytes.len(),
+            _ => usize::try_from(offset).unwrap_or(usize::MAX),
+        };
+        bytes.get(from..).unwrap_or_default()
+    }
+}
+
 /// How a file is opened: the parts of open(2)'s flags that matter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ProcOpen {
@@ -51,11 +87,6 @@ impl ProcFile {
         }
     }
 
-    /// Whether every read begins anew, at the beginning only: a tunable is read in one piece.
-    pub fn is_tunable(&self) -> bool {
-        matches!(self, ProcFile::Tunable(_))
-    }
-
     /// open(2), as far as it can be refused.
     pub fn open(&self, cred: &Cred, how: ProcOpen) -> Result<(), Errno> {
         if how.exclusive {
@@ -66,7 +97,10 @@ impl ProcFile {
         }
         let write = how.write || how.truncate;
         let permitted = match self {
-            ProcFile::Net(_) => !write || cred.caps.contains(Caps::DAC_OVERRIDE),
+            // seq_open_net() lets nobody write.
+            ProcFile::Net(_) => {
+                !how.write && (!how.truncate || cred.caps.contains(Caps::DAC_OVERRIDE))
+            }
             ProcFile::Tunable(tunable) => tunable.permits(cred, how.read, write),
         };
         if permitted {

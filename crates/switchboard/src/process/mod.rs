@@ -4,6 +4,7 @@ pub mod epoll;
 mod files;
 mod open;
 mod poll;
+pub(crate) mod proc;
 mod table;
 
 pub use epoll::{EpollEvent, EpollOp};
@@ -131,6 +132,9 @@ impl Process {
             return self
                 .close(args[0] as i32)
                 .map_or_else(Errno::to_ret, |()| 0);
+        }
+        if let Some(result) = self.proc_call(nr, args, mem) {
+            return result.unwrap_or_else(Errno::to_ret);
         }
         match decode(self.arch, nr, args, mem) {
             Ok(Some(call)) => self.call(self.arch.word(), call, mem),

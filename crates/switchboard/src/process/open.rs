@@ -1,16 +1,19 @@
 //! An open file: what descriptors refer to.
 
 use super::epoll::EpollId;
+use super::proc::OpenProc;
 use crate::host::Host;
 use crate::world::{HostState, World};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use switchboard_socket::{CloseOutcome, PollMask, SocketId};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Socket(SocketId),
     Epoll(EpollId),
+    /// A file under /proc.
+    Proc,
 }
 
 /// An open file description (open(2)). When the last reference goes, the socket is closed: so it
@@ -21,6 +24,7 @@ pub(crate) struct OpenFile {
     nonblocking: AtomicBool,
     /// Whoever lets go of it last waits as `SO_LINGER` says.
     lingers: bool,
+    pub(crate) proc: Option<Box<Mutex<OpenProc>>>,
 }
 
 impl OpenFile {
@@ -31,6 +35,21 @@ impl OpenFile {
             kind,
             nonblocking,
             lingers: false,
+            proc: None,
+        })
+    }
+
+    pub(crate) fn with(
+        host: &Host,
+        kind: Kind,
+        proc: Option<Box<Mutex<OpenProc>>>,
+    ) -> Arc<OpenFile> {
+        Arc::new(OpenFile {
+            host: host.clone(),
+            kind,
+            nonblocking: AtomicBool::new(false),
+            lingers: false,
+            proc,
         })
     }
 
@@ -45,7 +64,7 @@ impl OpenFile {
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match self.kind {
             Kind::Socket(id) => Some(id),
-            Kind::Epoll(_) => None,
+            Kind::Epoll(_) | Kind::Proc => None,
         }
     }
 
@@ -53,6 +72,8 @@ impl OpenFile {
         match self.kind {
             Kind::Socket(id) => host.layer.poll(id),
             Kind::Epoll(id) => host.epolls.poll(id, &host.layer),
+            // DEFAULT_POLLMASK: neither read nor write ever waits.
+            Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
         }
     }
 }
@@ -71,6 +92,7 @@ impl Drop for OpenFile {
                 }
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
+            Kind::Proc => {}
         }
         net.settle(&mut world, index);
         net.unlock(world);

@@ -147,23 +147,11 @@ impl Supervisor {
         let Some(open) = self.proc_files.get_mut(file) else {
             return Ok(0);
         };
-        if offset == 0 || open.shown.is_empty() {
-            let which = open.file.clone();
-            let text = self.proc_text(&which);
-            if let Some(open) = self.proc_files.get_mut(file) {
-                open.shown = text.into_bytes();
-            }
-        }
-        let Some(open) = self.proc_files.get_mut(file) else {
-            return Ok(0);
-        };
-        // A tunable is read in one piece, from the beginning.
-        let from = if open.file.is_tunable() && offset > 0 {
-            open.shown.len()
-        } else {
-            usize::try_from(offset).unwrap_or(usize::MAX)
-        };
-        let left = open.shown.get(from..).unwrap_or_default();
+        let mirror = &self.mirror;
+        let inodes = |id: SocketId| mirror.inode(id).unwrap_or(0);
+        let left = open
+            .reading
+            .rest(&self.host, self.clock.now(), &inodes, offset);
         let room: usize = iov
             .iter()
             .map(|v| v.len)
@@ -189,7 +177,7 @@ impl Supervisor {
         let Some(open) = self.proc_files.get_mut(file) else {
             return Err(Errno::EBADF);
         };
-        let which = open.file.clone();
+        let which = open.reading.file().clone();
         let total: usize = iov
             .iter()
             .map(|v| v.len)
