@@ -122,7 +122,9 @@ pub trait Kernel {
 
     /// Moves the process to a network of its own, with nothing but `lo` and Linux's defaults, where it may change what it
     /// likes. The runner's is its run's alone already, but stays for the next body.
-    fn private_network(&mut self) -> bool;
+    fn private_network(&mut self) -> bool {
+        false
+    }
 
     /// Lets this much time pass for the kernel under test.
     fn pause(&mut self, time: Duration);
