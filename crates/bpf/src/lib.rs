@@ -9,6 +9,8 @@
 //! [`classic`] is the BPF of `SO_ATTACH_FILTER`: two registers, sixteen words of memory, jumps
 //! forward only.
 //!
+//! [`ebpf`] is the BPF of bpf(2): eleven registers, a stack, maps and helpers.
+//!
 //! A program sees the packet through [`Packet`], so that nobody has to make bytes of a packet that
 //! is structured. Time and randomness come with the run ([`Env`]).
 #![no_std]
@@ -17,6 +19,7 @@
 extern crate alloc;
 
 pub mod classic;
+pub mod ebpf;
 mod env;
 mod packet;
 

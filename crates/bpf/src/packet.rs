@@ -20,6 +20,10 @@ pub struct Meta {
     /// Where the transport's data starts, from the program's first byte (`skb_get_poff()`); 0 when
     /// that cannot be told.
     pub payload_offset: u32,
+    /// The IP protocol.
+    pub ip_protocol: u8,
+    /// The socket is bound to no address of its own.
+    pub bind_any: bool,
     /// `SO_COOKIE` of the socket.
     pub cookie: u64,
     /// The user who owns the socket.

@@ -12,6 +12,7 @@ mod run;
 mod tests;
 
 pub use check::Invalid;
+pub(crate) use run::load;
 
 use crate::env::Env;
 use crate::packet::Packet;
