@@ -7,10 +7,12 @@ mod conflicts;
 mod connect;
 mod create;
 mod errqueue;
+mod events;
 mod fd_calls;
 mod filter;
 mod filter_group;
 mod ilp32;
+mod immediate;
 mod interfaces;
 mod lingering;
 mod listen;
@@ -53,10 +55,12 @@ pub(crate) const ALL: &[&[Test]] = &[
     connect::TESTS,
     create::TESTS,
     errqueue::TESTS,
+    events::TESTS,
     fd_calls::TESTS,
     filter::TESTS,
     filter_group::TESTS,
     ilp32::TESTS,
+    immediate::TESTS,
     interfaces::TESTS,
     lingering::TESTS,
     listen::TESTS,

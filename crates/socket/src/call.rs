@@ -122,6 +122,14 @@ impl Fail {
         )
     }
 
+    /// Whether a reader that found nothing steps over an urgent byte: nothing is left to read.
+    pub fn skips(&self) -> bool {
+        matches!(
+            self.effect,
+            FailEffect::Skipped { .. } | FailEffect::UnixSkipped { .. }
+        )
+    }
+
     /// Whether delivering the error changes the socket.
     pub fn has_effect(&self) -> bool {
         self.effect != FailEffect::Nothing

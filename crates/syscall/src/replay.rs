@@ -67,8 +67,12 @@ impl Effect {
             }
             Kind::Accept(plan) | Kind::AcceptLost(plan) => readable(host.leaves_acceptable(plan)),
             Kind::Option { value, .. } if value.clears_error => PollMask::ERR,
-            Kind::Fail { fail, .. } if fail.is_pending() => PollMask::ERR,
-            Kind::Fail { fail, .. } if fail.has_effect() => PollMask::PRI,
+            Kind::Fail { fail, .. } => {
+                let mut falls = PollMask::empty();
+                falls.set(PollMask::ERR, fail.is_pending());
+                falls.set(PollMask::PRI | PollMask::READABLE, fail.skips());
+                falls
+            }
             _ => PollMask::empty(),
         }
     }

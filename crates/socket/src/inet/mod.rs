@@ -443,7 +443,17 @@ impl Host {
             let Some(id) = self.inet.find(event.socket) else {
                 continue;
             };
-            self.wake(id, wake_bits(event.kind));
+            let mut wake = wake_bits(event.kind);
+            // tcp_data_ready(): what SO_RCVLOWAT hides is no event.
+            if event.kind == EventKind::READABLE
+                && self.get(id).is_ok_and(|socket| socket.common.rcvlowat > 1)
+                && !self.poll(id).contains(PollMask::IN)
+            {
+                wake -= PollMask::READABLE;
+            }
+            if !wake.is_empty() {
+                self.wake(id, wake);
+            }
         }
     }
 }
