@@ -91,6 +91,8 @@ const WAKE_BYTE_COST: i32 = 768;
 /// Charged 2304: with it, and the residue of one or two single bytes, more than a quarter and less than all
 /// of SO_SNDBUF's minimum are used up. So OUT is off, and the residue sent after it still fits.
 const BLOCKER: usize = 1500;
+/// At most so many single bytes fill what the blocker and the residues leave of the minimum.
+const FILLERS: usize = 4;
 
 /// How far the pair has been shut down. Each state is final but for the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +159,8 @@ pub struct Placeholder {
     small: bool,
     /// The blocker lies in B's queue.
     blocked: bool,
+    /// Single bytes behind it.
+    fillers: usize,
     /// SHUT_RD on B: A cannot send.
     send_closed: bool,
 }
@@ -189,6 +193,13 @@ fn receive(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>], flags: i32) -> Resu
         libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) as i64
     });
     got.map(|count| count as usize)
+}
+
+/// Whether O_ASYNC is set on the file.
+fn is_async(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory involved.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ASYNC != 0
 }
 
 fn set_buffer(fd: BorrowedFd<'_>, option: i32, bytes: i32) -> Result<(), Errno> {
@@ -242,6 +253,7 @@ impl Placeholder {
             roomy: false,
             small: false,
             blocked: false,
+            fillers: 0,
             send_closed: false,
         };
         Ok((a, placeholder))
@@ -370,6 +382,13 @@ impl Placeholder {
         }
         // The blocker lies before a new residue, so that reading up to it leaves the one unread byte.
         self.blocked = send(a, &blocker, 0) == Ok(BLOCKER) && send(a, &[0], 0).is_ok();
+        if self.blocked && is_async(a) {
+            // SIGIO for room comes only to who has met a full buffer (SOCKWQ_ASYNC_NOSPACE): one more byte
+            // fills it, and the next is refused. The residue is behind them all.
+            while self.fillers < FILLERS && send(a, &[0], 0).is_ok() {
+                self.fillers += 1;
+            }
+        }
     }
 
     /// There is room to send again: gives OUT back, with an edge.
@@ -378,8 +397,10 @@ impl Placeholder {
             return;
         };
         // All but the last byte: the old residue and the blocker.
-        let mut room = [const { MaybeUninit::uninit() }; 1 + BLOCKER];
-        self.blocked = receive(b.as_fd(), &mut room, 0) != Ok(1 + BLOCKER);
+        let mut room = [const { MaybeUninit::uninit() }; 1 + BLOCKER + FILLERS];
+        let count = 1 + BLOCKER + self.fillers.min(FILLERS);
+        self.blocked = receive(b.as_fd(), &mut room[..count], 0) != Ok(count);
+        self.fillers = 0;
     }
 
     fn out_is_fixed(&self) -> bool {
@@ -400,6 +421,16 @@ impl Placeholder {
         if let Some(b) = &self.b {
             shutdown(b.as_fd(), libc::SHUT_RD);
         }
+    }
+
+    /// Nothing goes in either direction, by the program's own SHUT_WR: HUP, and no SIGIO for it.
+    fn hup_by(&mut self, a: BorrowedFd<'_>) {
+        if self.phase != Phase::ReadClosed || self.send_closed {
+            return self.hup();
+        }
+        self.unblock_out();
+        shutdown(a, libc::SHUT_WR);
+        self.phase = Phase::HungUp;
     }
 
     /// The peer will send no more: IN and RDHUP, for good.
@@ -493,7 +524,10 @@ impl Placeholder {
         if want.contains(RESET) && self.phase < Phase::Reset {
             self.err();
         } else if want.contains(HUNG_UP) {
-            self.hup();
+            match a {
+                Some(a) => self.hup_by(a),
+                None => self.hup(),
+            }
         } else if want.contains(Mask::IN | Mask::RDHUP) {
             self.rdhup();
         }
@@ -511,11 +545,8 @@ impl Placeholder {
                 self.block_out(a);
             }
             if !target.contains(Mask::PRI) && self.urgent {
-                // Draining all and waking again costs pollers one idle wake-up, and keeps the count exact.
-                self.drain_in(a);
-                if self.urgent {
-                    self.take_pri(a); // in a pair that is shut down
-                }
+                // The byte keeps its place in the queue, and IN: nobody is woken by what is not new.
+                self.take_pri(a);
             }
             if !target.intersects(Mask::IN | Mask::PRI) {
                 self.drain_in(a);

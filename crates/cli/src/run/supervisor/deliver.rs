@@ -44,6 +44,12 @@ impl Supervisor {
             self.settle_effect(call, effect, cred);
             effect = Effect::happened();
         }
+        if let (Call::Shutdown { .. }, Some(id), Some(end)) = (pending.call(), socket, &end) {
+            // By the program's own end: nobody gets a SIGIO for its own shutdown(2).
+            let mask = self.host.poll(id);
+            self.mirror
+                .show(id, mask, PollMask::empty(), Some(end.as_fd()));
+        }
         // What the call has done is to be seen before its caller goes on, and what it is about to do.
         self.show_events();
         if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket)
