@@ -33,6 +33,7 @@ mod readiness;
 mod scm_creds;
 mod scm_rights;
 mod scm_rights_errors;
+mod sigio;
 mod signals;
 mod socketcall;
 mod sysctl;
@@ -81,6 +82,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     scm_creds::TESTS,
     scm_rights::TESTS,
     scm_rights_errors::TESTS,
+    sigio::TESTS,
     signals::TESTS,
     socketcall::TESTS,
     sysctl::TESTS,

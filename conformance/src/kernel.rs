@@ -132,6 +132,9 @@ pub trait Kernel {
     /// The same process, for use by a second thread. `None`: blocking calls are not offered.
     fn another_thread(&self) -> Option<Box<dyn Kernel + Send>>;
 
+    /// A signal that the calling process holds, if it comes within this time.
+    fn take_signal(&mut self, signal: i32, wait: Duration) -> Option<crate::signal::Raised>;
+
     /// Whether SIGPIPE was raised since the last time this was asked. `None`: this arm cannot tell.
     fn take_sigpipe(&mut self) -> Option<bool>;
 

@@ -33,7 +33,7 @@ mod proc_file;
 mod registry;
 mod run;
 mod scene;
-mod signal;
+pub mod signal;
 mod sys;
 
 pub use addr::Addr;

@@ -37,6 +37,8 @@ bitflags! {
         const SIGNALS = 1 << 12;
         /// The file system is this program's own: names are inodes there, with directories and modes.
         const INODES = 1 << 13;
+        /// Sockets have owners who get SIGIO and SIGURG ([`Kernel::take_signal`]).
+        const SIGIO = 1 << 20;
     }
 }
 

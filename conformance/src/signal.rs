@@ -79,9 +79,20 @@ pub(crate) fn hold(signal: i32) {
     }
 }
 
-/// The held signal, if it comes within a second: its `si_band` (poll events) and `si_fd`. A plain SIGIO
-/// or SIGURG has neither.
-pub(crate) fn taken(signal: i32, wait: Duration) -> Option<(i64, i32)> {
+/// What a signal that was held says: `si_code`, `si_band` and `si_fd`. A plain SIGIO or SIGURG says
+/// no more than that it is the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// `si_code`
+    pub code: i32,
+    /// `si_band`
+    pub band: i64,
+    /// `si_fd`
+    pub fd: i32,
+}
+
+/// The held signal, if it comes in time.
+pub(crate) fn raised(signal: i32, wait: Duration) -> Option<Raised> {
     // SAFETY: locals; the members read are those that a SIGPOLL-like siginfo has, and zeroes otherwise:
     // _sifields begins at offset 16 on 64-bit Linux, si_band (long) first, si_fd after it.
     unsafe {
@@ -97,8 +108,15 @@ pub(crate) fn taken(signal: i32, wait: Duration) -> Option<(i64, i32)> {
             return None;
         }
         let fields = (&raw const info).cast::<u8>().add(16);
-        let band = fields.cast::<i64>().read();
-        let fd = fields.add(8).cast::<i32>().read();
-        Some((band, fd))
+        Some(Raised {
+            code: info.si_code,
+            band: fields.cast::<i64>().read(),
+            fd: fields.add(8).cast::<i32>().read(),
+        })
     }
+}
+
+/// Of the held signal, if it comes in time: `si_band` (poll events) and `si_fd`.
+pub(crate) fn taken(signal: i32, wait: Duration) -> Option<(i64, i32)> {
+    raised(signal, wait).map(|raised| (raised.band, raised.fd))
 }

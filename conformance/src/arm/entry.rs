@@ -86,6 +86,14 @@ impl<K: Kernel> Kernel for SocketcallEntry<K> {
         self.0.another_thread()
     }
 
+    fn take_signal(
+        &mut self,
+        signal: i32,
+        wait: std::time::Duration,
+    ) -> Option<crate::signal::Raised> {
+        self.0.take_signal(signal, wait)
+    }
+
     fn take_sigpipe(&mut self) -> Option<bool> {
         self.0.take_sigpipe()
     }

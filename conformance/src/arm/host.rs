@@ -193,6 +193,10 @@ impl Kernel for HostKernel {
         }
     }
 
+    fn take_signal(&mut self, signal: i32, wait: Duration) -> Option<crate::signal::Raised> {
+        crate::signal::raised(signal, wait)
+    }
+
     fn drop_privileges(&mut self) -> bool {
         // Raw calls: they change this thread alone, and the body's process has no other yet.
         raw(libc::SYS_geteuid, [0; 6]) != 0

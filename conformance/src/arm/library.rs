@@ -15,9 +15,13 @@ use super::own_memory::OwnMemory;
 use super::tunables;
 use crate::kernel::Kernel;
 use crate::registry::Needs;
+use crate::signal::Raised;
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard::{Arch, Caps, EpollEvent, EpollOp, Errno, FdFlags, Host, Net, PollFd, Process};
+use switchboard::Signal;
+use switchboard::{
+    Arch, Caps, EpollEvent, EpollOp, Errno, FdFlags, Host, Net, Owner, PollFd, Process,
+};
 
 /// The uid and gid of an ordinary user: `nobody`.
 const NOBODY: u32 = 65534;
@@ -30,6 +34,8 @@ pub struct LibraryKernel {
     /// Not root: the uid and gid.
     user: Option<(u32, u32)>,
     threads: bool,
+    /// Signals that were taken from the process and not asked for yet.
+    signals: Vec<Signal>,
 }
 
 impl LibraryKernel {
@@ -56,6 +62,7 @@ impl LibraryKernel {
             process,
             user: None,
             threads,
+            signals: Vec::new(),
         }
     }
 
@@ -86,6 +93,31 @@ impl LibraryKernel {
             libc::F_GETFL => p.status_flags(fd)?.into(),
             libc::F_SETFL => {
                 p.set_status_flags(fd, arg as i32)?;
+                0
+            }
+            libc::F_SETOWN => {
+                p.set_owner(fd, Owner::from_number(arg as i32)?)?;
+                0
+            }
+            libc::F_GETOWN => p.owner(fd)?.number().into(),
+            F_SETSIG => {
+                p.set_io_signal(fd, arg as i32)?;
+                0
+            }
+            F_GETSIG => p.io_signal(fd)?.into(),
+            F_SETOWN_EX => {
+                p.set_owner(fd, owner_ex(arg)?)?;
+                0
+            }
+            F_GETOWN_EX => {
+                let (kind, who) = match p.owner(fd)? {
+                    Owner::Thread(who) => (0i32, who),
+                    Owner::Process(who) => (1, who),
+                    Owner::Group(who) => (2, who),
+                    Owner::None => (1, 0),
+                };
+                let bytes = [kind.to_ne_bytes(), who.to_ne_bytes()].concat();
+                OwnMemory::new().put(arg, &bytes)?;
                 0
             }
             _ => return Err(Errno::EINVAL),
@@ -179,6 +211,7 @@ impl LibraryKernel {
                 .map(i64::from),
             libc::SYS_epoll_ctl => self.epoll_ctl(a),
             libc::SYS_epoll_wait => self.epoll_wait(a),
+            libc::SYS_getpgrp => Ok(p.group().into()),
             libc::SYS_getpid => Ok(p.pid().into()),
             libc::SYS_getuid | libc::SYS_geteuid => Ok(self.user.map_or(0, |u| u.0.into())),
             libc::SYS_getgid => Ok(self.user.map_or(0, |u| u.1.into())),
@@ -187,6 +220,32 @@ impl LibraryKernel {
             _ => return None,
         })
     }
+}
+
+/// fcntl(2)'s numbers that libc lacks.
+const F_SETSIG: i32 = 10;
+const F_GETSIG: i32 = 11;
+const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
+
+/// `struct f_owner_ex`
+fn owner_ex(at: u64) -> Result<Owner, Errno> {
+    let bytes: [u8; 8] = OwnMemory::new().array(at)?;
+    let (kind, who) = bytes.split_at(4);
+    let int = |bytes: &[u8]| i32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+    let (kind, who) = (int(kind), int(who));
+    if !(0..=2).contains(&kind) {
+        return Err(Errno::EINVAL);
+    }
+    if who < 0 {
+        return Err(Errno::ESRCH);
+    }
+    Ok(match (kind, who as u32) {
+        (_, 0) => Owner::None,
+        (0, who) => Owner::Thread(who),
+        (1, who) => Owner::Process(who),
+        (_, who) => Owner::Group(who),
+    })
 }
 
 /// A timeout as poll(2) has it.
@@ -279,12 +338,30 @@ impl Kernel for LibraryKernel {
                 process: self.process.clone(),
                 user: self.user,
                 threads: true,
+                signals: Vec::new(),
             }) as Box<dyn Kernel + Send>
         })
     }
 
     fn take_sigpipe(&mut self) -> Option<bool> {
         Some(self.process.take_signals() & 1 << libc::SIGPIPE != 0)
+    }
+
+    fn take_signal(&mut self, signal: i32, wait: Duration) -> Option<Raised> {
+        // Those of other numbers stay; nothing comes later but what time brings.
+        for attempt in 0..2 {
+            while let Some(next) = self.process.next_signal() {
+                self.signals.push(next);
+            }
+            if let Some(at) = self.signals.iter().position(|s| s.number == signal) {
+                let Signal { code, band, fd, .. } = self.signals.remove(at);
+                return Some(Raised { code, band, fd });
+            }
+            if attempt == 0 {
+                self.pause(wait.min(Duration::from_millis(20)));
+            }
+        }
+        None
     }
 
     fn drop_privileges(&mut self) -> bool {

@@ -130,6 +130,7 @@ own_numbers! {
     SOCK_CLOEXEC: i32 = 0o2000000, "`O_CLOEXEC` in socket(2)'s type argument.";
     SOCK_TYPE_MASK: i32 = 0xf, "The bits of socket(2)'s type argument that name the type.";
     SOCK_PACKET: i32 = 10, "The obsolete packet type of packet(7).";
+    O_ASYNC: i32 = 0o20000, "The file status flag of signal-driven I/O.";
     O_NONBLOCK: i32 = 0o4000, "The non-blocking file status flag of open(2).";
     SIOCINQ: u32 = FIONREAD, "Unread bytes; the same number as `FIONREAD`.";
     SIOCOUTQ: u32 = 0x5411, "Bytes not yet acknowledged or taken; the same number as `TIOCOUTQ`.";

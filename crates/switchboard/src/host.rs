@@ -3,6 +3,7 @@
 use crate::net::Net;
 use crate::process::proc;
 use crate::process::{Epolls, Process, ProcessBuilder};
+use crate::sigio::Tasks;
 use crate::world::HostState;
 use std::collections::BTreeMap;
 use std::io;
@@ -102,8 +103,8 @@ impl HostBuilder {
             rights: BTreeMap::new(),
             next_token: 0,
             next_pid: 2,
-            // A typed socket is process 1's.
-            pids: [1].into(),
+            tasks: first_task(),
+            quiet: None,
         });
         drop(world);
         Ok(Host {
@@ -111,6 +112,13 @@ impl HostBuilder {
             index,
         })
     }
+}
+
+/// A typed socket is process 1's.
+fn first_task() -> Tasks {
+    let mut tasks = Tasks::default();
+    tasks.insert(1, 1, &Cred::root(1));
+    tasks
 }
 
 impl Host {

@@ -41,6 +41,7 @@ mod guest;
 mod host;
 mod net;
 mod process;
+mod sigio;
 mod sockets;
 mod world;
 
@@ -49,6 +50,7 @@ pub use guest::GuestMemory;
 pub use host::{Host, HostBuilder};
 pub use net::Net;
 pub use process::{EpollEvent, EpollOp, FdFlags, PollFd, Process, ProcessBuilder, epoll};
+pub use sigio::{Owner, Signal};
 pub use sockets::{
     TcpListener, TcpStream, UdpSocket, UnixAddr, UnixDatagram, UnixListener, UnixStream,
 };

@@ -8,9 +8,11 @@
 
 use crate::clock::Clock;
 use crate::process::{Epolls, OpenFile};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sigio::Tasks;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
+use switchboard_abi::number::AF_UNIX;
 use switchboard_device::{Port, Segment};
 use switchboard_engine::{IfIndex, Instant};
 use switchboard_socket::{Cred, Cx, Event, MemoryPaths, PollMask, SocketId};
@@ -63,8 +65,10 @@ pub(crate) struct HostState {
     pub(crate) rights: BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: u64,
     pub(crate) next_pid: u32,
-    /// The processes that there are.
-    pub(crate) pids: BTreeSet<u32>,
+    /// The processes that there are, and the signals of their sockets.
+    pub(crate) tasks: Tasks,
+    /// A socket that a call is made on whose owner is not told what it does: shutdown(2).
+    pub(crate) quiet: Option<SocketId>,
 }
 
 /// A thread that waits for events of a socket.
@@ -142,7 +146,7 @@ impl World {
             },
             rights: &mut host.rights,
             next_token: &mut host.next_token,
-            pids: &host.pids,
+            tasks: &mut host.tasks,
             trash: &mut self.trash,
         }
     }
@@ -256,10 +260,24 @@ impl HostState {
                 self.wake(event);
             }
             self.epolls.event(event);
+            if self.tasks.listens() {
+                self.signal(event);
+            }
         }
         while let Some(token) = self.layer.poll_released() {
             trash.extend(self.rights.remove(&token.0));
         }
+    }
+
+    fn signal(&mut self, event: Event) {
+        if self.quiet == Some(event.socket) {
+            return;
+        }
+        let mask = self.layer.poll(event.socket);
+        let family = self.layer.family(event.socket);
+        // TCP's events of room are such already.
+        let exact = family.is_some_and(|(domain, _)| domain != AF_UNIX);
+        self.tasks.event(event, mask, exact);
     }
 
     fn wake(&mut self, event: Event) {
@@ -279,6 +297,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) cx: Cx<'a>,
     pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: &'a mut u64,
-    pub(crate) pids: &'a BTreeSet<u32>,
+    pub(crate) tasks: &'a mut Tasks,
     pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
 }

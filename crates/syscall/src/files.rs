@@ -28,6 +28,24 @@ pub trait Files {
     /// Sets `O_NONBLOCK` on the descriptor's open file: ioctl(2) `FIONBIO`.
     fn set_nonblocking(&mut self, fd: i32, on: bool);
 
+    /// Sets `O_ASYNC` on the descriptor's open file: ioctl(2) `FIOASYNC`.
+    fn set_async(&mut self, fd: i32, on: bool) -> Result<(), Errno> {
+        let _ = (fd, on);
+        Err(Errno::ENOTTY)
+    }
+
+    /// Who gets SIGIO and SIGURG, as `F_SETOWN` has it: ioctl(2) `FIOSETOWN` and `SIOCSPGRP`.
+    fn set_owner(&mut self, fd: i32, owner: i32) -> Result<(), Errno> {
+        let _ = (fd, owner);
+        Err(Errno::ENOTTY)
+    }
+
+    /// ioctl(2) `FIOGETOWN` and `SIOCGPGRP`.
+    fn owner(&mut self, fd: i32) -> Result<i32, Errno> {
+        let _ = fd;
+        Err(Errno::ENOTTY)
+    }
+
     /// Whether `count` more descriptors fit in the table; `EMFILE` or `ENFILE` when not.
     fn reserve(&mut self, count: usize) -> Result<(), Errno> {
         let _ = count;

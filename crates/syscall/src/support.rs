@@ -124,7 +124,7 @@ const ROWS: &[SupportRow] = &[
     row(Ioctl, "SIOCATMARK", Done, ""),
     row(Ioctl, "FIONBIO", Done, ""),
     row(Ioctl, "FIOASYNC, FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP", Done,
-        "under the runner, by the kernel; the library refuses them with ENOTTY"),
+        "under the runner by the kernel, on what stands for the socket: an error is told as an arrival or a hang-up"),
     row(Ioctl, "SIOCGSTAMP, SIOCGSTAMPNS", Refused, "ENOTTY"),
     row(Ioctl, "SIOCGIFCONF, SIOCGIFNAME, SIOCGIFINDEX, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFDSTADDR, \
         SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFTXQLEN, SIOCGIFMETRIC", Done, ""),

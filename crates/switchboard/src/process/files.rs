@@ -2,23 +2,31 @@
 
 use super::Process;
 use super::open::OpenFile;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sigio::{Owner, Tasks};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use switchboard_abi::Errno;
-use switchboard_socket::{FileToken, Right};
+use switchboard_socket::{FileToken, Right, SocketId};
 use switchboard_syscall::{FileRef, Files};
 
 pub(crate) struct ProcessFiles<'a> {
     pub(crate) process: &'a Process,
     pub(crate) rights: &'a mut BTreeMap<u64, Arc<OpenFile>>,
     pub(crate) next_token: &'a mut u64,
-    pub(crate) pids: &'a BTreeSet<u32>,
+    pub(crate) tasks: &'a mut Tasks,
     pub(crate) trash: &'a mut Vec<Arc<OpenFile>>,
+}
+
+impl ProcessFiles<'_> {
+    fn socket(&self, fd: i32) -> Result<SocketId, Errno> {
+        let table = self.process.table();
+        table.file(fd)?.socket().ok_or(Errno::ENOTTY)
+    }
 }
 
 impl Files for ProcessFiles<'_> {
     fn process_exists(&mut self, pid: u32) -> bool {
-        self.pids.contains(&pid)
+        self.tasks.exists(pid)
     }
 
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
@@ -40,6 +48,23 @@ impl Files for ProcessFiles<'_> {
         if let Ok(file) = self.process.table().file(fd) {
             file.set_nonblocking(on);
         }
+    }
+
+    fn set_async(&mut self, fd: i32, on: bool) -> Result<(), Errno> {
+        let id = self.socket(fd)?;
+        self.tasks.set_async(id, on.then_some(fd));
+        Ok(())
+    }
+
+    fn set_owner(&mut self, fd: i32, owner: i32) -> Result<(), Errno> {
+        let id = self.socket(fd)?;
+        let owner = Owner::from_number(owner)?;
+        self.tasks.set_owner(id, owner, &self.process.cred)
+    }
+
+    fn owner(&mut self, fd: i32) -> Result<i32, Errno> {
+        let id = self.socket(fd)?;
+        Ok(self.tasks.owner(id).number())
     }
 
     fn reserve(&mut self, count: usize) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ mod files;
 mod open;
 mod poll;
 pub(crate) mod proc;
+mod signals;
 mod table;
 
 pub use epoll::{EpollEvent, EpollOp};
@@ -18,9 +19,8 @@ use crate::host::Host;
 use crate::world::World;
 use files::ProcessFiles;
 use open::Kind;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use switchboard_abi::number::{O_NONBLOCK, SIGPIPE};
+use switchboard_abi::number::SIGPIPE;
 use switchboard_abi::sysno::{Arch, Sysno, lookup};
 use switchboard_abi::{Errno, Word};
 use switchboard_socket::{Caps, Cred, PollMask};
@@ -38,8 +38,6 @@ pub struct Process {
     table: Mutex<Table>,
     cred: Arc<Cred>,
     arch: Arch,
-    /// Signals raised and not taken, as a bit set.
-    signals: AtomicU64,
 }
 
 /// Makes a [`Process`].
@@ -91,26 +89,27 @@ impl ProcessBuilder {
 
     /// Makes the process.
     pub fn build(self) -> Process {
-        let pid = next_pid(&self.host);
-        let mut cred = Cred::new(pid, self.uid, self.gid, self.caps);
+        let mut cred = Cred::new(0, self.uid, self.gid, self.caps);
         cred.nofile = self.nofile;
+        register(&self.host, &mut cred, None);
         Process {
             table: Mutex::new(Table::new(self.nofile)),
             host: self.host,
             cred: Arc::new(cred),
             arch: self.arch,
-            signals: AtomicU64::new(0),
         }
     }
 }
 
-fn next_pid(host: &Host) -> u32 {
+/// Gives the process a number; without a group it makes its own.
+fn register(host: &Host, cred: &mut Cred, group: Option<u32>) {
     let mut world = host.net.lock();
     let state = &mut world.hosts[host.index];
-    let pid = state.next_pid;
+    cred.pid = state.next_pid;
     state.next_pid += 1;
-    state.pids.insert(pid);
-    pid
+    state
+        .tasks
+        .insert(cred.pid, group.unwrap_or(cred.pid), cred);
 }
 
 impl Process {
@@ -167,7 +166,7 @@ impl Process {
                     process: self,
                     rights: parts.rights,
                     next_token: parts.next_token,
-                    pids: parts.pids,
+                    tasks: parts.tasks,
                     trash: parts.trash,
                 };
                 pending.attempt(parts.layer, &mut parts.cx, mem, &mut files)
@@ -188,7 +187,7 @@ impl Process {
                         process: self,
                         rights: parts.rights,
                         next_token: parts.next_token,
-                        pids: parts.pids,
+                        tasks: parts.tasks,
                         trash: parts.trash,
                     };
                     pending.give_up(parts.layer, &mut parts.cx, &mut files);
@@ -196,7 +195,11 @@ impl Process {
                 }
             }
         };
+        if world.hosts[index].tasks.listens() {
+            self.note(&mut world, &pending, value);
+        }
         net.settle(&mut world, index);
+        world.hosts[index].quiet = None;
         net.unlock(world);
         value
     }
@@ -210,7 +213,9 @@ impl Process {
             effect,
         } = reply;
         if sigpipe {
-            let _ = self.signals.fetch_or(1 << SIGPIPE, Ordering::Relaxed);
+            world.hosts[self.host.index]
+                .tasks
+                .raise(self.cred.pid, SIGPIPE);
         }
         let accepted = {
             let mut parts = world.parts(self.host.index, &self.cred);
@@ -218,7 +223,7 @@ impl Process {
                 process: self,
                 rights: parts.rights,
                 next_token: parts.next_token,
-                pids: parts.pids,
+                tasks: parts.tasks,
                 trash: parts.trash,
             };
             commit(parts.layer, &mut parts.cx, &mut files, effect).accepted
@@ -252,6 +257,9 @@ impl Process {
     pub fn set_user(&mut self, uid: u32, gid: u32, caps: Caps) {
         let mut cred = Cred::new(self.cred.pid, uid, gid, caps);
         cred.nofile = self.cred.nofile;
+        self.host.net.lock().hosts[self.host.index]
+            .tasks
+            .credentials_changed(&cred);
         self.cred = Arc::new(cred);
     }
 
@@ -261,11 +269,6 @@ impl Process {
         cred.nofile = limit;
         self.cred = Arc::new(cred);
         self.table().set_limit(limit);
-    }
-
-    /// Signals that calls raised (`SIGPIPE`), as a bit set; taking clears them.
-    pub fn take_signals(&self) -> u64 {
-        self.signals.swap(0, Ordering::Relaxed)
     }
 
     /// poll(2)'s mask of one descriptor now.
@@ -320,35 +323,15 @@ impl Process {
         self.table().set_flags(fd, flags)
     }
 
-    /// fcntl(2) with `F_GETFL`: `O_RDWR`, and `O_NONBLOCK` when it is set.
-    pub fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
-        const O_RDWR: i32 = 2;
-        let file = self.table().get(fd)?;
-        Ok(if file.nonblocking() {
-            O_RDWR | O_NONBLOCK
-        } else {
-            O_RDWR
-        })
-    }
-
-    /// fcntl(2) with `F_SETFL`: of the flags it may change, sockets here have `O_NONBLOCK`.
-    pub fn set_status_flags(&self, fd: i32, flags: i32) -> Result<(), Errno> {
-        self.table()
-            .get(fd)?
-            .set_nonblocking(flags & O_NONBLOCK != 0);
-        Ok(())
-    }
-
     /// fork(2): a process with the same open files under the same numbers.
     pub fn fork(&self) -> Process {
         let mut cred = Cred::clone(&self.cred);
-        cred.pid = next_pid(&self.host);
+        register(&self.host, &mut cred, Some(self.group()));
         Process {
             host: self.host.clone(),
             table: Mutex::new(self.table().clone()),
             cred: Arc::new(cred),
             arch: self.arch,
-            signals: AtomicU64::new(0),
         }
     }
 
@@ -375,6 +358,6 @@ impl Drop for Process {
         drop(files);
         open::collect(&self.host);
         let mut world = self.host.net.lock();
-        world.hosts[self.host.index].pids.remove(&self.cred.pid);
+        world.hosts[self.host.index].tasks.remove(self.cred.pid);
     }
 }

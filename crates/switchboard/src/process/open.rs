@@ -86,6 +86,7 @@ impl Drop for OpenFile {
         match self.kind {
             Kind::Socket(id) => {
                 world.hosts[index].epolls.forget_file(id);
+                world.hosts[index].tasks.forget(id);
                 let outcome = world.call(index, |layer, cx| layer.close(cx, id));
                 if self.lingers {
                     world = linger(&self.host, world, id, outcome);

@@ -27,6 +27,17 @@ impl Pending {
                 env.files.set_nonblocking(fd, on);
                 return Ok(Reply::happened(0).into());
             }
+            FIOASYNC => {
+                let on = read_int(env.mem, arg)? != 0;
+                env.files.set_async(fd, on)?;
+                return Ok(Reply::happened(0).into());
+            }
+            FIOSETOWN | SIOCSPGRP => {
+                let owner = read_int(env.mem, arg)?;
+                env.files.set_owner(fd, owner)?;
+                return Ok(Reply::happened(0).into());
+            }
+            FIOGETOWN | SIOCGPGRP => env.files.owner(fd)?,
             _ if ifreq::is_interface(cmd) => {
                 let inet = env
                     .host
