@@ -133,7 +133,10 @@ pub trait Kernel {
     fn another_thread(&self) -> Option<Box<dyn Kernel + Send>>;
 
     /// A signal that the calling process holds, if it comes within this time.
-    fn take_signal(&mut self, signal: i32, wait: Duration) -> Option<crate::signal::Raised>;
+    fn take_signal(&mut self, signal: i32, wait: Duration) -> Option<crate::signal::Raised> {
+        let _ = (signal, wait);
+        None
+    }
 
     /// Whether SIGPIPE was raised since the last time this was asked. `None`: this arm cannot tell.
     fn take_sigpipe(&mut self) -> Option<bool>;

@@ -460,11 +460,9 @@ fn each_segment_is_an_edge(k: &mut dyn Kernel) -> Outcome {
 
 fn peer_of_a_datagram_socket_closes(k: &mut dyn Kernel) -> Outcome {
     let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;
-    let watched = Watched::new(k, b)?;
     k.close(a);
     mask!(k, b, WB);
     levels(k, b, WB)?;
-    drop(watched);
     let (a, b) = k.udp_pair(AF_INET)?;
     let watched = Watched::new(k, b)?;
     k.close(a);
