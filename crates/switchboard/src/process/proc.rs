@@ -134,7 +134,7 @@ impl Process {
         }
         let mut world = self.host.net.lock();
         let state = &mut world.hosts[self.host.index];
-        let below = below_proc(&text, |pid| state.pids.contains(&pid))?;
+        let below = below_proc(&text, |pid| state.tasks.exists(pid))?;
         let file = state.layer.proc_file(&below);
         drop(world);
         Some(file.ok_or(Errno::ENOENT).and_then(|file| {
@@ -220,7 +220,7 @@ impl OpenFile {
 pub(crate) fn text(host: &Host, path: &str) -> Result<String, Errno> {
     let world = host.net.lock();
     let state = &world.hosts[host.index];
-    let below = below_proc(path, |pid| state.pids.contains(&pid)).ok_or(Errno::ENOENT)?;
+    let below = below_proc(path, |pid| state.tasks.exists(pid)).ok_or(Errno::ENOENT)?;
     let file: ProcFile = state.layer.proc_file(&below).ok_or(Errno::ENOENT)?;
     if file.mode() & 0o400 == 0 {
         return Err(Errno::EACCES);
