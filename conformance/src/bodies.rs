@@ -21,8 +21,13 @@ mod msg_header;
 mod name;
 mod opt_buffers;
 mod opt_common;
+mod opt_device;
+mod opt_ints;
 mod opt_ip;
+mod opt_marks;
+mod opt_peek;
 mod opt_socket;
+mod opt_stamps;
 mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
@@ -70,8 +75,13 @@ pub(crate) const ALL: &[&[Test]] = &[
     name::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
+    opt_device::TESTS,
+    opt_ints::TESTS,
     opt_ip::TESTS,
+    opt_marks::TESTS,
+    opt_peek::TESTS,
     opt_socket::TESTS,
+    opt_stamps::TESTS,
     opt_tcp::TESTS,
     opt_tcp_rare::TESTS,
     ping::TESTS,

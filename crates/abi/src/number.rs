@@ -160,6 +160,9 @@ own_numbers! {
     UDP_GRO: i32 = 104, "Generic receive offload.";
     ICMP_FILTER: i32 = 1, "raw(7): which ICMP types to drop.";
     ICMPV6_FILTER: i32 = 1, "RFC 3542: which ICMPv6 types to drop (`ICMP6_FILTER` there).";
+    CLOCK_REALTIME: i32 = 0, "`CLOCK_REALTIME` of time.h.";
+    CLOCK_MONOTONIC: i32 = 1, "`CLOCK_MONOTONIC` of time.h.";
+    CLOCK_TAI: i32 = 11, "`CLOCK_TAI` of time.h.";
     SOMAXCONN: i32 = 4096, "Default of net.core.somaxconn since Linux 5.4.";
     UIO_MAXIOV: usize = 1024, "Most elements of an I/O vector.";
     SCM_MAX_FD: usize = 253, "Most descriptors in one `SCM_RIGHTS` message.";

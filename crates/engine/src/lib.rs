@@ -22,6 +22,7 @@ mod ports;
 mod report;
 mod route;
 mod stack;
+mod tag;
 mod tcp;
 mod time;
 mod timer;
@@ -36,6 +37,7 @@ pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::Stack;
+pub use tag::Tag;
 pub use tcp::{
     Algorithm, ConnectError, ListenError, NotConnected, SendFlags, Shutdown, State, Status,
     StreamQueue, TcpEntry, TcpError, TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpTimer, TcpView,

@@ -67,6 +67,9 @@ pub enum RouteError {
     /// Source and destination are of different families.
     #[error("wrong address family")]
     WrongFamily,
+    /// The socket is bound to an interface that is not there.
+    #[error("no such interface")]
+    NoDevice,
     /// The socket could not be bound to a port first.
     #[error("no free port")]
     PortsExhausted,
@@ -112,6 +115,14 @@ pub(crate) fn lookup(
     device: Option<IfIndex>,
 ) -> Result<RouteInfo, RouteError> {
     let src = src.filter(|src| !src.is_unspecified());
+    // ip_route_output_key_hash; IPv6 finds no route there.
+    if device.is_some_and(|device| interfaces.get(device).is_none()) {
+        return Err(if dst.is_ipv4() {
+            RouteError::NoDevice
+        } else {
+            RouteError::Unreachable
+        });
+    }
     if src.is_some_and(|src| src.is_ipv4() != dst.is_ipv4()) {
         return Err(RouteError::WrongFamily);
     }

@@ -29,6 +29,7 @@ use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
+use crate::tag::Tag;
 use crate::tcp::TcpTable;
 use crate::time::Instant;
 use crate::timer::{TimerToken, Timers};
@@ -70,6 +71,7 @@ pub struct Stack {
 struct Looped {
     interface: IfIndex,
     hint: Hint,
+    tag: Tag,
     ip: IpHeader,
     body: Body,
 }
@@ -206,7 +208,7 @@ impl Stack {
             return;
         }
         let Packet { ip, mut body } = packet;
-        self.ip_input(now, interface, Hint::NONE, &ip, &mut body);
+        self.ip_input(now, interface, Hint::NONE, Tag::default(), &ip, &mut body);
         self.run_loopback(now);
     }
 
@@ -254,16 +256,22 @@ impl Stack {
     /// [`run_loopback`](Self::run_loopback).
     #[inline]
     pub(crate) fn ip_output(&mut self, route: &RouteInfo, packet: Packet) {
+        self.ip_output_tagged(route, Tag::default(), packet);
+    }
+
+    /// [`ip_output`](Self::ip_output) of a packet that its sender has marked.
+    #[inline]
+    pub(crate) fn ip_output_tagged(&mut self, route: &RouteInfo, tag: Tag, packet: Packet) {
         self.counters.ip_out_requests += 1;
         self.counters.v6.out_requests += u64::from(packet.ip.is_v6());
         if route.interface == IfIndex::LO {
-            self.loop_back(IfIndex::LO, Hint::NONE, packet.ip, packet.body);
+            self.loop_back(IfIndex::LO, Hint::NONE, tag, packet.ip, packet.body);
             return;
         }
         if route.kind == RouteKind::Broadcast {
             // ip_mc_output: the sender is one of those addressed.
             let Packet { ip, body } = packet.clone();
-            self.loop_back(route.interface, Hint::NONE, ip, body);
+            self.loop_back(route.interface, Hint::NONE, tag, ip, body);
         }
         let links = self.interfaces.iter().len() - 1;
         if self.transmit.len() < TX_QUEUE_LEN * links {
@@ -284,15 +292,16 @@ impl Stack {
     pub(crate) fn tcp_loop_back(&mut self, hint: Hint, ip: IpHeader, body: Body) {
         self.counters.ip_out_requests += 1;
         self.counters.v6.out_requests += u64::from(ip.is_v6());
-        self.loop_back(IfIndex::LO, hint, ip, body);
+        self.loop_back(IfIndex::LO, hint, Tag::default(), ip, body);
     }
 
     #[inline]
-    fn loop_back(&mut self, interface: IfIndex, hint: Hint, ip: IpHeader, body: Body) {
+    fn loop_back(&mut self, interface: IfIndex, hint: Hint, tag: Tag, ip: IpHeader, body: Body) {
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
                 interface,
                 hint,
+                tag,
                 ip,
                 body,
             });
@@ -318,7 +327,7 @@ impl Stack {
     ) {
         self.counters.ip_out_requests += 1;
         self.counters.v6.out_requests += u64::from(ip.is_v6());
-        self.ip_input(now, IfIndex::LO, hint, ip, body);
+        self.ip_input(now, IfIndex::LO, hint, Tag::default(), ip, body);
     }
 
     /// Delivers what the host sent to itself, until nothing is left.
@@ -331,10 +340,11 @@ impl Stack {
             let Looped {
                 interface,
                 hint,
+                tag,
                 ip,
                 body,
             } = &mut looped;
-            self.ip_input(now, *interface, *hint, ip, body);
+            self.ip_input(now, *interface, *hint, *tag, ip, body);
         }
     }
 
@@ -344,6 +354,7 @@ impl Stack {
         now: Instant,
         interface: IfIndex,
         hint: Hint,
+        tag: Tag,
         ip: &IpHeader,
         body: &mut Body,
     ) {
@@ -355,7 +366,7 @@ impl Stack {
         self.counters.ip_in_delivers += 1;
         self.counters.v6.in_delivers += u64::from(ip.is_v6());
         // raw_local_deliver: before the transport takes it apart.
-        let heard = self.udp.has_raw() && self.raw_input(now, interface, ip, body);
+        let heard = self.udp.has_raw() && self.raw_input(now, interface, tag, ip, body);
         if let Body::Other { protocol, payload } = body {
             // What a raw socket sent is bytes until it arrives.
             match parse_body(ip, *protocol, payload) {
@@ -366,13 +377,13 @@ impl Stack {
                     self.icmp_unknown_protocol(now, interface, cast, &Packet { ip, body });
                 }
                 Ok(mut parsed) => {
-                    self.transport_input(now, interface, hint, cast, ip, &mut parsed);
+                    self.transport_input(now, interface, (hint, tag), cast, ip, &mut parsed);
                 }
                 Err(_) => self.count_malformed(*protocol),
             }
             return;
         }
-        self.transport_input(now, interface, hint, cast, ip, body);
+        self.transport_input(now, interface, (hint, tag), cast, ip, body);
     }
 
     #[inline]
@@ -380,7 +391,7 @@ impl Stack {
         &mut self,
         now: Instant,
         interface: IfIndex,
-        hint: Hint,
+        (hint, tag): (Hint, Tag),
         cast: Cast,
         ip: &IpHeader,
         body: &mut Body,
@@ -397,7 +408,7 @@ impl Stack {
                     payload: core::mem::take(&mut datagram.payload),
                     ..*datagram
                 };
-                self.udp_input(now, interface, cast, *ip, datagram);
+                self.udp_input(now, interface, cast, tag, *ip, datagram);
             }
             Body::Icmp(message) => {
                 self.icmp_input(now, interface, cast, *ip, message.clone());

@@ -33,6 +33,7 @@ use crate::iface::IfIndex;
 use crate::ports::{BindError, BindKey, BindRequest, Family};
 use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
+use crate::tag::Tag;
 use crate::time::Instant;
 
 use demux::{Candidate, Demux, Registration};
@@ -53,6 +54,8 @@ pub struct UdpSend {
     pub tos: Option<u8>,
     /// Time to live or hop limit, instead of the host's default (1 for groups).
     pub ttl: Option<u8>,
+    /// What marks it on this host.
+    pub tag: Tag,
     /// The data.
     pub payload: Payload,
     /// Not 0: the data is that of datagrams of this size each (UDP_SEGMENT).
@@ -129,6 +132,29 @@ pub enum UdpSet {
     NoCheck6(bool),
     /// ICMP errors come as reports ([`Stack::poll_report`]), and none becomes the pending error.
     Reports(bool),
+    /// SO_TIMESTAMP and kin: what comes in is stamped.
+    Stamps(bool),
+    /// SO_RXQ_OVFL.
+    CountDrops(bool),
+    /// SO_INCOMING_CPU names the host's only processor.
+    PreferCpu(bool),
+}
+
+bitflags::bitflags! {
+    /// What a socket keeps of each datagram that comes in, and of all of them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Notes: u8 {
+        /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
+        const PACKET_INFO = 1 << 0;
+        /// SO_TIMESTAMP or kin is set.
+        const STAMPS = 1 << 1;
+        /// SO_RXQ_OVFL is set.
+        const DROPS = 1 << 2;
+        /// A datagram of the peer has come in.
+        const HEARD = 1 << 3;
+        /// SO_INCOMING_CPU names the host's only processor.
+        const PREFERS = 1 << 4;
+    }
 }
 
 #[derive(Debug)]
@@ -166,8 +192,7 @@ struct UdpSocket {
     port_locked: bool,
     /// The socket had SO_REUSEPORT when it was bound; setting it later joins no group.
     grouped: bool,
-    /// IP_PKTINFO or IPV6_RECVPKTINFO is set.
-    notes: bool,
+    notes: Notes,
     /// UDP_GRO and UDP_NO_CHECK6_RX.
     gro: bool,
     no_check6: bool,
@@ -257,6 +282,7 @@ impl UdpSocket {
             family,
             device,
             reuse_port: self.grouped,
+            prefers: self.notes.contains(Notes::PREFERS),
             selects: self.filters.as_ref().is_some_and(|f| f.group.is_some()),
             uid,
             only: self.former.filter(|_| remote.is_none()),
@@ -307,10 +333,10 @@ impl Stack {
             addr_locked: false,
             port_locked: false,
             grouped: false,
-            notes: false,
             gro: false,
             no_check6: false,
             reports: false,
+            notes: Notes::empty(),
             remote: None,
             former: None,
             route: None,
@@ -494,10 +520,10 @@ impl Stack {
             UdpSet::ReusePort(on) => attributes.reuse_port = on,
             UdpSet::Device(device) => attributes.device = device,
             UdpSet::ReceiveBuffer(bytes) => return socket.queue.set_limit(bytes),
-            UdpSet::PacketInfo(on) => {
-                socket.notes = on;
-                return;
-            }
+            UdpSet::PacketInfo(on) => return socket.notes.set(Notes::PACKET_INFO, on),
+            UdpSet::Stamps(on) => return socket.notes.set(Notes::STAMPS, on),
+            UdpSet::CountDrops(on) => return socket.notes.set(Notes::DROPS, on),
+            UdpSet::PreferCpu(on) => socket.notes.set(Notes::PREFERS, on),
             UdpSet::Gro(on) => {
                 socket.gro = on;
                 return;
@@ -534,6 +560,21 @@ impl Stack {
         }
     }
 
+    /// The next datagram to the peer looks for its way again (dst_negative_advice).
+    pub fn udp_forget_route(&mut self, id: UdpId) {
+        self.udp.open_mut(id).route = None;
+    }
+
+    /// Whether a datagram of the peer has come in since this was last asked to be forgotten.
+    pub fn udp_has_heard(&self, id: UdpId) -> bool {
+        self.udp.open(id).notes.contains(Notes::HEARD)
+    }
+
+    /// Forgets that anything came in: see [`udp_has_heard`](Self::udp_has_heard).
+    pub fn udp_forget_heard(&mut self, id: UdpId) {
+        self.udp.open_mut(id).notes.remove(Notes::HEARD);
+    }
+
     /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
     pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
         let dst = canonical(send.dst);
@@ -548,6 +589,7 @@ impl Stack {
             payload,
             segment,
             unsummed,
+            tag,
             ..
         } = send;
         let mut ip = IpHeader::new(route.source, route.destination);
@@ -582,11 +624,11 @@ impl Stack {
         self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
         if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
             let body = Body::Udp(datagram);
-            self.ip_output(&route, Packet { ip, body });
+            self.ip_output_tagged(&route, tag, Packet { ip, body });
         } else {
             for datagram in segment::cut(datagram) {
                 let body = Body::Udp(datagram);
-                self.ip_output(&route, Packet { ip, body });
+                self.ip_output_tagged(&route, tag, Packet { ip, body });
             }
         }
         self.run_loopback(now);
@@ -628,6 +670,11 @@ impl Stack {
     /// All queued datagrams from the front (SO_PEEK_OFF and kin).
     pub fn udp_queue(&self, id: UdpId) -> impl Iterator<Item = &UdpReceived> {
         self.udp.open(id).queue.iter()
+    }
+
+    /// A peek at an offset has shown the datagram at this place of the queue, which was empty.
+    pub fn udp_mark_peeked(&mut self, id: UdpId, index: usize) {
+        self.udp.open_mut(id).queue.mark_peeked(index);
     }
 
     /// `recv(fd, ...)`: takes the next datagram.

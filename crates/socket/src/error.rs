@@ -44,6 +44,7 @@ pub(crate) fn route(error: RouteError) -> Errno {
     match error {
         RouteError::Unreachable => Errno::ENETUNREACH,
         RouteError::NoSource => Errno::EADDRNOTAVAIL,
+        RouteError::NoDevice => Errno::ENODEV,
         RouteError::WrongFamily => Errno::EAFNOSUPPORT,
         RouteError::PortsExhausted => Errno::EAGAIN,
     }

@@ -240,6 +240,7 @@ impl Host {
     pub fn commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, received: Received) {
         match received.effect {
             RecvEffect::None => {}
+            RecvEffect::Peek(effect) => self.commit_peek(id, effect),
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
@@ -348,7 +349,7 @@ impl Host {
         let (mut bytes, mut messages) = (0, 0);
         for message in received {
             match &message.effect {
-                RecvEffect::None | RecvEffect::Error(_) => {}
+                RecvEffect::None | RecvEffect::Peek(_) | RecvEffect::Error(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
                 RecvEffect::Udp(_) => messages += 1,
                 RecvEffect::Unix(effect) => {
@@ -380,7 +381,9 @@ impl Host {
         received.iter().any(|message| match &message.effect {
             RecvEffect::Tcp(effect) => effect.oob || effect.hole > 0,
             RecvEffect::Unix(effect) => effect.takes_urgent(),
-            RecvEffect::None | RecvEffect::Udp(_) | RecvEffect::Error(_) => false,
+            RecvEffect::None | RecvEffect::Peek(_) | RecvEffect::Udp(_) | RecvEffect::Error(_) => {
+                false
+            }
         })
     }
 

@@ -51,6 +51,8 @@ pub struct Skip {
     pub bytes: usize,
     /// Messages at the front of a queue, or messages that will be queued.
     pub messages: usize,
+    /// Bytes that peeks of the same recvmmsg(2) have shown, as `SO_PEEK_OFF` counts them.
+    pub peeked: usize,
     /// What those that will be queued cost: the sum of [`SendPlan::charge`].
     pub charge: u32,
 }
@@ -188,6 +190,20 @@ pub enum ControlOut {
         /// The 64-bit form was asked for (`SO_TIMESTAMP_NEW`).
         new: bool,
     },
+    /// `SCM_TIMESTAMPNS`: the same as a `timespec`.
+    TimestampNs {
+        /// Since the epoch.
+        at: Duration,
+        /// The 64-bit form was asked for (`SO_TIMESTAMPNS_NEW`).
+        new: bool,
+    },
+    /// `SCM_TIMESTAMPING`: three times, of which the first is the software's and the others are zero.
+    Timestamping {
+        /// Since the epoch.
+        at: Duration,
+        /// The 64-bit form was asked for (`SO_TIMESTAMPING_NEW`).
+        new: bool,
+    },
     /// Any other: level, type and data, the same for both word sizes.
     Raw {
         /// `cmsg_level`
@@ -203,6 +219,8 @@ pub enum ControlOut {
 pub(crate) enum RecvEffect {
     /// Nothing to take (peek, end of file, zero-length read).
     None,
+    /// Peeked at an offset, which moves on.
+    Peek(crate::options::peek::PeekEffect),
     Tcp(crate::inet::tcp::TcpRecvEffect),
     Udp(crate::inet::udp::UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),

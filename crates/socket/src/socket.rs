@@ -2,6 +2,7 @@
 
 use crate::filter::FilterState;
 use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
+use crate::options::rare::Rare;
 use crate::unix::UnixSocket;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -46,6 +47,8 @@ pub(crate) struct Common {
     pub(crate) linger: Linger,
     /// Few sockets have a filter.
     pub(crate) filter: Option<Box<FilterState>>,
+    /// What few sockets set.
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -70,6 +73,20 @@ bitflags::bitflags! {
         const RCVBUF_LOCKED = 1 << 9;
         /// `TCP_INQ`
         const TCP_INQ = 1 << 31;
+        const TIMESTAMPNS = 1 << 10;
+        const DEBUG = 1 << 11;
+        const DONTROUTE = 1 << 12;
+        const NO_CHECK = 1 << 13;
+        const RXQ_OVFL = 1 << 14;
+        const WIFI_STATUS = 1 << 15;
+        const NOFCS = 1 << 16;
+        const SELECT_ERR_QUEUE = 1 << 17;
+        const ZEROCOPY = 1 << 18;
+        const PREFER_BUSY_POLL = 1 << 19;
+        const NO_TXREHASH = 1 << 20;
+        const RCVMARK = 1 << 21;
+        const RCVPRIORITY = 1 << 22;
+        const TXTIME = 1 << 23;
     }
 }
 

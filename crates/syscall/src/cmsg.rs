@@ -146,25 +146,39 @@ impl ControlWriter<'_> {
                     self.put(mem, SOL_SOCKET, SCM_CREDENTIALS, &data);
                 }
                 ControlOut::Timestamp { at, new } => {
-                    let (sec, usec) = (at.as_secs(), u64::from(at.subsec_micros()));
-                    let mut data = SmallVec::<[u8; 16]>::new();
-                    if *new || self.word == Word::Lp64 {
-                        data.extend_from_slice(&sec.to_ne_bytes());
-                        data.extend_from_slice(&usec.to_ne_bytes());
-                    } else {
-                        data.extend_from_slice(&(sec as u32).to_ne_bytes());
-                        data.extend_from_slice(&(usec as u32).to_ne_bytes());
-                    }
-                    let kind = if *new {
-                        SO_TIMESTAMP_NEW
-                    } else {
-                        SO_TIMESTAMP_OLD
-                    };
+                    let (kind, data) = (
+                        pick(*new, SO_TIMESTAMP_OLD, SO_TIMESTAMP_NEW),
+                        self.time(at.as_secs(), at.subsec_micros(), *new),
+                    );
+                    self.put(mem, SOL_SOCKET, kind, &data);
+                }
+                ControlOut::TimestampNs { at, new } => {
+                    let kind = pick(*new, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPNS_NEW);
+                    let data = self.time(at.as_secs(), at.subsec_nanos(), *new);
+                    self.put(mem, SOL_SOCKET, kind, &data);
+                }
+                ControlOut::Timestamping { at, new } => {
+                    let kind = pick(*new, SO_TIMESTAMPING_OLD, SO_TIMESTAMPING_NEW);
+                    let mut data = self.time(at.as_secs(), at.subsec_nanos(), *new);
+                    data.resize(3 * data.len(), 0);
                     self.put(mem, SOL_SOCKET, kind, &data);
                 }
                 ControlOut::Raw { level, kind, data } => self.put(mem, *level, *kind, data),
             }
         }
+    }
+
+    /// A `timeval` or `timespec`: old forms have the caller's word size.
+    fn time(&self, seconds: u64, fraction: u32, new: bool) -> SmallVec<[u8; 64]> {
+        let mut data = SmallVec::new();
+        if new || self.word == Word::Lp64 {
+            data.extend_from_slice(&seconds.to_ne_bytes());
+            data.extend_from_slice(&u64::from(fraction).to_ne_bytes());
+        } else {
+            data.extend_from_slice(&(seconds as u32).to_ne_bytes());
+            data.extend_from_slice(&fraction.to_ne_bytes());
+        }
+        data
     }
 
     fn header(&self, len: usize, level: i32, kind: i32) -> SmallVec<[u8; 64]> {
@@ -240,4 +254,9 @@ impl ControlWriter<'_> {
             self.flags |= MSG_CTRUNC;
         }
     }
+}
+
+/// The number of an option in its old form, or in its new one.
+fn pick(new: bool, old_form: i32, new_form: i32) -> i32 {
+    if new { new_form } else { old_form }
 }

@@ -247,6 +247,7 @@ impl World {
                 let dst = SocketAddr::new([model::there(), model::there6()][n], 53);
                 let payload = Payload::from(vec![1; s.length(2000)]);
                 let send = UdpSend {
+                    tag: switchboard_engine::Tag::default(),
                     dst,
                     src: None,
                     device: None,

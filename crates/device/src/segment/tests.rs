@@ -175,6 +175,7 @@ impl Lab {
         let payload = b"ping"[..].into();
         let dst = dst.parse().unwrap();
         let send = UdpSend {
+            tag: switchboard_engine::Tag::default(),
             device: None,
             dst,
             src: None,

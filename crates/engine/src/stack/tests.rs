@@ -81,6 +81,7 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
         NOW,
         id,
         UdpSend {
+            tag: crate::tag::Tag::default(),
             device: None,
             dst,
             src: None,
@@ -122,6 +123,7 @@ fn two_hosts_talk() {
             NOW,
             server,
             UdpSend {
+                tag: crate::tag::Tag::default(),
                 device: None,
                 dst: received.from,
                 src: None,

@@ -15,7 +15,7 @@ use super::state::{State, TcpError};
 use super::table::{Kind, Socket};
 use crate::event::TcpId;
 use crate::filter::Filters;
-use crate::iface::Interfaces;
+use crate::iface::{IfIndex, Interfaces};
 use crate::ports::{BindError, BindKey, BindRequest, BindState, Family};
 use crate::route::{RouteError, RouteKind};
 use crate::stack::Stack;
@@ -105,6 +105,7 @@ impl Stack {
             v6only,
             reuse_addr: false,
             reuse_port: false,
+            prefers_cpu: false,
             device: None,
             uid: 0,
             filters: None,
@@ -164,6 +165,28 @@ impl Stack {
             socket.bind = Some(new);
             self.tcp_ports.replace(&old, new);
         }
+    }
+
+    /// SO_BINDTODEVICE, which counts at other sockets' bind(2) too. The way to the peer is looked for again.
+    pub fn tcp_set_device(&mut self, id: TcpId, device: Option<IfIndex>) {
+        let socket = self.tcp.open_mut(id);
+        socket.device = device;
+        socket.route = None;
+        if let Some(old) = socket.bind {
+            let new = BindKey { device, ..old };
+            socket.bind = Some(new);
+            self.tcp_ports.replace(&old, new);
+        }
+    }
+
+    /// SO_INCOMING_CPU names the host's only processor, or not: such a listener is preferred.
+    pub fn tcp_prefer_cpu(&mut self, id: TcpId, on: bool) {
+        self.tcp.open_mut(id).prefers_cpu = on;
+    }
+
+    /// The next segment looks for its way again (dst_negative_advice).
+    pub fn tcp_forget_route(&mut self, id: TcpId) {
+        self.tcp.open_mut(id).route = None;
     }
 
     fn tcp_bind_key(socket: &Socket, addr: IpAddr) -> BindKey {

@@ -137,6 +137,13 @@ pub enum TcpSet {
     SendBuffer(u32),
     /// SO_RCVBUF in its doubled form; ends autotuning.
     ReceiveBuffer(u32),
+    /// SO_BUF_LOCK: which buffers autotuning leaves alone.
+    LockBuffers {
+        /// The send buffer.
+        send: bool,
+        /// The receive buffer.
+        receive: bool,
+    },
 }
 
 impl TcpOptionsSet {
@@ -179,6 +186,10 @@ impl TcpOptionsSet {
             TcpSet::Tos(tos) => self.tos = tos,
             TcpSet::Ttl(ttl) => self.ttl = ttl,
             TcpSet::HopLimit(hops) => self.hops = hops,
+            TcpSet::LockBuffers { send, receive } => {
+                self.send_buffer_locked = send;
+                self.recv_buffer_locked = receive;
+            }
             // These act on more than the settings: see Connection::set and Stack::tcp_set.
             TcpSet::QuickAck(_)
             | TcpSet::V6Only(_)

@@ -425,6 +425,7 @@ fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -
         v6only: socket.v6only,
         reuse_addr: socket.reuse_addr,
         reuse_port: socket.reuse_port,
+        prefers_cpu: false,
         device: socket.device,
         uid: socket.uid,
         filters: inherited(&socket.filters),

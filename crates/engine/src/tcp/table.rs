@@ -47,6 +47,8 @@ pub(crate) struct Socket {
     pub(crate) v6only: bool,
     pub(crate) reuse_addr: bool,
     pub(crate) reuse_port: bool,
+    /// SO_INCOMING_CPU names the host's only processor.
+    pub(crate) prefers_cpu: bool,
     pub(crate) device: Option<IfIndex>,
     pub(crate) uid: u32,
     pub(crate) filters: Option<Box<Filters>>,
@@ -312,20 +314,20 @@ impl TcpTable {
             };
             let bound = socket.bind.as_ref()?;
             let v4 = tuple.local.is_ipv4();
-            let mut score = 1;
+            let mut score = 1 + u32::from(socket.prefers_cpu);
             match bound.addr {
-                addr if addr == tuple.local => score += 8,
+                addr if addr == tuple.local => score += 16,
                 IpAddr::V4(addr) if addr.is_unspecified() && v4 => {}
                 IpAddr::V6(addr) if addr.is_unspecified() && !(v4 && socket.v6only) => {}
                 _ => return None,
             }
             match socket.device {
-                Some(device) if device == interface => score += 4,
+                Some(device) if device == interface => score += 8,
                 Some(_) => return None,
                 None => {}
             }
             if v4 && matches!(bound.addr, IpAddr::V4(_)) {
-                score += 2;
+                score += 4;
             }
             Some((score, socket.reuse_port))
         };

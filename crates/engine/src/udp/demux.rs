@@ -28,6 +28,8 @@ pub(crate) struct Candidate {
     /// Its group has a filter.
     pub(crate) selects: bool,
     pub(crate) uid: u32,
+    /// SO_INCOMING_CPU names the host's only processor.
+    pub(crate) prefers: bool,
     /// Hears only this host over IPv6.
     pub(crate) only: Option<Ipv6Addr>,
 }
@@ -300,6 +302,12 @@ impl Demux {
         let count = members().count() as u32;
         let hash = (hash >> 32) as u32 ^ hash as u32;
         let mut index = reciprocal_scale(hash, count) as usize;
+        // reuseport_select_sock_by_hash: from there on, the first one that asked for this processor.
+        if let Some(at) = members().skip(index).position(|c| c.prefers) {
+            index += at;
+        } else if let Some(at) = members().position(|c| c.prefers) {
+            index = at;
+        }
         if best.selects
             && let Some(choose) = choose
         {
@@ -328,7 +336,9 @@ impl Candidate {
     }
 
     fn score(&self) -> u8 {
-        u8::from(self.family == Family::V4) + 4 * u8::from(self.device.is_some())
+        u8::from(self.family == Family::V4)
+            + u8::from(self.prefers)
+            + 4 * u8::from(self.device.is_some())
     }
 
     fn in_group_of(&self, best: &Candidate) -> bool {

@@ -5,11 +5,12 @@ use core::net::SocketAddr;
 use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram, Unreachable};
 
 use super::queue::UdpReceived;
-use super::{Role, UdpError};
+use super::{Notes, Role, UdpError};
 use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::iface::IfIndex;
 use crate::report::IcmpReport;
 use crate::stack::{Cast, Stack};
+use crate::tag::Tag;
 use crate::time::Instant;
 
 impl Stack {
@@ -19,11 +20,12 @@ impl Stack {
         now: Instant,
         interface: IfIndex,
         cast: Cast,
+        tag: Tag,
         ip: IpHeader,
         mut datagram: UdpDatagram,
     ) {
         if datagram.segment != 0 {
-            let whole = self.udp_uncoalesced(now, interface, cast, ip, datagram);
+            let whole = self.udp_uncoalesced(now, interface, cast, tag, ip, datagram);
             let Some(batch) = whole else { return };
             datagram = batch;
         }
@@ -39,6 +41,10 @@ impl Stack {
             at: now,
             noted: false,
             segment: datagram.segment,
+            stamped: false,
+            drops: 0,
+            peeked: false,
+            tag,
             payload,
         };
         if cast != Cast::Unicast {
@@ -82,7 +88,15 @@ impl Stack {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
-        datagram.noted = socket.notes;
+        datagram.noted = socket.notes.contains(Notes::PACKET_INFO);
+        datagram.stamped = socket.notes.contains(Notes::STAMPS);
+        if socket.notes.contains(Notes::DROPS) {
+            datagram.drops = socket.queue.drops;
+        }
+        // sk_incoming_cpu_update(), of connected sockets only.
+        if socket.remote.is_some() {
+            socket.notes |= Notes::HEARD;
+        }
         let v6 = datagram.to.is_ipv6();
         let udp = matches!(socket.role, Role::Udp);
         if socket.queue.push(datagram) {

@@ -147,7 +147,7 @@ impl Stack {
             return Err(UdpSendError::TooBig);
         }
         self.counters.icmp_out_msgs += 1;
-        self.ip_output(&route, packet);
+        self.ip_output_tagged(&route, send.tag, packet);
         self.run_loopback(now);
         Ok(())
     }

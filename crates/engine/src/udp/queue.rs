@@ -13,6 +13,7 @@ use core::net::{IpAddr, SocketAddr};
 use switchboard_wire::Payload;
 
 use crate::iface::IfIndex;
+use crate::tag::Tag;
 use crate::time::Instant;
 
 /// A datagram in a socket's receive queue.
@@ -35,6 +36,14 @@ pub struct UdpReceived {
     pub noted: bool,
     /// Not 0: the data is that of datagrams of this size each (UDP_GRO).
     pub segment: u16,
+    /// The socket stamped what came in by then.
+    pub stamped: bool,
+    /// How many datagrams the socket had dropped before it, if it counted them (SO_RXQ_OVFL).
+    pub drops: u32,
+    /// It is empty and was shown by a peek at an offset (SO_PEEK_OFF).
+    pub peeked: bool,
+    /// What its sender marked it with, if that is a socket of this host.
+    pub tag: Tag,
     /// The data.
     pub payload: Payload,
 }
@@ -93,6 +102,12 @@ impl ReceiveQueue {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &UdpReceived> {
         self.items.iter().map(|(datagram, _)| datagram)
+    }
+
+    pub(crate) fn mark_peeked(&mut self, index: usize) {
+        if let Some((datagram, _)) = self.items.get_mut(index) {
+            datagram.peeked = true;
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<UdpReceived> {

@@ -26,6 +26,7 @@ use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
 use crate::route::RouteKind;
 use crate::stack::Stack;
+use crate::tag::Tag;
 use crate::time::Instant;
 
 /// The protocol that only sends, with a header of the caller's own (IPPROTO_RAW).
@@ -205,7 +206,7 @@ impl Stack {
         if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }
-        self.ip_output(&route, packet);
+        self.ip_output_tagged(&route, send.tag, packet);
         self.run_loopback(now);
         Ok(())
     }
@@ -225,6 +226,7 @@ impl Stack {
         &mut self,
         now: Instant,
         interface: IfIndex,
+        tag: Tag,
         ip: &IpHeader,
         body: &Body,
     ) -> bool {
@@ -263,7 +265,10 @@ impl Stack {
             let protocol = body.protocol(v6);
             let seen = self.raw_filtered(now, id, interface, ip, protocol, &bytes, !v6);
             let Some(bytes) = seen else { continue };
-            let datagram = UdpReceived::raw(now, interface, ip, Payload::from(bytes));
+            let datagram = UdpReceived {
+                tag,
+                ..UdpReceived::raw(now, interface, ip, Payload::from(bytes))
+            };
             self.udp_enqueue(id, datagram);
         }
         true
@@ -315,6 +320,10 @@ impl UdpReceived {
             at: now,
             noted: false,
             segment: 0,
+            stamped: false,
+            drops: 0,
+            peeked: false,
+            tag: Tag::default(),
             payload,
         }
     }

@@ -10,6 +10,7 @@ use switchboard_wire::{IpHeader, UdpDatagram};
 
 use crate::iface::IfIndex;
 use crate::stack::{Cast, Stack};
+use crate::tag::Tag;
 use crate::time::Instant;
 
 /// Linux's gso_max_size of `lo`, which counts the link header of 14 bytes.
@@ -40,6 +41,7 @@ impl Stack {
         now: Instant,
         interface: IfIndex,
         cast: Cast,
+        tag: Tag,
         ip: IpHeader,
         batch: UdpDatagram,
     ) -> Option<UdpDatagram> {
@@ -54,7 +56,7 @@ impl Stack {
             return Some(batch);
         }
         for datagram in cut(batch) {
-            self.udp_input(now, interface, cast, ip, datagram);
+            self.udp_input(now, interface, cast, tag, ip, datagram);
         }
         None
     }

@@ -48,6 +48,7 @@ fn bound(stack: &mut Stack, local: &str) -> UdpId {
 
 fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpSendError> {
     let send = UdpSend {
+        tag: crate::tag::Tag::default(),
         device: None,
         dst: addr(dst),
         src: None,
@@ -89,6 +90,10 @@ fn a_datagram_is_there_when_send_returns() {
     assert_eq!(
         received,
         UdpReceived {
+            tag: crate::tag::Tag::default(),
+            stamped: false,
+            drops: 0,
+            peeked: false,
             noted: false,
             segment: 0,
             from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
@@ -341,6 +346,7 @@ fn header_fields_come_through() {
     let mut stack = stack();
     let server = bound(&mut stack, "127.0.0.1:53");
     let send = UdpSend {
+        tag: crate::tag::Tag::default(),
         device: None,
         dst: addr("127.0.0.1:53"),
         src: Some("127.0.0.7".parse().unwrap()),
@@ -486,6 +492,7 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                 let payload = b"data"[..].into();
                 let dst = at(addr, port);
                 let send = UdpSend {
+                    tag: crate::tag::Tag::default(),
                     device: None,
                     dst,
                     src: None,

@@ -24,7 +24,8 @@ use raw::Datagram;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, EventKind, Family, IfIndex, RouteKind, SocketHandle, TcpId, UdpId, UdpSet,
+    BindRequest, EventKind, Family, IfIndex, RouteInfo, RouteKind, SocketHandle, TcpId, UdpId,
+    UdpSet,
 };
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index.
@@ -192,6 +193,7 @@ impl Host {
             sndtimeo: None,
             linger: Linger::default(),
             filter: None,
+            rare: None,
         }
     }
 
@@ -298,7 +300,7 @@ impl Host {
             }
             Ok(())
         };
-        let mut device = None;
+        let mut device = self.get(id)?.common.device();
         // IPv4 looks at the address first, IPv6 at the port and the state.
         if v6 {
             check_port(self, cx)?;
@@ -308,9 +310,12 @@ impl Host {
             }
             if needs_scope(addr.ip()) {
                 // The address means something on its interface only.
-                let index = IfIndex::new(addr.scope_id()).ok_or(Errno::EINVAL)?;
-                self.stack.interface(index).ok_or(Errno::ENODEV)?;
+                let index = IfIndex::new(addr.scope_id()).or(device);
+                let index = index.ok_or(Errno::EINVAL)?;
                 device = Some(index);
+            }
+            if device.is_some_and(|index| self.stack.interface(index).is_none()) {
+                return Err(Errno::ENODEV);
             }
             check_addr(self)?;
         } else {
@@ -344,6 +349,13 @@ impl Host {
                     .map_err(crate::error::bind)?;
             }
             Kind::Unix(_) => return Err(Errno::EINVAL),
+        }
+        if let Some(device) = device {
+            // "Override any existing binding, if another one is supplied by user."
+            let common = &mut self.get_mut(id)?.common;
+            if common.device() != Some(device) {
+                common.rare_mut().device = device.get();
+            }
         }
         // A socket with an IPv6 address speaks IPv6 only from now on.
         if ip.is_ipv6() && !ip.is_unspecified() {
@@ -456,6 +468,16 @@ impl Host {
             }
         }
     }
+}
+
+/// SO_DONTROUTE and MSG_DONTROUTE: IPv4 takes no route by way of a router (RTO_ONLINK), IPv6 does not
+/// look at either.
+fn check_on_link(route: &RouteInfo, on_link: bool) -> Result<(), Errno> {
+    let routed = route.next_hop != route.destination;
+    if on_link && routed && route.destination.is_ipv4() {
+        return Err(Errno::ENETUNREACH);
+    }
+    Ok(())
 }
 
 /// What Linux's sk_data_ready, sk_write_space, sk_state_change and sk_error_report pass on.

@@ -10,6 +10,7 @@ use crate::call::{Attempt, Cx, Fail};
 use crate::cred::Cred;
 use crate::host::Host;
 use crate::message::{PlanKind, SendControl, SendPlan, SendRequest};
+use crate::options::control::Cookie;
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::SocketId;
 use alloc::boxed::Box;
@@ -227,6 +228,7 @@ impl Host {
     /// raw_sendmsg(), rawv6_sendmsg(), ping_v4_sendmsg() and ping_v6_sendmsg().
     pub(super) fn raw_attempt_send(
         &mut self,
+        cx: &Cx<'_>,
         id: SocketId,
         kind: Datagram,
         request: &SendRequest<'_>,
@@ -263,7 +265,8 @@ impl Host {
             }
             None => connected.ok_or(Errno::EDESTADDRREQ)?,
         };
-        let mut to = UdpSendPlan::to(dst, &s.inet, request.flags);
+        let cookie = Cookie::new(&self.get(id)?.common);
+        let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
         // A control message for UDP is none of theirs.
         if request
             .control
@@ -277,9 +280,9 @@ impl Host {
                 .filter(|(level, ..)| *level != SOL_UDP)
                 .cloned()
                 .collect();
-            self.udp_control_in(v4, &control, &mut to)?;
+            self.udp_control_in(cx, id, v4, &control, &mut to)?;
         } else {
-            self.udp_control_in(v4, request.control, &mut to)?;
+            self.udp_control_in(cx, id, v4, request.control, &mut to)?;
         }
         // raw_probe_proto_opt(): type and code are read to find the route.
         let icmp = i32::from(own) == if v4 { IPPROTO_ICMP } else { IPPROTO_ICMPV6 };

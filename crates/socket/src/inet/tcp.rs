@@ -161,6 +161,11 @@ impl Host {
                     return Err(Errno::EISCONN.into());
                 }
                 let remote = self.tcp_destination(id, raw)?;
+                let common = &self.get(id)?.common;
+                if common.has(CommonFlags::DONTROUTE) {
+                    let route = self.stack.route(remote.ip(), None, common.device());
+                    super::check_on_link(&route.map_err(crate::error::route)?, true)?;
+                }
                 let connected = self.stack.tcp_connect(cx.now, handle, remote);
                 connected.map_err(crate::error::connect)?;
                 let s = self.tcp_mut(id)?;

@@ -7,7 +7,9 @@ use crate::mask::PollMask;
 use crate::message::{
     ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest, Skip,
 };
-use crate::socket::CommonFlags;
+use crate::options::control::{self, Cookie};
+use crate::options::peek::PeekEffect;
+use crate::socket::{Common, CommonFlags, Socket};
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
@@ -24,11 +26,18 @@ pub(super) fn pending_error(status: &Status, s: &TcpSocket) -> Option<Errno> {
     status.error.map(crate::error::tcp).or(s.told)
 }
 
+/// How much of the queue a receive does not see: what earlier entries of a recvmmsg(2) hold, or what
+/// lies before SO_PEEK_OFF.
+fn tcp_skipped(common: &Common, request: &RecvRequest<'_>) -> usize {
+    let offset = common.peek_offset(request.flags, request.skip);
+    request.skip.bytes.saturating_add(offset.unwrap_or(0))
+}
+
 impl Host {
     /// tcp_sendmsg_locked(), up to where it would copy.
     pub(crate) fn tcp_attempt_send(
         &mut self,
-        _cx: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
@@ -38,7 +47,10 @@ impl Host {
             // net.ipv4.tcp_fastopen without its client bit.
             return Err(Errno::EOPNOTSUPP.into());
         }
-        crate::error::check_control(request.control)?;
+        if !request.control.other.is_empty() {
+            let mut cookie = Cookie::new(&socket.common);
+            cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
+        }
         let timeout = socket.common.sndtimeo;
         let blocked = Blocked {
             interest: PollMask::OUT,
@@ -138,6 +150,7 @@ impl Host {
             return self.tcp_recv_oob(id, request);
         }
         let peek = request.flags & MSG_PEEK != 0;
+        let skip = tcp_skipped(&socket.common, request);
         let held = request.progress.held.len();
         let waitall = request.flags & MSG_WAITALL != 0 && !request.last;
         let target = socket.common.low_water(waitall, request.len);
@@ -145,17 +158,17 @@ impl Host {
         // What may be read in one call: up to an urgent byte, which is stepped over when it is
         // first and not to be read inline.
         let inline = socket.common.has(CommonFlags::OOBINLINE);
-        let mut available = view.recv_available().saturating_sub(request.skip.bytes);
+        let mut available = view.recv_available().saturating_sub(skip);
         let mut hole = 0;
         let mut at_mark = false;
         // Earlier entries of the same recvmmsg(2) have stepped over it.
         let mut passed = 0;
         if let Some(mark) = view.urgent().offset {
-            if mark < request.skip.bytes && !inline {
+            if mark < skip && !inline {
                 passed = 1;
                 available = available.saturating_sub(1);
             }
-            let mark = mark.wrapping_sub(request.skip.bytes);
+            let mark = mark.wrapping_sub(skip);
             if mark > available || passed > 0 {
                 // Behind us, or not in the queue yet.
             } else if mark == 0 && !inline && available > 0 {
@@ -277,20 +290,23 @@ impl Host {
             // MSG_TRUNC throws the bytes away instead of copying them (tcp(7)).
             if request.flags & MSG_TRUNC == 0 {
                 let queue = view.recv_queue();
-                queue.share(request.skip.bytes + passed + hole, from_queue, &mut data);
+                let skip = tcp_skipped(&socket.common, request);
+                queue.share(skip + passed + hole, from_queue, &mut data);
             }
-            if socket.common.has(CommonFlags::TIMESTAMP)
+            if socket.common.stamps()
                 && n > 0
                 && let Some(at) = view.last_receive()
             {
                 let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
-                let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);
-                control.push(ControlOut::Timestamp { at, new });
+                control::stamps(cx, &socket.common, Some(at), &mut control);
             }
         }
         let taken = if peek { 0 } else { from_queue + hole };
         self.tcp_inq_out(id, request.skip.bytes + passed + taken, &mut control);
-        let effect = if peek || (from_queue == 0 && hole == 0) {
+        let offset = |s: &Socket| s.common.peek_offset(request.flags, request.skip);
+        let effect = if peek && n > 0 && self.get(id).is_ok_and(|s| offset(s).is_some()) {
+            RecvEffect::Peek(PeekEffect { by: n, empty: None })
+        } else if peek || (from_queue == 0 && hole == 0) {
             RecvEffect::None
         } else {
             let consume = from_queue + hole;
@@ -351,6 +367,9 @@ impl Host {
         queue.share(hole, n, &mut request.progress.held);
         self.stack.tcp_consume(cx.now, handle, n + hole);
         self.collect_stack_events();
+        if let Ok(socket) = self.get_mut(id) {
+            socket.common.peek_back(n);
+        }
     }
 
     /// tcp_recv_urg(). It never waits.
@@ -413,6 +432,9 @@ impl Host {
         if effect.consume > 0 {
             self.stack.tcp_consume(cx.now, handle, effect.consume);
             self.collect_stack_events();
+            if let Ok(socket) = self.get_mut(id) {
+                socket.common.peek_back(effect.consume - effect.hole);
+            }
         }
     }
 

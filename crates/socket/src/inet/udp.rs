@@ -11,6 +11,8 @@ use crate::mask::PollMask;
 use crate::message::{
     ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
 };
+use crate::options::control::{self, Arrival, Cookie};
+use crate::options::peek::PeekEffect;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -47,6 +49,7 @@ pub(crate) struct UdpSendPlan {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) more: bool,
+    pub(super) cookie: Cookie,
     probe: bool,
     /// `UDP_SEGMENT`; 0 is off.
     pub(super) segment: u16,
@@ -55,11 +58,19 @@ pub(crate) struct UdpSendPlan {
 }
 
 #[derive(Debug)]
-pub(crate) struct UdpRecvEffect;
+pub(crate) struct UdpRecvEffect {
+    /// What the call returned, by which SO_PEEK_OFF moves back.
+    ret: usize,
+}
 
 impl UdpSendPlan {
     /// A datagram to `dst` with what the socket's options say.
-    pub(super) fn to(dst: SocketAddr, inet: &InetOptions, flags: i32) -> UdpSendPlan {
+    pub(super) fn to(
+        dst: SocketAddr,
+        inet: &InetOptions,
+        cookie: Cookie,
+        flags: i32,
+    ) -> UdpSendPlan {
         UdpSendPlan {
             dst,
             src: None,
@@ -71,6 +82,7 @@ impl UdpSendPlan {
                 SocketAddr::V6(_) => inet.hops,
             },
             tos: dst.is_ipv4().then_some(inet.tos),
+            cookie,
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
             segment: 0,
@@ -100,6 +112,7 @@ impl UdpSendPlan {
                 0
             },
             unsummed: self.unsummed,
+            tag: self.cookie.tag,
             payload,
         }
     }
@@ -185,7 +198,7 @@ impl Host {
             port: 0,
             family: if v6 { Family::V6 } else { Family::V4 },
             v6only: s.inet.v6only,
-            device: None,
+            device: socket.common.device(),
             reuse_addr: socket.common.has(CommonFlags::REUSEADDR),
             reuse_port: socket.common.has(CommonFlags::REUSEPORT),
             uid: socket.common.uid,
@@ -251,6 +264,8 @@ impl Host {
             .udp_route(handle, remote.ip(), None, None)
             .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
+        let on_link = self.get(id)?.common.has(CommonFlags::DONTROUTE);
+        super::check_on_link(&route, on_link)?;
         self.stack
             .udp_connect(cx.now, handle, remote)
             .map_err(crate::error::route)?;
@@ -360,13 +375,13 @@ impl Host {
 
     pub(crate) fn udp_attempt_send(
         &mut self,
-        _cx: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
         match self.datagram(id) {
             Datagram::Udp => {}
-            kind => return self.raw_attempt_send(id, kind, request),
+            kind => return self.raw_attempt_send(cx, id, kind, request),
         }
         // inet_send_prepare() comes before everything else: a send that fails has bound all the same.
         self.udp_autobind(id)?;
@@ -408,17 +423,25 @@ impl Host {
             // A connection to nobody is named to udp_sendmsg(), which refuses it.
             return Err(Errno::EINVAL.into());
         }
-        let mut plan = UdpSendPlan::to(dst, &s.inet, request.flags);
+        let cookie = Cookie::new(&self.get(id)?.common);
+        let mut plan = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
         plan.probe |= lost;
         plan.more |= s.offload.cork;
         plan.segment = s.offload.segment;
-        plan.unsummed = s.offload.no_check_tx && dst.is_ipv6();
-        self.udp_control_in(v4, request.control, &mut plan)?;
+        // Each protocol has its own option: SO_NO_CHECK and UDP_NO_CHECK6_TX.
+        plan.unsummed = match dst {
+            SocketAddr::V4(_) => self.get(id)?.common.has(CommonFlags::NO_CHECK),
+            SocketAddr::V6(_) => s.offload.no_check_tx,
+        };
+        self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
         // A connected socket has its route; another asks for one each time.
         let mut mtu = u32::MAX;
         let mut path = None;
-        if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() {
+        let on_link =
+            request.flags & MSG_DONTROUTE != 0 || self.get(id)?.common.has(CommonFlags::DONTROUTE);
+        if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() || on_link {
             let route = self.udp_send_route(handle, &plan)?;
+            super::check_on_link(&route, on_link)?;
             self.udp_check_broadcast(id, route.kind)?;
             mtu = route.mtu;
             path = Some(mtu);
@@ -505,7 +528,23 @@ impl Host {
         {
             return Err(Fail::pending(errno));
         }
-        let Some(message) = self.stack.udp_queue(s.handle).nth(request.skip.messages) else {
+        let peek_at = socket.common.peek_offset(request.flags, request.skip);
+        let mut offset = peek_at.unwrap_or(0);
+        let mut queue = self.stack.udp_queue(s.handle).enumerate();
+        let next = match peek_at {
+            None => queue.nth(request.skip.messages),
+            // __skb_try_recv_from_queue(): what lies before the offset is passed over, and so is an
+            // empty datagram that was shown before.
+            Some(_) => queue.find(|(_, m)| {
+                let len = m.payload.len();
+                let before = offset >= len && (len > 0 || offset > 0 || m.peeked);
+                if before {
+                    offset -= len;
+                }
+                !before
+            }),
+        };
+        let Some((index, message)) = next else {
             if s.shut.read && !request.last {
                 let effect = RecvEffect::None;
                 let (data, control) = (Payload::new(), Vec::new());
@@ -530,21 +569,27 @@ impl Host {
         };
         let v6 = i32::from(socket.common.domain) == AF_INET6;
         let whole = message.payload.len();
-        let n = request.len.min(whole);
-        let truncated = n < whole;
+        let n = request.len.min(whole - offset);
+        // At an offset, a peek to the end is cut too, unless more was asked for.
+        let truncated = n < whole && request.len <= whole - offset;
         let ret = if request.flags & MSG_TRUNC != 0 {
             whole
         } else {
             n
         };
         let control = self.udp_control_out(cx, id, message);
-        let effect = if request.flags & MSG_PEEK != 0 {
+        let effect = if peek_at.is_some() {
+            RecvEffect::Peek(PeekEffect {
+                by: ret,
+                empty: (whole == 0).then_some(index),
+            })
+        } else if request.flags & MSG_PEEK != 0 {
             RecvEffect::None
         } else {
-            RecvEffect::Udp(UdpRecvEffect)
+            RecvEffect::Udp(UdpRecvEffect { ret })
         };
         Ok(Attempt::Ready(Received {
-            data: message.payload.slice(..n),
+            data: message.payload.slice(offset..offset + n),
             ret,
             msg_flags: if truncated { MSG_TRUNC } else { 0 },
             name: Some(SockAddr::Inet(present(message.from, v6))),
@@ -560,13 +605,14 @@ impl Host {
             return out;
         };
         let common = &socket.common;
-        if common.has(CommonFlags::TIMESTAMP) {
-            let at = cx.realtime.saturating_sub(cx.now.saturating_sub(m.at));
-            out.push(ControlOut::Timestamp {
-                at,
-                new: common.has(CommonFlags::TIMESTAMP_NEW),
-            });
-        }
+        let arrival = Arrival {
+            at: m
+                .stamped
+                .then(|| cx.realtime.saturating_sub(cx.now.saturating_sub(m.at))),
+            drops: m.drops,
+            tag: m.tag,
+        };
+        control::received(cx, common, &arrival, &mut out);
         if m.segment > 0 && s.offload.gro {
             // udp_cmsg_recv()
             out.push(ControlOut::Raw {
@@ -619,10 +665,18 @@ impl Host {
         out
     }
 
-    pub(crate) fn udp_commit_recv(&mut self, _cx: &mut Cx<'_>, id: SocketId, _: UdpRecvEffect) {
+    pub(crate) fn udp_commit_recv(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        id: SocketId,
+        effect: UdpRecvEffect,
+    ) {
         let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
         let _ = self.stack.udp_pop(handle);
+        if let Ok(socket) = self.get_mut(id) {
+            socket.common.peek_back(effect.ret);
+        }
     }
 
     /// inet_shutdown() of a datagram socket: an unconnected one fails, and shuts all the same.

@@ -2,8 +2,10 @@
 //! as their options are here.
 
 use super::udp::UdpSendPlan;
+use crate::call::Cx;
 use crate::host::Host;
 use crate::message::SendControl;
+use crate::table::SocketId;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
@@ -25,6 +27,8 @@ impl Host {
     /// Applies control messages to a planned datagram. `v4`: of an AF_INET socket.
     pub(super) fn udp_control_in(
         &self,
+        cx: &Cx<'_>,
+        id: SocketId,
         v4: bool,
         control: &SendControl,
         plan: &mut UdpSendPlan,
@@ -38,8 +42,10 @@ impl Host {
         let mapped = !v4 && plan.dst.is_ipv4();
         for (level, kind, data) in &control.other {
             match *level {
-                // __sock_cmsg_send(): nothing of this level is here.
-                SOL_SOCKET => return Err(Errno::EINVAL),
+                SOL_SOCKET => {
+                    let common = &self.get(id)?.common;
+                    plan.cookie.apply(cx.cred.caps, common, *kind, data)?;
+                }
                 SOL_IPV6 if mapped && *kind == IPV6_PKTINFO => mapped_pktinfo(data, plan)?,
                 SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
                 SOL_IPV6 if plan.dst.is_ipv6() => self.control_v6(*kind, data, plan)?,

@@ -10,15 +10,22 @@
 //! [getsockopt(2)]: https://man7.org/linux/man-pages/man2/getsockopt.2.html
 //! [socket(7)]: https://man7.org/linux/man-pages/man7/socket.7.html
 
+mod buffers;
+pub(crate) mod control;
+mod device;
 mod filter;
 mod ip;
 mod ipv4;
 mod ipv6;
+mod pace;
+pub(crate) mod peek;
+pub(crate) mod rare;
 mod raw;
 mod rows;
 mod socket;
 mod tcp;
 mod tcp_syn;
+pub(crate) mod timestamping;
 mod udp;
 
 use crate::call::Cx;

@@ -1,5 +1,6 @@
 //! `SOL_SOCKET`, socket(7).
 
+use super::control::{may_mark, may_prioritize};
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::cred::Caps;
@@ -7,16 +8,12 @@ use crate::host::Host;
 use crate::socket::{CommonFlags, Kind, Linger};
 use crate::table::SocketId;
 use core::time::Duration;
+use switchboard_abi::sockaddr::SOCKADDR_STORAGE_SIZE;
 use switchboard_abi::{Errno, Word};
 use switchboard_engine::{State, TcpSet, UdpSet};
 
 /// The clock tick timeouts are rounded up to: CONFIG_HZ=250, as Debian and Ubuntu build it.
 const TICK: Duration = Duration::from_millis(4);
-
-/// SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF: TCP_SKB_MIN_TRUESIZE is 2048 and an sk_buff of 256. The
-/// 256 and 2048 of socket(7) are older than that.
-const MIN_RCVBUF: u32 = 2304;
-const MIN_SNDBUF: u32 = 2 * 2304;
 
 pub(super) fn get_type(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
     Ok(OptValue::int(i32::from(h.get(id)?.common.ty), a))
@@ -104,6 +101,15 @@ flag!(get_reuseport, set_reuseport_flag, REUSEPORT);
 flag!(get_broadcast, set_broadcast, BROADCAST);
 flag!(get_keepalive, set_keepalive_flag, KEEPALIVE);
 flag!(get_oobinline, set_oobinline_flag, OOBINLINE);
+flag!(get_dontroute, set_dontroute, DONTROUTE);
+flag!(get_no_check, set_no_check, NO_CHECK);
+flag!(get_wifi_status, set_wifi_status, WIFI_STATUS);
+flag!(get_nofcs, set_nofcs, NOFCS);
+flag!(get_select_err_queue, set_select_err_queue, SELECT_ERR_QUEUE);
+flag!(get_rcvmark, set_rcvmark, RCVMARK);
+flag!(get_rcvpriority, set_rcvpriority, RCVPRIORITY);
+flag!(get_rxq_ovfl, set_rxq_ovfl_flag, RXQ_OVFL);
+flag!(get_debug, set_debug_flag, DEBUG);
 flag!(get_passcred_flag, set_passcred_flag, PASSCRED);
 
 /// `sk_reuse` keeps the value, 1 for any other than zero: getsockopt(2) tells 1.
@@ -239,87 +245,6 @@ pub(super) fn set_linger(
     Ok(())
 }
 
-pub(super) fn get_sndbuf(
-    h: &Host,
-    _: &Cx<'_>,
-    id: SocketId,
-    a: &GetArg,
-) -> Result<OptValue, Errno> {
-    let socket = h.get(id)?;
-    let value = match &socket.kind {
-        Kind::Tcp(s) => h.stack.tcp_buffers(s.handle).0,
-        _ => socket.common.sndbuf,
-    };
-    Ok(OptValue::int(value as i32, a))
-}
-
-pub(super) fn get_rcvbuf(
-    h: &Host,
-    _: &Cx<'_>,
-    id: SocketId,
-    a: &GetArg,
-) -> Result<OptValue, Errno> {
-    let socket = h.get(id)?;
-    let value = match &socket.kind {
-        Kind::Tcp(s) => h.stack.tcp_buffers(s.handle).1,
-        _ => socket.common.rcvbuf,
-    };
-    Ok(OptValue::int(value as i32, a))
-}
-
-/// "We double it on the way in to account for struct sk_buff etc. overhead"; a negative value is
-/// taken for the largest.
-pub(super) fn set_sndbuf(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    let value = (a.int()? as u32).min(h.stack.sysctl().wmem_max);
-    let value = value.min(i32::MAX as u32 / 2) * 2;
-    let value = value.max(MIN_SNDBUF);
-    let common = &mut h.get_mut(id)?.common;
-    common.sndbuf = value;
-    common.flags.insert(CommonFlags::SNDBUF_LOCKED);
-    match h.kind(id)? {
-        Kind::Tcp(s) => {
-            let handle = s.handle;
-            h.stack.tcp_set(cx.now, handle, TcpSet::SendBuffer(value));
-            h.collect_stack_events();
-        }
-        Kind::Unix(_) => h.unix_sndbuf_changed(id),
-        Kind::Udp(_) => {}
-    }
-    Ok(())
-}
-
-pub(super) fn set_rcvbuf(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    let value = (a.int()? as u32).min(h.stack.sysctl().rmem_max);
-    let value = value.min(i32::MAX as u32 / 2) * 2;
-    let value = value.max(MIN_RCVBUF);
-    let common = &mut h.get_mut(id)?.common;
-    common.rcvbuf = value;
-    common.flags.insert(CommonFlags::RCVBUF_LOCKED);
-    match h.kind(id)? {
-        Kind::Tcp(s) => {
-            let handle = s.handle;
-            h.stack
-                .tcp_set(cx.now, handle, TcpSet::ReceiveBuffer(value));
-        }
-        Kind::Udp(s) => {
-            let handle = s.handle;
-            h.stack.udp_set(handle, UdpSet::ReceiveBuffer(value));
-        }
-        Kind::Unix(_) => {}
-    }
-    Ok(())
-}
-
 pub(super) fn get_rcvlowat(
     h: &Host,
     _: &Cx<'_>,
@@ -386,11 +311,110 @@ pub(super) fn set_priority(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let value = a.int()?;
-    if !(0..=6).contains(&value) && !cx.cred.caps.intersects(Caps::NET_ADMIN | Caps::NET_RAW) {
+    if !may_prioritize(cx.cred.caps, value as u32) {
         return Err(Errno::EPERM);
     }
     h.get_mut(id)?.common.priority = value as u32;
     Ok(())
+}
+
+pub(super) fn get_mark(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(h.get(id)?.common.rare().mark as i32, a))
+}
+
+/// `SO_MARK`: whatever the value, it takes who may mark.
+pub(super) fn set_mark(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = a.int()? as u32;
+    if !may_mark(cx.cred.caps) {
+        return Err(Errno::EPERM);
+    }
+    let common = &mut h.get_mut(id)?.common;
+    if value != common.rare().mark {
+        common.rare_mut().mark = value;
+    }
+    Ok(())
+}
+
+/// Tracing of a socket, which this kernel too was built without: a flag that anybody may take off.
+pub(super) fn set_debug(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if a.bool()? && !cx.cred.caps.contains(Caps::NET_ADMIN) {
+        return Err(Errno::EACCES);
+    }
+    set_debug_flag(h, cx, id, a)
+}
+
+/// `SO_BSDCOMPAT`: once a thing of Linux 2.0; nothing is kept.
+pub(super) fn set_bsdcompat(
+    _: &mut Host,
+    _: &mut Cx<'_>,
+    _: SocketId,
+    _: &SetArg<'_>,
+) -> Result<(), Errno> {
+    Ok(())
+}
+
+pub(super) fn get_bsdcompat(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(0, a))
+}
+
+pub(super) fn set_rxq_ovfl(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_rxq_ovfl_flag(h, cx, id, a)?;
+    if let Kind::Udp(s) = h.kind(id)? {
+        let (handle, on) = (s.handle, a.bool()?);
+        h.stack.udp_set(handle, UdpSet::CountDrops(on));
+    }
+    Ok(())
+}
+
+/// `SO_PEERNAME`: getpeername(2)'s answer, of which no more may be asked for than there is.
+pub(super) fn get_peername(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let name = h.getpeername(id).map_err(|_| Errno::ENOTCONN)?;
+    let mut bytes = [0; SOCKADDR_STORAGE_SIZE];
+    let len = name.encode(&mut bytes);
+    let name = &bytes[..len];
+    if name.len() < a.len {
+        return Err(Errno::EINVAL);
+    }
+    Ok(OptValue::bytes(name, a))
+}
+
+/// `SO_NETNS_COOKIE`: the first network namespace that was asked for its number has 1, and a virtual
+/// host is one. No other length than the number's is taken.
+pub(super) fn get_netns_cookie(
+    _: &Host,
+    _: &Cx<'_>,
+    _: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    if a.len != 8 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(OptValue::bytes(&1u64.to_ne_bytes(), a))
 }
 
 /// The two widths of a `timeval`: `old` follows the caller's word, new is always 64-bit.
@@ -465,55 +489,3 @@ timeout!(get_rcvtimeo_old, set_rcvtimeo_old, rcvtimeo, true);
 timeout!(get_rcvtimeo_new, set_rcvtimeo_new, rcvtimeo, false);
 timeout!(get_sndtimeo_old, set_sndtimeo_old, sndtimeo, true);
 timeout!(get_sndtimeo_new, set_sndtimeo_new, sndtimeo, false);
-
-fn set_timestamp(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Result<(), Errno> {
-    let on = a.bool()?;
-    let flags = &mut h.get_mut(id)?.common.flags;
-    flags.set(CommonFlags::TIMESTAMP, on);
-    flags.set(CommonFlags::TIMESTAMP_NEW, on && new);
-    Ok(())
-}
-
-pub(super) fn set_timestamp_old(
-    h: &mut Host,
-    _: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    set_timestamp(h, id, a, false)
-}
-
-pub(super) fn set_timestamp_new(
-    h: &mut Host,
-    _: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    set_timestamp(h, id, a, true)
-}
-
-/// Each form is on only when it was the last one asked for.
-pub(super) fn get_timestamp_old(
-    h: &Host,
-    _: &Cx<'_>,
-    id: SocketId,
-    a: &GetArg,
-) -> Result<OptValue, Errno> {
-    let c = &h.get(id)?.common;
-    Ok(OptValue::bool(
-        c.has(CommonFlags::TIMESTAMP) && !c.has(CommonFlags::TIMESTAMP_NEW),
-        a,
-    ))
-}
-
-pub(super) fn get_timestamp_new(
-    h: &Host,
-    _: &Cx<'_>,
-    id: SocketId,
-    a: &GetArg,
-) -> Result<OptValue, Errno> {
-    Ok(OptValue::bool(
-        h.get(id)?.common.has(CommonFlags::TIMESTAMP_NEW),
-        a,
-    ))
-}

@@ -9,10 +9,8 @@ use super::{
 use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
-use crate::message::{
-    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
-};
-use crate::socket::{CommonFlags, Kind};
+use crate::message::{PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest};
+use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
@@ -186,7 +184,7 @@ impl Host {
         let Kind::Unix(receiver) = &other.kind else {
             return;
         };
-        let stamped = other.common.has(CommonFlags::TIMESTAMP);
+        let stamped = other.common.stamps();
         let wanted = wants_credentials(&other.common, receiver);
         let Some(socket) = self.sockets.get_mut(id) else {
             return self.release_rights(rights);
@@ -247,14 +245,9 @@ impl Host {
         let mut data = Payload::new();
         chunk.append_to(&mut data, 0, n);
         let mut control = Vec::new();
-        if socket.common.has(CommonFlags::TIMESTAMP) {
-            let at = chunk
-                .extra
-                .as_ref()
-                .and_then(|extra| extra.at)
-                .unwrap_or(cx.realtime);
-            let new = socket.common.has(CommonFlags::TIMESTAMP_NEW);
-            control.push(ControlOut::Timestamp { at, new });
+        if socket.common.stamps() {
+            let at = chunk.extra.as_ref().and_then(|extra| extra.at);
+            crate::options::control::stamps(cx, &socket.common, at, &mut control);
         }
         let passcred = may_passcred(&socket.common);
         if passcred || !chunk.rights().is_empty() {

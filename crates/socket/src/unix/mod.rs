@@ -249,6 +249,11 @@ impl UnixRecvEffect {
 }
 
 impl UnixSocket {
+    /// What was sent and nobody has read yet, as SO_SNDBUF counts it.
+    pub(crate) fn charged(&self) -> u32 {
+        self.charged
+    }
+
     fn new(ty: UnixType, state: State) -> UnixSocket {
         UnixSocket {
             ty,

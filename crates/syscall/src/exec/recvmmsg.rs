@@ -90,6 +90,8 @@ impl Pending {
                 if flags & MSG_PEEK == 0 {
                     skip.bytes += received.ret;
                     skip.messages += 1;
+                } else {
+                    skip.peeked += received.ret;
                 }
                 effect.received.push(received);
             }

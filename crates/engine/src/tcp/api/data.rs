@@ -110,6 +110,12 @@ impl Stack {
         conn.queue.len() + usize::from(conn.fin_queued && !conn.fin_acked)
     }
 
+    /// The first sequence number that is not acknowledged, and the first that is not written yet (snd_una, write_seq).
+    pub fn tcp_send_sequence(&self, id: TcpId) -> (u32, u32) {
+        let conn = &self.tcp.open(id).conn;
+        (conn.snd_una.0, conn.write_seq().0)
+    }
+
     /// SIOCOUTQNSD: bytes written and never sent.
     pub fn tcp_outq_unsent(&self, id: TcpId) -> usize {
         let conn = &self.tcp.open(id).conn;

@@ -25,6 +25,7 @@ fn socket(index: u32, local: &str) -> Registration {
         device: None,
         reuse_port: false,
         selects: false,
+        prefers: false,
         uid: 0,
     };
     Registration {

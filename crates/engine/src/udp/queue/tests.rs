@@ -11,6 +11,10 @@ fn datagram(len: usize, v6: bool) -> UdpReceived {
         Ipv4Addr::LOCALHOST.into()
     };
     UdpReceived {
+        tag: crate::tag::Tag::default(),
+        stamped: false,
+        drops: 0,
+        peeked: false,
         noted: false,
         from: SocketAddr::new(to, 1),
         to,

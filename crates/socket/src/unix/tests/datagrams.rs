@@ -273,6 +273,7 @@ fn entries_of_one_recvmmsg() {
     let mut plans = vec![];
     for messages in 0..3 {
         let skip = Skip {
+            peeked: 0,
             bytes: messages,
             messages,
             charge: 0,
@@ -285,6 +286,7 @@ fn entries_of_one_recvmmsg() {
         );
     }
     let skip = Skip {
+        peeked: 0,
         bytes: 3,
         messages: 3,
         charge: 0,

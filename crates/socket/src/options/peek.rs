@@ -1,0 +1,84 @@
+//! `SO_PEEK_OFF`, socket(7): where the next MSG_PEEK begins. A peek moves it on, a receive back.
+
+use super::{GetArg, OptValue, SetArg};
+use crate::call::Cx;
+use crate::host::Host;
+use crate::message::Skip;
+use crate::socket::{Common, Kind};
+use crate::table::SocketId;
+use switchboard_abi::Errno;
+use switchboard_abi::number::MSG_PEEK;
+
+/// What a peek at an offset leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PeekEffect {
+    /// How far the offset moves.
+    pub(crate) by: usize,
+    /// An empty datagram, by its place in the queue, which the next peek passes over.
+    pub(crate) empty: Option<usize>,
+}
+
+impl Common {
+    /// sk_peek_offset(): where a receive with these flags begins, when it peeks at an offset.
+    pub(crate) fn peek_offset(&self, flags: i32, skip: Skip) -> Option<usize> {
+        if flags & MSG_PEEK == 0 {
+            return None;
+        }
+        let offset = usize::try_from(self.rare().peek_off).ok()?;
+        Some(offset.saturating_add(skip.peeked))
+    }
+
+    /// sk_peek_offset_bwd(): bytes in front of the offset were taken.
+    pub(crate) fn peek_back(&mut self, n: usize) {
+        if self.rare().peek_off >= 0 {
+            let off = &mut self.rare_mut().peek_off;
+            *off = off
+                .saturating_sub(i32::try_from(n).unwrap_or(i32::MAX))
+                .max(0);
+        }
+    }
+
+    /// sk_peek_offset_fwd()
+    fn peek_forward(&mut self, n: usize) {
+        if self.rare().peek_off >= 0 {
+            let off = &mut self.rare_mut().peek_off;
+            *off = off.saturating_add(i32::try_from(n).unwrap_or(i32::MAX));
+        }
+    }
+}
+
+impl Host {
+    /// A peek was delivered.
+    pub(crate) fn commit_peek(&mut self, id: SocketId, effect: PeekEffect) {
+        let Ok(socket) = self.get_mut(id) else { return };
+        socket.common.peek_forward(effect.by);
+        if let (Kind::Udp(s), Some(index)) = (&socket.kind, effect.empty) {
+            let handle = s.handle;
+            self.stack.udp_mark_peeked(handle, index);
+        }
+    }
+}
+
+/// sk_set_peek_off(): any value; what is negative is off.
+pub(super) fn set_peek_off(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = a.int()?;
+    let common = &mut h.get_mut(id)?.common;
+    if value != common.rare().peek_off {
+        common.rare_mut().peek_off = value;
+    }
+    Ok(())
+}
+
+pub(super) fn get_peek_off(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::int(h.get(id)?.common.rare().peek_off, a))
+}
