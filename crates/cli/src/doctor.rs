@@ -53,7 +53,12 @@ pub(crate) fn text() -> (String, ExitCode) {
         "no other way if process_vm_readv is refused too",
         !report.process_vm.is_yes(),
     );
-    row("pidfd_open", report.pidfd_open, "/proc is used", false);
+    row(
+        "pidfd_open",
+        report.pidfd_open,
+        "no program's descriptor can be had",
+        true,
+    );
     row(
         "  threads (6.9)",
         report.pidfd_thread,
@@ -63,7 +68,7 @@ pub(crate) fn text() -> (String, ExitCode) {
     row(
         "pidfd_getfd",
         report.pidfd_getfd,
-        "poll cannot be told that a socket is empty again: not supported yet",
+        "poll could not be told that a socket is empty again",
         true,
     );
     row(

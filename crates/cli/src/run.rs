@@ -30,10 +30,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, epoll};
-use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
+use rustix::process::{Pid, Resource, Rlimit};
 use rustix::time::Timespec;
 use switchboard_engine::{Config, Instant};
-use switchboard_notify::{InstallError, Interrupts, Pending, SignalMask, Spawn, SpawnError};
+use switchboard_notify::{
+    FdError, InstallError, Interrupts, Pending, Processes, SignalMask, Spawn, SpawnError,
+};
 use switchboard_socket::{Host, HostConfig, SocketId};
 
 use crate::args::RunArgs;
@@ -48,6 +50,7 @@ use trace::Trace;
 pub(crate) const SETUP_FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
+const NOWHERE: &str = "not found: is it installed, is the path right?";
 
 /// How far apart the copies of one signal may come that was sent to the whole process group.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
@@ -86,6 +89,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     reap::become_subreaper();
+    check_descriptors()?;
     let guard = match guard::split() {
         Ok(guard::Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
         Ok(guard::Side::Supervisor(guard)) => guard,
@@ -156,6 +160,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         pending: Some(pending),
         main: None,
         early: Vec::new(),
+        stopped: false,
         direct: None,
     };
     let outcome = driver.drive(&epoll);
@@ -172,10 +177,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         Outcome::Ended(status) => Ok(status),
         Outcome::NotStarted(error) => {
             let (what, status) = match error {
-                SpawnError::Exec(errno) if errno.0 == libc::ENOENT => {
-                    (not_found(&args.program[0]).into(), NOT_FOUND)
-                }
-                SpawnError::Exec(errno) => (format!("cannot be executed: {errno}"), NOT_EXECUTABLE),
+                SpawnError::Exec(errno) => not_executed(&args.program[0], errno),
                 error => (error.to_string(), SETUP_FAILED),
             };
             Err(Failure {
@@ -187,18 +189,27 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     }
 }
 
-/// What ENOENT of execve(2) means: the file, or what it wants to be run by.
-fn not_found(program: &OsStr) -> &'static str {
-    let found = if program.as_bytes().contains(&b'/') {
-        Path::new(program).exists()
-    } else {
-        std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+/// Why execve(2) failed, and the exit status.
+fn not_executed(program: &OsStr, errno: switchboard_notify::Errno) -> (String, u8) {
+    let searched = !program.as_bytes().contains(&b'/');
+    let found = match std::env::var_os("PATH") {
+        Some(path) if searched => {
+            std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+        }
+        _ => Path::new(program).exists(),
     };
-    if found && !program.is_empty() {
-        "what it is run by is not found: the interpreter in its first line, or its dynamic loader"
-    } else {
-        "not found: is it installed, is the path right?"
+    match errno.0 {
+        // EACCES may be about a directory on the way that nobody may look into.
+        libc::ENOENT | libc::EACCES if searched && !found || program.is_empty() => {
+            (NOWHERE.into(), NOT_FOUND)
+        }
+        libc::ENOENT if found => (
+            "what it is run by is not found: the interpreter in its first line, or its dynamic loader"
+                .into(),
+            NOT_FOUND,
+        ),
+        libc::ENOENT => (NOWHERE.into(), NOT_FOUND),
+        _ => (format!("cannot be executed: {errno}"), NOT_EXECUTABLE),
     }
 }
 
@@ -208,6 +219,17 @@ fn explain(error: &InstallError) -> String {
              seccomp listener; start the program directly, it is on the outer run's host"
             .into(),
         error => format!("{error}; `switchboard doctor` says what this machine allows"),
+    }
+}
+
+/// Programs' descriptors must be to be had, or poll could not be told that a socket is empty again. Tried on
+/// ourselves: what can refuse it is a container's profile.
+fn check_descriptors() -> Result<(), Failure> {
+    match Processes::new(1).getfd(std::process::id() as i32, 0) {
+        Ok(_) | Err(FdError::NotOpen) => Ok(()),
+        Err(error) => Err(setup(format!(
+            "pidfd_open or pidfd_getfd does not work here: {error}; `switchboard doctor` says what this machine allows"
+        ))),
     }
 }
 
@@ -237,6 +259,8 @@ struct Driver {
     main: Option<Pid>,
     /// Signals for a program that is not there yet.
     early: Vec<i32>,
+    /// The program is stopped, and the guard with it.
+    stopped: bool,
     /// The last signal that was passed on and did not come through the guard.
     direct: Option<(i32, Instant)>,
 }
@@ -385,6 +409,14 @@ impl Driver {
                 }
                 continue;
             }
+            if signal.number == libc::SIGCONT {
+                if signal.sender == self.guard.pid()
+                    && let Some(status) = self.guard_goes_on()
+                {
+                    return Some(status);
+                }
+                continue;
+            }
             // Sent to us by somebody: meant for the program. What the terminal sends, it has
             // sent to the program too.
             if signal.from_kernel {
@@ -415,28 +447,46 @@ impl Driver {
         }
     }
 
-    /// Some children have ended or stopped. Returns the exit status when the program has ended.
+    /// Some children have ended, stopped or gone on. Returns the exit status when the program has ended.
     fn children(&mut self) -> Option<u8> {
         // Until we know who the program is, its status must not be taken as an orphan's.
         self.main?;
-        let status = reap::collect(self.main)?;
-        self.program_changed(status)
+        while let Some(status) = reap::collect(self.main) {
+            if let Some(code) = status.exit_status() {
+                return Some(self.ended(code as u8));
+            }
+            if let Some(signal) = status.terminating_signal() {
+                return Some(self.ended(128 + signal as u8));
+            }
+            self.stopped = status.stopped();
+            if self.stopped {
+                self.guard.stop();
+            } else {
+                self.guard.go_on();
+            }
+        }
+        None
     }
 
-    fn program_changed(&mut self, status: WaitStatus) -> Option<u8> {
-        if let Some(code) = status.exit_status() {
-            return Some(code as u8);
+    fn ended(&self, status: u8) -> u8 {
+        if self.stopped {
+            // Killed while it was stopped: somebody wants to know.
+            self.guard.go_on();
         }
-        if let Some(signal) = status.terminating_signal() {
-            return Some(128 + signal as u8);
+        status
+    }
+
+    /// Somebody has continued the guard; most often its whole process group, the program with it.
+    fn guard_goes_on(&mut self) -> Option<u8> {
+        if let Some(status) = self.children() {
+            return Some(status);
         }
-        if status.stopped() {
-            // Job control: the shell waits for us, so we stop with the program. SIGCONT goes to the
-            // whole group.
-            signals::stop_self();
-            if let Some(main) = self.main {
-                signals::send(main, libc::SIGCONT);
-            }
+        // A guard that is stopped has been so since: this is about an earlier stop.
+        if self.stopped
+            && !self.guard.is_stopped()
+            && let Some(main) = self.main
+        {
+            signals::send(main, libc::SIGCONT);
         }
         None
     }

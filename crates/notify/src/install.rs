@@ -41,6 +41,18 @@ pub enum InstallError {
     Thread(Errno),
 }
 
+impl InstallError {
+    /// What seccomp(2) said.
+    pub(crate) fn of(errno: Errno) -> InstallError {
+        match errno {
+            Errno(libc::EBUSY) => InstallError::AlreadyHasListener,
+            // The operation, the flag or the action is unknown; the program itself has been checked.
+            Errno(libc::ENOSYS | libc::EINVAL) => InstallError::Unsupported(errno),
+            _ => InstallError::Refused(errno),
+        }
+    }
+}
+
 /// Which signals end a call that waits for the supervisor. See the gap described in this file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interrupts {
@@ -90,9 +102,6 @@ pub fn install_with(filter: &Filter, interrupts: Interrupts) -> Result<OwnedFd, 
     match Errno::check(fd) {
         // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
         Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-        Err(Errno(libc::EBUSY)) => Err(InstallError::AlreadyHasListener),
-        // EINVAL: the flag or the action is unknown; the program itself has been checked.
-        Err(errno @ Errno(libc::ENOSYS | libc::EINVAL)) => Err(InstallError::Unsupported(errno)),
-        Err(errno) => Err(InstallError::Refused(errno)),
+        Err(errno) => Err(InstallError::of(errno)),
     }
 }

@@ -111,7 +111,7 @@ impl Listener {
                 &raw mut sizes,
             )
         };
-        Errno::check(asked).map_err(InstallError::Unsupported)?;
+        Errno::check(asked).map_err(InstallError::of)?;
         // RECV writes as many bytes as the kernel's structure has, SEND reads as many.
         if usize::from(sizes.seccomp_notif) > ROOM
             || usize::from(sizes.seccomp_data) != size_of::<Data>()

@@ -106,12 +106,29 @@ fn statx(dir: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Identity, Errno
             buffer.as_mut_ptr(),
         )
     };
-    Errno::check(done.into())?;
+    match Errno::check(done.into()) {
+        // Old container profiles do not know the call; EINVAL is libc's, which then tries to do without.
+        Err(Errno(libc::ENOSYS | libc::EPERM | libc::EINVAL)) => return fstatat(dir, name, flags),
+        done => done?,
+    };
     // SAFETY: the call succeeded, so it has been filled in.
     let found = unsafe { buffer.assume_init() };
     Ok(Identity {
         dev: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
         ino: found.stx_ino,
+    })
+}
+
+fn fstatat(dir: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Identity, Errno> {
+    let mut buffer = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `name` is a C string, the kernel writes one stat structure.
+    let done = unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr(), flags) };
+    Errno::check(done.into())?;
+    // SAFETY: the call succeeded, so it has been filled in.
+    let found = unsafe { buffer.assume_init() };
+    Ok(Identity {
+        dev: found.st_dev,
+        ino: found.st_ino,
     })
 }
 

@@ -1,5 +1,11 @@
 //! The process that was started, which waits for the supervisor and outlives it.
 //!
+//! # Job control
+//! A shell waits for the guard. When the program stops, the supervisor stops the guard, and goes on answering: other
+//! programs of the run may need it. When the program goes on, by whatever cause, the guard is continued. When
+//! the guard is continued by somebody, and the program has not been with it, the supervisor continues the program.
+//!
+//! # Why there is a guard
 //! A supervisor that is killed leaves programs whose every socket call fails with ENOSYS and whose
 //! every socket shows a hang-up: servers then spin for ever. So the supervisor is a child. Its parent,
 //! the guard, passes signals and the exit status on; when the supervisor is gone before its time, all that is left of
@@ -7,12 +13,16 @@
 //! supervisor is told by PR_SET_PDEATHSIG and ends the run.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{self, Pid, Signal, WaitOptions, WaitStatus};
 
 use super::{SETUP_FAILED, reap, signals};
 use crate::complain;
+
+/// Milliseconds that a stop signal may take to work.
+const SETTLING: u32 = 10;
 
 /// Which of the two this process is.
 pub(super) enum Side {
@@ -30,6 +40,32 @@ impl Guard {
     /// Sender of what it passes on.
     pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// The program has stopped: so does who is waited for.
+    pub(super) fn stop(&self) {
+        signals::send(self.pid, libc::SIGSTOP);
+    }
+
+    /// The program goes on.
+    pub(super) fn go_on(&self) {
+        signals::send(self.pid, libc::SIGCONT);
+    }
+
+    /// Whether it is stopped, or is about to be: a SIGSTOP that has been sent takes a moment to work.
+    pub(super) fn is_stopped(&self) -> bool {
+        let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
+        for _ in 0..SETTLING {
+            let stat = std::fs::read_to_string(&path).unwrap_or_default();
+            if stat
+                .rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.starts_with(" T"))
+            {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
     }
 
     /// Whether somebody else is our parent by now.
@@ -62,38 +98,30 @@ pub(super) fn split() -> io::Result<Side> {
 /// Waits for the supervisor; the exit status is what it ended with.
 pub(super) fn guard(supervisor: Pid, mut signals: signals::Signals) -> u8 {
     super::inherited::let_go_of_all_but(&signals);
+    let supervisor_number = supervisor.as_raw_nonzero().get().unsigned_abs();
     loop {
         let mut fds = [PollFd::new(&signals, PollFlags::IN)];
         // EINTR is another turn; there is nothing else that could fail here.
         let _ = rustix::event::poll(&mut fds, None);
         while let Some(signal) = signals.next() {
             if signal.number != libc::SIGCHLD {
-                if !signal.from_kernel {
+                // What the supervisor sends is for us.
+                if !signal.from_kernel && signal.sender != supervisor_number {
                     signals::send(supervisor, signal.number);
                 }
                 continue;
             }
-            while let Ok(Some((pid, status))) =
-                process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED)
-            {
-                if pid == supervisor
-                    && let Some(code) = changed(supervisor, status)
-                {
-                    return code;
+            while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
+                if pid == supervisor {
+                    return ended(status);
                 }
             }
         }
     }
 }
 
-/// The supervisor has stopped or ended. Returns the exit status when it has ended.
-fn changed(supervisor: Pid, status: WaitStatus) -> Option<u8> {
-    if status.stopped() {
-        // With its program, or by somebody: whoever waits for us is to know.
-        signals::stop_self();
-        signals::send(supervisor, libc::SIGCONT);
-        return None;
-    }
+/// The supervisor has ended. Returns the exit status.
+fn ended(status: WaitStatus) -> u8 {
     let code = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code as u8,
         (None, Some(signal)) => {
@@ -102,10 +130,11 @@ fn changed(supervisor: Pid, status: WaitStatus) -> Option<u8> {
             ));
             SETUP_FAILED
         }
-        (None, None) => return None,
+        // Not asked for.
+        (None, None) => SETUP_FAILED,
     };
     if !reap::end_all() {
         complain(reap::SOME_STAYED);
     }
-    Some(code)
+    code
 }

@@ -56,19 +56,17 @@ impl TargetPaths<'_> {
         Ok((parent, name))
     }
 
-    fn umask(&mut self) -> u32 {
-        // A program that is gone makes nothing any more.
-        self.processes
-            .borrow_mut()
-            .status(self.tid)
-            .map_or(0o777, |status| status.umask)
+    /// A program that is gone makes nothing any more.
+    fn umask(&mut self) -> Result<u32, Errno> {
+        let status = self.processes.borrow_mut().status(self.tid);
+        status.map(|status| status.umask).map_err(|_| Errno::ENOENT)
     }
 }
 
 impl Paths for TargetPaths<'_> {
     fn create(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
-        let mode = Mode::from_raw_mode(0o777 & !self.umask());
+        let mode = Mode::from_raw_mode(0o777 & !self.umask()?);
         let _as_target = AsTarget::enter(self.cred);
         fs::mknodat(&dir, name, FileType::Socket, mode, 0).map_err(errno)?;
         let made = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;

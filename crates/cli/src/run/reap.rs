@@ -29,15 +29,15 @@ fn childless() -> bool {
     }
 }
 
-/// Collects the children that have ended. Returns the status of `main` when it is among them.
+/// Collects the children that have ended, and what has happened to `main`: the next thing, if anything has.
 pub(super) fn collect(main: Option<Pid>) -> Option<process::WaitStatus> {
-    let mut found = None;
-    while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+    let changes = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+    while let Ok(Some((pid, status))) = process::wait(changes) {
         if Some(pid) == main {
-            found = Some(status);
+            return Some(status);
         }
     }
-    found
+    None
 }
 
 /// Ends every descendant and waits until they are gone. True when none is left.

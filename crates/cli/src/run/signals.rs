@@ -14,6 +14,9 @@ const HANDLED: &[libc::c_int] = &[
     libc::SIGQUIT,
     libc::SIGTERM,
     libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGCONT,
     libc::SIGUSR1,
     libc::SIGUSR2,
     libc::SIGWINCH,
@@ -89,10 +92,4 @@ impl AsRawFd for Signals {
 pub(super) fn send(pid: Pid, signal: i32) {
     // SAFETY: no memory involved.
     unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
-}
-
-/// Stops this process until SIGCONT.
-pub(super) fn stop_self() {
-    // SAFETY: no memory involved.
-    unsafe { libc::raise(libc::SIGSTOP) };
 }

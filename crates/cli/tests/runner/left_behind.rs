@@ -1,0 +1,95 @@
+//! Nothing is left: no process, no file, no socket, no descriptor.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Scratch, kill, output, run, switchboard, wait, with_argument};
+
+#[test]
+fn processes_in_the_background_end_with_the_program() {
+    // An argument that nobody else's sleep has.
+    let long = format!("1{:07}", std::process::id());
+    let script =
+        format!("setsid sleep {long} & (setsid sh -c 'sleep {long} & sleep {long}' &) ; sleep 0.2");
+    let ended = output(run(&["sh", "-c", &script]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(with_argument(&long), [] as [i32; 0]);
+}
+
+#[test]
+fn no_file_is_made() {
+    let scratch = Scratch::new("files");
+    let mut command = run(&[
+        "perl",
+        "-MSocket",
+        "-e",
+        "socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die; syswrite $a, 'x'; sysread $b, my $c, 1",
+    ]);
+    command
+        .current_dir(scratch.path())
+        .env("TMPDIR", scratch.path())
+        .env("HOME", scratch.path())
+        .env("XDG_RUNTIME_DIR", scratch.path());
+    let ended = output(command);
+    assert_eq!((ended.status, &*ended.err), (0, ""));
+    assert_eq!(scratch.names(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_supervisor_keeps_no_socket_of_who_was_killed() {
+    let mut command = switchboard();
+    command.args(["run", "--stats", "--", "perl", "-MSocket", "-e"]);
+    command.arg(
+        "for (1 .. 5) {
+             next if fork;
+             socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die $!;
+             socket(my $l, AF_INET, SOCK_STREAM, 0) or die $!;
+             bind $l, pack_sockaddr_in(0, INADDR_LOOPBACK) or die $!;
+             listen $l, 5 or die $!;
+             socket(my $c, AF_INET, SOCK_STREAM, 0) or die $!;
+             connect $c, getsockname $l or die $!;
+             kill KILL => $$;
+         }
+         1 while wait != -1",
+    );
+    let ended = output(command);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    for what in ["sockets", "placeholders", "calls", "files in flight"] {
+        assert!(
+            ended
+                .err
+                .contains(&format!("switchboard: {what} left: 0\n")),
+            "{ended:?}"
+        );
+    }
+    assert!(
+        ended.err.contains("switchboard: sockets made: 20\n"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_pipe_ends_when_the_program_closes_it() {
+    // The same pipe as standard output and as descriptor 7; sh closes both.
+    let mut command = Command::new("bash");
+    command.args([
+        "-c",
+        "exec \"$0\" run -- sh -c 'exec >&- 7>&-; exec sleep 40' 7>&1",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_switchboard"));
+    let start = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bash is there");
+    let mut out = child.stdout.take().expect("piped");
+    let _ = out.read_to_end(&mut Vec::new()).expect("read");
+    let took = start.elapsed();
+    kill(child.id() as i32, libc::SIGTERM);
+    let _ = wait(&mut child);
+    assert!(
+        took < Duration::from_secs(30),
+        "the end was seen after {took:?}"
+    );
+}

@@ -1,0 +1,14 @@
+//! The edges of `switchboard run`: statuses, signals, terminals, refusals, and what is left behind.
+//!
+//! The programs are what every Debian machine has: sh, perl, bash, setsid. Nothing here needs privileges.
+#![allow(clippy::disallowed_methods, reason = "tests of a program in real time")]
+
+mod killed;
+mod left_behind;
+mod output;
+mod refused;
+mod signals;
+mod status;
+mod support;
+mod terminal;
+mod trace;
