@@ -349,7 +349,11 @@ impl Driver {
                             return Some(Outcome::Ended(status));
                         }
                     }
-                    token => self.supervisor.hang_up(SocketId::from_u64(token)),
+                    token => {
+                        let flags = event.flags;
+                        let hung_up = flags.contains(epoll::EventFlags::HUP);
+                        self.supervisor.hang_up(SocketId::from_u64(token), hung_up);
+                    }
                 }
             }
             if !rest.is_empty() {

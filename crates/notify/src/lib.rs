@@ -18,6 +18,7 @@
 //! nest. Linux 5.14 or later is expected (ADDFD with SEND); `probe` says what is missing.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod census;
 mod epoll;
 mod errno;
 mod filter;
@@ -37,7 +38,7 @@ pub use filter::{
 pub use install::{InstallError, Interrupts, install, install_with};
 pub use listener::{Listener, Notification, Received, ReplyError};
 pub use memory::{MemoryError, RemoteMemory, RemoteSlice};
-pub use placeholder::{Mask, Placeholder, Shown, Signalled};
+pub use placeholder::{Mask, Pairs, Placeholder, Shown, Signalled};
 pub use probe::{Report, Support, probe};
 pub use process::{FdError, Identity, Processes, Status};
 pub use spawn::{Child, Pending, SignalMask, Spawn, SpawnError};

@@ -36,7 +36,7 @@
 //!
 //! # When is the last copy of A gone?
 //! B polls HUP, until we hang up ourselves. Then B is woken all the same when A ends, and the census says whether it
-//! was that: an epoll instance that A alone is registered with, and leaves when its last copy is closed. Where B is
+//! was that: an epoll instance that A is registered with, and leaves when its last copy is closed. Where B is
 //! closed (ERR) a canary tells: before it, and before SHUT_WR, B sends the write end of a pipe to A (SCM_RIGHTS), where
 //! nobody will ever read it; the queue holding it dies with A, and the pipe's read end polls HUP.
 //! [`Placeholder::released`] asks the right one; [`Placeholder::watch`] is what to poll.
@@ -49,7 +49,7 @@
 //!   ETOOMANYREFS, and the placeholder then does not show ERR and tells of A's end by ERR on B instead.
 //!
 //! # Cost
-//! Five system calls to make, three for the canary; one for each step of the table.
+//! Four system calls to make and one more for every sixteenth, three for the canary; one for each step of the table.
 
 use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use core::ptr;
@@ -58,6 +58,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use bitflags::bitflags;
 
 use crate::Errno;
+use crate::census::{Census, Counted};
 use crate::process::Identity;
 
 bitflags! {
@@ -143,8 +144,7 @@ pub struct Placeholder {
     b: Option<OwnedFd>,
     /// The read end of the canary's pipe.
     canary: Option<OwnedFd>,
-    /// An epoll instance that A, and nothing else, is registered with. It holds no reference to A.
-    census: OwnedFd,
+    census: Counted,
     identity: Identity,
     phase: Phase,
     /// Bytes in A's queue, out-of-band ones included; the canary is not counted.
@@ -222,6 +222,19 @@ fn shutdown(fd: BorrowedFd<'_>, how: i32) {
     unsafe { libc::shutdown(fd.as_raw_fd(), how) };
 }
 
+/// Makes placeholders, each a little cheaper than [`Placeholder::new`] does.
+#[derive(Debug, Default)]
+pub struct Pairs {
+    census: Census,
+}
+
+impl Pairs {
+    /// As [`Placeholder::with_flags`].
+    pub fn make(&mut self, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
+        Placeholder::make(&mut self.census, flags)
+    }
+}
+
 impl Placeholder {
     /// A new pair: A, blocking, close-on-exec on our side; and B. A shows OUT.
     pub fn new() -> Result<(OwnedFd, Placeholder), Errno> {
@@ -230,6 +243,10 @@ impl Placeholder {
 
     /// The same; `flags` may be O_NONBLOCK, which A then has.
     pub fn with_flags(flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
+        Pairs::default().make(flags)
+    }
+
+    fn make(census: &mut Census, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
         let mut pair = [-1; 2];
         // B gets the flag too, which does not matter: all its calls are MSG_DONTWAIT.
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | (flags & libc::O_NONBLOCK);
@@ -244,7 +261,7 @@ impl Placeholder {
         let placeholder = Placeholder {
             b: Some(b),
             canary: None,
-            census: take_census(a.as_fd())?,
+            census: census.add(a.as_fd())?,
             identity,
             phase: Phase::Open,
             wake_bytes: 0,
@@ -289,15 +306,23 @@ impl Placeholder {
         self.b.as_ref().or(self.canary.as_ref()).map(AsFd::as_fd)
     }
 
+    /// Whether a HUP of what is watched means that the last copy of A is gone, and nothing else.
+    pub fn watch_is_exact(&self) -> bool {
+        match (&self.b, &self.canary) {
+            (Some(_), _) => self.phase < Phase::HungUp,
+            (None, canary) => canary.is_some(),
+        }
+    }
+
     /// Whether the last copy of A is gone.
     pub fn released(&self) -> bool {
         match (&self.b, &self.canary) {
             // Until we hang up ourselves B's HUP is exact.
             (Some(b), _) if self.phase < Phase::HungUp => poll(b.as_fd()) & libc::POLLHUP != 0,
             // B is woken once more when A ends, though it shows HUP all the time; by then A has left the census.
-            (Some(_), _) => !counts(self.census.as_fd()),
+            (Some(_), _) => !self.census.exists(),
             (None, Some(canary)) => poll(canary.as_fd()) & libc::POLLHUP != 0,
-            (None, None) => !counts(self.census.as_fd()),
+            (None, None) => !self.census.exists(),
         }
     }
 
@@ -599,34 +624,6 @@ impl Placeholder {
 }
 
 /// `sendmsg(b, SCM_RIGHTS: write end of a new pipe)`; returns the read end.
-/// Registers A with an epoll instance of its own. The kernel takes a file off its epoll instances when the
-/// last descriptor of it is closed, before it tells anybody else.
-fn take_census(a: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    // SAFETY: no memory involved.
-    let census = Errno::check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
-    // SAFETY: just made, nobody else knows it.
-    let census = unsafe { OwnedFd::from_raw_fd(census as i32) };
-    let mut event = libc::epoll_event { events: 0, u64: 0 };
-    // SAFETY: the kernel reads `event`.
-    let added = unsafe {
-        libc::epoll_ctl(
-            census.as_raw_fd(),
-            libc::EPOLL_CTL_ADD,
-            a.as_raw_fd(),
-            &raw mut event,
-        )
-    };
-    Errno::check(added.into())?;
-    Ok(census)
-}
-
-/// Whether a file is registered with the epoll instance: /proc/self/fdinfo has a line for each.
-fn counts(census: BorrowedFd<'_>) -> bool {
-    let info = std::fs::read(format!("/proc/self/fdinfo/{}", census.as_raw_fd()));
-    // Without /proc nothing runs here anyway; to keep a socket too long is the lesser harm.
-    info.map_or(true, |text| text.windows(4).any(|word| word == b"tfd:"))
-}
-
 fn send_canary(b: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let mut pipe = [-1; 2];
     // SAFETY: the kernel writes two descriptors.

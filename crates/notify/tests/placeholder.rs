@@ -5,7 +5,7 @@ mod common;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use common::Kid;
-use switchboard_notify::{Identity, Mask, Placeholder, Signalled};
+use switchboard_notify::{Identity, Mask, Pairs, Placeholder, Signalled};
 
 const ALL: i16 = libc::POLLIN | libc::POLLOUT | libc::POLLPRI | libc::POLLRDHUP;
 const HUNG_UP: Mask = Mask::IN.union(Mask::RDHUP).union(Mask::HUP);
@@ -469,5 +469,23 @@ fn a_hang_up_comes_at_once() {
         std::thread::yield_now();
         placeholder.hup();
         assert_eq!(waiting.join().unwrap(), libc::POLLIN | libc::POLLHUP);
+    }
+}
+
+#[test]
+fn each_of_many_is_released_by_itself() {
+    let mut pairs = Pairs::default();
+    let mut made: Vec<_> = (0..40)
+        .map(|_| pairs.make(0).map(|(a, placeholder)| (Some(a), placeholder)))
+        .collect::<Result<_, _>>()
+        .unwrap();
+    // From now on only the census tells.
+    made.iter_mut()
+        .for_each(|(_, placeholder)| placeholder.hup());
+    for at in (0..40).step_by(3) {
+        made[at].0 = None;
+    }
+    for (at, (a, placeholder)) in made.iter().enumerate() {
+        assert_eq!(placeholder.released(), a.is_none(), "number {at}");
     }
 }

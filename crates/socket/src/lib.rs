@@ -32,6 +32,7 @@ mod message;
 mod options;
 mod proc;
 mod socket;
+mod sure;
 mod table;
 mod unix;
 

@@ -52,6 +52,12 @@ pub trait Files {
         Ok(())
     }
 
+    /// `reserve(1)` for a descriptor that is all a call makes: a driver that finds out when it installs it need not
+    /// look before.
+    fn reserve_last(&mut self) -> Result<(), Errno> {
+        self.reserve(1)
+    }
+
     /// Takes a reference to a descriptor's open file, to pass it in `SCM_RIGHTS`; `EBADF` when it
     /// is closed.
     fn right(&mut self, fd: i32) -> Result<Right, Errno>;

@@ -72,6 +72,8 @@ pub struct Pending {
     deadline: Option<Instant>,
     /// The time is up, or a signal came: finish with what can be had.
     pub(crate) last: bool,
+    /// `O_NONBLOCK` was set when it was first asked for.
+    nonblocking: Option<bool>,
     pub(crate) work: Work,
     /// Bytes that the same call sent when it was made before.
     pub(crate) resumed: Option<(usize, Digest)>,
@@ -125,6 +127,7 @@ impl Pending {
             started: None,
             deadline: None,
             last: false,
+            nonblocking: None,
             work: Work::None,
             resumed: None,
         }
@@ -164,7 +167,17 @@ impl Pending {
             mem,
             files,
         };
-        let parked = match self.step(&mut env) {
+        let mut step = self.step(&mut env);
+        if let (Ok(Step::Wait(..)), Some(target)) = (&step, self.target)
+            && self.nonblocking.is_none()
+            && !self.last
+            && env.files.nonblocking(target.fd)
+        {
+            // It was sure not to wait, and does.
+            self.last = true;
+            step = self.step(&mut env);
+        }
+        let parked = match step {
             Ok(Step::Done(reply)) => return Progress::Ready(reply),
             Err(errno) => return Progress::Ready(Reply::error(errno)),
             Ok(Step::Wait(socket, blocked)) => {
@@ -378,7 +391,25 @@ impl Pending {
     }
 
     /// Whether this attempt may not wait.
-    pub(crate) fn is_last(&self, target: &Target, flags: i32) -> bool {
-        self.last || target.nonblocking || flags & MSG_DONTWAIT != 0
+    pub(crate) fn is_last(&mut self, env: &mut Env<'_, '_>, target: &Target, flags: i32) -> bool {
+        self.last || flags & MSG_DONTWAIT != 0 || {
+            let ask = || env.files.nonblocking(target.fd);
+            *self.nonblocking.get_or_insert_with(ask)
+        }
+    }
+
+    /// The same of an attempt that is `sure` not to wait: then a driver that would have to ask is not asked.
+    pub(crate) fn is_last_unless(
+        &mut self,
+        sure: bool,
+        env: &mut Env<'_, '_>,
+        target: &Target,
+        flags: i32,
+    ) -> bool {
+        if sure {
+            self.last || flags & MSG_DONTWAIT != 0
+        } else {
+            self.is_last(env, target, flags)
+        }
     }
 }

@@ -206,6 +206,11 @@ impl Files for TargetFiles<'_> {
         }
     }
 
+    fn reserve_last(&mut self) -> Result<(), Errno> {
+        // EMFILE comes from the kernel, with the answer.
+        Ok(())
+    }
+
     fn right(&mut self, fd: i32) -> Result<Right, Errno> {
         let copy = self.copy_of(fd)?;
         let file = Identity::of(copy.as_fd()).map_err(|e| Errno(e.0 as u16))?;

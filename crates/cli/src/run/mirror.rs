@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use rustix::event::epoll;
-use switchboard_notify::{Errno, Identity, Mask, Placeholder, Signalled};
+use switchboard_notify::{Errno, Identity, Mask, Pairs, Placeholder, Signalled};
 use switchboard_socket::{PollMask, SocketId};
 
 pub(super) struct Mirror {
@@ -17,6 +17,7 @@ pub(super) struct Mirror {
     by_file: HashMap<Identity, SocketId>,
     sockets: HashMap<SocketId, Entry>,
     unwatched: HashSet<SocketId>,
+    pairs: Pairs,
 }
 
 struct Entry {
@@ -27,6 +28,8 @@ struct Entry {
     watched: Option<RawFd>,
     /// A falling edge could not be shown for want of the program's end.
     stale: bool,
+    /// There has been another placeholder, of which news may be on the way.
+    replaced: bool,
 }
 
 impl Mirror {
@@ -36,7 +39,14 @@ impl Mirror {
             by_file: HashMap::new(),
             sockets: HashMap::new(),
             unwatched: HashSet::new(),
+            pairs: Pairs::default(),
         }
+    }
+
+    /// A new pair, non-blocking if the socket is.
+    pub(super) fn new_pair(&mut self, nonblock: bool) -> Result<(OwnedFd, Placeholder), Errno> {
+        let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
+        self.pairs.make(flags)
     }
 
     pub(super) fn find(&self, file: Identity) -> Option<SocketId> {
@@ -74,6 +84,7 @@ impl Mirror {
                 entry.watched = placeholder.watch().map(|fd| fd.as_raw_fd());
                 let old = std::mem::replace(&mut entry.placeholder, placeholder);
                 entry.old.push(old);
+                entry.replaced = true;
             }
             None => {
                 let watched = placeholder.watch().map(|fd| fd.as_raw_fd());
@@ -82,6 +93,7 @@ impl Mirror {
                     old: Vec::new(),
                     watched,
                     stale: false,
+                    replaced: false,
                 };
                 self.sockets.insert(id, entry);
             }
@@ -105,7 +117,8 @@ impl Mirror {
     }
 
     /// Whether every copy of the socket's descriptor is gone; then it is forgotten here.
-    pub(super) fn take_released(&mut self, id: SocketId) -> bool {
+    /// `told`: what is watched has hung up.
+    pub(super) fn take_released(&mut self, id: SocketId, told: bool) -> bool {
         let Some(entry) = self.sockets.get_mut(&id) else {
             return false;
         };
@@ -117,7 +130,8 @@ impl Mirror {
             }
             !released
         });
-        if !entry.old.is_empty() || !entry.placeholder.released() {
+        let told = told && !entry.replaced && entry.placeholder.watch_is_exact();
+        if !entry.old.is_empty() || !(told || entry.placeholder.released()) {
             return false;
         }
         self.by_file.remove(&entry.placeholder.identity());
@@ -257,11 +271,6 @@ impl Mirror {
             }
         }
     }
-}
-
-/// A new pair, non-blocking if the socket is.
-pub(super) fn new_pair(nonblock: bool) -> Result<(OwnedFd, Placeholder), Errno> {
-    Placeholder::with_flags(if nonblock { libc::O_NONBLOCK } else { 0 })
 }
 
 pub(super) fn to_mask(mask: PollMask) -> Mask {

@@ -160,7 +160,7 @@ impl Supervisor {
         self.look_at_lingering(now);
         let unwatched = self.mirror.unwatched();
         if self.next_sweep.is_some_and(|at| at <= now) {
-            unwatched.iter().for_each(|id| self.hang_up(*id));
+            unwatched.iter().for_each(|id| self.hang_up(*id, false));
             self.next_sweep = None;
         }
         if !unwatched.is_empty() && self.next_sweep.is_none() {
@@ -255,7 +255,7 @@ impl Supervisor {
         loop {
             let before = self.mirror.len();
             for id in self.mirror.sockets() {
-                self.hang_up(id);
+                self.hang_up(id, false);
             }
             if self.mirror.len() == before {
                 return;
@@ -279,9 +279,9 @@ impl Supervisor {
         )
     }
 
-    /// A placeholder says that the last copy of a descriptor may be gone.
-    pub(super) fn hang_up(&mut self, id: SocketId) {
-        if self.mirror.take_released(id) {
+    /// A placeholder says that the last copy of a descriptor may be gone. `told`: what is watched has hung up.
+    pub(super) fn hang_up(&mut self, id: SocketId, told: bool) {
+        if self.mirror.take_released(id, told) {
             self.close(id);
         }
     }

@@ -1,5 +1,6 @@
 //! Readiness: unix_poll() and unix_dgram_poll(), and the counts of SIOCINQ and SIOCOUTQ.
 
+use super::queue::stream_piece;
 use super::{Shut, State, UnixSocket, UnixType};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -25,6 +26,21 @@ impl UnixSocket {
                 UnixType::Stream => self.queued > bytes,
                 UnixType::Dgram | UnixType::SeqPacket => self.queue.len() > messages,
             }
+    }
+
+    /// Whether a stream without marks has this much to read.
+    pub(crate) fn holds(&self, bytes: usize) -> bool {
+        let connected = matches!(self.state, State::Connected(_));
+        connected && self.is_stream() && !self.marked && self.queued >= bytes
+    }
+
+    /// Whether a stream takes this much in one piece.
+    pub(crate) fn takes(&self, sndbuf: u32, bytes: usize) -> bool {
+        let connected = matches!(self.state, State::Connected(_));
+        connected
+            && self.is_stream()
+            && self.charged < sndbuf
+            && stream_piece(sndbuf, bytes).0 == bytes
     }
 
     /// How many connections wait for accept(2).

@@ -26,8 +26,8 @@ use switchboard_socket::SocketId;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) id: SocketId,
-    /// `O_NONBLOCK` was set when the call was made.
-    pub(crate) nonblocking: bool,
+    /// The descriptor it was found by.
+    pub(crate) fd: i32,
     pub(crate) unix: bool,
     /// `SOCK_STREAM`: bytes, not messages.
     pub(crate) stream: bool,
@@ -44,7 +44,7 @@ impl Target {
         let (domain, ty) = env.host.family(id).ok_or(Errno::EBADF)?;
         Ok(Some(Target {
             id,
-            nonblocking: env.files.nonblocking(fd),
+            fd,
             unix: domain == AF_UNIX,
             stream: ty == SOCK_STREAM,
             seqpacket: ty == SOCK_SEQPACKET,

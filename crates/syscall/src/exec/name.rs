@@ -35,7 +35,7 @@ impl Pending {
         let id = env
             .host
             .socket(env.cx, domain, ty & SOCK_TYPE_MASK, protocol)?;
-        if let Err(errno) = env.files.reserve(1) {
+        if let Err(errno) = env.files.reserve_last() {
             let _ = env.host.close(env.cx, id);
             return Err(errno);
         }
@@ -106,7 +106,7 @@ impl Pending {
             self.work = Work::Connect(name, ConnectProgress::default());
         }
         let target = self.target(env, fd)?;
-        let last = self.is_last(&target, 0);
+        let last = self.is_last(env, &target, 0);
         let Work::Connect(name, progress) = &mut self.work else {
             return Err(Errno::EINVAL);
         };
@@ -158,7 +158,8 @@ impl Pending {
             }
         }
         let target = self.target(env, fd)?;
-        let last = self.is_last(&target, 0);
+        let sure = env.host.accept_is_ready(target.id);
+        let last = self.is_last_unless(sure, env, &target, 0);
         let plan = match env.host.attempt_accept(env.cx, target.id, last) {
             Ok(Attempt::Ready(plan)) => plan,
             Ok(Attempt::Blocked(_)) if last => return Err(Errno::EAGAIN),

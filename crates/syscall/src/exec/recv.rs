@@ -248,10 +248,12 @@ impl Pending {
     /// Receives what `self.work` asks for.
     pub(crate) fn recv_step(&mut self, env: &mut Env<'_, '_>) -> Result<Step, Errno> {
         let target = self.target.ok_or(Errno::EBADF)?;
-        let last = match &self.work {
-            Work::Recv(work) => self.is_last(&target, work.flags),
+        let (flags, len) = match &self.work {
+            Work::Recv(work) => (work.flags, work.len),
             _ => return Err(Errno::EINVAL),
         };
+        let sure = env.host.recv_is_ready(target.id, len, flags);
+        let last = self.is_last_unless(sure, env, &target, flags);
         let Work::Recv(work) = &mut self.work else {
             return Err(Errno::EINVAL);
         };

@@ -65,7 +65,7 @@ impl Pending {
                     break;
                 }
             };
-            let last = self.is_last(&target, flags);
+            let last = self.is_last(env, &target, flags);
             let mut work = RecvWork::from_header(header, flags & !MSG_WAITFORONE);
             let shown = match work.show(env, &target, skip, last) {
                 Ok(Attempt::Ready(shown)) => shown,

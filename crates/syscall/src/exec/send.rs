@@ -215,10 +215,12 @@ impl Pending {
             }
         }
         loop {
-            let last = match &self.work {
-                Work::Send(work) => self.is_last(&target, work.flags),
+            let (flags, left) = match &self.work {
+                Work::Send(work) => (work.flags, work.len.saturating_sub(work.done)),
                 _ => return Err(Errno::EINVAL),
             };
+            let sure = env.host.send_is_ready(target.id, left, flags);
+            let last = self.is_last_unless(sure, env, &target, flags);
             let Work::Send(work) = &mut self.work else {
                 return Err(Errno::EINVAL);
             };

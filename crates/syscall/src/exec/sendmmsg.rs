@@ -43,7 +43,7 @@ impl Pending {
         let flags = self.msg_flags(flags)?;
         let target = self.target(env, fd)?;
         let vlen = (vlen as usize).min(UIO_MAXIOV);
-        let last = self.is_last(&target, flags);
+        let last = self.is_last(env, &target, flags);
         let word = self.word;
         if matches!(self.work, Work::None) {
             self.work = Work::Sendmmsg(Sendmmsg::default());

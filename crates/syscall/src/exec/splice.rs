@@ -60,7 +60,7 @@ impl Pending {
             return Err(Errno::EINVAL);
         }
         let count = count.min(MAX_RW_COUNT as u64) as usize;
-        let last = self.is_last(&target, 0);
+        let last = self.is_last(env, &target, 0);
         let start = start.map(|start| start as u64);
         loop {
             let done = self.moved();
@@ -160,7 +160,7 @@ impl Pending {
         flags: u32,
     ) -> Result<Step, Errno> {
         let nonblock = flags & SPLICE_F_NONBLOCK != 0;
-        let last = self.is_last(&target, 0) || nonblock;
+        let last = self.is_last(env, &target, 0) || nonblock;
         let mut bytes = vec![0; len.min(PIECE)];
         let n = match env.files.pipe_peek(pipe, &mut bytes) {
             Ok(0) => return Ok(Reply::value(0).into()),
@@ -205,7 +205,7 @@ impl Pending {
             }
             return Ok(Step::WaitFile(target.id, pipe, PollMask::OUT));
         }
-        let last = self.is_last(&target, 0) || nonblock;
+        let last = self.is_last(env, &target, 0) || nonblock;
         let mut progress = RecvProgress::default();
         let mut request = RecvRequest {
             len: len.min(room),

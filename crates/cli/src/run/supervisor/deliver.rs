@@ -111,7 +111,12 @@ impl Supervisor {
                 }
             }
             Err(_) => {
-                self.stats.not_delivered += 1;
+                if told == value {
+                    self.stats.not_delivered += 1;
+                } else if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
+                    // Answered all the same, with why there is no descriptor.
+                    trace.answered(call, text, told);
+                }
                 if let Abandoned::Happened = self.abandon(call, effect, cred) {
                     self.remembered.keep(call, Outcome::Result { value, sent });
                 }
@@ -148,7 +153,7 @@ impl Supervisor {
             let _ = listener.reply_errno(call.id, errno);
             Err(ReplyError::Refused(errno))
         };
-        let pair = || mirror::new_pair(install.nonblocking);
+        let mut pair = || self.mirror.new_pair(install.nonblocking);
         match install.what {
             Installed::Socket(_) | Installed::Accepted => {
                 let (a, mut placeholder) = match pair() {
@@ -312,7 +317,7 @@ impl Supervisor {
         let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else {
             return false;
         };
-        let Ok((a, placeholder)) = mirror::new_pair(flags & libc::O_NONBLOCK != 0) else {
+        let Ok((a, placeholder)) = self.mirror.new_pair(flags & libc::O_NONBLOCK != 0) else {
             return false;
         };
         let cloexec = is_cloexec(call.tid, fd);

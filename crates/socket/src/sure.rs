@@ -1,0 +1,63 @@
+//! Calls that are sure not to wait, told by a look.
+//!
+//! A driver may have to ask somebody else whether a caller allows waiting. It need not when the answer is the same
+//! either way. "No" here means: that takes more than a look.
+
+use crate::host::Host;
+use crate::socket::Kind;
+use crate::table::SocketId;
+use switchboard_abi::number::*;
+use switchboard_engine::State;
+
+impl Host {
+    /// Whether a receive of up to `len` bytes is answered at once, with data or the end of it.
+    pub fn recv_is_ready(&self, id: SocketId, len: usize, flags: i32) -> bool {
+        let Ok(socket) = self.get(id) else {
+            return false;
+        };
+        if flags & (MSG_WAITALL | MSG_OOB | MSG_ERRQUEUE) != 0 {
+            return false;
+        }
+        let want = socket.common.low_water(false, len);
+        match &socket.kind {
+            Kind::Tcp(s) => {
+                let view = self.stack.tcp_view(s.handle);
+                // An urgent byte divides what is there.
+                view.urgent().offset.is_none() && view.recv_available() >= want
+            }
+            Kind::Unix(s) => s.holds(want),
+            _ => false,
+        }
+    }
+
+    /// Whether a send of `len` bytes is queued whole, or refused, at once.
+    pub fn send_is_ready(&self, id: SocketId, len: usize, flags: i32) -> bool {
+        let Ok(socket) = self.get(id) else {
+            return false;
+        };
+        if flags & MSG_OOB != 0 || len == 0 {
+            return false;
+        }
+        match &socket.kind {
+            Kind::Tcp(s) => {
+                let view = self.stack.tcp_view(s.handle);
+                matches!(view.state(), State::Established | State::CloseWait)
+                    && view.send_room() >= len
+            }
+            Kind::Unix(s) => s.takes(socket.common.sndbuf, len),
+            _ => false,
+        }
+    }
+
+    /// Whether a connection waits for accept(2).
+    pub fn accept_is_ready(&self, id: SocketId) -> bool {
+        match self.kind(id) {
+            Ok(Kind::Tcp(s)) => {
+                self.stack.tcp_state(s.handle) == State::Listen
+                    && self.stack.tcp_accept_queue(s.handle) > 0
+            }
+            Ok(Kind::Unix(s)) => s.accept_queue() > 0,
+            _ => false,
+        }
+    }
+}
