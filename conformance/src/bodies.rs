@@ -32,6 +32,7 @@ mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
 mod ping;
+mod proc_net;
 mod rarer;
 mod raw;
 mod readiness;
@@ -42,6 +43,7 @@ mod sigio;
 mod signals;
 mod socketcall;
 mod sysctl;
+mod sysctl_effects;
 mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
@@ -86,6 +88,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_tcp_rare::TESTS,
     ping::TESTS,
     opt_udp::TESTS,
+    proc_net::TESTS,
     rarer::TESTS,
     raw::TESTS,
     readiness::TESTS,
@@ -96,6 +99,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     signals::TESTS,
     socketcall::TESTS,
     sysctl::TESTS,
+    sysctl_effects::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,

@@ -178,7 +178,12 @@ impl Stack {
         self.interfaces.iter()
     }
 
-    /// Whether the address is one of the host's own, so that it may be bound.
+    /// Whether the address may be bound: the host's own, or any with ip_nonlocal_bind.
+    pub fn may_bind(&self, addr: IpAddr) -> bool {
+        self.is_local(addr) || self.sysctl.nonlocal_bind(addr)
+    }
+
+    /// Whether the address is one of the host's own.
     pub fn is_local(&self, addr: IpAddr) -> bool {
         self.interfaces.owner(addr.to_canonical()).is_some()
     }

@@ -216,7 +216,10 @@ impl Host {
     fn new_udp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
         let common = self.new_common(cx, domain, SOCK_DGRAM, IPPROTO_UDP);
         let handle = self.stack.udp_open(family);
-        let kind = Kind::Udp(Box::new(udp::UdpSocket::new(handle, InetOptions::new())));
+        let kind = Kind::Udp(Box::new(udp::UdpSocket::new(
+            handle,
+            self.new_options(family),
+        )));
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_udp(handle, Some(id));
         id
@@ -282,7 +285,7 @@ impl Host {
         let check_addr = |host: &Host| {
             let bindable = ip.is_unspecified()
                 || ip.is_multicast()
-                || host.stack.is_local(ip)
+                || host.stack.may_bind(ip)
                 || host.is_broadcast(ip);
             if bindable {
                 Ok(())

@@ -148,7 +148,7 @@ impl Host {
             Ipv4Addr::new(raw[4], raw[5], raw[6], raw[7]).into()
         };
         let many = addr.is_multicast() || self.is_broadcast(addr);
-        if !(addr.is_unspecified() || many || self.stack.is_local(addr)) {
+        if !(addr.is_unspecified() || many || self.stack.may_bind(addr)) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.bind_datagram(id, handle, addr, 0, device)
@@ -183,7 +183,7 @@ impl Host {
                 InetAddr::Unspec | InetAddr::V6(_) => return Err(Errno::EAFNOSUPPORT),
             }
         };
-        if !(addr.is_unspecified() || self.stack.is_local(addr)) {
+        if !(addr.is_unspecified() || self.stack.may_bind(addr)) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         if self.stack.udp_local(handle).port() != 0 {

@@ -1,0 +1,301 @@
+//! What tunables change. On the host in a network namespace of its own; what only the machine's own may set is not
+//! asked there.
+
+use crate::addr::Addr;
+use crate::check::{Got, Outcome, check, eq, err, ok, ret, skip};
+use crate::kernel::Kernel;
+use crate::msg::Msg;
+use crate::proc_file::{path, restored};
+use crate::registry::tests;
+use crate::scene::NB;
+use libc::{
+    AF_INET, AF_INET6, AF_UNIX, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF,
+    SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET,
+};
+
+tests! {
+    somaxconn_bounds_the_backlog [ROOT],
+    default_ttl [ROOT],
+    default_hop_limit [ROOT],
+    ephemeral_ports [ROOT],
+    default_buffers [ROOT],
+    greatest_buffers [ROOT],
+    tcp_buffers [ROOT],
+    bindv6only [ROOT],
+    unix_queue [ROOT],
+    keepalive_and_timeouts [ROOT],
+    optmem_bounds_control_messages [ROOT],
+    nonlocal_bind [ROOT],
+    timestamps_and_scaling [ROOT],
+    congestion_of_new_sockets [ROOT],
+}
+
+/// Sets a tunable for a part of a body.
+fn with(
+    k: &mut dyn Kernel,
+    name: &str,
+    value: &str,
+    part: impl FnOnce(&mut dyn Kernel) -> Outcome,
+) -> Outcome {
+    let fd = k.open(&path(name), libc::O_WRONLY);
+    if fd < 0 && k.name() == "host" {
+        skip!("{name} is the machine's");
+    }
+    k.close(ok!(fd));
+    restored(k, name, |k| {
+        eq!(
+            (name, k.set_tunable(name, value)?),
+            (name, value.len() as i64)
+        );
+        part(k)
+    })
+}
+
+fn option_of(k: &mut dyn Kernel, domain: i32, ty: i32, level: i32, name: i32) -> Got<i32> {
+    let fd = ok!(k.socket(domain, ty, 0));
+    let value = k.get_int(fd, level, name)?;
+    k.close(fd);
+    Ok(value)
+}
+
+/// A `u32` of `struct tcp_info`.
+fn info(k: &mut dyn Kernel, fd: i64, offset: usize) -> Got<u32> {
+    let (got, bytes) = k.getsockopt(fd, IPPROTO_TCP, libc::TCP_INFO, 104);
+    ret!(got, 0);
+    let word = bytes[offset..offset + 4].try_into().unwrap_or_default();
+    Ok(u32::from_ne_bytes(word))
+}
+
+fn somaxconn_bounds_the_backlog(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "core/somaxconn", "3", |k| {
+        let (fd, _) = k.tcp_listener(AF_INET, 100)?;
+        // tcpi_sacked of a listener is its backlog.
+        eq!(info(k, fd, 28)?, 3);
+        Ok(())
+    })
+}
+
+fn default_ttl(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv4/ip_default_ttl", "77", |k| {
+        for ty in [SOCK_STREAM, SOCK_DGRAM] {
+            eq!(option_of(k, AF_INET, ty, IPPROTO_IP, libc::IP_TTL)?, 77);
+        }
+        Ok(())
+    })
+}
+
+fn default_hop_limit(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv6/conf/all/hop_limit", "78", |k| {
+        let hops = option_of(
+            k,
+            AF_INET6,
+            SOCK_DGRAM,
+            IPPROTO_IPV6,
+            libc::IPV6_UNICAST_HOPS,
+        )?;
+        eq!(hops, 78);
+        Ok(())
+    })
+}
+
+fn ephemeral_ports(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv4/ip_local_port_range", "50100 50101", |k| {
+        let mut ports = Vec::new();
+        for _ in 0..2 {
+            let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+            ret!(k.bind(fd, &Addr::lo4(0)), 0);
+            ports.push(k.sockname(fd)?.port());
+        }
+        ports.sort_unstable();
+        eq!(ports, [50_100, 50_101]);
+        let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+        err!(k.bind(fd, &Addr::lo4(0)), EADDRINUSE);
+        Ok(())
+    })
+}
+
+fn default_buffers(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    for (name, option) in [
+        ("core/rmem_default", SO_RCVBUF),
+        ("core/wmem_default", SO_SNDBUF),
+    ] {
+        with(k, name, "100000", |k| {
+            for domain in [AF_INET, AF_INET6] {
+                eq!(
+                    option_of(k, domain, SOCK_DGRAM, SOL_SOCKET, option)?,
+                    100_000
+                );
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn greatest_buffers(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    for (name, option) in [("core/rmem_max", SO_RCVBUF), ("core/wmem_max", SO_SNDBUF)] {
+        with(k, name, "50000", |k| {
+            for (domain, ty) in [
+                (AF_INET, SOCK_DGRAM),
+                (AF_INET, SOCK_STREAM),
+                (AF_UNIX, SOCK_DGRAM),
+            ] {
+                let fd = ok!(k.socket(domain, ty, 0));
+                ret!(k.set_int(fd, SOL_SOCKET, option, 1 << 20), 0);
+                eq!(k.get_int(fd, SOL_SOCKET, option)?, 100_000);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn tcp_buffers(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    for (name, option) in [("ipv4/tcp_rmem", SO_RCVBUF), ("ipv4/tcp_wmem", SO_SNDBUF)] {
+        with(k, name, "8192 99999 200000", |k| {
+            for domain in [AF_INET, AF_INET6] {
+                eq!(
+                    option_of(k, domain, SOCK_STREAM, SOL_SOCKET, option)?,
+                    99_999
+                );
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn bindv6only(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv6/bindv6only", "1", |k| {
+        for ty in [SOCK_STREAM, SOCK_DGRAM] {
+            eq!(
+                option_of(k, AF_INET6, ty, IPPROTO_IPV6, libc::IPV6_V6ONLY)?,
+                1
+            );
+        }
+        Ok(())
+    })
+}
+
+fn unix_queue(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "unix/max_dgram_qlen", "2", |k| {
+        let (_, addr) = k.unix_bound(SOCK_DGRAM, "queue")?;
+        let fd = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
+        for _ in 0..3 {
+            ret!(k.sendto(fd, b"x", 0, &addr), 1);
+        }
+        err!(k.sendto(fd, b"x", 0, &addr), EAGAIN);
+        Ok(())
+    })
+}
+
+fn keepalive_and_timeouts(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    for (name, option) in [
+        ("ipv4/tcp_keepalive_time", libc::TCP_KEEPIDLE),
+        ("ipv4/tcp_keepalive_intvl", libc::TCP_KEEPINTVL),
+        ("ipv4/tcp_keepalive_probes", libc::TCP_KEEPCNT),
+        ("ipv4/tcp_syn_retries", libc::TCP_SYNCNT),
+        ("ipv4/tcp_fin_timeout", libc::TCP_LINGER2),
+    ] {
+        with(k, name, "33", |k| {
+            eq!(
+                (
+                    name,
+                    option_of(k, AF_INET, SOCK_STREAM, IPPROTO_TCP, option)?
+                ),
+                (name, 33)
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn optmem_bounds_control_messages(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "core/optmem_max", "100", |k| {
+        let (a, _) = k.pair(AF_UNIX, SOCK_STREAM)?;
+        let mut msg = Msg::of(&[b"x"]);
+        let control = [0u64; 25];
+        msg.hdr.msg_control = control.as_ptr() as *mut _;
+        msg.hdr.msg_controllen = 200;
+        err!(k.sendmsg(a, &mut msg, 0), ENOBUFS);
+        Ok(())
+    })
+}
+
+fn nonlocal_bind(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let mut documentation = [0; 16];
+    documentation[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+    documentation[15] = 1;
+    for (name, family, addr) in [
+        (
+            "ipv4/ip_nonlocal_bind",
+            AF_INET,
+            Addr::v4([192, 0, 2, 1], 0),
+        ),
+        (
+            "ipv6/ip_nonlocal_bind",
+            AF_INET6,
+            Addr::v6(documentation, 0),
+        ),
+    ] {
+        for ty in [SOCK_STREAM, SOCK_DGRAM] {
+            let fd = ok!(k.socket(family, ty, 0));
+            err!(k.bind(fd, &addr), EADDRNOTAVAIL);
+            with(k, name, "1", |k| {
+                ret!(k.bind(fd, &addr), 0);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn timestamps_and_scaling(k: &mut dyn Kernel) -> Outcome {
+    const TIMESTAMPS: u32 = 1;
+    const SCALING: u32 = 4;
+    k.own_network()?;
+    for (name, bit) in [
+        ("ipv4/tcp_timestamps", TIMESTAMPS),
+        ("ipv4/tcp_window_scaling", SCALING),
+    ] {
+        // tcpi_options is the sixth byte.
+        let tcp = k.tcp(AF_INET)?;
+        let options = info(k, tcp.client, 4)?.to_ne_bytes()[1];
+        check!(u32::from(options) & bit != 0, "{name}: {options:#x}");
+        with(k, name, "0", |k| {
+            let tcp = k.tcp(AF_INET)?;
+            let options = info(k, tcp.client, 4)?.to_ne_bytes()[1];
+            check!(u32::from(options) & bit == 0, "{name}: {options:#x}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn congestion_of_new_sockets(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let all = k.get_tunable("ipv4/tcp_allowed_congestion_control")?;
+    for name in all.split(' ') {
+        with(k, "ipv4/tcp_congestion_control", name, |k| {
+            let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+            let (got, bytes) = k.getsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, 16);
+            ret!(got, 0);
+            check!(bytes.starts_with(name.as_bytes()), "{name}: {bytes:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
