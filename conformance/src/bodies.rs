@@ -55,6 +55,7 @@ mod unix_name;
 mod unix_path;
 mod unix_seqpacket;
 mod unix_stream;
+mod waiting;
 
 /// Every area's tests.
 pub(crate) const ALL: &[&[Test]] = &[
@@ -111,4 +112,5 @@ pub(crate) const ALL: &[&[Test]] = &[
     unix_path::TESTS,
     unix_seqpacket::TESTS,
     unix_stream::TESTS,
+    waiting::TESTS,
 ];

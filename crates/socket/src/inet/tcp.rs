@@ -152,6 +152,11 @@ impl Host {
         let s = self.tcp(id)?;
         let handle = s.handle;
         let in_progress = match s.state {
+            // Another thread has shut it down while this one waited: sock_error(), or ECONNABORTED.
+            SockState::Unconnected | SockState::Disconnecting if progress.started => {
+                let error = self.take_pending_error(id).unwrap_or(Errno::ECONNABORTED);
+                return Err(error.into());
+            }
             SockState::Connected => return Err(Errno::EISCONN.into()),
             SockState::Disconnecting => return Err(Errno::EINVAL.into()),
             SockState::Connecting if progress.started => Errno::EINPROGRESS,
