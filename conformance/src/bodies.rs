@@ -47,6 +47,7 @@ mod sysctl_effects;
 mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
+mod tcp_fastopen;
 mod tcp_urgent;
 mod udp;
 mod udp_errors;
@@ -104,6 +105,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_blocking::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,
+    tcp_fastopen::TESTS,
     tcp_urgent::TESTS,
     udp::TESTS,
     udp_errors::TESTS,

@@ -68,3 +68,7 @@ pub const TCPI_OPT_TIMESTAMPS: u8 = 1;
 pub const TCPI_OPT_SACK: u8 = 2;
 /// `TCPI_OPT_WSCALE`: window scaling is in use.
 pub const TCPI_OPT_WSCALE: u8 = 4;
+/// `TCPI_OPT_SYN_DATA`: the SYN-ACK acknowledged data of the SYN, sent or received.
+pub const TCPI_OPT_SYN_DATA: u8 = 32;
+/// `TCPI_OPT_TFO_CHILD`: a SYN with a Fast Open cookie made the connection.
+pub const TCPI_OPT_TFO_CHILD: u8 = 128;

@@ -121,6 +121,8 @@ pub struct Sysctl {
     pub tcp_invalid_ratelimit: Duration,
     /// net.ipv4.tcp_notsent_lowat.
     pub tcp_notsent_lowat: u32,
+    /// net.ipv4.tcp_fastopen: bits; 1 lets clients open fast, 2 servers.
+    pub tcp_fastopen: u32,
     /// net.ipv4.tcp_rto_max_ms: the greatest retransmission timeout of new sockets.
     pub tcp_rto_max: Duration,
     /// net.ipv4.tcp_rto_min_us: the least one.
@@ -195,6 +197,7 @@ impl Default for Sysctl {
             tcp_challenge_ack_limit: i32::MAX as u32,
             tcp_invalid_ratelimit: Duration::from_millis(500),
             tcp_notsent_lowat: u32::MAX,
+            tcp_fastopen: 1,
             tcp_rto_max: Duration::from_secs(120),
             tcp_rto_min: Duration::from_millis(200),
             tcp_thin_linear_timeouts: false,

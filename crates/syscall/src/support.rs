@@ -116,7 +116,7 @@ const ROWS: &[SupportRow] = &[
     row(Flag, "MSG_CONFIRM", Stored, "there are no neighbours to confirm"),
     row(Flag, "MSG_DONTROUTE", Done, ""),
     row(Flag, "MSG_ERRQUEUE", Done, ""),
-    row(Flag, "MSG_FASTOPEN", Refused, "EOPNOTSUPP"),
+    row(Flag, "MSG_FASTOPEN", Done, ""),
     row(Flag, "MSG_ZEROCOPY", Stored, "copied, as on Linux without SO_ZEROCOPY"),
     row(Ioctl, "FIONREAD (SIOCINQ)", Done, ""),
     row(Ioctl, "SIOCOUTQ", Done, ""),

@@ -160,6 +160,10 @@ fn push_tcp(out: &mut Vec<u8>, tcp: &TcpSegment) {
     }
 }
 
+/// Option kinds: "no operation" (RFC 9293, 3.2), and Fast Open (RFC 7413).
+const NOP: u8 = 1;
+pub(crate) const FAST_OPEN: u8 = 34;
+
 fn push_tcp_header(out: &mut Vec<u8>, tcp: &TcpSegment) {
     use crate::TcpFlags as F;
     let has = |flag| tcp.flags.contains(flag);
@@ -179,6 +183,15 @@ fn push_tcp_header(out: &mut Vec<u8>, tcp: &TcpSegment) {
     // The layout never exceeds 40 bytes: wire_len() leaves out what does not fit.
     let fits = header.set_options(&elements[..n]);
     debug_assert!(fits.is_ok());
+    if let Some(cookie) = &tcp.options.fastopen {
+        let mut raw = Vec::with_capacity(TcpOptions::MAX_LEN);
+        raw.extend_from_slice(header.options.as_slice());
+        raw.extend_from_slice(&[FAST_OPEN, 2 + cookie.as_bytes().len() as u8]);
+        raw.extend_from_slice(cookie.as_bytes());
+        raw.resize(raw.len().next_multiple_of(4), NOP);
+        let fits = header.set_options_raw(&raw);
+        debug_assert!(fits.is_ok());
+    }
     out.extend_from_slice(&header.to_bytes());
 }
 
@@ -214,6 +227,9 @@ fn option_elements(options: &TcpOptions) -> ([TcpOptionElement; 9], usize) {
     if let Some(shift) = options.window_scale {
         push(E::Noop, 1);
         len = push(E::WindowScale(shift), 3);
+    }
+    if let Some(cookie) = &options.fastopen {
+        len += (2 + cookie.as_bytes().len()).next_multiple_of(4);
     }
     let fit = options.sack_blocks_that_fit(len);
     if let [first, rest @ ..] = &options.sack.as_slice()[..fit] {

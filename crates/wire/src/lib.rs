@@ -27,4 +27,4 @@ pub use packet::{Body, IpHeader, Packet, UdpDatagram};
 pub use parse::{ParseError, parse, parse_body};
 pub use payload::{IntoIter, Payload};
 pub use seq::SeqNum;
-pub use tcp::{SackList, TcpFlags, TcpOptions, TcpSegment, Timestamps};
+pub use tcp::{FastOpenCookie, SackList, TcpFlags, TcpOptions, TcpSegment, Timestamps};

@@ -5,12 +5,12 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{IpSlice, Ipv4Header, Ipv6Header, TcpOptionElement, TcpSlice, UdpSlice};
+use etherparse::{IpSlice, Ipv4Header, Ipv6Header, TcpSlice, UdpSlice};
 
 use crate::emit::pseudo_sum;
 use crate::{
-    Body, IcmpMessage, IpHeader, Packet, Payload, Quoted, SeqNum, TcpFlags, TcpOptions, TcpSegment,
-    Timestamps, UdpDatagram, Unreachable,
+    Body, FastOpenCookie, IcmpMessage, IpHeader, Packet, Payload, Quoted, SeqNum, TcpFlags,
+    TcpOptions, TcpSegment, Timestamps, UdpDatagram, Unreachable,
 };
 
 /// Why bytes are not a packet.
@@ -124,25 +124,7 @@ fn parse_tcp(ip: &IpHeader, bytes: &[u8]) -> Result<TcpSegment, ParseError> {
     ] {
         flags.set(flag, set);
     }
-    let mut options = TcpOptions::default();
-    // An option of a wrong length ends the list; what came before it counts, as in Linux (tcp_parse_options).
-    for element in tcp.options_iterator().map_while(Result::ok) {
-        match element {
-            TcpOptionElement::Noop => {}
-            TcpOptionElement::MaximumSegmentSize(mss) => options.mss = Some(mss),
-            TcpOptionElement::WindowScale(shift) => options.window_scale = Some(shift),
-            TcpOptionElement::SelectiveAcknowledgementPermitted => options.sack_permitted = true,
-            TcpOptionElement::SelectiveAcknowledgement(first, more) => {
-                options.sack = Default::default();
-                for (left, right) in core::iter::once(first).chain(more.into_iter().flatten()) {
-                    options.sack.push(SeqNum(left), SeqNum(right));
-                }
-            }
-            TcpOptionElement::Timestamp(value, echo) => {
-                options.timestamps = Some(Timestamps { value, echo });
-            }
-        }
-    }
+    let options = parse_options(tcp.options());
     Ok(TcpSegment {
         src_port: tcp.source_port(),
         dst_port: tcp.destination_port(),
@@ -154,6 +136,50 @@ fn parse_tcp(ip: &IpHeader, bytes: &[u8]) -> Result<TcpSegment, ParseError> {
         options,
         payload: Payload::from(tcp.payload()),
     })
+}
+
+/// tcp_parse_options: an option of a wrong length counts for nothing, one that runs over the end ends the list.
+fn parse_options(bytes: &[u8]) -> TcpOptions {
+    let mut options = TcpOptions::default();
+    let mut rest = bytes;
+    loop {
+        let (kind, data) = match *rest {
+            [] | [0, ..] => return options,
+            [1, ref more @ ..] => {
+                rest = more;
+                continue;
+            }
+            [kind, len, ref more @ ..] => {
+                let Some(n) = usize::from(len).checked_sub(2).filter(|n| *n <= more.len()) else {
+                    return options;
+                };
+                rest = &more[n..];
+                (kind, &more[..n])
+            }
+            [_] => return options,
+        };
+        let word =
+            |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+        match (kind, data.len()) {
+            (2, 2) => options.mss = Some(u16::from_be_bytes([data[0], data[1]])),
+            (3, 1) => options.window_scale = Some(data[0]),
+            (4, 0) => options.sack_permitted = true,
+            (5, 8 | 16 | 24 | 32) => {
+                options.sack = Default::default();
+                for at in (0..data.len()).step_by(8) {
+                    options.sack.push(SeqNum(word(at)), SeqNum(word(at + 4)));
+                }
+            }
+            (8, 8) => {
+                options.timestamps = Some(Timestamps {
+                    value: word(0),
+                    echo: word(4),
+                });
+            }
+            (crate::emit::FAST_OPEN, _) => options.fastopen = FastOpenCookie::new(data),
+            _ => {}
+        }
+    }
 }
 
 fn parse_udp(ip: &IpHeader, bytes: &[u8]) -> Result<UdpDatagram, ParseError> {

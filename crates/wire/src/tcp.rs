@@ -68,6 +68,51 @@ pub struct TcpOptions {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks (RFC 2018, 3).
     pub sack: SackList,
+    /// Fast Open (RFC 7413, 4.1.1); on SYN only.
+    pub fastopen: Option<FastOpenCookie>,
+}
+
+/// A Fast Open cookie of 4 to 16 bytes, or of none: the request for one (RFC 7413, 4.1.1).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct FastOpenCookie {
+    bytes: [u8; 16],
+    len: u8,
+}
+
+impl FastOpenCookie {
+    /// The request for a cookie.
+    pub const REQUEST: FastOpenCookie = FastOpenCookie {
+        bytes: [0; 16],
+        len: 0,
+    };
+
+    /// The cookie of these bytes, of which there are an even number from 4 to 16; none are a request.
+    pub fn new(bytes: &[u8]) -> Option<FastOpenCookie> {
+        let fits = bytes.is_empty() || (4..=16).contains(&bytes.len());
+        if !fits || !bytes.len().is_multiple_of(2) {
+            return None;
+        }
+        let mut cookie = FastOpenCookie::REQUEST;
+        cookie.bytes[..bytes.len()].copy_from_slice(bytes);
+        cookie.len = bytes.len() as u8;
+        Some(cookie)
+    }
+
+    /// The cookie's bytes; empty in a request.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Whether a cookie is asked for.
+    pub const fn is_request(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl fmt::Debug for FastOpenCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x?}", self.as_bytes())
+    }
 }
 
 /// The timestamps option (RFC 7323, 3.2).
@@ -119,6 +164,9 @@ impl TcpOptions {
         }
         if self.window_scale.is_some() {
             len += 4;
+        }
+        if let Some(cookie) = &self.fastopen {
+            len += (2 + cookie.as_bytes().len()).next_multiple_of(4);
         }
         let sack = self.sack_blocks_that_fit(len);
         if sack > 0 {

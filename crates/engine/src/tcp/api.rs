@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use super::connection::{Connection, Cx, FourTuple};
+use super::fastopen::FastOpen;
 use super::listen::Listener;
 use super::stack::path_of;
 use super::state::{State, TcpError};
@@ -264,6 +265,28 @@ impl Stack {
         id: TcpId,
         remote: SocketAddr,
     ) -> Result<(), ConnectError> {
+        self.tcp_connect_with(now, id, remote, None)
+    }
+
+    /// The same with Fast Open: the SYN asks for a cookie, or (`deferred`) waits for data to take along.
+    pub fn tcp_connect_fast(
+        &mut self,
+        now: Instant,
+        id: TcpId,
+        remote: SocketAddr,
+        deferred: bool,
+    ) -> Result<(), ConnectError> {
+        let fast = self.fastopen_begin(id, remote.ip().to_canonical(), deferred);
+        self.tcp_connect_with(now, id, remote, Some(Box::new(fast)))
+    }
+
+    fn tcp_connect_with(
+        &mut self,
+        now: Instant,
+        id: TcpId,
+        remote: SocketAddr,
+        fast: Option<Box<FastOpen>>,
+    ) -> Result<(), ConnectError> {
         let socket = self.tcp.open(id);
         if socket.conn.state != State::Close {
             return Err(ConnectError::AlreadyConnected);
@@ -306,6 +329,10 @@ impl Stack {
         socket.route_generation = generation;
         socket.hashed = true;
         socket.conn.connect(cx, isn.0, ts_offset);
+        socket.conn.fastopen = fast;
+        if socket.conn.is_deferred() {
+            socket.conn.out = super::connection::Out::empty();
+        }
         self.tcp.hash_in(id.index);
         self.tcp_finish(now, id.index);
         Ok(())

@@ -16,6 +16,7 @@ use core::net::{IpAddr, SocketAddr};
 use switchboard_wire::SeqNum;
 
 use super::congestion::Congestion;
+use super::fastopen::FastOpen;
 use super::listen::Listener;
 use super::options::TcpOptionsSet;
 use super::reassembly::Reassembly;
@@ -181,6 +182,7 @@ pub(crate) struct Connection {
     pub(crate) counters: Counters,
     pub(crate) opts: TcpOptionsSet,
     pub(crate) listener: Option<Box<Listener>>,
+    pub(crate) fastopen: Option<Box<FastOpen>>,
 }
 
 /// Delayed acknowledgments (Linux's icsk_ack).
@@ -343,6 +345,7 @@ impl Connection {
             counters: Counters::default(),
             opts,
             listener: None,
+            fastopen: None,
         }
     }
 

@@ -27,6 +27,13 @@ pub struct TcpInfo {
     pub sack: bool,
     /// Window scaling is in use.
     pub window_scaling: bool,
+    /// The SYN-ACK acknowledged data of the SYN (TCPI_OPT_SYN_DATA), or a SYN with a cookie made the connection
+    /// (TCPI_OPT_TFO_CHILD).
+    pub syn_data: bool,
+    /// See `syn_data`.
+    pub fastopen_child: bool,
+    /// Why a fast open was none (enum tcp_fastopen_client_fail).
+    pub fastopen_client_fail: u8,
     /// The peer's scale.
     pub snd_wscale: u8,
     /// Our scale.
@@ -134,6 +141,9 @@ impl Connection {
             timestamps: self.ts_ok,
             sack: false,
             window_scaling: self.wscale_ok,
+            syn_data: self.fastopen.as_ref().is_some_and(|f| f.acked || f.child),
+            fastopen_child: self.fastopen.as_ref().is_some_and(|f| f.child),
+            fastopen_client_fail: self.fastopen.as_ref().map_or(0, |f| f.fail as u8),
             snd_wscale: self.snd_wscale,
             rcv_wscale: self.rcv_wscale,
             rto: self.rtt.rto(),

@@ -87,10 +87,14 @@ impl Connection {
             return Reply::None;
         }
         let retransmitted = self.retransmits > 0;
+        let data_acked = (segment.ack - (self.snd_una + 1u32)).max(0) as u32;
         self.snd_una = segment.ack;
-        // The SYN counts as a byte, as in Linux; it is the only one that side sent in SYN-SENT.
+        // The SYN counts as a byte, as in Linux; without Fast Open it is the only one that was sent.
         self.counters.bytes_acked += 1;
         self.snd_nxt = self.snd_max.max(self.snd_una);
+        if self.fastopen.is_some() {
+            self.fast_open_answered(data_acked, retransmitted);
+        }
         self.snd_up = self.snd_una;
         self.snd_sml = self.snd_una;
         if let Some((_, at)) = self.timed.take() {

@@ -10,10 +10,13 @@
 //! with SYN cookies). SYN-ACKs are sent again tcp_synack_retries times, fewer when the queue is more than half full.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
+use switchboard_wire::{
+    FastOpenCookie, Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps,
+};
 
 use super::connection::FourTuple;
 use super::user::InitialWindow;
@@ -31,6 +34,8 @@ pub(crate) struct Listener {
     /// Requests in the table, and those whose SYN-ACK was not repeated yet.
     pub(crate) requests: u32,
     pub(crate) young: u32,
+    /// Those of `accept` and of the accepted that were opened fast and wait for the last ACK; some that do not any more.
+    pub(crate) fast: Vec<TcpId>,
 }
 
 impl Listener {
@@ -82,6 +87,8 @@ pub(crate) struct Request {
     pub(crate) last_answer: Instant,
     /// TCP_SAVED_SYN of the connection to come.
     pub(crate) saved_syn: Option<Bytes>,
+    /// The Fast Open cookie that the SYN-ACK gives.
+    pub(crate) cookie: Option<FastOpenCookie>,
     /// TCP_RTO_MAX_MS of the listener.
     pub(crate) rto_max: Duration,
     pub(crate) tos: u8,
@@ -111,6 +118,7 @@ impl Request {
                     value: self.ts_now(now),
                     echo,
                 }),
+                fastopen: self.cookie,
                 ..TcpOptions::default()
             },
             payload: Payload::new(),
@@ -129,6 +137,7 @@ impl Request {
         segment.flags = TcpFlags::ACK;
         segment.window = (self.initial.window >> scale) as u16;
         segment.options.mss = None;
+        segment.options.fastopen = None;
         segment.options.window_scale = None;
         segment
     }

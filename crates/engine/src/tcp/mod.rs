@@ -12,6 +12,7 @@ mod api;
 mod chunks;
 mod congestion;
 mod connection;
+mod fastopen;
 mod filter;
 mod info;
 mod input;
@@ -38,6 +39,7 @@ mod view;
 
 pub use api::{ConnectError, ListenError, NotConnected, Status};
 pub use congestion::Algorithm;
+pub use fastopen::FastOpenKeys;
 pub use info::TcpInfo;
 pub use listing::{TcpEntry, TcpFlow, TcpTimer};
 pub use options::{TcpOptions, TcpSet};

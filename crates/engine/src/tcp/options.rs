@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::congestion::Algorithm;
+use super::fastopen::{FastOpenKeys, FastOpenOptions};
 use super::timing::Timing;
 use crate::config::Sysctl;
 
@@ -56,6 +57,7 @@ struct Rare {
     not_sent_low_water: u32,
     reports: bool,
     timing: Timing,
+    fastopen: FastOpenOptions,
     /// TCP_SAVE_SYN: 1 from the network header on, 2 from the link header on.
     save_syn: u8,
     /// TCP_SAVED_SYN.
@@ -107,6 +109,14 @@ pub enum TcpSet {
     NotSentLowWater(u32),
     /// TCP_SAVE_SYN: 0, 1 or 2.
     SaveSyn(u8),
+    /// TCP_FASTOPEN: connections that may wait for the end of their handshake; 0 is off.
+    FastOpenQueue(u32),
+    /// TCP_FASTOPEN_CONNECT.
+    FastOpenConnect(bool),
+    /// TCP_FASTOPEN_NO_COOKIE.
+    FastOpenNoCookie(bool),
+    /// TCP_FASTOPEN_KEY.
+    FastOpenKey(FastOpenKeys),
     /// TCP_THIN_LINEAR_TIMEOUTS.
     ThinLinear(bool),
     /// TCP_TX_DELAY, in microseconds.
@@ -210,6 +220,10 @@ impl TcpOptionsSet {
             }
             TcpSet::NotSentLowWater(n) => self.rare_mut().not_sent_low_water = n,
             TcpSet::Reports(on) => self.rare_mut().reports = on,
+            TcpSet::FastOpenQueue(n) => self.rare_mut().fastopen.queue = n,
+            TcpSet::FastOpenConnect(on) => self.rare_mut().fastopen.connect = on,
+            TcpSet::FastOpenNoCookie(on) => self.rare_mut().fastopen.no_cookie = on,
+            TcpSet::FastOpenKey(keys) => self.rare_mut().fastopen.keys = Some(keys),
             TcpSet::SaveSyn(n) => self.rare_mut().save_syn = n,
             TcpSet::ThinLinear(on) => self.rare_mut().timing.thin_linear = on,
             TcpSet::TxDelay(us) => self.rare_mut().timing.tx_delay = us,
@@ -302,6 +316,11 @@ impl TcpOptionsSet {
         self.rare(|r| r.timing).unwrap_or_default()
     }
 
+    /// The options of Fast Open.
+    pub(crate) fn fastopen(&self) -> FastOpenOptions {
+        self.rare(|r| r.fastopen).unwrap_or_default()
+    }
+
     /// TCP_SAVE_SYN.
     pub(crate) fn save_syn(&self) -> u8 {
         self.rare(|r| r.save_syn).unwrap_or(0)
@@ -323,6 +342,8 @@ impl TcpOptionsSet {
         let mut set = self.clone();
         if let Some(rare) = &mut set.rare {
             rare.defer_accept = 0;
+            rare.fastopen.queue = 0;
+            rare.fastopen.keys = None;
         }
         set
     }
@@ -361,6 +382,12 @@ pub struct TcpOptions {
     pub not_sent_low_water: u32,
     /// TCP_SAVE_SYN.
     pub save_syn: u8,
+    /// TCP_FASTOPEN.
+    pub fastopen_queue: u32,
+    /// TCP_FASTOPEN_CONNECT.
+    pub fastopen_connect: bool,
+    /// TCP_FASTOPEN_NO_COOKIE.
+    pub fastopen_no_cookie: bool,
     /// TCP_THIN_LINEAR_TIMEOUTS.
     pub thin_linear: bool,
     /// TCP_TX_DELAY, in microseconds.

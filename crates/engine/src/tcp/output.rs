@@ -305,8 +305,14 @@ impl Connection {
     fn syn(&mut self, cx: Cx<'_>) -> TcpSegment {
         let first = self.snd_max == self.snd_una;
         let seq = self.snd_una;
-        self.snd_nxt = seq + 1u32;
-        self.snd_max = self.snd_nxt;
+        let (data, fastopen) = self.syn_extras(first);
+        let payload = self.queue.slice(0, data as usize);
+        if data > 0 {
+            self.counters.bytes_sent += u64::from(data);
+            self.counters.data_segs_out += 1;
+        }
+        self.snd_nxt = seq + 1u32 + data;
+        self.snd_max = self.snd_max.max(self.snd_nxt);
         if first {
             self.timed = Some((self.snd_nxt, cx.now));
             self.restart_retransmit(cx.now);
@@ -350,9 +356,10 @@ impl Connection {
                     value: self.ts_now(cx.now),
                     echo: if answer { self.ts_recent } else { 0 },
                 }),
+                fastopen,
                 ..TcpOptions::default()
             },
-            payload: Payload::new(),
+            payload,
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, emit};
 
 use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT};
+use super::fastopen::Decision;
 use super::filter::inherited;
 use super::input::Reply;
 use super::listen::{Judgement, Request};
@@ -102,7 +103,7 @@ impl Stack {
             u32::from(advmss) - own_options,
             peer_scale.is_some(),
         );
-        let request = Request {
+        let mut request = Request {
             tuple: *tuple,
             listener: id,
             route,
@@ -119,6 +120,7 @@ impl Stack {
             acked: false,
             sent_at: now,
             last_answer: Instant::BOOT,
+            cookie: None,
             saved_syn: saved_syn(opts.save_syn(), ip, segment),
             rto_max: opts.timing().rto_bounds().max(),
             tos: opts.tos,
@@ -128,6 +130,11 @@ impl Stack {
                 opts.hops
             },
         };
+        match self.fastopen_decide(id, tuple, segment) {
+            Decision::Ordinary => {}
+            Decision::Give(cookie) => request.cookie = Some(cookie),
+            Decision::Accept => return self.fastopen_accept(now, &request, segment),
+        }
         let (tos, ttl, segment) = (request.tos, request.ttl, request.syn_ack(now));
         let rto_max = request.rto_max;
         if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
@@ -367,7 +374,12 @@ fn saved_syn(how: u8, ip: &IpHeader, segment: &TcpSegment) -> Option<Bytes> {
 }
 
 /// The connection that a request becomes, in SYN_RECV: the segment that completed the handshake is for it to process.
-fn child_of(socket: &Socket, request: &Request, now: Instant, generation: u32) -> Socket {
+pub(super) fn child_of(
+    socket: &Socket,
+    request: &Request,
+    now: Instant,
+    generation: u32,
+) -> Socket {
     let mut conn = Connection::with_options(
         socket.conn.family,
         request.tuple,

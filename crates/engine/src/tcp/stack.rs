@@ -96,6 +96,7 @@ impl Stack {
         match &mut self.tcp.entries[index as usize].kind {
             Kind::Socket(socket) => {
                 let head = Head::of(segment);
+                let fastopen = segment.options.fastopen;
                 let before = socket.conn.state;
                 let reply = socket.conn.on_segment(
                     Cx {
@@ -107,6 +108,9 @@ impl Stack {
                 self.counters.tcp_ended(before, socket.conn.state);
                 if reply == Reply::Reset {
                     self.tcp_reset_reply(ip, head);
+                }
+                if let Some(cookie) = fastopen {
+                    self.fastopen_learn(index, cookie);
                 }
                 self.tcp_flush(now, index);
             }

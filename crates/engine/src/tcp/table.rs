@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use switchboard_wire::SeqNum;
 
 use super::connection::{Connection, FourTuple};
+use super::fastopen::{Cookies, FastOpenKeys};
 use super::listen::Request;
 use super::time_wait::TimeWait;
 use crate::event::{SocketHandle, TcpId};
@@ -95,10 +96,14 @@ pub(crate) struct TcpTable {
     pub(crate) throttled: VecDeque<TcpId>,
     pub(crate) orphans: u32,
     pub(crate) time_waits: u32,
+    /// Fast Open: what servers gave, and the host's own keys.
+    pub(super) cookies: Cookies,
+    pub(super) fastopen_keys: Option<FastOpenKeys>,
 }
 
 impl TcpTable {
     pub(crate) fn new(hash: KeyedState, random: &mut Random) -> TcpTable {
+        let cookies = Cookies::new(hash.clone());
         TcpTable {
             entries: Slab::new(),
             connections: HashTable::new(),
@@ -111,6 +116,8 @@ impl TcpTable {
             throttled: VecDeque::new(),
             orphans: 0,
             time_waits: 0,
+            cookies,
+            fastopen_keys: None,
         }
     }
 
@@ -447,9 +454,18 @@ fn words(addr: IpAddr) -> (u64, u64) {
 /// SipHash-1-3 over whole words, as Linux's siphash_2u64 and kin (which are SipHash-2-4): the general hasher spends more
 /// time on its buffer than on its rounds, and this runs once for each segment.
 #[derive(Clone, Copy)]
-struct Key(u64, u64);
+pub(super) struct Key(u64, u64);
 
 impl Key {
+    pub(super) const fn from_words(a: u64, b: u64) -> Key {
+        Key(a, b)
+    }
+
+    pub(super) fn hash_addrs(&self, a: IpAddr, b: IpAddr) -> u64 {
+        let ((a0, a1), (b0, b1)) = (words(a), words(b));
+        self.hash(&[a0, a1, b0, b1])
+    }
+
     fn new(random: &mut Random) -> Key {
         let mut word = || u64::from(random.u32()) << 32 | u64::from(random.u32());
         Key(word(), word())

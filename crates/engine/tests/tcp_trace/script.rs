@@ -31,6 +31,8 @@ pub(crate) struct Trace {
     sent: VecDeque<(Instant, TcpSegment)>,
     now: Instant,
     line: String,
+    /// The Fast Open cookie that the host gave last.
+    cookie: Option<FastOpenCookie>,
 }
 
 /// Runs a script on a host without timestamps and window scaling, so that numbers are plain.
@@ -73,6 +75,7 @@ impl Trace {
             sent: VecDeque::new(),
             now: EPOCH,
             line: String::new(),
+            cookie: None,
         }
     }
 
@@ -166,6 +169,30 @@ impl Trace {
                 self.stack.tcp_connect(now, id, peer).expect("a route");
                 self.port = self.stack.tcp_local(id).unwrap().port();
             }
+            "fastconnect" => {
+                // The SYN asks for a cookie, or `deferred` waits for `sendsyn`.
+                let id = self
+                    .socket
+                    .unwrap_or_else(|| self.stack.tcp_open(Family::V4));
+                self.socket = Some(id);
+                let peer = SocketAddr::new(THERE, self.peer_port);
+                let ready = self.stack.tcp_fastopen_ready(id, THERE);
+                assert_eq!(ready, words.contains(&"deferred"), "{}", self.line);
+                self.stack
+                    .tcp_connect_fast(now, id, peer, ready)
+                    .expect("a route");
+                self.port = self.stack.tcp_local(id).unwrap().port();
+                self.isn = None;
+            }
+            "sendsyn" => {
+                let data = vec![b'x'; number(1) as usize];
+                self.stack.tcp_send_syn(now, self.id(), data.into());
+            }
+            "client" => {
+                // Another client of the same listener.
+                self.peer_port = number(1) as u16;
+                self.isn = None;
+            }
             "open" => self.socket = Some(self.stack.tcp_open(Family::V4)),
             "listen" => {
                 let id = self
@@ -253,6 +280,13 @@ impl Trace {
                     "linger2" => TcpSet::Linger2((n != 0).then_some(ms)),
                     "rcvbuf" => TcpSet::ReceiveBuffer(n),
                     "sndbuf" => TcpSet::SendBuffer(n),
+                    "fastopen" => TcpSet::FastOpenQueue(n),
+                    "nocookie" => TcpSet::FastOpenNoCookie(n != 0),
+                    "thin" => TcpSet::ThinLinear(n != 0),
+                    "rto_min" => TcpSet::RtoMin(ms),
+                    "rto_max" => TcpSet::RtoMax(ms),
+                    "delack_max" => TcpSet::DelackMax(ms),
+                    "notsent_lowat" => TcpSet::NotSentLowWater(n),
                     "oobinline" => TcpSet::OobInline(n != 0),
                     other => panic!("option {other}"),
                 };
@@ -288,6 +322,14 @@ impl Trace {
             "retransmits" => {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(info.total_retrans, number(1), "{}", self.line);
+            }
+            "room" => {
+                let room = self.stack.tcp_send_room(self.id()) > 0;
+                assert_eq!(room, words[1] == "yes", "{}", self.line);
+            }
+            "writable" => {
+                let writable = self.stack.tcp_is_writable(self.id());
+                assert_eq!(writable, words[1] == "yes", "{}", self.line);
             }
             "cwnd" => {
                 let info = self.stack.tcp_info(now, self.id());
@@ -339,6 +381,16 @@ impl Trace {
                 assert_eq!(got, want, "{}", context());
             }
         }
+        match want.cookie.as_deref() {
+            None => assert_eq!(sent.options.fastopen, None, "{}", context()),
+            // Whatever it is.
+            Some("cookie") => {
+                let given = sent.options.fastopen.expect("a cookie");
+                assert!(!given.is_request(), "{}", context());
+                self.cookie = Some(given);
+            }
+            Some(_) => assert_eq!(sent.options.fastopen, self.cookie(&want), "{}", context()),
+        }
         if let Some((_, echo)) = want.ts {
             assert_eq!(
                 sent.options.timestamps.map(|t| t.echo),
@@ -349,12 +401,25 @@ impl Trace {
         }
     }
 
+    fn cookie(&self, of: &Segment) -> Option<FastOpenCookie> {
+        match of.cookie.as_deref()? {
+            "request" => Some(FastOpenCookie::REQUEST),
+            "cookie" => self.cookie,
+            hex => {
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+                let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+                FastOpenCookie::new(&bytes)
+            }
+        }
+    }
+
     fn inject(&mut self, words: &[&str]) {
         let want = Segment::parse(words);
         let isn = self.isn.unwrap_or_default();
         let mut options = switchboard_wire::TcpOptions {
             mss: want.mss,
             window_scale: want.scale,
+            fastopen: self.cookie(&want),
             ..Default::default()
         };
         options.timestamps = want.ts.map(|(value, echo)| Timestamps { value, echo });
@@ -397,6 +462,8 @@ struct Segment {
     mss: Option<u16>,
     scale: Option<u8>,
     ts: Option<(u32, u32)>,
+    /// `fo request`, `fo cookie` (the one that the host gave last) or `fo HEX`.
+    cookie: Option<String>,
 }
 
 impl Segment {
@@ -422,6 +489,7 @@ impl Segment {
                 "urg" => segment.urgent = value().parse().ok(),
                 "mss" => segment.mss = value().parse().ok(),
                 "wscale" => segment.scale = value().parse().ok(),
+                "fo" => segment.cookie = Some(value().to_owned()),
                 "ts" => {
                     let (v, e) = value().split_once('/').expect("VAL/ECR");
                     segment.ts = Some((v.parse().unwrap(), e.parse().unwrap()));

@@ -2,6 +2,7 @@
 
 pub(crate) mod addr;
 pub(crate) mod errqueue;
+mod fastopen;
 mod icmp;
 pub(crate) mod raw;
 pub(crate) mod tcp;

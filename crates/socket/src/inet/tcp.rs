@@ -36,6 +36,8 @@ pub(crate) struct TcpSocket {
     pub(crate) inet: InetOptions,
     /// A pending error that is none of the connection's: see `Host::set_pending_error`.
     pub(crate) told: Option<Errno>,
+    /// A send opens the connection, and waits (MSG_FASTOPEN).
+    pub(crate) opening: bool,
     /// Of a listener: what connections have that came before an option was changed and still wait.
     #[allow(clippy::box_collection)] // One word in every socket, for what few listeners have.
     pub(crate) waiting: Option<Box<Vec<Inherited>>>,
@@ -68,6 +70,8 @@ pub(crate) struct TcpSendPlan {
     pub(crate) more: bool,
     pub(crate) oob: bool,
     pub(crate) eor: bool,
+    /// It goes into the SYN.
+    pub(crate) syn: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,7 @@ impl TcpSocket {
             state: SockState::Unconnected,
             inet,
             told: None,
+            opening: false,
             waiting: None,
         }
     }
@@ -159,6 +164,9 @@ impl Host {
             }
             SockState::Connected => return Err(Errno::EISCONN.into()),
             SockState::Disconnecting => return Err(Errno::EINVAL.into()),
+            SockState::Connecting if self.stack.tcp_is_deferred(handle) => {
+                return Err(Errno::EISCONN.into());
+            }
             SockState::Connecting if progress.started => Errno::EINPROGRESS,
             SockState::Connecting => Errno::EALREADY,
             SockState::Unconnected => {
@@ -171,13 +179,21 @@ impl Host {
                     let route = self.stack.route(remote.ip(), None, common.device());
                     super::check_on_link(&route.map_err(crate::error::route)?, true)?;
                 }
-                let connected = self.stack.tcp_connect(cx.now, handle, remote);
-                connected.map_err(crate::error::connect)?;
+                let mut deferred = false;
+                if self.tcp_opens_fast(id) {
+                    deferred = self.tcp_open_fast(cx, id, remote)?;
+                } else {
+                    let connected = self.stack.tcp_connect(cx.now, handle, remote);
+                    connected.map_err(crate::error::connect)?;
+                }
                 let s = self.tcp_mut(id)?;
                 s.state = SockState::Connecting;
                 s.told = None;
                 progress.started = true;
                 self.collect_stack_events();
+                if deferred {
+                    return Ok(Attempt::Ready(()));
+                }
                 if last {
                     // The answer to the SYN is looked at when the socket is next asked, as on
                     // Linux, where it waits in the backlog of a socket that is in use.
@@ -211,7 +227,7 @@ impl Host {
     }
 
     /// tcp_disconnect(): back to a socket that may connect or listen.
-    fn tcp_unconnect(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<(), Errno> {
+    pub(super) fn tcp_unconnect(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<(), Errno> {
         let s = self.tcp_mut(id)?;
         s.state = SockState::Unconnected;
         let handle = s.handle;
@@ -221,7 +237,7 @@ impl Host {
     }
 
     /// tcp_v4_connect() and tcp_v6_connect(): the address rules.
-    fn tcp_destination(&self, id: SocketId, raw: &[u8]) -> Result<SocketAddr, Errno> {
+    pub(super) fn tcp_destination(&self, id: SocketId, raw: &[u8]) -> Result<SocketAddr, Errno> {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let remote = if v6 {
             let InetAddr::V6(a) = InetAddr::parse_v6(raw)? else {
@@ -473,7 +489,12 @@ impl Host {
         if shut.read {
             mask |= PollMask::IN | PollMask::RDNORM | PollMask::RDHUP;
         }
-        if !matches!(state, State::SynSent | State::SynRecv) {
+        if state == State::SynSent && self.stack.tcp_is_deferred(s.handle) {
+            // What is written now makes the SYN.
+            mask |= PollMask::OUT | PollMask::WRNORM;
+        }
+        let fast = state == State::SynRecv && self.stack.tcp_is_fastopen_child(s.handle);
+        if fast || !matches!(state, State::SynSent | State::SynRecv) {
             let available = self.stack.tcp_recv_available(s.handle);
             let mut target = common.low_water(false, i32::MAX as usize);
             let inline = common.has(CommonFlags::OOBINLINE);

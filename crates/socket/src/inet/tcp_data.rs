@@ -1,6 +1,7 @@
 //! tcp(7): sending and receiving.
 
-use super::tcp::{TcpRecvEffect, TcpSendPlan, TcpSocket};
+use super::fastopen::Opening;
+use super::tcp::{SockState, TcpRecvEffect, TcpSendPlan, TcpSocket};
 use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -42,11 +43,17 @@ impl Host {
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
         let (socket, s) = self.tcp_socket(id)?;
-        let view = self.stack.tcp_view(s.handle);
-        if request.flags & MSG_FASTOPEN != 0 {
-            // net.ipv4.tcp_fastopen without its client bit.
-            return Err(Errno::EOPNOTSUPP.into());
-        }
+        let (socket, s, view) =
+            if request.flags & MSG_FASTOPEN != 0 || s.state == SockState::Connecting {
+                match self.tcp_attempt_opening(cx, id, request)? {
+                    Opening::Done(done) => return done,
+                    Opening::Ordinary => {}
+                }
+                let (socket, s) = self.tcp_socket(id)?;
+                (socket, s, self.stack.tcp_view(s.handle))
+            } else {
+                (socket, s, self.stack.tcp_view(s.handle))
+            };
         if !request.control.other.is_empty() {
             let mut cookie = Cookie::new(&socket.common);
             cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
@@ -87,6 +94,7 @@ impl Host {
                 more: request.flags & MSG_MORE != 0 || request.done + take < request.len,
                 oob: request.flags & MSG_OOB != 0 && request.done + take == request.len,
                 eor: request.flags & MSG_EOR != 0,
+                syn: false,
             };
             Ok(Attempt::Ready(SendPlan {
                 take,
@@ -116,6 +124,10 @@ impl Host {
     ) {
         let Ok(s) = self.tcp(id) else { return };
         let handle = s.handle;
+        if plan.syn {
+            self.stack.tcp_send_syn(cx.now, handle, data.to_bytes());
+            return self.collect_stack_events();
+        }
         let chunks = data.iter().len();
         for (i, chunk) in data.into_iter().enumerate() {
             let last = i + 1 == chunks;

@@ -7,7 +7,10 @@ use crate::socket::CommonFlags;
 use crate::table::SocketId;
 use core::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_abi::tcp_info::{TCPI_OPT_SACK, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE, TcpInfo};
+use switchboard_abi::tcp_info::{
+    TCPI_OPT_SACK, TCPI_OPT_SYN_DATA, TCPI_OPT_TFO_CHILD, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE,
+    TcpInfo,
+};
 use switchboard_engine::{State, TcpId, TcpSet};
 
 /// TCP_MIN_MSS and MAX_TCP_WINDOW bound TCP_MAXSEG.
@@ -445,6 +448,12 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
     if i.window_scaling {
         options |= TCPI_OPT_WSCALE;
     }
+    if i.syn_data {
+        options |= TCPI_OPT_SYN_DATA;
+    }
+    if i.fastopen_child {
+        options |= TCPI_OPT_TFO_CHILD;
+    }
     let info = TcpInfo {
         state: i.state as u8,
         ca_state: i.ca_state,
@@ -453,6 +462,7 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
         backoff: i.backoff,
         options,
         snd_wscale: i.snd_wscale,
+        fastopen_client_fail: i.fastopen_client_fail,
         rcv_wscale: i.rcv_wscale,
         rto: us(i.rto),
         ato: us(i.ato),

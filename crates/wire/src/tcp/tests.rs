@@ -8,8 +8,19 @@ fn syn_options_take_twenty_bytes_as_in_linux() {
         sack_permitted: true,
         timestamps: Some(Timestamps { value: 1, echo: 0 }),
         sack: SackList::new(),
+        fastopen: None,
     };
     assert_eq!(options.wire_len(), 20);
+    // Linux's cookies have 8 bytes; kind, length and padding make it 12.
+    let fastopen = FastOpenCookie::new(&[7; 8]);
+    assert_eq!(
+        TcpOptions {
+            fastopen,
+            ..options
+        }
+        .wire_len(),
+        32
+    );
 }
 
 #[test]
@@ -42,4 +53,13 @@ fn sequence_length_counts_syn_and_fin() {
     };
     assert_eq!(segment.seq_len(), 5);
     assert_eq!(segment.header_len(), 20);
+}
+
+#[test]
+fn cookies_have_four_to_sixteen_bytes_or_none() {
+    // RFC 7413, 4.1.1.
+    for len in 0..20 {
+        let right = len == 0 || ((4..=16).contains(&len) && len % 2 == 0);
+        assert_eq!(FastOpenCookie::new(&[1; 20][..len]).is_some(), right, "{len}");
+    }
 }

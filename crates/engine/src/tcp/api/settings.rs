@@ -96,6 +96,9 @@ impl Stack {
             defer_accept: opts.defer_accept(),
             not_sent_low_water: opts.not_sent_low_water(),
             save_syn: opts.save_syn(),
+            fastopen_queue: opts.fastopen().queue,
+            fastopen_connect: opts.fastopen().connect,
+            fastopen_no_cookie: opts.fastopen().no_cookie,
             thin_linear: timing.thin_linear,
             tx_delay: timing.tx_delay,
             rto_max: conn.rtt.bounds().max(),
@@ -106,6 +109,9 @@ impl Stack {
 
     /// `setsockopt(fd, ...)`: changes a setting and does what follows from it.
     pub fn tcp_set(&mut self, now: Instant, id: TcpId, set: TcpSet) {
+        if let TcpSet::FastOpenQueue(_) = set {
+            self.fastopen_init_keys();
+        }
         let (cx, socket) = self.tcp_cx(now, id);
         if let TcpSet::V6Only(on) = set {
             socket.v6only = on;
