@@ -26,6 +26,7 @@ mod opt_ints;
 mod opt_ip;
 mod opt_marks;
 mod opt_peek;
+mod opt_sent;
 mod opt_socket;
 mod opt_stamps;
 mod opt_tcp;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_ip::TESTS,
     opt_marks::TESTS,
     opt_peek::TESTS,
+    opt_sent::TESTS,
     opt_socket::TESTS,
     opt_stamps::TESTS,
     opt_tcp::TESTS,

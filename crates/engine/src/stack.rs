@@ -30,7 +30,7 @@ use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tag::Tag;
-use crate::tcp::TcpTable;
+use crate::tcp::{StampReports, TcpTable};
 use crate::time::Instant;
 use crate::timer::{TimerToken, Timers};
 use crate::udp::UdpTable;
@@ -64,6 +64,7 @@ pub struct Stack {
     loopback: VecDeque<Looped>,
     transmit: VecDeque<(IfIndex, Packet)>,
     pub(crate) reports: VecDeque<IcmpReport>,
+    pub(crate) tcp_stamps: StampReports,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -120,6 +121,7 @@ impl Stack {
             timers: Timers::new(),
             loopback: VecDeque::new(),
             transmit: VecDeque::new(),
+            tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             sysctl,
             random,

@@ -577,6 +577,18 @@ impl Stack {
 
     /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
     pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
+        self.udp_send_seen(now, id, send, false).map(drop)
+    }
+
+    /// [`udp_send`](Self::udp_send) that gives the packet back as it left, if the caller wants to `see` it; of several
+    /// the first one.
+    pub fn udp_send_seen(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        send: UdpSend,
+        see: bool,
+    ) -> Result<Option<Packet>, UdpSendError> {
         let dst = canonical(send.dst);
         if self.udp.open(id).key.is_none() {
             self.udp_autobind(id)
@@ -622,17 +634,24 @@ impl Stack {
         };
         self.counters.udp_out_datagrams += 1;
         self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
+        let mut seen = None;
         if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
             let body = Body::Udp(datagram);
-            self.ip_output_tagged(&route, tag, Packet { ip, body });
+            let packet = Packet { ip, body };
+            seen = see.then(|| packet.clone());
+            self.ip_output_tagged(&route, tag, packet);
         } else {
             for datagram in segment::cut(datagram) {
                 let body = Body::Udp(datagram);
-                self.ip_output_tagged(&route, tag, Packet { ip, body });
+                let packet = Packet { ip, body };
+                if see && seen.is_none() {
+                    seen = Some(packet.clone());
+                }
+                self.ip_output_tagged(&route, tag, packet);
             }
         }
         self.run_loopback(now);
-        Ok(())
+        Ok(seen)
     }
 
     /// The way of a datagram: a connected socket has it, another asks for one each time.

@@ -23,6 +23,7 @@ use super::reassembly::Reassembly;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::send_queue::SendQueue;
+use super::stamps::Stamps;
 use super::state::{State, TcpError};
 use super::stream_queue::StreamQueue;
 use super::timers::Deadlines;
@@ -156,6 +157,8 @@ pub(crate) struct Connection {
     pub(crate) recv: StreamQueue,
     pub(crate) reassembly: Option<Box<Reassembly>>,
     pub(crate) urgent: Urgent,
+    /// Bytes whose sending is watched.
+    pub(crate) stamps: Option<Box<Stamps>>,
     pub(crate) ack: AckState,
     pub(crate) tune: Tune,
 
@@ -310,6 +313,7 @@ impl Connection {
             recv: StreamQueue::default(),
             reassembly: None,
             urgent: Urgent::default(),
+            stamps: None,
             ack: AckState {
                 scheduled: false,
                 pushed: false,

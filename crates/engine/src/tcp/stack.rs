@@ -210,6 +210,7 @@ impl Stack {
                 sysctl,
                 interfaces,
                 routes,
+                tcp_stamps,
                 ..
             } = self;
             let entry = &mut tcp.entries[index as usize];
@@ -267,6 +268,13 @@ impl Stack {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
             };
+            if let Some(stamps) = &mut socket.conn.stamps {
+                let id = TcpId {
+                    index,
+                    generation: entry.generation,
+                };
+                stamps.sent((now, id), &ip, &segment, tcp_stamps);
+            }
             if route.interface == IfIndex::LO {
                 let hint = Hint {
                     from: index,
@@ -320,6 +328,13 @@ impl Stack {
                 };
                 self.events.push(SocketHandle::Tcp(id), kind);
             }
+        }
+        if let Some(stamps) = &mut conn.stamps {
+            let id = TcpId {
+                index,
+                generation: entry.generation,
+            };
+            stamps.acknowledged((now, id), conn.snd_una, &mut self.tcp_stamps);
         }
         let deadline = conn.deadline();
         match conn.state {

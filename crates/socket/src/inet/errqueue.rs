@@ -7,10 +7,11 @@
 //! Entries are charged to the receive buffer beside what waits to be read; what does not fit is lost (sock_queue_err_skb()).
 
 use super::addr::present;
-use crate::call::{Attempt, Fail};
+use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{ControlOut, Received, RecvEffect, RecvRequest};
+use crate::options::control;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::boxed::Box;
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::Instant;
 use switchboard_wire::Payload;
 
 /// `SO_EE_ORIGIN_*`: who noticed.
@@ -28,6 +30,8 @@ pub(crate) enum Origin {
     Local = 1,
     Icmp = 2,
     Icmp6 = 3,
+    Timestamping = 4,
+    Zerocopy = 5,
 }
 
 impl Origin {
@@ -80,6 +84,8 @@ pub(crate) struct QueuedError {
     pub(crate) control: Vec<ControlOut>,
     /// What it costs of the receive buffer.
     pub(crate) charge: u32,
+    /// When what it tells of happened, if that is told.
+    pub(crate) stamped: Option<Instant>,
 }
 
 /// A socket's error queue; most sockets never have one.
@@ -114,12 +120,11 @@ impl ErrorQueue {
     }
 
     /// The entry that was queued last, to extend it.
-    #[allow(dead_code)] // For notices of MSG_ZEROCOPY, which join their neighbours.
     pub(crate) fn last_mut(&mut self) -> Option<&mut QueuedError> {
         self.0.as_mut()?.entries.back_mut()
     }
 
-    fn push(&mut self, entry: QueuedError) {
+    pub(super) fn push(&mut self, entry: QueuedError) {
         let queue = self.0.get_or_insert_default();
         queue.charged += entry.charge;
         queue.entries.push_back(entry);
@@ -181,6 +186,7 @@ impl Host {
     /// ip_recv_error() and ipv6_recv_error(): never waits, and does not know `MSG_PEEK`.
     pub(crate) fn attempt_recv_error(
         &self,
+        cx: &Cx<'_>,
         id: SocketId,
         request: &RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
@@ -192,7 +198,12 @@ impl Host {
             .ok_or(Errno::EAGAIN)?;
         let n = request.len.min(entry.payload.len());
         let cut = n < entry.payload.len();
-        let mut control = entry.control.clone();
+        let mut control = Vec::new();
+        if let Some(at) = entry.stamped {
+            let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
+            control::stamps(cx, &self.get(id)?.common, Some(at), true, &mut control);
+        }
+        control.extend(entry.control.iter().cloned());
         control.push(told(entry, v6));
         Ok(Attempt::Ready(Received {
             data: entry.payload.slice(..n),

@@ -104,6 +104,8 @@ impl Host {
         }
         let take = request.len.min(self.stack.tcp_syn_room(handle));
         let plan = TcpSendPlan {
+            moments: switchboard_engine::Moments::empty(),
+            notice: false,
             more: false,
             oob: false,
             eor: false,

@@ -106,6 +106,7 @@ impl Host {
             payload: Payload::new(),
             control: Vec::new(),
             charge: LOCAL_CHARGE,
+            stamped: None,
         };
         self.queue_error(id, entry);
     }
@@ -183,5 +184,6 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
         payload,
         control: Vec::new(),
         charge: charge(size, v6),
+        stamped: None,
     }
 }

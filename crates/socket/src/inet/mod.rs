@@ -4,6 +4,7 @@ pub(crate) mod addr;
 pub(crate) mod errqueue;
 mod fastopen;
 mod icmp;
+mod notices;
 pub(crate) mod raw;
 pub(crate) mod tcp;
 mod tcp_data;
@@ -447,6 +448,11 @@ impl Host {
         while let Some(report) = self.stack.poll_report() {
             if let Some(id) = self.inet.find(report.socket) {
                 self.icmp_report(id, report);
+            }
+        }
+        while let Some(stamp) = self.stack.poll_stamp() {
+            if let Some(id) = self.inet.find(SocketHandle::Tcp(stamp.socket)) {
+                self.stream_stamped(id, stamp);
             }
         }
         while let Some(event) = self.stack.poll_event() {

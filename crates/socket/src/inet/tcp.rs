@@ -18,7 +18,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Shutdown, State, TcpId};
+use switchboard_engine::{Moments, Shutdown, State, TcpId};
 
 /// `struct socket`'s state, as inet_stream_connect() keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,10 @@ impl ShutdownBits {
 
 #[derive(Debug)]
 pub(crate) struct TcpSendPlan {
+    /// What of its last byte is to be stamped.
+    pub(crate) moments: Moments,
+    /// A MSG_ZEROCOPY notice is wanted.
+    pub(crate) notice: bool,
     pub(crate) more: bool,
     pub(crate) oob: bool,
     pub(crate) eor: bool,
@@ -370,12 +374,16 @@ impl Host {
     /// sk_clone(): the child is the listener's image but for what belongs to the listener.
     fn tcp_inherited(&self, listener: SocketId, child: TcpId) -> Option<Inherited> {
         let (parent, s) = (self.get(listener).ok()?, self.tcp(listener).ok()?);
+        let mut common = parent.common.clone();
+        if common.rare().zerocopy > 0 {
+            common.rare_mut().zerocopy = 0;
+        }
         Some(Inherited {
             child,
             // SO_PRIORITY belongs to the packets of the listener.
             common: Common {
                 priority: 0,
-                ..parent.common.clone()
+                ..common
             },
             inet: s.inet.clone(),
         })

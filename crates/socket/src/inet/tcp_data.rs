@@ -15,7 +15,7 @@ use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{SendFlags, State, Status};
+use switchboard_engine::{Moments, SendFlags, State, Status};
 use switchboard_wire::Payload;
 
 /// The largest piece queued at once: one send buffer page of Linux's, a 64 KiB segment. A send may
@@ -54,9 +54,11 @@ impl Host {
             } else {
                 (socket, s, self.stack.tcp_view(s.handle))
             };
-        if !request.control.other.is_empty() {
+        let mut moments = Moments::empty();
+        if !request.control.other.is_empty() || socket.common.rare.is_some() {
             let mut cookie = Cookie::new(&socket.common);
             cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
+            moments = cookie.moments();
         }
         let timeout = socket.common.sndtimeo;
         let blocked = Blocked {
@@ -91,6 +93,12 @@ impl Host {
         let left = request.len - request.done;
         let plan = |take| {
             let kind = TcpSendPlan {
+                // tcp_tx_timestamp(): of a call, its last byte.
+                moments: match request.done + take == request.len {
+                    true => moments,
+                    false => Moments::empty(),
+                },
+                notice: socket.common.wants_notice(request.flags) && request.done == 0 && take > 0,
                 more: request.flags & MSG_MORE != 0 || request.done + take < request.len,
                 oob: request.flags & MSG_OOB != 0 && request.done + take == request.len,
                 eor: request.flags & MSG_EOR != 0,
@@ -136,7 +144,13 @@ impl Host {
                 oob: plan.oob && last,
                 eor: plan.eor && last,
             };
+            if last && !plan.moments.is_empty() {
+                self.stack.tcp_watch(handle, chunk.len(), plan.moments);
+            }
             self.stack.tcp_send(cx.now, handle, chunk, flags);
+        }
+        if plan.notice {
+            self.zerocopy_done(id);
         }
         self.collect_stack_events();
     }
@@ -149,7 +163,7 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         if request.flags & MSG_ERRQUEUE != 0 {
-            return self.attempt_recv_error(id, request);
+            return self.attempt_recv_error(cx, id, request);
         }
         let (socket, s) = self.tcp_socket(id)?;
         let view = self.stack.tcp_view(s.handle);
@@ -310,7 +324,7 @@ impl Host {
                 && let Some(at) = view.last_receive()
             {
                 let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
-                control::stamps(cx, &socket.common, Some(at), &mut control);
+                control::stamps(cx, &socket.common, Some(at), false, &mut control);
             }
         }
         let taken = if peek { 0 } else { from_queue + hole };

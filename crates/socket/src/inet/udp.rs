@@ -13,6 +13,7 @@ use crate::message::{
 };
 use crate::options::control::{self, Arrival, Cookie};
 use crate::options::peek::PeekEffect;
+use crate::options::timestamping::Sof;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -50,6 +51,8 @@ pub(crate) struct UdpSendPlan {
     pub(super) tos: Option<u8>,
     pub(super) more: bool,
     pub(super) cookie: Cookie,
+    /// A MSG_ZEROCOPY notice is wanted.
+    pub(super) notice: bool,
     probe: bool,
     /// `UDP_SEGMENT`; 0 is off.
     pub(super) segment: u16,
@@ -83,6 +86,7 @@ impl UdpSendPlan {
             },
             tos: dst.is_ipv4().then_some(inet.tos),
             cookie,
+            notice: false,
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
             segment: 0,
@@ -426,6 +430,7 @@ impl Host {
         let cookie = Cookie::new(&self.get(id)?.common);
         let mut plan = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
         plan.probe |= lost;
+        plan.notice = self.get(id)?.common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
         plan.segment = s.offload.segment;
         // Each protocol has its own option: SO_NO_CHECK and UDP_NO_CHECK6_TX.
@@ -502,9 +507,18 @@ impl Host {
         let Some((to, data)) = s.cork(plan, data) else {
             return;
         };
+        let cookie = to.cookie;
+        let notice = to.notice;
         let send = to.into_send(data);
         // The route and the size were looked at; what fails now is a datagram that was lost.
-        let _ = self.stack.udp_send(cx.now, handle, send);
+        let sent = (self.stack).udp_send_seen(cx.now, handle, send, cookie.keeps_packet());
+        if cookie.stamps.intersects(Sof::TX_RECORD) {
+            let packet = sent.as_ref().ok().and_then(Option::as_ref);
+            self.datagram_sent(id, cx.now, &cookie, packet);
+        }
+        if notice {
+            self.zerocopy_done(id);
+        }
         self.collect_stack_events();
     }
 
@@ -516,7 +530,7 @@ impl Host {
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
         if request.flags & MSG_ERRQUEUE != 0 {
-            return self.attempt_recv_error(id, request);
+            return self.attempt_recv_error(cx, id, request);
         }
         if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
             return Err(Errno::EOPNOTSUPP.into());
@@ -704,6 +718,9 @@ impl Host {
         let mut mask = PollMask::empty();
         if self.udp_pending_error(s).is_some() || !s.inet.errors.is_empty() {
             mask |= PollMask::ERR;
+            if (self.get(id)).is_ok_and(|s| s.common.has(CommonFlags::SELECT_ERR_QUEUE)) {
+                mask |= PollMask::PRI;
+            }
         }
         if s.shut.read {
             mask |= PollMask::RDHUP | PollMask::IN | PollMask::RDNORM;

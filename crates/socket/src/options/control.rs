@@ -25,7 +25,7 @@ pub(crate) struct Arrival {
 
 /// __sock_recv_cmsgs(), in its order.
 pub(crate) fn received(cx: &Cx<'_>, common: &Common, arrival: &Arrival, out: &mut Vec<ControlOut>) {
-    stamps(cx, common, arrival.at, out);
+    stamps(cx, common, arrival.at, false, out);
     let mut word = |kind, value: u32| {
         out.push(ControlOut::Raw {
             level: SOL_SOCKET,
@@ -44,11 +44,12 @@ pub(crate) fn received(cx: &Cx<'_>, common: &Common, arrival: &Arrival, out: &mu
     }
 }
 
-/// __sock_recv_timestamp() of a message that came in.
+/// __sock_recv_timestamp() of a message that came in, or of the error queue.
 pub(crate) fn stamps(
     cx: &Cx<'_>,
     common: &Common,
     at: Option<Duration>,
+    of_error: bool,
     out: &mut Vec<ControlOut>,
 ) {
     let new = common.has(CommonFlags::TIMESTAMP_NEW);
@@ -64,7 +65,7 @@ pub(crate) fn stamps(
     }
     let flags = common.rare().stamping.flags;
     let wanted = flags.contains(Sof::SOFTWARE)
-        && (flags.contains(Sof::RX_SOFTWARE) || !flags.contains(Sof::OPT_RX_FILTER));
+        && (of_error || flags.contains(Sof::RX_SOFTWARE) || !flags.contains(Sof::OPT_RX_FILTER));
     if wanted && let Some(at) = at {
         out.push(ControlOut::Timestamping { at, new });
     }

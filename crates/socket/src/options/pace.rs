@@ -281,6 +281,36 @@ pub(super) fn set_cnx_advice(
     Ok(())
 }
 
+/// `SO_ZEROCOPY`: sends with `MSG_ZEROCOPY` are told when their memory is free again.
+pub(super) fn set_zerocopy(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let value = a.int()?;
+    let socket = h.get_mut(id)?;
+    let protocol = i32::from(socket.common.protocol);
+    if matches!(socket.kind, Kind::Unix(_)) || !matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !(0..=1).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    socket.common.flags.set(CommonFlags::ZEROCOPY, value == 1);
+    Ok(())
+}
+
+pub(super) fn get_zerocopy(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let on = h.get(id)?.common.has(CommonFlags::ZEROCOPY);
+    Ok(OptValue::bool(on, a))
+}
+
 /// `SO_DEVMEM_DONTNEED`: gives pieces of device memory back, of which a host without such devices
 /// has never handed out any.
 pub(super) fn set_devmem_dontneed(

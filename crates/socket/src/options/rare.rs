@@ -26,6 +26,8 @@ pub(crate) struct Rare {
     pub(crate) tx_time: TxTime,
     /// `SO_TIMESTAMPING`
     pub(crate) stamping: Stamping,
+    /// How many sends had `MSG_ZEROCOPY`.
+    pub(crate) zerocopy: u32,
 }
 
 /// `struct sock_txtime`.
@@ -50,6 +52,7 @@ impl Rare {
             busy_poll_budget: 0,
             tx_time: TxTime { clock: 0, flags: 0 },
             stamping: Stamping::NONE,
+            zerocopy: 0,
         }
     }
 }

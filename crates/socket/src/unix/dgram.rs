@@ -247,7 +247,7 @@ impl Host {
         let mut control = Vec::new();
         if socket.common.stamps() {
             let at = chunk.extra.as_ref().and_then(|extra| extra.at);
-            crate::options::control::stamps(cx, &socket.common, at, &mut control);
+            crate::options::control::stamps(cx, &socket.common, at, false, &mut control);
         }
         let passcred = may_passcred(&socket.common);
         if passcred || !chunk.rights().is_empty() {

@@ -60,6 +60,10 @@ fn cookies_have_four_to_sixteen_bytes_or_none() {
     // RFC 7413, 4.1.1.
     for len in 0..20 {
         let right = len == 0 || ((4..=16).contains(&len) && len % 2 == 0);
-        assert_eq!(FastOpenCookie::new(&[1; 20][..len]).is_some(), right, "{len}");
+        assert_eq!(
+            FastOpenCookie::new(&[1; 20][..len]).is_some(),
+            right,
+            "{len}"
+        );
     }
 }
