@@ -19,6 +19,7 @@ mod listen;
 mod mmsg;
 mod msg_header;
 mod name;
+mod netlink;
 mod opt_buffers;
 mod opt_common;
 mod opt_device;
@@ -78,6 +79,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     mmsg::TESTS,
     msg_header::TESTS,
     name::TESTS,
+    netlink::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,

@@ -158,6 +158,16 @@ own_numbers! {
     UDP_NO_CHECK6_RX: i32 = 102, "Accept zero checksums over IPv6.";
     UDP_SEGMENT: i32 = 103, "Generic segmentation offload.";
     UDP_GRO: i32 = 104, "Generic receive offload.";
+    NETLINK_ROUTE: i32 = 0, "netlink(7): links, addresses and routes.";
+    NETLINK_ADD_MEMBERSHIP: i32 = 1, "netlink(7).";
+    NETLINK_DROP_MEMBERSHIP: i32 = 2, "netlink(7).";
+    NETLINK_PKTINFO: i32 = 3, "netlink(7).";
+    NETLINK_BROADCAST_ERROR: i32 = 4, "netlink(7).";
+    NETLINK_NO_ENOBUFS: i32 = 5, "netlink(7).";
+    NETLINK_LIST_MEMBERSHIPS: i32 = 9, "netlink(7).";
+    NETLINK_CAP_ACK: i32 = 10, "netlink(7).";
+    NETLINK_EXT_ACK: i32 = 11, "linux/netlink.h.";
+    NETLINK_GET_STRICT_CHK: i32 = 12, "linux/netlink.h.";
     ICMP_FILTER: i32 = 1, "raw(7): which ICMP types to drop.";
     ICMPV6_FILTER: i32 = 1, "RFC 3542: which ICMPv6 types to drop (`ICMP6_FILTER` there).";
     CLOCK_REALTIME: i32 = 0, "`CLOCK_REALTIME` of time.h.";

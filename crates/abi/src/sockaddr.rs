@@ -6,7 +6,7 @@
 //! [ipv6(7)]: https://man7.org/linux/man-pages/man7/ipv6.7.html
 //! [unix(7)]: https://man7.org/linux/man-pages/man7/unix.7.html
 
-use crate::number::{AF_INET, AF_INET6, AF_UNIX};
+use crate::number::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 extern crate alloc;
@@ -31,6 +31,9 @@ pub enum SockAddr {
     /// The bytes of `sun_path` that count: empty (unnamed), a leading NUL (abstract), or a path
     /// with its terminating NUL.
     Unix(Arc<[u8]>),
+    /// Port and groups of netlink(7).
+    #[allow(missing_docs)]
+    Netlink { port: u32, groups: u32 },
 }
 
 impl SockAddr {
@@ -58,6 +61,13 @@ impl SockAddr {
                 out[2..2 + path.len()].copy_from_slice(path);
                 2 + path.len()
             }
+            SockAddr::Netlink { port, groups } => {
+                out[..2].copy_from_slice(&(AF_NETLINK as u16).to_ne_bytes());
+                out[2..4].fill(0);
+                out[4..8].copy_from_slice(&port.to_ne_bytes());
+                out[8..12].copy_from_slice(&groups.to_ne_bytes());
+                12
+            }
         }
     }
 
@@ -65,7 +75,7 @@ impl SockAddr {
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             SockAddr::Inet(a) => Some(*a),
-            SockAddr::Unix(_) => None,
+            SockAddr::Unix(_) | SockAddr::Netlink { .. } => None,
         }
     }
 }

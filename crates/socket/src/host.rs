@@ -84,6 +84,7 @@ impl Host {
         match domain {
             AF_UNIX => self.unix_socket(cx, ty, protocol),
             AF_INET | AF_INET6 => self.inet_socket(cx, domain, ty, protocol),
+            AF_NETLINK => self.netlink_socket(cx, ty, protocol),
             _ => Err(Errno::EAFNOSUPPORT),
         }
     }
@@ -110,6 +111,7 @@ impl Host {
     pub fn bind(&mut self, cx: &mut Cx<'_>, id: SocketId, addr: &[u8]) -> Result<(), Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_bind(cx, id, addr),
+            Kind::Netlink(_) => self.netlink_bind(cx, id, addr),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_bind(cx, id, addr),
         }
     }
@@ -126,6 +128,10 @@ impl Host {
     ) -> Result<Attempt<()>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_connect(cx, id, addr, last),
+            Kind::Netlink(_) => {
+                let connected = self.netlink_connect(cx, id, addr);
+                connected.map(Attempt::Ready).map_err(Fail::from)
+            }
             Kind::Tcp(_) => self.tcp_attempt_connect(cx, id, addr, progress, last),
             Kind::Udp(_) => self
                 .udp_connect(cx, id, addr)
@@ -140,6 +146,7 @@ impl Host {
         let backlog = (backlog as u32).min(self.stack.sysctl().somaxconn);
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_listen(cx, id, backlog),
+            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
             Kind::Tcp(_) => self.tcp_listen(cx, id, backlog),
             Kind::Udp(_) => Err(Errno::EOPNOTSUPP),
         }
@@ -155,6 +162,7 @@ impl Host {
     ) -> Result<Attempt<AcceptPlan>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_accept(cx, id, last),
+            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP.into()),
             Kind::Tcp(_) => self.tcp_attempt_accept(cx, id, last),
             Kind::Udp(_) => Err(Errno::EOPNOTSUPP.into()),
         }
@@ -173,6 +181,7 @@ impl Host {
     pub fn getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getsockname(id),
+            Kind::Netlink(_) => self.netlink_getsockname(id),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_getsockname(id),
         }
     }
@@ -181,6 +190,7 @@ impl Host {
     pub fn getpeername(&self, id: SocketId) -> Result<SockAddr, Errno> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getpeername(id),
+            Kind::Netlink(_) => self.netlink_getpeername(id),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_getpeername(id),
         }
     }
@@ -195,6 +205,7 @@ impl Host {
     ) -> Result<Attempt<SendPlan>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_send(cx, id, request),
+            Kind::Netlink(_) => self.netlink_attempt_send(cx, id, request),
             Kind::Tcp(_) => self.tcp_attempt_send(cx, id, request),
             Kind::Udp(_) => self.udp_attempt_send(cx, id, request),
         }
@@ -205,7 +216,9 @@ impl Host {
     pub fn check_send(&self, id: SocketId, plan: &SendPlan, data: &Payload) -> Result<(), Errno> {
         match &plan.kind {
             PlanKind::Raw(plan) => self.raw_check_send(id, plan, data),
-            PlanKind::Tcp(_) | PlanKind::Udp(_) | PlanKind::Unix(_) => Ok(()),
+            PlanKind::Tcp(_) | PlanKind::Udp(_) | PlanKind::Unix(_) | PlanKind::Netlink(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -217,6 +230,7 @@ impl Host {
             PlanKind::Udp(plan) => self.udp_commit_send(cx, id, plan, data),
             PlanKind::Raw(plan) => self.raw_commit_send(cx, id, *plan, data),
             PlanKind::Unix(plan) => self.unix_commit_send(cx, id, plan, data),
+            PlanKind::Netlink(plan) => self.netlink_commit_send(cx, id, plan, data),
         }
     }
 
@@ -230,6 +244,7 @@ impl Host {
     ) -> Result<Attempt<Received>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_recv(cx, id, request),
+            Kind::Netlink(_) => self.netlink_attempt_recv(id, request),
             Kind::Tcp(_) => self.tcp_attempt_recv(cx, id, request),
             Kind::Udp(_) => self.udp_attempt_recv(cx, id, request),
         }
@@ -244,6 +259,7 @@ impl Host {
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
+            RecvEffect::Netlink(effect) => self.netlink_commit_recv(id, effect),
             RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
         }
     }
@@ -286,6 +302,7 @@ impl Host {
         let Ok(socket) = self.get_mut(id) else { return };
         match &mut socket.kind {
             Kind::Unix(_) => self.unix_set_error(id, errno),
+            Kind::Netlink(s) => s.set_error(Some(errno)),
             Kind::Tcp(s) => s.told = Some(errno),
             Kind::Udp(s) => s.told = Some(errno),
         }
@@ -298,6 +315,7 @@ impl Host {
         }
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_shutdown(cx, id, how),
+            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
             Kind::Tcp(_) => self.tcp_shutdown(cx, id, how),
             Kind::Udp(_) => self.udp_shutdown(cx, id, how),
         }
@@ -307,6 +325,7 @@ impl Host {
     pub fn poll(&self, id: SocketId) -> PollMask {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_poll(id),
+            Ok(Kind::Netlink(_)) => self.netlink_poll(id),
             Ok(Kind::Tcp(_)) => self.tcp_poll(id),
             Ok(Kind::Udp(_)) => self.udp_poll(id),
             Err(_) => PollMask::empty(),
@@ -317,6 +336,7 @@ impl Host {
     pub fn close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
+            Ok(Kind::Netlink(_)) => drop(self.sockets.remove(id)),
             Ok(Kind::Tcp(_)) => return self.tcp_close(cx, id),
             Ok(Kind::Udp(_)) => self.udp_close(cx, id),
             Err(_) => {}
@@ -351,7 +371,7 @@ impl Host {
             match &message.effect {
                 RecvEffect::None | RecvEffect::Peek(_) | RecvEffect::Error(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
-                RecvEffect::Udp(_) => messages += 1,
+                RecvEffect::Udp(_) | RecvEffect::Netlink(_) => messages += 1,
                 RecvEffect::Unix(effect) => {
                     bytes += effect.bytes();
                     messages += effect.messages();
@@ -372,6 +392,7 @@ impl Host {
                     .is_ok_and(|socket| socket.common.has(CommonFlags::OOBINLINE));
                 s.readable_after(bytes, messages, inline)
             }
+            Ok(Kind::Netlink(s)) => s.readable_after(messages),
             Err(_) => false,
         }
     }
@@ -381,9 +402,7 @@ impl Host {
         received.iter().any(|message| match &message.effect {
             RecvEffect::Tcp(effect) => effect.oob || effect.hole > 0,
             RecvEffect::Unix(effect) => effect.takes_urgent(),
-            RecvEffect::None | RecvEffect::Peek(_) | RecvEffect::Udp(_) | RecvEffect::Error(_) => {
-                false
-            }
+            _ => false,
         })
     }
 
@@ -507,6 +526,7 @@ impl Host {
     pub(crate) fn pending_error(&self, id: SocketId) -> Option<Errno> {
         match self.kind(id).ok()? {
             Kind::Unix(_) => self.unix_pending_error(id),
+            Kind::Netlink(s) => s.error(),
             Kind::Tcp(s) => self.tcp_pending_error(s),
             Kind::Udp(s) => self.udp_pending_error(s),
         }
@@ -517,6 +537,7 @@ impl Host {
         let error = self.pending_error(id)?;
         match self.get(id).ok().map(|s| &s.kind)? {
             Kind::Unix(_) => self.unix_clear_error(id),
+            Kind::Netlink(_) => self.netlink_mut(id).ok()?.set_error(None),
             Kind::Tcp(s) => {
                 let handle = s.handle;
                 let _ = self.stack.tcp_take_error(handle);

@@ -29,6 +29,7 @@ mod host;
 mod inet;
 mod mask;
 mod message;
+mod netlink;
 mod options;
 mod proc;
 mod socket;

@@ -93,6 +93,7 @@ pub(crate) enum PlanKind {
     Udp(crate::inet::udp::UdpSendPlan),
     Raw(alloc::boxed::Box<crate::inet::raw::RawSendPlan>),
     Unix(crate::unix::UnixSendPlan),
+    Netlink(crate::netlink::NetlinkSendPlan),
 }
 
 /// A receive as the layer sees it.
@@ -224,5 +225,6 @@ pub(crate) enum RecvEffect {
     Tcp(crate::inet::tcp::TcpRecvEffect),
     Udp(crate::inet::udp::UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),
+    Netlink(crate::netlink::NetlinkRecvEffect),
     Error(crate::inet::errqueue::ErrorRecvEffect),
 }

@@ -2,6 +2,7 @@
 
 use crate::filter::FilterState;
 use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
+use crate::netlink::NetlinkSocket;
 use crate::options::rare::Rare;
 use crate::unix::UnixSocket;
 use alloc::boxed::Box;
@@ -18,6 +19,7 @@ pub(crate) enum Kind {
     Tcp(TcpSocket),
     Udp(Box<UdpSocket>),
     Unix(Box<UnixSocket>),
+    Netlink(Box<NetlinkSocket>),
 }
 
 /// What `SOL_SOCKET` keeps for every family. Fields that only the engine acts on live there.

@@ -203,7 +203,7 @@ impl Host {
                 self.stack.udp_set_filter(handle, filter);
             }
             // It is asked by whoever sends.
-            Ok(Kind::Unix(_)) | Err(_) => {}
+            Ok(Kind::Unix(_) | Kind::Netlink(_)) | Err(_) => {}
         }
     }
 
@@ -223,7 +223,7 @@ impl Host {
                 self.stack.udp_set_group_filter(handle, filter)
             }
             // SO_REUSEPORT is for the internet families.
-            Kind::Unix(_) => Err(GroupError::NoGroup),
+            Kind::Unix(_) | Kind::Netlink(_) => Err(GroupError::NoGroup),
         };
         set.map_err(|error| match error {
             GroupError::NoGroup => Errno::EINVAL,

@@ -231,7 +231,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Tcp(s) => Ok(&s.inet),
             Kind::Udp(s) => Ok(&s.inet),
-            Kind::Unix(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -239,7 +239,7 @@ impl Host {
         match &mut self.get_mut(id)?.kind {
             Kind::Tcp(s) => Ok(&mut s.inet),
             Kind::Udp(s) => Ok(&mut s.inet),
-            Kind::Unix(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -353,7 +353,7 @@ impl Host {
                     .udp_bind(handle, request)
                     .map_err(crate::error::bind)?;
             }
-            Kind::Unix(_) => return Err(Errno::EINVAL),
+            Kind::Unix(_) | Kind::Netlink(_) => return Err(Errno::EINVAL),
         }
         if let Some(device) = device {
             // "Override any existing binding, if another one is supplied by user."
@@ -388,7 +388,7 @@ impl Host {
         let free = match self.kind(id)? {
             Kind::Tcp(s) => self.tcp_is_closed(s) && !self.stack.tcp_is_bound(s.handle),
             Kind::Udp(s) => self.stack.udp_local(s.handle).port() == 0,
-            Kind::Unix(_) => false,
+            Kind::Unix(_) | Kind::Netlink(_) => false,
         };
         if free { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -408,7 +408,7 @@ impl Host {
                 let handle = s.handle;
                 self.stack.tcp_set_reuse(handle, reuse_addr, reuse_port);
             }
-            Kind::Unix(_) => {}
+            Kind::Unix(_) | Kind::Netlink(_) => {}
         }
     }
 
@@ -417,7 +417,7 @@ impl Host {
         let local = match self.kind(id)? {
             Kind::Tcp(s) => self.stack.tcp_local(s.handle),
             Kind::Udp(s) => Some(self.stack.udp_local(s.handle)),
-            Kind::Unix(_) => None,
+            Kind::Unix(_) | Kind::Netlink(_) => None,
         };
         Ok(SockAddr::Inet(match local {
             Some(a) => addr::present(a, v6),
@@ -435,7 +435,7 @@ impl Host {
                 .stack
                 .udp_peer(s.handle)
                 .filter(|peer| peer.port() != 0),
-            Kind::Unix(_) => None,
+            Kind::Unix(_) | Kind::Netlink(_) => None,
         };
         match peer {
             Some(a) => Ok(SockAddr::Inet(addr::present(a, v6))),

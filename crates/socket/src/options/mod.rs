@@ -17,6 +17,7 @@ mod filter;
 mod ip;
 mod ipv4;
 mod ipv6;
+mod netlink;
 mod pace;
 pub(crate) mod peek;
 pub(crate) mod rare;
@@ -89,6 +90,7 @@ pub(crate) enum On {
     Inet6,
     /// SOCK_RAW of either family.
     Raw,
+    Netlink,
 }
 
 pub(crate) type Get = fn(&Host, &Cx<'_>, SocketId, &GetArg) -> Result<OptValue, Errno>;
@@ -278,6 +280,8 @@ impl Host {
         let has = match (level, &socket.kind) {
             (SOL_SOCKET, _) => true,
             (_, Kind::Unix(_)) => return Err(Errno::EOPNOTSUPP),
+            (SOL_NETLINK, Kind::Netlink(_)) => true,
+            (_, Kind::Netlink(_)) => return Err(Errno::ENOPROTOOPT),
             (SOL_TCP, Kind::Tcp(_)) => true,
             (SOL_UDP, Kind::Udp(_)) => socket.datagram() == Datagram::Udp,
             // An AF_INET6 socket has the IPv4 options too, but for a raw one.
@@ -303,9 +307,10 @@ impl Host {
             On::All => true,
             On::Tcp => matches!(socket.kind, Kind::Tcp(_)),
             On::Udp => matches!(socket.kind, Kind::Udp(_)) && socket.datagram() == Datagram::Udp,
-            On::Inet => !matches!(socket.kind, Kind::Unix(_)),
+            On::Inet => matches!(socket.kind, Kind::Tcp(_) | Kind::Udp(_)),
+            On::Netlink => matches!(socket.kind, Kind::Netlink(_)),
             On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
-            On::Raw => i32::from(socket.common.ty) == SOCK_RAW,
+            On::Raw => matches!(socket.kind, Kind::Udp(_)) && socket.datagram() == Datagram::Raw,
         };
         if applies {
             Ok(row)

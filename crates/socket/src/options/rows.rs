@@ -1,13 +1,13 @@
 //! The rows: every option of the kernel's headers, in the order of their levels.
 
 use super::On::Udp;
-use super::On::{All, Inet, Inet6, Raw, Tcp};
+use super::On::{All, Inet, Inet6, Netlink, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
 use super::tcp_syn;
 use super::udp;
 use super::{
-    Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ipv4, ipv6, pace, peek, raw,
-    socket, tcp, timestamping,
+    Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ipv4, ipv6, netlink, pace, peek,
+    raw, socket, tcp, timestamping,
 };
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
@@ -308,6 +308,18 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_RAW, IPV6_CHECKSUM, "IPV6_CHECKSUM (SOL_RAW)", Raw, Done, Some(raw::get_checksum), Some(raw::set_checksum_raw)),
     row(SOL_RAW, IPV6_HDRINCL, "IPV6_HDRINCL (SOL_RAW)", Raw, Done, Some(raw::get_hdrincl6), Some(raw::set_hdrincl6)),
     row(SOL_ICMPV6, ICMPV6_FILTER, "ICMP6_FILTER", Raw, Done, Some(raw::get_icmp6_filter), Some(raw::set_icmp6_filter)),
+    // SOL_NETLINK
+    row(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, "NETLINK_ADD_MEMBERSHIP", Netlink, Stored, None, Some(netlink::set_add)),
+    row(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, "NETLINK_DROP_MEMBERSHIP", Netlink, Stored, None, Some(netlink::set_drop)),
+    row(SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, "NETLINK_LIST_MEMBERSHIPS", Netlink, Done, Some(netlink::get_memberships), None),
+    row(SOL_NETLINK, NETLINK_PKTINFO, "NETLINK_PKTINFO", Netlink, Done, Some(netlink::get_pktinfo), Some(netlink::set_pktinfo)),
+    row(SOL_NETLINK, NETLINK_BROADCAST_ERROR, "NETLINK_BROADCAST_ERROR", Netlink, Stored, Some(netlink::get_broadcast_error), Some(netlink::set_broadcast_error)),
+    row(SOL_NETLINK, NETLINK_NO_ENOBUFS, "NETLINK_NO_ENOBUFS", Netlink, Done, Some(netlink::get_no_enobufs), Some(netlink::set_no_enobufs)),
+    row(SOL_NETLINK, NETLINK_CAP_ACK, "NETLINK_CAP_ACK", Netlink, Done, Some(netlink::get_cap_ack), Some(netlink::set_cap_ack)),
+    noted(row(SOL_NETLINK, NETLINK_EXT_ACK, "NETLINK_EXT_ACK", Netlink, Stored, Some(netlink::get_ext_ack), Some(netlink::set_ext_ack)),
+        "there is no text to add"),
+    noted(row(SOL_NETLINK, NETLINK_GET_STRICT_CHK, "NETLINK_GET_STRICT_CHK", Netlink, Stored, Some(netlink::get_strict), Some(netlink::set_strict)),
+        "dumps are not narrowed by a request's fields"),
     // SOL_UDP
     row(SOL_UDP, UDP_CORK, "UDP_CORK", Udp, Done, Some(udp::get_cork), Some(udp::set_cork)),
     noted(row(SOL_UDP, UDP_ENCAP, "UDP_ENCAP", Udp, Done, Some(udp::get_encap), Some(udp::set_encap)),

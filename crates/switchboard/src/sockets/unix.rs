@@ -67,7 +67,7 @@ impl UnixAddr {
     fn from_name(name: SockAddr) -> UnixAddr {
         match name {
             SockAddr::Unix(bytes) => UnixAddr(bytes),
-            SockAddr::Inet(_) => UnixAddr(Arc::from([])),
+            SockAddr::Inet(_) | SockAddr::Netlink { .. } => UnixAddr(Arc::from([])),
         }
     }
 }

@@ -425,6 +425,6 @@ impl World {
 fn path_of(address: SockAddr) -> Vec<u8> {
     match address {
         SockAddr::Unix(path) => path.to_vec(),
-        SockAddr::Inet(a) => panic!("{a}"),
+        other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,73 @@
+//! `SOL_NETLINK`, netlink(7).
+
+use super::{GetArg, OptValue, SetArg};
+use crate::call::Cx;
+use crate::host::Host;
+use crate::netlink::NetlinkFlags;
+use crate::table::SocketId;
+use switchboard_abi::Errno;
+
+macro_rules! flag {
+    ($get:ident, $set:ident, $flag:ident) => {
+        pub(super) fn $get(
+            h: &Host,
+            _: &Cx<'_>,
+            id: SocketId,
+            a: &GetArg,
+        ) -> Result<OptValue, Errno> {
+            if a.len < 4 {
+                return Err(Errno::EINVAL);
+            }
+            let on = h.netlink(id)?.flags.contains(NetlinkFlags::$flag);
+            Ok(OptValue::bool(on, a))
+        }
+
+        pub(super) fn $set(
+            h: &mut Host,
+            _: &mut Cx<'_>,
+            id: SocketId,
+            a: &SetArg<'_>,
+        ) -> Result<(), Errno> {
+            let on = a.bool()?;
+            h.netlink_mut(id)?.flags.set(NetlinkFlags::$flag, on);
+            Ok(())
+        }
+    };
+}
+
+flag!(get_pktinfo, set_pktinfo, PKTINFO);
+flag!(get_broadcast_error, set_broadcast_error, BROADCAST_ERROR);
+flag!(get_no_enobufs, set_no_enobufs, NO_ENOBUFS);
+flag!(get_cap_ack, set_cap_ack, CAP_ACK);
+flag!(get_ext_ack, set_ext_ack, EXT_ACK);
+flag!(get_strict, set_strict, STRICT);
+
+pub(super) fn set_add(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let group = a.int()? as u32;
+    h.netlink_mut(id)?.join(group, true)
+}
+
+pub(super) fn set_drop(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let group = a.int()? as u32;
+    h.netlink_mut(id)?.join(group, false)
+}
+
+/// The words that fit; the length says how many there are in all.
+pub(super) fn get_memberships(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(OptValue::bytes(&h.netlink(id)?.memberships(), a))
+}
