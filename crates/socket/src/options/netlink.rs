@@ -7,6 +7,11 @@ use crate::netlink::NetlinkFlags;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 
+/// netlink_setsockopt(): fewer bytes than an `int` are zero.
+fn int_or_zero(a: &SetArg<'_>) -> Result<i32, Errno> {
+    if a.len < 4 { Ok(0) } else { a.int() }
+}
+
 macro_rules! flag {
     ($get:ident, $set:ident, $flag:ident) => {
         pub(super) fn $get(
@@ -28,7 +33,7 @@ macro_rules! flag {
             id: SocketId,
             a: &SetArg<'_>,
         ) -> Result<(), Errno> {
-            let on = a.bool()?;
+            let on = int_or_zero(a)? != 0;
             h.netlink_mut(id)?.flags.set(NetlinkFlags::$flag, on);
             Ok(())
         }
@@ -48,7 +53,7 @@ pub(super) fn set_add(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    let group = a.int()? as u32;
+    let group = int_or_zero(a)? as u32;
     h.netlink_mut(id)?.join(group, true)
 }
 
@@ -58,7 +63,7 @@ pub(super) fn set_drop(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    let group = a.int()? as u32;
+    let group = int_or_zero(a)? as u32;
     h.netlink_mut(id)?.join(group, false)
 }
 
