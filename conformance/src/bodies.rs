@@ -3,6 +3,7 @@
 use crate::registry::Test;
 
 mod bind;
+mod bpf;
 mod conflicts;
 mod connect;
 mod create;
@@ -63,6 +64,7 @@ mod waiting;
 /// Every area's tests.
 pub(crate) const ALL: &[&[Test]] = &[
     bind::TESTS,
+    bpf::TESTS,
     conflicts::TESTS,
     connect::TESTS,
     create::TESTS,

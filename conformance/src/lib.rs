@@ -23,6 +23,7 @@ mod bodies;
 mod cbpf;
 mod check;
 mod compat;
+mod ebpf;
 mod expect;
 mod kernel;
 pub mod lockstep;

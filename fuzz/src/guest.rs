@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use switchboard_abi::{Errno, Word};
 use switchboard_engine::{Config, Instant};
-use switchboard_socket::{Cred, Cx, FileToken, Host, HostConfig, MemoryPaths, Right, SocketId};
+use switchboard_socket::{
+    BpfId, Cred, Cx, FileToken, Host, HostConfig, MemoryPaths, Right, SocketId,
+};
 use switchboard_syscall::{
     Abandoned, Call, Fault, FileRef, Files, Installed, Interrupted, Memory, Pending, Progress,
     Reply, abandon, commit,
@@ -66,6 +68,7 @@ impl Memory for Ram {
 #[derive(Clone, Debug)]
 enum What {
     Socket(SocketId),
+    Bpf(BpfId),
     /// Its contents and position.
     Regular(Vec<u8>, usize),
     /// What is in it, and its capacity.
@@ -168,6 +171,7 @@ impl Files for Table {
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         Ok(match self.file(fd)?.what {
             What::Socket(id) => FileRef::Socket(id),
+            What::Bpf(id) => FileRef::Bpf(id),
             What::Regular(..) | What::Pipe(..) => FileRef::Other,
         })
     }
@@ -198,7 +202,7 @@ impl Files for Table {
         open.references += 1;
         let socket = match open.what {
             What::Socket(id) => Some(id),
-            What::Regular(..) | What::Pipe(..) => None,
+            What::Bpf(_) | What::Regular(..) | What::Pipe(..) => None,
         };
         Ok(Right {
             token: FileToken(self.next),
@@ -395,6 +399,10 @@ impl Guest {
         };
         match install.what {
             Installed::Socket(id) => i64::from(add(id)),
+            Installed::Bpf(id) => {
+                let file = self.table.open(What::Bpf(id), false);
+                i64::from(self.table.add(file).expect("the room that was reserved"))
+            }
             Installed::Accepted => i64::from(add(committed.accepted.expect("a connection"))),
             Installed::Pair(a, b, at) => {
                 let (a, b) = (add(a), add(b));

@@ -43,6 +43,7 @@ pub enum Sysno {
     /// sendfile64(2) of i386: a 64-bit offset.
     Sendfile64,
     Splice,
+    Bpf,
     Close,
 }
 
@@ -76,6 +77,7 @@ const X86_64: &[(u32, Sysno)] = &[
     (288, Direct(S::Accept4)),
     (299, Direct(S::Recvmmsg)),
     (307, Direct(S::Sendmmsg)),
+    (321, Sysno::Bpf),
     (327, Sysno::Preadv2),
     (328, Sysno::Pwritev2),
 ];
@@ -93,6 +95,7 @@ const I386: &[(u32, Sysno)] = &[
     (313, Sysno::Splice),
     (337, Direct(S::Recvmmsg)),
     (345, Direct(S::Sendmmsg)),
+    (357, Sysno::Bpf),
     (359, Direct(S::Socket)),
     (360, Direct(S::Socketpair)),
     (361, Direct(S::Bind)),

@@ -1,5 +1,6 @@
 //! `switchboard run`: one program, its children, and a virtual host.
 
+mod bpf;
 mod clock;
 mod epolls;
 mod files;
@@ -103,6 +104,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         ..Config::default()
     };
     let mut host = Host::new(HostConfig { stack });
+    host.set_possible_cpus(bpf::possible_cpus());
     sysctl::apply(&mut host, &args.sysctl).map_err(setup)?;
     let trace = match &args.trace {
         None => None,

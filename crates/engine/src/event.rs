@@ -46,6 +46,17 @@ pub enum SocketHandle {
     Udp(UdpId),
 }
 
+impl SocketHandle {
+    /// The handle as one number, for tables of the layer above.
+    pub fn to_u64(self) -> u64 {
+        let (tag, index, generation) = match self {
+            SocketHandle::Tcp(id) => (0, id.index, id.generation),
+            SocketHandle::Udp(id) => (1, id.index, id.generation),
+        };
+        tag << 63 | u64::from(generation & 0x7fff_ffff) << 32 | u64::from(index)
+    }
+}
+
 bitflags::bitflags! {
     /// What may have changed about a socket.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

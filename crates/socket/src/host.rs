@@ -32,6 +32,7 @@ pub struct Host {
     pub(crate) sockets: Table,
     pub(crate) unix: unix::Namespace,
     pub(crate) inet: inet::Tables,
+    pub(crate) bpf: crate::filter::Objects,
     pub(crate) events: VecDeque<Event>,
     /// Files in flight that nobody will receive any more.
     pub(crate) released: Vec<FileToken>,
@@ -49,6 +50,7 @@ impl Host {
             sockets: Table::default(),
             unix: unix::Namespace::default(),
             inet: inet::Tables::default(),
+            bpf: crate::filter::Objects::default(),
             events: VecDeque::new(),
             released: Vec::new(),
             refused: BTreeMap::new(),
@@ -334,6 +336,7 @@ impl Host {
 
     /// close(2) of the last descriptor.
     pub fn close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
+        self.bpf_forget_socket(id);
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
             Ok(Kind::Netlink(_)) => drop(self.sockets.remove(id)),

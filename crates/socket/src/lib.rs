@@ -39,7 +39,7 @@ mod unix;
 
 pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
 pub use cred::{Caps, Cred};
-pub use filter::{Attach, FilterProgram};
+pub use filter::{Attach, BpfId, BpfObject, FilterProgram, NamedProgram};
 pub use host::{Host, HostConfig};
 pub use mask::PollMask;
 pub use message::{

@@ -121,6 +121,8 @@ pub enum Call {
     },
     /// ioctl(2)
     Ioctl { fd: i32, cmd: u32, arg: u64 },
+    /// bpf(2)
+    Bpf { cmd: i32, attr: u64, size: u32 },
     /// sendfile(2)
     Sendfile {
         out_fd: i32,
@@ -161,7 +163,7 @@ impl Call {
     /// The descriptor the call is made on, where it names one.
     pub fn fd(&self) -> Option<i32> {
         match *self {
-            Call::Socket { .. } | Call::Socketpair { .. } => None,
+            Call::Socket { .. } | Call::Socketpair { .. } | Call::Bpf { .. } => None,
             Call::Bind { fd, .. }
             | Call::Connect { fd, .. }
             | Call::Listen { fd, .. }

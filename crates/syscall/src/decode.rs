@@ -79,6 +79,11 @@ pub fn decode(
             len: args.word(4),
             flags: args.int(5) as u32,
         },
+        Sysno::Bpf => Call::Bpf {
+            cmd: args.int(0),
+            attr: args.word(1),
+            size: args.int(2) as u32,
+        },
         // The descriptor table is the embedder's.
         Sysno::Close => return Ok(None),
     };

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 use switchboard_abi::Errno;
 use switchboard_socket::{
-    AcceptPlan, ControlOut, Cx, Fail, Host, OptValue, Received, RecvProgress, Right, SendPlan,
-    SocketId,
+    AcceptPlan, BpfId, ControlOut, Cx, Fail, Host, OptValue, Received, RecvProgress, Right,
+    SendPlan, SocketId,
 };
 use switchboard_wire::Payload;
 
@@ -47,6 +47,8 @@ pub enum Installed {
     /// socketpair(2): these two; their numbers are written, as two `int`s, to this address, which
     /// was found writable.
     Pair(SocketId, SocketId, u64),
+    /// bpf(2): a program or a map.
+    Bpf(BpfId),
 }
 
 impl Reply {
@@ -99,6 +101,7 @@ pub(crate) enum Kind {
     /// Nothing left to do, and no way back.
     Happened,
     Created(SmallVec<[SocketId; 2]>),
+    CreatedBpf(BpfId),
     Accept(AcceptPlan),
     /// accept(2) found that the peer's address cannot be told: the connection is lost.
     AcceptLost(AcceptPlan),
@@ -178,7 +181,7 @@ pub fn commit(
 ) -> Committed {
     let mut committed = Committed::default();
     match effect.0 {
-        Kind::None | Kind::Happened | Kind::Created(_) => {}
+        Kind::None | Kind::Happened | Kind::Created(_) | Kind::CreatedBpf(_) => {}
         Kind::Accept(plan) => committed.accepted = Some(host.commit_accept(cx, plan)),
         Kind::AcceptLost(plan) => {
             let child = host.commit_accept(cx, plan);
@@ -240,6 +243,7 @@ pub fn abandon(
         | Kind::AcceptLost(_)
         | Kind::Option { .. }
         | Kind::Fail { .. } => {}
+        Kind::CreatedBpf(id) => host.bpf_close(id),
         Kind::Created(sockets) => {
             for id in sockets {
                 let _ = host.close(cx, id);

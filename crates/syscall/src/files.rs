@@ -1,13 +1,15 @@
 //! The guest's descriptors, as the calls reach them.
 
 use switchboard_abi::Errno;
-use switchboard_socket::{FileToken, Right, SocketId};
+use switchboard_socket::{BpfId, FileToken, Right, SocketId};
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileRef {
     /// A socket of the layer.
     Socket(SocketId),
+    /// A program or a map of bpf(2).
+    Bpf(BpfId),
     /// Anything else that is open.
     Other,
 }

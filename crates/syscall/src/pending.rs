@@ -362,6 +362,7 @@ impl Pending {
                 flags,
             } => self.writev(env, fd, iov, iovlen, offset, flags),
             Call::Ioctl { fd, cmd, arg } => self.ioctl(env, fd, cmd, arg),
+            Call::Bpf { cmd, attr, size } => self.bpf(env, cmd, attr, size),
             Call::Sendfile {
                 out_fd,
                 in_fd,

@@ -24,7 +24,7 @@ impl Effect {
     /// The socket whose state the effect changes, if it changes one.
     pub fn socket(&self) -> Option<SocketId> {
         match &self.0 {
-            Kind::None | Kind::Happened | Kind::Created(_) => None,
+            Kind::None | Kind::Happened | Kind::Created(_) | Kind::CreatedBpf(_) => None,
             Kind::Accept(plan) | Kind::AcceptLost(plan) => Some(plan.listener()),
             Kind::Send(send) => Some(send.id),
             Kind::Recv(recv) => Some(recv.id),

@@ -101,6 +101,7 @@ const ROWS: &[SupportRow] = &[
     row(Call, "splice", Done, "between a pipe and a socket"),
     row(Call, "ioctl", Done, "see the commands"),
     row(Call, "poll, select, epoll, fcntl, dup, close", Done, "under the runner the kernel's own"),
+    row(Call, "bpf", Done, "programs of sockets, maps of the common kinds; other commands EPERM or EINVAL"),
     row(Call, "io_uring_setup", Refused, "ENOSYS, under the runner"),
     row(Flag, "MSG_DONTWAIT", Done, ""),
     row(Flag, "MSG_PEEK", Done, ""),

@@ -268,6 +268,7 @@ pub fn arguments(call: &Call, word: Word, value: i64, mem: &mut dyn Memory) -> S
             };
             format!("ioctl({fd}, {name}, {shown})")
         }
+        Call::Bpf { cmd, attr, size } => format!("bpf({cmd}, {}, {size})", pointer(attr)),
         Call::Sendfile {
             out_fd,
             in_fd,

@@ -19,6 +19,15 @@ use spin::Mutex;
 /// The most memory one map takes.
 pub const MAX_BYTES: u64 = 64 << 20;
 
+/// A socket in a sockarray.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SocketRef {
+    /// What the embedder knows it by.
+    pub id: u64,
+    /// Its `SO_COOKIE`.
+    pub cookie: u64,
+}
+
 /// `enum bpf_map_type`, as far as there is one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapKind {
@@ -127,7 +136,7 @@ struct Storage {
     used: Vec<u64>,
     clock: u64,
     /// The sockets of a sockarray.
-    sockets: Vec<Option<u64>>,
+    sockets: Vec<Option<SocketRef>>,
 }
 
 impl Map {
@@ -252,7 +261,7 @@ impl Map {
             }
             let index = self.index(key).ok_or(Errno::NO_ENTRY)?;
             let socket = storage.sockets[index as usize].ok_or(Errno::NO_ENTRY)?;
-            return Ok((socket + 1).to_ne_bytes().to_vec());
+            return Ok(socket.cookie.to_ne_bytes().to_vec());
         }
         let slot = self.slot(storage, key).ok_or(Errno::NO_ENTRY)?;
         let at = slot as usize * self.stride();
@@ -365,7 +374,7 @@ impl Map {
     }
 
     /// Puts a socket in a sockarray.
-    pub fn set_socket(&self, key: &[u8], socket: u64, flags: u64) -> Result<(), Errno> {
+    pub fn set_socket(&self, key: &[u8], socket: SocketRef, flags: u64) -> Result<(), Errno> {
         if flags > EXIST {
             return Err(Errno::INVAL);
         }
@@ -382,15 +391,23 @@ impl Map {
     /// The socket at a place of a sockarray.
     pub(crate) fn socket(&self, key: &[u8]) -> Option<u64> {
         let index = self.index(key)? as usize;
-        *self.storage.lock().sockets.get(index)?
+        let socket = *self.storage.lock().sockets.get(index)?;
+        socket.map(|socket| socket.id)
     }
 
     /// A socket is gone: it leaves the sockarray.
-    pub fn forget_socket(&self, socket: u64) {
+    pub fn forget_socket(&self, id: u64) {
         for place in &mut self.storage.lock().sockets {
-            if *place == Some(socket) {
+            if place.is_some_and(|socket| socket.id == id) {
                 *place = None;
             }
         }
+    }
+
+    /// Whether a socket is in the sockarray.
+    pub fn has_socket(&self, id: u64) -> bool {
+        let storage = self.storage.lock();
+        let mut sockets = storage.sockets.iter().flatten();
+        sockets.any(|socket| socket.id == id)
     }
 }

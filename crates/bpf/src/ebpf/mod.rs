@@ -24,7 +24,7 @@ mod verify;
 mod tests;
 
 pub use insn::Insn;
-pub use map::{MAX_BYTES, Map, MapKind, MapSpec};
+pub use map::{MAX_BYTES, Map, MapKind, MapSpec, SocketRef};
 pub use program::{MAX_LEN, Program, ProgramKind, Rejected};
 pub use run::Verdict;
 

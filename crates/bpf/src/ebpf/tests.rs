@@ -420,7 +420,13 @@ fn packets_are_read_within_what_was_checked() {
 #[test]
 fn a_socket_is_selected() {
     let map = Arc::new(map_of(MapKind::ReuseportSockarray, 4, 8, 2));
-    map.set_socket(&1u32.to_ne_bytes(), 42, 0).expect("room");
+    let socket = SocketRef { id: 42, cookie: 7 };
+    map.set_socket(&1u32.to_ne_bytes(), socket, 0)
+        .expect("room");
+    assert_eq!(
+        map.lookup(&1u32.to_ne_bytes()),
+        Ok(7u64.to_ne_bytes().to_vec())
+    );
     let [a, b] = map_fd(2);
     let program = |key: i32| {
         vec![

@@ -153,7 +153,10 @@ impl Files for TargetFiles<'_> {
         let file = self.look(fd)?.file;
         Ok(match self.mirror.find(file) {
             Some(id) => FileRef::Socket(id),
-            None => FileRef::Other,
+            None => match self.mirror.bpf.find(file) {
+                Some(id) => FileRef::Bpf(id),
+                None => FileRef::Other,
+            },
         })
     }
 

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use super::bpf::BpfFiles;
 use rustix::event::epoll;
 use switchboard_notify::{Errno, Identity, Mask, Pairs, Placeholder, Signalled};
 use switchboard_socket::{PollMask, SocketId};
@@ -18,6 +19,7 @@ pub(super) struct Mirror {
     sockets: HashMap<SocketId, Entry>,
     unwatched: HashSet<SocketId>,
     pairs: Pairs,
+    pub(super) bpf: BpfFiles,
 }
 
 struct Entry {
@@ -40,6 +42,7 @@ impl Mirror {
             sockets: HashMap::new(),
             unwatched: HashSet::new(),
             pairs: Pairs::default(),
+            bpf: BpfFiles::default(),
         }
     }
 

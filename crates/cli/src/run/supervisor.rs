@@ -407,6 +407,11 @@ impl Supervisor {
             }
             return;
         };
+        if let Call::Bpf { .. } = decoded {
+            for id in self.mirror.bpf.take_released() {
+                self.host.bpf_close(id);
+            }
+        }
         let mut pending = Pending::new(decoded, arch.word());
         if !self.remembered.is_empty()
             && let Some(outcome) = self.remembered.take(&call)
@@ -430,10 +435,12 @@ impl Supervisor {
         let mut processes = self.processes.borrow_mut();
         let mut find = |fd: i32| {
             let hand = AtHand::look(&mut processes, call.tid, fd).ok()?;
-            self.mirror.find(hand.file()).map(|_| Some(hand))
+            let ours = self.mirror.find(hand.file()).is_some()
+                || self.mirror.bpf.find(hand.file()).is_some();
+            ours.then_some(Some(hand))
         };
         match decoded {
-            Call::Socket { .. } | Call::Socketpair { .. } => Some(None),
+            Call::Socket { .. } | Call::Socketpair { .. } | Call::Bpf { .. } => Some(None),
             Call::Sendfile { out_fd, in_fd, .. } => find(*out_fd).or_else(|| find(*in_fd)),
             Call::Splice { fd_in, fd_out, .. } => find(*fd_in).or_else(|| find(*fd_out)),
             _ => find(decoded.fd()?),

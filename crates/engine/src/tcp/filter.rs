@@ -30,6 +30,11 @@ impl Stack {
         Filters::change(&mut self.tcp.open_mut(id).filters, |f| f.socket = filter);
     }
 
+    /// Whether the socket listens, and is in a SO_REUSEPORT group.
+    pub fn tcp_is_grouped(&self, id: TcpId) -> bool {
+        !self.tcp.group(id).is_empty() && self.tcp.open(id).conn.state == State::Listen
+    }
+
     /// `setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ...)` (reuseport_attach_prog), and without a filter
     /// SO_DETACH_REUSEPORT_BPF (reuseport_detach_prog): for every listener of the socket's group. A socket that does not
     /// listen yet brings its own to the group that it founds.

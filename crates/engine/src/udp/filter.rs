@@ -20,6 +20,12 @@ impl Stack {
         Filters::change(&mut self.udp.open_mut(id).filters, |f| f.socket = filter);
     }
 
+    /// Whether the socket is in a SO_REUSEPORT group.
+    pub fn udp_is_grouped(&self, id: UdpId) -> bool {
+        let socket = self.udp.open(id);
+        socket.key.is_some() && socket.grouped
+    }
+
     /// `setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ...)` (reuseport_attach_prog), and without a filter
     /// SO_DETACH_REUSEPORT_BPF (reuseport_detach_prog): for every member of the socket's group.
     pub fn udp_set_group_filter(

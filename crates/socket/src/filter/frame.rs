@@ -69,6 +69,11 @@ impl Frame {
             pkt_type: packet.packet_type as u8,
             device: Some((packet.interface.get(), kind)),
             hash: packet.hash,
+            ip_protocol: match packet.transport {
+                Transport::Tcp(_) => 6,
+                Transport::Udp(_) => 17,
+                Transport::Other { protocol, .. } => protocol,
+            },
             // From the first byte; the flow is dissected from the network header on.
             payload_offset: (transport + payload_offset).saturating_sub(start) as u32,
             ..Meta::default()

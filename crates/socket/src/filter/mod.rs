@@ -12,6 +12,10 @@
 //! IPv4 socket's from its IP header on. The packet is not made bytes for it (`frame`).
 
 mod frame;
+mod objects;
+
+pub(crate) use objects::Objects;
+pub use objects::{BpfId, BpfObject, NamedProgram};
 
 use crate::host::Host;
 use crate::socket::Kind;
@@ -21,7 +25,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use frame::{Frame, Start};
 use switchboard_abi::Errno;
+use switchboard_abi::number::*;
 use switchboard_bpf::classic::{Insn, Program};
+use switchboard_bpf::ebpf::{self, ProgramKind};
 use switchboard_bpf::{Env, Meta, Packet};
 use switchboard_engine::{Choice, GroupError, GroupFilter, Inspected, SocketFilter, SocketHandle};
 use switchboard_wire::Payload;
@@ -31,6 +37,8 @@ use switchboard_wire::Payload;
 pub enum FilterProgram {
     /// `SO_ATTACH_FILTER`, `SO_ATTACH_REUSEPORT_CBPF`
     Classic(Program),
+    /// `SO_ATTACH_BPF`, `SO_ATTACH_REUSEPORT_EBPF`
+    Extended(Arc<NamedProgram>),
 }
 
 impl FilterProgram {
@@ -38,6 +46,7 @@ impl FilterProgram {
     fn run(&self, env: &mut Env, packet: &dyn Packet) -> u32 {
         match self {
             FilterProgram::Classic(program) => program.run(env, packet),
+            FilterProgram::Extended(named) => named.program.run(env, packet, &|_| false).value,
         }
     }
 
@@ -45,6 +54,8 @@ impl FilterProgram {
     fn charge(&self) -> usize {
         match self {
             FilterProgram::Classic(program) => program.charge(),
+            // struct bpf_prog and its instructions.
+            FilterProgram::Extended(named) => 96 + 8 * named.program.len(),
         }
     }
 }
@@ -80,15 +91,20 @@ impl fmt::Debug for Attached {
 }
 
 impl Attached {
-    fn run(&self, packet: &Inspected<'_>, start: Start) -> u32 {
+    fn frame(&self, packet: &Inspected<'_>, start: Start) -> (Frame, Env) {
         let mut frame = Frame::of(packet, start);
         frame.meta.cookie = self.cookie;
         frame.meta.uid = self.uid;
-        let mut env = Env {
+        let env = Env {
             now: packet.now.as_nanos(),
             seed: packet.seed,
             cpu: 0,
         };
+        (frame, env)
+    }
+
+    fn run(&self, packet: &Inspected<'_>, start: Start) -> u32 {
+        let (frame, mut env) = self.frame(packet, start);
         self.program.run(&mut env, &frame)
     }
 }
@@ -105,9 +121,37 @@ impl SocketFilter for Attached {
 }
 
 impl GroupFilter for Attached {
-    /// run_bpf_filter(): what it returns is the number of a member.
-    fn choose(&self, packet: &Inspected<'_>, _: &[SocketHandle], _: u32) -> Choice {
+    fn choose(&self, packet: &Inspected<'_>, members: &[SocketHandle], hash: u32) -> Choice {
+        if let FilterProgram::Extended(named) = &*self.program
+            && named.program.kind() == ProgramKind::SkReuseport
+        {
+            return self.choose_by_map(&named.program, packet, members, hash);
+        }
+        // run_bpf_filter(): what it returns is the number of a member.
         Choice::Member(self.run(packet, Start::Data) as usize)
+    }
+}
+
+impl Attached {
+    /// bpf_run_sk_reuseport(): it passes the packet or not, and may have chosen a socket of the group.
+    fn choose_by_map(
+        &self,
+        program: &ebpf::Program,
+        packet: &Inspected<'_>,
+        members: &[SocketHandle],
+        hash: u32,
+    ) -> Choice {
+        /// `SK_PASS`
+        const PASS: u32 = 1;
+        let (mut frame, mut env) = self.frame(packet, Start::Transport);
+        frame.meta.hash = hash;
+        let member = |socket: u64| members.iter().position(|m| m.to_u64() == socket);
+        let verdict = program.run(&mut env, &frame, &|socket| member(socket).is_some());
+        match (verdict.value, verdict.selected.and_then(member)) {
+            (PASS, Some(member)) => Choice::Member(member),
+            (PASS, None) => Choice::Hash,
+            _ => Choice::Nobody,
+        }
     }
 }
 
@@ -131,6 +175,37 @@ impl Host {
         }
         let program = Program::new(insns).map_err(|_| Errno::EINVAL)?;
         self.attach(id, to, Arc::new(FilterProgram::Classic(program)))
+    }
+
+    /// setsockopt(2) of `SO_ATTACH_BPF` and `SO_ATTACH_REUSEPORT_EBPF`: `object` is what the
+    /// descriptor in the value stands for.
+    pub fn attach_bpf(
+        &mut self,
+        id: SocketId,
+        to: Attach,
+        object: Result<Option<BpfId>, Errno>,
+    ) -> Result<(), Errno> {
+        if self.filter_is_locked(id)? {
+            return Err(Errno::EPERM);
+        }
+        let object = object?.and_then(|object| self.bpf_object(object));
+        let Some(BpfObject::Program(program)) = object else {
+            return Err(Errno::EINVAL);
+        };
+        let program = program.clone();
+        if program.program.kind() == ProgramKind::SkReuseport {
+            if to == Attach::Socket {
+                return Err(Errno::EINVAL);
+            }
+            // sk_reuseport_attach_bpf(): ENOTSUPP, which is none of errno(3)'s.
+            let common = &self.get(id)?.common;
+            let protocol = i32::from(common.protocol);
+            let inet = matches!(i32::from(common.domain), AF_INET | AF_INET6);
+            if !inet || !matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
+                return Err(Errno(524));
+            }
+        }
+        self.attach(id, to, Arc::new(FilterProgram::Extended(program)))
     }
 
     /// __sk_attach_prog() and reuseport_attach_prog()

@@ -89,7 +89,10 @@ pub(super) fn get_filter(
     let Some(program) = state.and_then(|state| state.program.as_deref()) else {
         return Ok(value);
     };
-    let FilterProgram::Classic(program) = program;
+    let FilterProgram::Classic(program) = program else {
+        // It was never classic.
+        return Err(Errno::EACCES);
+    };
     let insns = program.insns();
     value.count = Some(insns.len() as u32);
     if a.len == 0 {

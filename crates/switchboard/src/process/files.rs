@@ -1,7 +1,7 @@
 //! A process's descriptors, as the system calls reach them.
 
 use super::Process;
-use super::open::OpenFile;
+use super::open::{Kind, OpenFile};
 use crate::sigio::{Owner, Tasks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,10 +31,11 @@ impl Files for ProcessFiles<'_> {
 
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         let table = self.process.table();
-        Ok(table
-            .file(fd)?
-            .socket()
-            .map_or(FileRef::Other, FileRef::Socket))
+        Ok(match table.file(fd)?.kind {
+            Kind::Socket(id) => FileRef::Socket(id),
+            Kind::Bpf(id) => FileRef::Bpf(id),
+            Kind::Epoll(_) | Kind::Proc => FileRef::Other,
+        })
     }
 
     fn nonblocking(&mut self, fd: i32) -> bool {

@@ -240,6 +240,12 @@ impl Process {
                 Some(id) => add(id).map(|fd| value = i64::from(fd)),
                 None => Ok(()),
             },
+            Installed::Bpf(id) => {
+                let file = OpenFile::new(&self.host, Kind::Bpf(id), false);
+                table
+                    .add(file, install.cloexec, 0)
+                    .map(|fd| value = i64::from(fd))
+            }
             Installed::Pair(a, b, at) => {
                 add(a).and_then(|a| Ok((a, add(b)?))).and_then(|(a, b)| {
                     let mut numbers = [0; 8];

@@ -6,12 +6,14 @@ use crate::host::Host;
 use crate::world::{HostState, World};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use switchboard_socket::{CloseOutcome, PollMask, SocketId};
+use switchboard_socket::{BpfId, CloseOutcome, PollMask, SocketId};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Socket(SocketId),
     Epoll(EpollId),
+    /// A program or a map of bpf(2).
+    Bpf(BpfId),
     /// A file under /proc.
     Proc,
 }
@@ -64,7 +66,7 @@ impl OpenFile {
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match self.kind {
             Kind::Socket(id) => Some(id),
-            Kind::Epoll(_) | Kind::Proc => None,
+            Kind::Epoll(_) | Kind::Bpf(_) | Kind::Proc => None,
         }
     }
 
@@ -73,7 +75,7 @@ impl OpenFile {
             Kind::Socket(id) => host.layer.poll(id),
             Kind::Epoll(id) => host.epolls.poll(id, &host.layer),
             // DEFAULT_POLLMASK: neither read nor write ever waits.
-            Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
+            Kind::Bpf(_) | Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
         }
     }
 }
@@ -93,6 +95,7 @@ impl Drop for OpenFile {
                 }
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
+            Kind::Bpf(id) => world.hosts[index].layer.bpf_close(id),
             Kind::Proc => {}
         }
         net.settle(&mut world, index);

@@ -1,6 +1,7 @@
 //! Options whose value leads to a program: in the caller's memory, or behind a descriptor.
 
 use crate::effect::Reply;
+use crate::files::FileRef;
 use crate::memory::read_int;
 use crate::pending::{Env, Pending, Step};
 use alloc::vec;
@@ -14,7 +15,40 @@ pub(crate) fn points_to_program(name: i32) -> bool {
     matches!(name, SO_ATTACH_FILTER | SO_ATTACH_REUSEPORT_CBPF)
 }
 
+/// Whether the option's value is a descriptor of a program.
+pub(crate) fn names_program(name: i32) -> bool {
+    matches!(name, SO_ATTACH_BPF | SO_ATTACH_REUSEPORT_EBPF)
+}
+
 impl Pending {
+    /// sk_attach_bpf() and sk_reuseport_attach_bpf()
+    pub(crate) fn attach_bpf(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        id: SocketId,
+        name: i32,
+        value: u64,
+        len: usize,
+    ) -> Result<Step, Errno> {
+        if len < 4 {
+            return Err(Errno::EINVAL);
+        }
+        let fd = read_int(env.mem, value)?;
+        if len != 4 {
+            return Err(Errno::EINVAL);
+        }
+        let object = env.files.lookup(fd).map(|file| match file {
+            FileRef::Bpf(object) => Some(object),
+            _ => None,
+        });
+        let to = match name {
+            SO_ATTACH_BPF => Attach::Socket,
+            _ => Attach::Group,
+        };
+        env.host.attach_bpf(id, to, object)?;
+        Ok(Reply::happened(0).into())
+    }
+
     /// copy_bpf_fprog_from_user() and __get_filter()
     pub(crate) fn attach_filter(
         &mut self,

@@ -1,5 +1,6 @@
 //! What each call does, one file per group of calls.
 
+mod bpf;
 mod filter;
 mod ifreq;
 mod ioctl;

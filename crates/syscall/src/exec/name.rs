@@ -153,7 +153,7 @@ impl Pending {
                 return Err(Errno::EINVAL);
             }
             env.files.reserve(1)?;
-            if file == FileRef::Other {
+            if !matches!(file, FileRef::Socket(_)) {
                 return Err(Errno::ENOTSOCK);
             }
         }

@@ -38,6 +38,9 @@ impl Pending {
         if level == SOL_SOCKET && super::filter::points_to_program(name) {
             return self.attach_filter(env, target.id, name, value, len);
         }
+        if level == SOL_SOCKET && super::filter::names_program(name) {
+            return self.attach_bpf(env, target.id, name, value, len);
+        }
         // How far the value can be read: an option reads what it needs, not what it is offered.
         let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
         let got = if value == 0 && level == SOL_IPV6 {

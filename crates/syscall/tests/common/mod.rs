@@ -124,7 +124,7 @@ impl Files for Table {
         self.rights.push(Some(file));
         let socket = match file.what {
             FileRef::Socket(id) => Some(id),
-            FileRef::Other => None,
+            FileRef::Bpf(_) | FileRef::Other => None,
         };
         Ok(Right {
             token: FileToken(self.rights.len() as u64 - 1),
@@ -347,8 +347,7 @@ impl Guest {
             self.table.release(token);
         }
         let Some(install) = install else { return value };
-        let mut add = |id: SocketId| {
-            let what = FileRef::Socket(id);
+        let mut open = |what: FileRef| {
             let (nonblocking, cloexec) = (install.nonblocking, install.cloexec);
             i64::from(
                 self.table
@@ -360,7 +359,9 @@ impl Guest {
                     .unwrap(),
             )
         };
+        let mut add = |id: SocketId| open(FileRef::Socket(id));
         match install.what {
+            Installed::Bpf(id) => open(FileRef::Bpf(id)),
             Installed::Socket(id) => add(id),
             Installed::Accepted => add(committed.accepted.unwrap()),
             Installed::Pair(a, b, at) => {
@@ -478,7 +479,7 @@ impl Guest {
     pub fn socket_of(&self, fd: i32) -> SocketId {
         match self.table.get(fd).unwrap().what {
             FileRef::Socket(id) => id,
-            FileRef::Other => panic!("no socket"),
+            FileRef::Bpf(_) | FileRef::Other => panic!("no socket"),
         }
     }
 }

@@ -12,6 +12,7 @@ use switchboard_syscall::{
     Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
 };
 
+use super::super::bpf::BpfFiles;
 use super::super::epolls;
 use super::super::files::TargetFiles;
 use super::super::memory::TargetMemory;
@@ -174,6 +175,19 @@ impl Supervisor {
                     _ => None,
                 };
                 Ok(Some(vec![(id, placeholder)]))
+            }
+            Installed::Bpf(id) => {
+                let (theirs, ours) = match BpfFiles::new_pair() {
+                    Ok(made) => made,
+                    Err(errno) => return refuse(&self.listener, told, errno),
+                };
+                match (self.listener).reply_fd(call.id, theirs.as_fd(), install.cloexec) {
+                    Ok(fd) => *told = i64::from(fd),
+                    Err(ReplyError::Refused(errno)) => return refuse(&self.listener, told, errno),
+                    Err(gone) => return Err(gone),
+                }
+                self.mirror.bpf.insert(id, ours);
+                Ok(None)
             }
             Installed::Pair(first, second, address) => {
                 let made = pair().and_then(|one| Ok((one, pair()?)));
