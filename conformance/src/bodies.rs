@@ -15,10 +15,12 @@ mod filter_group;
 mod ilp32;
 mod immediate;
 mod interfaces;
+mod ip_control;
 mod lingering;
 mod listen;
 mod mmsg;
 mod msg_header;
+mod multicast;
 mod name;
 mod netlink;
 mod opt_buffers;
@@ -26,6 +28,8 @@ mod opt_common;
 mod opt_device;
 mod opt_ints;
 mod opt_ip;
+mod opt_ipv4;
+mod opt_ipv6;
 mod opt_marks;
 mod opt_peek;
 mod opt_sent;
@@ -76,10 +80,12 @@ pub(crate) const ALL: &[&[Test]] = &[
     ilp32::TESTS,
     immediate::TESTS,
     interfaces::TESTS,
+    ip_control::TESTS,
     lingering::TESTS,
     listen::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,
+    multicast::TESTS,
     name::TESTS,
     netlink::TESTS,
     opt_buffers::TESTS,
@@ -90,6 +96,8 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_marks::TESTS,
     opt_peek::TESTS,
     opt_sent::TESTS,
+    opt_ipv4::TESTS,
+    opt_ipv6::TESTS,
     opt_socket::TESTS,
     opt_stamps::TESTS,
     opt_tcp::TESTS,

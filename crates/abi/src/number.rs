@@ -126,6 +126,9 @@ own_numbers! {
     IPPROTO_SMC: i32 = 256, "`IPPROTO_SMC` of netinet/in.h.";
     IPPROTO_MPTCP: i32 = 262, "`IPPROTO_MPTCP` of netinet/in.h.";
     IPPROTO_ICMPV6: i32 = 58, "ICMP for IPv6."; IPPROTO_HOPOPTS: i32 = 0, "IPv6 hop-by-hop options.";
+    IPV6_FLOWINFO: i32 = 11, "ipv6(7): the traffic class and the flow label.";
+    IPV6_FLOWLABEL_MGR: i32 = 32, "ipv6(7): leases of flow labels.";
+    IPV6_FLOWINFO_SEND: i32 = 33, "ipv6(7): sin6_flowinfo counts.";
     SOCK_NONBLOCK: i32 = 0o4000, "`O_NONBLOCK` in socket(2)'s type argument.";
     SOCK_CLOEXEC: i32 = 0o2000000, "`O_CLOEXEC` in socket(2)'s type argument.";
     SOCK_TYPE_MASK: i32 = 0xf, "The bits of socket(2)'s type argument that name the type.";

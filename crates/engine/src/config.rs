@@ -34,6 +34,12 @@ pub struct Sysctl {
     pub netdev_max_backlog: u32,
     /// net.core.optmem_max: the most memory that control messages and filters of a socket take.
     pub optmem_max: u32,
+    /// net.ipv4.igmp_max_memberships: groups that one socket may join.
+    pub igmp_max_memberships: u32,
+    /// net.ipv4.igmp_max_msf: sources that one membership may list.
+    pub igmp_max_msf: u32,
+    /// net.ipv6.mld_max_msf.
+    pub mld_max_msf: u32,
     /// net.ipv4.ip_local_port_range: first and last ephemeral port.
     pub ip_local_port_range: (u16, u16),
     /// net.ipv4.ip_unprivileged_port_start: the first port that anyone may bind.
@@ -135,6 +141,20 @@ pub struct Sysctl {
 
 impl Sysctl {
     /// Whether an address that is not the host's may be bound.
+    /// inet_sk_get_local_port_range: the ephemeral ports of a socket that narrowed them (IP_LOCAL_PORT_RANGE; the lowest
+    /// in the lower half). What is not within the host's own range does not count.
+    pub(crate) fn local_ports(&self, own: u32) -> (u16, u16) {
+        let (mut low, mut high) = self.ip_local_port_range;
+        let (own_low, own_high) = (own as u16, (own >> 16) as u16);
+        if (low..=high).contains(&own_low) {
+            low = own_low;
+        }
+        if (low..=high).contains(&own_high) {
+            high = own_high;
+        }
+        (low, high)
+    }
+
     pub(crate) fn nonlocal_bind(&self, addr: IpAddr) -> bool {
         match addr.to_canonical() {
             IpAddr::V4(_) => self.ip_nonlocal_bind,
@@ -154,6 +174,9 @@ impl Default for Sysctl {
             somaxconn: 4096,
             netdev_max_backlog: 1000,
             optmem_max: 131_072,
+            igmp_max_memberships: 20,
+            igmp_max_msf: 10,
+            mld_max_msf: 64,
             ip_local_port_range: (32_768, 60_999),
             ip_unprivileged_port_start: 1024,
             ip_default_ttl: 64,

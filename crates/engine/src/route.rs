@@ -213,10 +213,9 @@ fn egress(
     }
     // Every interface but lo has a multicast route in IPv6 (ff00::/8 in the local table).
     if let (IpAddr::V6(_), RouteKind::Multicast) = (dst, kind) {
-        let link = interfaces.iter().find(|i| match device {
-            Some(device) => i.index() == device,
-            None => !i.is_loopback(),
-        });
+        let link = interfaces
+            .iter()
+            .find(|i| !i.is_loopback() && device.is_none_or(|device| i.index() == device));
         return link
             .map(|i| (i.index(), dst, None))
             .ok_or(RouteError::Unreachable);

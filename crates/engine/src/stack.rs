@@ -26,6 +26,7 @@ use crate::event::{Event, EventQueue};
 use crate::hash::Random;
 use crate::icmp::IcmpState;
 use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
+use crate::multicast::Groups;
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
@@ -65,6 +66,7 @@ pub struct Stack {
     transmit: VecDeque<(IfIndex, Packet)>,
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
+    pub(crate) groups: Groups,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -123,6 +125,7 @@ impl Stack {
             transmit: VecDeque::new(),
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
+            groups: Groups::new(hash),
             sysctl,
             random,
         }
@@ -178,6 +181,11 @@ impl Stack {
     /// All interfaces, by index.
     pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
         self.interfaces.iter()
+    }
+
+    /// The interface that has this address.
+    pub fn interface_of(&self, addr: IpAddr) -> Option<IfIndex> {
+        self.interfaces.owner(addr)
     }
 
     /// Whether the address may be bound: the host's own, or any with ip_nonlocal_bind.
@@ -291,6 +299,29 @@ impl Stack {
             self.transmit.push_back((route.interface, packet));
         } else {
             self.counters.ip_out_discards += 1;
+        }
+    }
+
+    /// ip_mc_output, ip6_finish_output2: a packet to a group comes back to the members on this host, and one whose hops
+    /// are none goes no further. On `lo` everything comes back anyway.
+    pub(crate) fn multicast_output(
+        &mut self,
+        route: &RouteInfo,
+        tag: Tag,
+        loops: bool,
+        packet: Packet,
+    ) {
+        let Packet { ip, body } = &packet;
+        if route.interface == IfIndex::LO {
+            return self.ip_output_tagged(route, tag, packet);
+        }
+        if loops && self.groups.is_wanted(route.interface, ip.dst, ip.src) {
+            self.loop_back(route.interface, Hint::NONE, tag, *ip, body.clone());
+        }
+        // RFC 4291, 2.7: interface-local scope.
+        let local = matches!(ip.dst, IpAddr::V6(dst) if dst.octets()[1] & 15 <= 1);
+        if ip.hop_limit > 0 && !local {
+            self.ip_output_tagged(route, tag, packet);
         }
     }
 
@@ -470,6 +501,9 @@ impl Stack {
             // 224.0.0.1 and ff02::1: every host is in the all-hosts group (RFC 1112, 4; RFC 4291, 2.8).
             IpAddr::V4(v4) if v4.octets() == [224, 0, 0, 1] => Some(Cast::Multicast),
             IpAddr::V6(v6) if v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1] => {
+                Some(Cast::Multicast)
+            }
+            _ if dst.is_multicast() && self.groups.is_wanted(interface, dst, src) => {
                 Some(Cast::Multicast)
             }
             _ => {

@@ -31,7 +31,7 @@ use crate::filter::Filters;
 use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindKey, BindRequest, Family};
-use crate::route::{RouteError, RouteInfo};
+use crate::route::{RouteError, RouteInfo, RouteKind};
 use crate::stack::Stack;
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -56,6 +56,8 @@ pub struct UdpSend {
     pub ttl: Option<u8>,
     /// What marks it on this host.
     pub tag: Tag,
+    /// The flow label of an IPv6 datagram; `None` has it made of addresses and ports (RFC 6437).
+    pub flow_label: Option<u32>,
     /// The data.
     pub payload: Payload,
     /// Not 0: the data is that of datagrams of this size each (UDP_SEGMENT).
@@ -130,6 +132,14 @@ pub enum UdpSet {
     Gro(bool),
     /// UDP_NO_CHECK6_RX: datagrams over IPv6 without a checksum are taken.
     NoCheck6(bool),
+    /// IP_FREEBIND, IP_TRANSPARENT: addresses that are not the host's may be bound.
+    Nonlocal(bool),
+    /// IP_LOCAL_PORT_RANGE: the lowest ephemeral port in the lower half, the highest in the upper one.
+    PortRange(u32),
+    /// IP_MULTICAST_ALL, IPV6_MULTICAST_ALL: packets to groups that somebody on this host is a member of.
+    MulticastAll(Family, bool),
+    /// IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP: members on this host get what the socket sends to a group.
+    MulticastLoop(Family, bool),
     /// ICMP errors come as reports ([`Stack::poll_report`]), and none becomes the pending error.
     Reports(bool),
     /// SO_TIMESTAMP and kin: what comes in is stamped.
@@ -196,6 +206,9 @@ struct UdpSocket {
     /// UDP_GRO and UDP_NO_CHECK6_RX.
     gro: bool,
     no_check6: bool,
+    /// IP_MULTICAST_ALL and IP_MULTICAST_LOOP, then IPv6's.
+    multicast_all: [bool; 2],
+    multicast_loop: [bool; 2],
     /// The layer above looks at ICMP errors itself.
     reports: bool,
     remote: Option<SocketAddr>,
@@ -218,6 +231,8 @@ struct Attributes {
     reuse_addr: bool,
     reuse_port: bool,
     uid: u32,
+    nonlocal: bool,
+    ports: u32,
 }
 
 impl UdpTable {
@@ -335,6 +350,9 @@ impl Stack {
             grouped: false,
             gro: false,
             no_check6: false,
+            // An IPv6 socket hears of IPv4's groups what it is a member of.
+            multicast_all: [family == Family::V4, true],
+            multicast_loop: [true; 2],
             reports: false,
             notes: Notes::empty(),
             remote: None,
@@ -357,7 +375,10 @@ impl Stack {
         let many = addr.is_multicast()
             || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
         let bindable = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        if !bindable && !self.sysctl.nonlocal_bind(request.addr) {
+        let Attributes {
+            nonlocal, ports, ..
+        } = self.udp.open(id).attributes;
+        if !bindable && !nonlocal && !self.sysctl.nonlocal_bind(request.addr) {
             return Err(BindError::NotLocal);
         }
         match self.udp.open(id).role {
@@ -366,7 +387,7 @@ impl Stack {
             Role::Ping => return self.ping_bind(id, &request),
         }
         self.udp_unhash(id);
-        let range = self.sysctl.ip_local_port_range;
+        let range = self.sysctl.local_ports(ports);
         let founded = Filters::group_of(&self.udp.open(id).filters).is_some();
         let bound = self
             .udp_ports
@@ -392,6 +413,8 @@ impl Stack {
             reuse_addr,
             reuse_port,
             uid,
+            nonlocal,
+            ports,
         };
         socket.key = Some(key);
         socket.grouped = reuse_port;
@@ -402,17 +425,54 @@ impl Stack {
         Ok(self.udp.open(id).local)
     }
 
+    /// `bind(fd, addr, len)` with IP_BIND_ADDRESS_NO_PORT: the address without a port, which connect(2) or the first
+    /// datagram brings.
+    pub fn udp_bind_address(&mut self, id: UdpId, addr: IpAddr) -> Result<(), BindError> {
+        let addr = addr.to_canonical();
+        let nonlocal = self.udp.open(id).attributes.nonlocal || self.sysctl.nonlocal_bind(addr);
+        let many = addr.is_multicast()
+            || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
+        let here = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
+        if !here && !nonlocal {
+            return Err(BindError::NotLocal);
+        }
+        self.udp_unhash(id);
+        let socket = self.udp.open_mut(id);
+        socket.local = SocketAddr::new(addr, 0);
+        socket.addr_locked = !addr.is_unspecified();
+        socket.port_locked = false;
+        Ok(())
+    }
+
+    /// SO_BINDTODEVICE as it stands.
+    pub fn udp_device(&self, id: UdpId) -> Option<IfIndex> {
+        self.udp.open(id).attributes.device
+    }
+
     /// `connect(fd, addr, len)`: sends to and receives from `remote` only. Binds an unbound socket first.
     pub fn udp_connect(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        remote: SocketAddr,
+    ) -> Result<(), RouteError> {
+        self.udp_connect_by(now, id, remote, None, None)
+    }
+
+    /// [`udp_connect`](Self::udp_connect) with a source address and an interface of the caller's choice
+    /// (IP_MULTICAST_IF, IP_UNICAST_IF).
+    pub fn udp_connect_by(
         &mut self,
         _now: Instant,
         id: UdpId,
         remote: SocketAddr,
+        src: Option<IpAddr>,
+        device: Option<IfIndex>,
     ) -> Result<(), RouteError> {
         self.udp_autobind(id)
             .map_err(|_| RouteError::PortsExhausted)?;
         let remote = canonical(remote);
-        let route = self.udp_route(id, remote.ip(), None, None)?;
+        let route = self.udp_route(id, remote.ip(), src, device)?;
         let generation = self.routes.generation();
         self.udp_unregister(id);
         let socket = self.udp.open_mut(id);
@@ -536,6 +596,22 @@ impl Stack {
                 socket.reports = on;
                 return;
             }
+            UdpSet::MulticastAll(family, on) => {
+                socket.multicast_all[usize::from(family == Family::V6)] = on;
+                return;
+            }
+            UdpSet::MulticastLoop(family, on) => {
+                socket.multicast_loop[usize::from(family == Family::V6)] = on;
+                return;
+            }
+            UdpSet::Nonlocal(on) => {
+                attributes.nonlocal = on;
+                return;
+            }
+            UdpSet::PortRange(range) => {
+                attributes.ports = range;
+                return;
+            }
         }
         socket.route = None;
         if let Some(old) = socket.key {
@@ -602,6 +678,7 @@ impl Stack {
             segment,
             unsummed,
             tag,
+            flow_label,
             ..
         } = send;
         let mut ip = IpHeader::new(route.source, route.destination);
@@ -625,6 +702,14 @@ impl Stack {
             return Err(UdpSendError::TooBig);
         }
         let src_port = self.udp.open(id).local.port();
+        if ip.is_v6() {
+            ip.flow_label = flow_label.unwrap_or_else(|| {
+                let here = SocketAddr::new(ip.src, src_port);
+                self.udp
+                    .demux
+                    .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
+            });
+        }
         let datagram = UdpDatagram {
             src_port,
             dst_port: dst.port(),
@@ -639,7 +724,7 @@ impl Stack {
             let body = Body::Udp(datagram);
             let packet = Packet { ip, body };
             seen = see.then(|| packet.clone());
-            self.ip_output_tagged(&route, tag, packet);
+            self.udp_output(id, &route, tag, packet);
         } else {
             for datagram in segment::cut(datagram) {
                 let body = Body::Udp(datagram);
@@ -647,11 +732,21 @@ impl Stack {
                 if see && seen.is_none() {
                     seen = Some(packet.clone());
                 }
-                self.ip_output_tagged(&route, tag, packet);
+                self.udp_output(id, &route, tag, packet);
             }
         }
         self.run_loopback(now);
         Ok(seen)
+    }
+
+    fn udp_output(&mut self, id: UdpId, route: &RouteInfo, tag: Tag, packet: Packet) {
+        match route.kind {
+            RouteKind::Multicast => {
+                let loops = self.udp.open(id).multicast_loop[usize::from(packet.ip.is_v6())];
+                self.multicast_output(route, tag, loops, packet);
+            }
+            _ => self.ip_output_tagged(route, tag, packet),
+        }
     }
 
     /// The way of a datagram: a connected socket has it, another asks for one each time.
@@ -731,6 +826,7 @@ impl Stack {
 
     /// `close(fd)`: forgets the socket and what it has queued.
     pub fn udp_close(&mut self, id: UdpId) {
+        self.groups.forget(SocketHandle::Udp(id));
         self.udp_unhash(id);
         self.raw_unhash(id);
         self.ping_unhash(id);
@@ -752,6 +848,8 @@ impl Stack {
             reuse_addr,
             reuse_port,
             uid,
+            ports,
+            ..
         } = socket.attributes;
         let (family, addr) = (socket.family, socket.local.ip());
         let request = BindRequest {
@@ -764,7 +862,7 @@ impl Stack {
             reuse_port,
             uid,
         };
-        let range = self.sysctl.ip_local_port_range;
+        let range = self.sysctl.local_ports(ports);
         let key = self.udp_ports.bind(&request, range, &mut self.random)?;
         let socket = self.udp.open_mut(id);
         socket.key = Some(key);

@@ -84,7 +84,12 @@ pub(crate) enum FailEffect {
     /// A batch of datagrams was refused, with what was held back for it.
     UdpDropped,
     /// A message for `dst` is longer than the path takes, which the error queue is told with `mtu`.
-    TooBig { dst: SocketAddr, mtu: u32 },
+    TooBig {
+        dst: SocketAddr,
+        mtu: u32,
+        /// recvmsg(2) tells it too (`IPV6_RECVPATHMTU`).
+        noted: bool,
+    },
 }
 
 impl From<Errno> for Fail {

@@ -263,6 +263,7 @@ impl Host {
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
             RecvEffect::Netlink(effect) => self.netlink_commit_recv(id, effect),
             RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
+            RecvEffect::PathMtu(effect) => self.commit_path_mtu(id, effect),
         }
     }
 
@@ -289,8 +290,11 @@ impl Host {
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
             FailEffect::UnixDetached => self.unix_detach(id),
             FailEffect::UnixWaited => self.unix_waited(id),
-            FailEffect::TooBig { dst, mtu } => {
+            FailEffect::TooBig { dst, mtu, noted } => {
                 self.udp_drop_corked(id);
+                if noted {
+                    self.note_path_mtu(id, dst, mtu);
+                }
                 self.local_error(id, fail.errno, dst, mtu);
             }
             FailEffect::UdpDropped => self.udp_drop_corked(id),
@@ -372,7 +376,10 @@ impl Host {
         let (mut bytes, mut messages) = (0, 0);
         for message in received {
             match &message.effect {
-                RecvEffect::None | RecvEffect::Peek(_) | RecvEffect::Error(_) => {}
+                RecvEffect::None
+                | RecvEffect::Peek(_)
+                | RecvEffect::Error(_)
+                | RecvEffect::PathMtu(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
                 RecvEffect::Udp(_) | RecvEffect::Netlink(_) => messages += 1,
                 RecvEffect::Unix(effect) => {

@@ -25,6 +25,7 @@ mod cred;
 mod error;
 mod family;
 mod filter;
+mod groups;
 mod host;
 mod inet;
 mod mask;

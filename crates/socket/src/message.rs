@@ -227,4 +227,5 @@ pub(crate) enum RecvEffect {
     Unix(crate::unix::UnixRecvEffect),
     Netlink(crate::netlink::NetlinkRecvEffect),
     Error(crate::inet::errqueue::ErrorRecvEffect),
+    PathMtu(crate::inet::mtu::PathMtuEffect),
 }

@@ -253,6 +253,7 @@ impl World {
                     device: None,
                     tos: None,
                     ttl: None,
+                    flow_label: None,
                     payload,
                     segment: 0,
                     unsummed: false,

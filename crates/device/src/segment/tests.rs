@@ -176,6 +176,7 @@ impl Lab {
         let dst = dst.parse().unwrap();
         let send = UdpSend {
             tag: switchboard_engine::Tag::default(),
+            flow_label: None,
             device: None,
             dst,
             src: None,

@@ -82,6 +82,7 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
         id,
         UdpSend {
             tag: crate::tag::Tag::default(),
+            flow_label: None,
             device: None,
             dst,
             src: None,
@@ -124,6 +125,7 @@ fn two_hosts_talk() {
             server,
             UdpSend {
                 tag: crate::tag::Tag::default(),
+                flow_label: None,
                 device: None,
                 dst: received.from,
                 src: None,

@@ -123,10 +123,11 @@ impl Stack {
         // Linux lets a stream bind a group's or a subnet's address too, though nobody can reach it there.
         let many = many(&self.interfaces, addr);
         let local = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        if !local && !self.sysctl.nonlocal_bind(request.addr) {
+        let opts = &self.tcp.open(id).conn.opts;
+        if !local && !opts.nonlocal() && !self.sysctl.nonlocal_bind(request.addr) {
             return Err(BindError::NotLocal);
         }
-        let range = self.sysctl.ip_local_port_range;
+        let range = self.sysctl.local_ports(opts.ports());
         let founded = Filters::group_of(&self.tcp.open(id).filters).is_some();
         let bound = self
             .tcp_ports
@@ -150,6 +151,29 @@ impl Stack {
             self.tcp_ports.remove(&old);
         }
         Ok(SocketAddr::new(addr, key.port))
+    }
+
+    /// `bind(fd, addr, len)` with IP_BIND_ADDRESS_NO_PORT: the address without a port, which connect(2) or listen(2)
+    /// brings.
+    pub fn tcp_bind_address(&mut self, id: TcpId, addr: IpAddr) -> Result<(), BindError> {
+        let addr = addr.to_canonical();
+        let many = many(&self.interfaces, addr);
+        let local = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
+        let opts = &self.tcp.open(id).conn.opts;
+        if !local && !opts.nonlocal() && !self.sysctl.nonlocal_bind(addr) {
+            return Err(BindError::NotLocal);
+        }
+        let socket = self.tcp.open_mut(id);
+        socket.addr_locked = !addr.is_unspecified();
+        socket.port_locked = false;
+        socket.conn.tuple.local = addr;
+        Ok(())
+    }
+
+    /// The address that bind(2) gave a socket that has no port yet.
+    pub fn tcp_bound_address(&self, id: TcpId) -> Option<IpAddr> {
+        let socket = self.tcp.open(id);
+        socket.addr_locked.then_some(socket.conn.tuple.local)
     }
 
     /// SO_REUSEADDR and SO_REUSEPORT, which count at other sockets' bind(2) too.
@@ -375,12 +399,17 @@ impl Stack {
         let offset = tcp.port_offset(tuple.local, tuple.remote, tuple.remote_port);
         let key = Self::tcp_bind_key(socket, tuple.local);
         let key = tcp_ports
-            .connect_port(key, sysctl.ip_local_port_range, offset, |port| {
-                free(&FourTuple {
-                    local_port: port,
-                    ..*tuple
-                })
-            })
+            .connect_port(
+                key,
+                sysctl.local_ports(socket.conn.opts.ports()),
+                offset,
+                |port| {
+                    free(&FourTuple {
+                        local_port: port,
+                        ..*tuple
+                    })
+                },
+            )
             .ok_or(ConnectError::AddrNotAvailable)?;
         tuple.local_port = key.port;
         let socket = tcp.open_mut(id);

@@ -33,7 +33,7 @@ pub(crate) struct TcpOptionsSet {
     pub(crate) recv_low_water: u32,
     /// TCP_CONGESTION.
     pub(crate) congestion: Algorithm,
-    /// IP_TOS or IPV6_TCLASS of outgoing packets.
+    /// IP_TOS of outgoing packets.
     pub(crate) tos: u8,
     /// IP_TTL, for IPv4 packets; `None`: the system's default.
     pub(crate) ttl: Option<u8>,
@@ -62,6 +62,11 @@ struct Rare {
     save_syn: u8,
     /// TCP_SAVED_SYN.
     saved_syn: Option<Bytes>,
+    tclass: u8,
+    min_ttl: u8,
+    min_hops: u8,
+    nonlocal: bool,
+    ports: u32,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -133,7 +138,7 @@ pub enum TcpSet {
     RecvLowWater(u32),
     /// TCP_CONGESTION.
     Congestion(Algorithm),
-    /// IP_TOS or IPV6_TCLASS.
+    /// IP_TOS.
     Tos(u8),
     /// IP_TTL; `None` is the system's default.
     Ttl(Option<u8>),
@@ -141,6 +146,16 @@ pub enum TcpSet {
     HopLimit(Option<u8>),
     /// IPV6_V6ONLY.
     V6Only(bool),
+    /// IPV6_TCLASS.
+    TrafficClass(u8),
+    /// IP_MINTTL.
+    MinTtl(u8),
+    /// IPV6_MINHOPCOUNT.
+    MinHops(u8),
+    /// IP_FREEBIND, IP_TRANSPARENT.
+    Nonlocal(bool),
+    /// IP_LOCAL_PORT_RANGE: the lowest ephemeral port in the lower half, the highest in the upper one.
+    PortRange(u32),
     /// ICMP errors come as reports too ([`Stack::poll_report`](crate::Stack::poll_report)).
     Reports(bool),
     /// SO_SNDBUF in its doubled form; ends autotuning.
@@ -230,6 +245,11 @@ impl TcpOptionsSet {
             TcpSet::RtoMax(t) => self.rare_mut().timing.rto_max = Some(t),
             TcpSet::RtoMin(t) => self.rare_mut().timing.rto_min = Some(t),
             TcpSet::DelackMax(t) => self.rare_mut().timing.delack_max = Some(t),
+            TcpSet::TrafficClass(tclass) => self.rare_mut().tclass = tclass,
+            TcpSet::MinTtl(ttl) => self.rare_mut().min_ttl = ttl,
+            TcpSet::MinHops(hops) => self.rare_mut().min_hops = hops,
+            TcpSet::Nonlocal(on) => self.rare_mut().nonlocal = on,
+            TcpSet::PortRange(range) => self.rare_mut().ports = range,
         }
     }
 
@@ -298,6 +318,34 @@ impl TcpOptionsSet {
     /// TCP_LINGER2.
     pub(crate) fn linger2(&self) -> Linger2 {
         self.rare(|r| r.linger2).unwrap_or_default()
+    }
+
+    /// The type of service, or the traffic class.
+    #[inline]
+    pub(crate) fn tos_of(&self, v6: bool) -> u8 {
+        match v6 {
+            false => self.tos,
+            true => self.rare(|r| r.tclass).unwrap_or(0),
+        }
+    }
+
+    /// RFC 5082: whether a packet that has so many hops left comes from close enough.
+    #[inline]
+    pub(crate) fn is_near(&self, v6: bool, hops: u8) -> bool {
+        let Some(rare) = self.rare.as_deref() else {
+            return true;
+        };
+        hops >= if v6 { rare.min_hops } else { rare.min_ttl }
+    }
+
+    /// Addresses that are not the host's may be bound.
+    pub(crate) fn nonlocal(&self) -> bool {
+        self.rare(|r| r.nonlocal).unwrap_or(false)
+    }
+
+    /// IP_LOCAL_PORT_RANGE; 0 when it was not set.
+    pub(crate) fn ports(&self) -> u32 {
+        self.rare(|r| r.ports).unwrap_or(0)
     }
 
     /// ICMP errors are to be reported.

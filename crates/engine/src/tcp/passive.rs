@@ -123,7 +123,7 @@ impl Stack {
             cookie: None,
             saved_syn: saved_syn(opts.save_syn(), ip, segment),
             rto_max: opts.timing().rto_bounds().max(),
-            tos: opts.tos,
+            tos: opts.tos_of(tuple.remote.is_ipv6()),
             ttl: if tuple.remote.is_ipv4() {
                 opts.ttl
             } else {

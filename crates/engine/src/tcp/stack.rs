@@ -95,6 +95,9 @@ impl Stack {
         }
         match &mut self.tcp.entries[index as usize].kind {
             Kind::Socket(socket) => {
+                if !socket.conn.opts.is_near(ip.is_v6(), ip.hop_limit) {
+                    return;
+                }
                 let head = Head::of(segment);
                 let fastopen = segment.options.fastopen;
                 let before = socket.conn.state;
@@ -263,7 +266,7 @@ impl Stack {
             };
             let tuple = &socket.conn.tuple;
             let mut ip = IpHeader::new(tuple.local, tuple.remote);
-            ip.tos = socket.conn.opts.tos;
+            ip.tos = socket.conn.opts.tos_of(ip.is_v6());
             ip.hop_limit = match tuple.remote {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
@@ -510,7 +513,7 @@ impl Stack {
             ts_recent_at: conn.ts_recent_at,
             last_answer: Instant::BOOT,
             deadline: now + wait,
-            tos: conn.opts.tos,
+            tos: conn.opts.tos_of(conn.tuple.remote.is_ipv6()),
             ttl: if conn.tuple.remote.is_ipv4() {
                 conn.opts.ttl
             } else {

@@ -205,6 +205,14 @@ impl Demux {
         core::iter::once((local, first)).chain(second)
     }
 
+    /// RFC 6437, 3: the label of a flow is a hash of it (ip6_make_flowlabel).
+    pub(crate) fn flow_label(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
+        let hash = self
+            .hash
+            .hash_of((Endpoint::new(local), Endpoint::new(remote)));
+        (hash ^ hash >> 32) as u32 & 0xf_ffff
+    }
+
     /// The socket for a datagram to one host. `choose` asks the filter of a group.
     pub(crate) fn lookup(
         &self,

@@ -38,6 +38,7 @@ impl Stack {
             interface,
             tos: ip.tos,
             ttl: ip.hop_limit,
+            flow_label: ip.flow_label,
             at: now,
             noted: false,
             segment: datagram.segment,
@@ -49,6 +50,9 @@ impl Stack {
         };
         if cast != Cast::Unicast {
             for id in self.udp.demux.lookup_all(interface, from, to) {
+                if cast == Cast::Multicast && !self.udp_is_addressed(id, interface, &ip) {
+                    continue;
+                }
                 let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
                 if let Some(payload) = payload {
                     self.udp_take(id, unsummed, received(payload));
@@ -128,6 +132,16 @@ impl Stack {
             return;
         };
         self.udp_tell(id, now, interface, ip, error);
+    }
+
+    /// Whether a packet to a group is for this socket.
+    pub(super) fn udp_is_addressed(&self, id: UdpId, interface: IfIndex, ip: &IpHeader) -> bool {
+        let Some(socket) = self.udp.get(id) else {
+            return false;
+        };
+        let all = socket.multicast_all[usize::from(ip.is_v6())];
+        let handle = SocketHandle::Udp(id);
+        (self.groups).lets_through(handle, interface, ip.dst, ip.src, all)
     }
 
     /// An ICMP error is about a datagram of this socket.

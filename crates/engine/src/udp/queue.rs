@@ -29,6 +29,8 @@ pub struct UdpReceived {
     pub tos: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
+    /// IPv6's flow label.
+    pub flow_label: u32,
     /// When it came in.
     pub at: Instant,
     /// The socket asked for packet information when it came in (ipv4_pktinfo_prepare): otherwise Linux does not know

@@ -206,7 +206,7 @@ impl Stack {
         if counted > usize::from(u16::MAX) || !fits {
             return Err(UdpSendError::TooBig);
         }
-        self.ip_output_tagged(&route, send.tag, packet);
+        self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
         Ok(())
     }
@@ -240,6 +240,7 @@ impl Stack {
                 self.udp
                     .get(*id)
                     .is_some_and(|socket| socket.hears(interface, ip.src, ip.dst))
+                    && (!ip.dst.is_multicast() || self.udp_is_addressed(*id, interface, ip))
             })
             .collect();
         if ids.is_empty() {
@@ -317,6 +318,7 @@ impl UdpReceived {
             interface,
             tos: ip.tos,
             ttl: ip.hop_limit,
+            flow_label: ip.flow_label,
             at: now,
             noted: false,
             segment: 0,

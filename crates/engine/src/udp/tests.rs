@@ -49,6 +49,7 @@ fn bound(stack: &mut Stack, local: &str) -> UdpId {
 fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpSendError> {
     let send = UdpSend {
         tag: crate::tag::Tag::default(),
+        flow_label: None,
         device: None,
         dst: addr(dst),
         src: None,
@@ -94,6 +95,7 @@ fn a_datagram_is_there_when_send_returns() {
             stamped: false,
             drops: 0,
             peeked: false,
+            flow_label: 0,
             noted: false,
             segment: 0,
             from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
@@ -347,6 +349,7 @@ fn header_fields_come_through() {
     let server = bound(&mut stack, "127.0.0.1:53");
     let send = UdpSend {
         tag: crate::tag::Tag::default(),
+        flow_label: None,
         device: None,
         dst: addr("127.0.0.1:53"),
         src: Some("127.0.0.7".parse().unwrap()),
@@ -493,6 +496,7 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                 let dst = at(addr, port);
                 let send = UdpSend {
                     tag: crate::tag::Tag::default(),
+                    flow_label: None,
                     device: None,
                     dst,
                     src: None,

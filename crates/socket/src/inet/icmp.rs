@@ -11,8 +11,11 @@ use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use switchboard_abi::Errno;
-use switchboard_engine::{IcmpReport, State, TcpSet, UdpSet};
+use switchboard_engine::{IcmpReport, IfIndex, Instant, State, TcpSet, UdpSet};
 use switchboard_wire::{IcmpMessage, Payload, Unreachable};
+
+/// `IP_PMTUDISC_DONT` and `IPV6_PMTUDISC_DONT`.
+const PMTUDISC_DONT: u8 = 0;
 
 /// What the kernel of this release takes for an skb that carries an ICMP error about a packet of `quoted` bytes.
 fn charge(quoted: usize, v6: bool) -> u32 {
@@ -42,6 +45,16 @@ impl Host {
         let Ok(options) = self.inet_options(id) else {
             return;
         };
+        let discover = if v6 {
+            options.discover6
+        } else {
+            options.discover
+        };
+        if errno == Errno::EMSGSIZE && !v6 && discover == PMTUDISC_DONT {
+            return;
+        }
+        // icmpv6_err_convert() does not call it fatal, __udp6_lib_err() does for those who discover.
+        let fatal = fatal && !(errno == Errno::EMSGSIZE && discover == PMTUDISC_DONT);
         let wanted = options.flags.contains(match v6 {
             true => InetFlags::RECVERR6,
             false => InetFlags::RECVERR,
@@ -125,24 +138,41 @@ impl Host {
         let Ok(options) = self.inet_options(id) else {
             return;
         };
-        let on = options
-            .flags
-            .intersects(InetFlags::RECVERR | InetFlags::RECVERR6);
+        let asked = InetFlags::RECVERR | InetFlags::RECVERR6;
+        let reports = options.flags.intersects(asked)
+            // Who does no path MTU discovery is not told of it.
+            || options.discover == PMTUDISC_DONT
+            || options.discover6 == PMTUDISC_DONT;
+        let nonlocal = options.binds_anywhere();
+        let ports = options.rare(|rare| rare.port_range);
+        self.multicast_flags_changed(id);
         match self.kind(id) {
             Ok(Kind::Udp(s)) => {
                 let handle = s.handle;
-                self.stack.udp_set(handle, UdpSet::Reports(on));
+                self.stack.udp_set(handle, UdpSet::Reports(reports));
+                self.stack.udp_set(handle, UdpSet::Nonlocal(nonlocal));
+                self.stack.udp_set(handle, UdpSet::PortRange(ports));
             }
             Ok(Kind::Tcp(s)) => {
                 let handle = s.handle;
-                // Time is of no account for what is only kept.
-                self.stack.tcp_set(
-                    switchboard_engine::Instant::BOOT,
-                    handle,
-                    TcpSet::Reports(on),
-                );
+                for set in [
+                    TcpSet::Reports(reports),
+                    TcpSet::Nonlocal(nonlocal),
+                    TcpSet::PortRange(ports),
+                ] {
+                    // Time is of no account for what is only kept.
+                    self.stack.tcp_set(Instant::BOOT, handle, set);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// SO_BINDTODEVICE of a datagram socket.
+    pub(crate) fn bound_device(&self, id: SocketId) -> Option<IfIndex> {
+        match self.kind(id).ok()? {
+            Kind::Udp(s) => self.stack.udp_device(s.handle),
+            _ => None,
         }
     }
 }

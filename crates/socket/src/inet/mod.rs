@@ -4,8 +4,10 @@ pub(crate) mod addr;
 pub(crate) mod errqueue;
 mod fastopen;
 mod icmp;
+pub(crate) mod mtu;
 mod notices;
 pub(crate) mod raw;
+mod recv_control;
 pub(crate) mod tcp;
 mod tcp_data;
 pub(crate) mod udp;
@@ -21,7 +23,7 @@ use crate::table::SocketId;
 use addr::{InetAddr, needs_scope};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use raw::Datagram;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
@@ -50,7 +52,7 @@ impl Tables {
     }
 
     /// The socket of the layer, unless it is closed.
-    fn find(&self, handle: SocketHandle) -> Option<SocketId> {
+    pub(super) fn find(&self, handle: SocketHandle) -> Option<SocketId> {
         match handle {
             SocketHandle::Tcp(h) => self.tcp.get(h.index()).copied().flatten(),
             SocketHandle::Udp(h) => self.udp.get(h.index()).copied().flatten(),
@@ -104,7 +106,14 @@ pub(crate) struct InetOptions {
     pub(crate) multicast_ttl: u8,
     /// `IPV6_MULTICAST_HOPS`: RFC 3493, 5.2 has 1 as the default.
     pub(crate) multicast_hops: u8,
+    /// `IP_MTU_DISCOVER`
+    pub(crate) discover: u8,
+    /// `IPV6_MTU_DISCOVER`
+    pub(crate) discover6: u8,
+    /// `IPV6_TCLASS`
+    pub(crate) tclass: u8,
     pub(crate) flags: InetFlags,
+    pub(crate) rare: Option<Box<RareOptions>>,
     /// What `MSG_ERRQUEUE` reads.
     pub(crate) errors: errqueue::ErrorQueue,
 }
@@ -117,10 +126,92 @@ bitflags::bitflags! {
         const RECVERR = 1 << 0;
         /// `IPV6_RECVERR`
         const RECVERR6 = 1 << 1;
+        const RECVTTL = 1 << 2;
+        const RECVTOS = 1 << 3;
+        const RECVOPTS = 1 << 4;
+        const RETOPTS = 1 << 5;
+        const PASSSEC = 1 << 6;
+        const RECVORIGDSTADDR = 1 << 7;
+        const CHECKSUM = 1 << 8;
+        const RECVFRAGSIZE = 1 << 9;
+        /// `IP_FREEBIND` and `IPV6_FREEBIND`
+        const FREEBIND = 1 << 10;
+        /// `IP_TRANSPARENT` and `IPV6_TRANSPARENT`
+        const TRANSPARENT = 1 << 11;
+        const NODEFRAG = 1 << 12;
+        const BIND_ADDRESS_NO_PORT = 1 << 13;
+        const MULTICAST_LOOP = 1 << 14;
+        const MULTICAST_ALL = 1 << 15;
+        const RECVERR_RFC4884 = 1 << 16;
+        const RECVERR_RFC4884_6 = 1 << 17;
+        const RECVHOPLIMIT = 1 << 18;
+        const HOPLIMIT_2292 = 1 << 19;
+        const PKTINFO_2292 = 1 << 20;
+        const RECVRTHDR = 1 << 21;
+        const RTHDR_2292 = 1 << 22;
+        const RECVHOPOPTS = 1 << 23;
+        const HOPOPTS_2292 = 1 << 24;
+        const RECVDSTOPTS = 1 << 25;
+        const DSTOPTS_2292 = 1 << 26;
+        const RECVTCLASS = 1 << 27;
+        /// `IPV6_FLOWINFO`
+        const RECVFLOWINFO = 1 << 28;
+        const RECVPATHMTU = 1 << 29;
+        const RECVORIGDSTADDR6 = 1 << 30;
+        const MULTICAST_LOOP6 = 1 << 31;
+        const MULTICAST_ALL6 = 1 << 32;
+        const FLOWINFO_SEND = 1 << 33;
+        const DONTFRAG = 1 << 34;
+        /// `IPV6_AUTOFLOWLABEL`; Linux's default of net.ipv6.auto_flowlabels has it on.
+        const AUTOFLOWLABEL = 1 << 35;
+        const RECVFRAGSIZE6 = 1 << 36;
+        const ROUTER_ALERT_ISOLATE = 1 << 37;
+        const ROUTER_ALERT = 1 << 38;
+        const ROUTER_ALERT6 = 1 << 39;
     }
 }
 
+/// `IP_PMTUDISC_WANT`, which net.ipv4.ip_no_pmtu_disc = 0 makes the default.
+const PMTUDISC_WANT: u8 = 1;
+
+/// Options that few sockets have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RareOptions {
+    /// `IP_MINTTL`
+    pub(crate) min_ttl: u8,
+    /// `IPV6_MINHOPCOUNT`
+    pub(crate) min_hops: u8,
+    /// `IP_UNICAST_IF`
+    pub(crate) unicast_if: Option<IfIndex>,
+    /// `IPV6_UNICAST_IF`
+    pub(crate) unicast_if6: Option<IfIndex>,
+    /// `IP_LOCAL_PORT_RANGE`: lowest in the lower half, highest in the upper one; zero leaves net.ipv4's.
+    pub(crate) port_range: u32,
+    /// `IPV6_MTU` as set
+    pub(crate) frag_size: u32,
+    /// `IPV6_ADDR_PREFERENCES`, as the bits that are not the default.
+    pub(crate) preferences: i32,
+    /// `IPV6_PKTINFO`: address and interface.
+    pub(crate) pktinfo: Option<(Ipv6Addr, Option<IfIndex>)>,
+    /// `IP_MULTICAST_IF`: the interface, and the address by which it was named.
+    pub(crate) multicast_if: Option<IfIndex>,
+    pub(crate) multicast_address: Option<Ipv4Addr>,
+    /// `IPV6_MULTICAST_IF`
+    pub(crate) multicast_if6: Option<IfIndex>,
+    /// What `IPV6_RECVPATHMTU` has to tell.
+    pub(crate) path_mtu: Option<(SocketAddrV6, u32)>,
+}
+
 impl InetOptions {
+    /// `IP_MULTICAST_ALL` is on for sockets of AF_INET only.
+    fn of(family: Family) -> InetOptions {
+        let mut options = InetOptions::new();
+        options
+            .flags
+            .set(InetFlags::MULTICAST_ALL, family == Family::V4);
+        options
+    }
+
     fn new() -> InetOptions {
         InetOptions {
             tos: 0,
@@ -131,9 +222,38 @@ impl InetOptions {
             pktinfo6: false,
             multicast_ttl: 1,
             multicast_hops: 1,
-            flags: InetFlags::empty(),
+            discover: PMTUDISC_WANT,
+            discover6: PMTUDISC_WANT,
+            tclass: 0,
+            flags: InetFlags::MULTICAST_LOOP
+                | InetFlags::MULTICAST_LOOP6
+                | InetFlags::MULTICAST_ALL6
+                | InetFlags::AUTOFLOWLABEL,
+            rare: None,
             errors: errqueue::ErrorQueue::default(),
         }
+    }
+}
+
+impl InetOptions {
+    /// Whether a boolean option is on.
+    pub(crate) fn has(&self, flag: InetFlags) -> bool {
+        self.flags.contains(flag)
+    }
+
+    /// An option that few sockets have.
+    pub(crate) fn rare<T: Default>(&self, get: impl FnOnce(&RareOptions) -> T) -> T {
+        self.rare.as_deref().map(get).unwrap_or_default()
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut RareOptions {
+        self.rare.get_or_insert_default()
+    }
+
+    /// inet_can_nonlocal_bind(), but for the knob.
+    pub(crate) fn binds_anywhere(&self) -> bool {
+        self.flags
+            .intersects(InetFlags::FREEBIND | InetFlags::TRANSPARENT)
     }
 }
 
@@ -202,7 +322,7 @@ impl Host {
     fn new_options(&self, family: Family) -> InetOptions {
         InetOptions {
             v6only: family == Family::V6 && self.stack.sysctl().bindv6only,
-            ..InetOptions::new()
+            ..InetOptions::of(family)
         }
     }
 
@@ -284,8 +404,10 @@ impl Host {
             Some(ip) => IpAddr::V4(ip),
             None => IpAddr::V6(*addr.ip()),
         };
+        let anywhere = self.inet_options(id)?.binds_anywhere();
         let check_addr = |host: &Host| {
-            let bindable = ip.is_unspecified()
+            let bindable = anywhere
+                || ip.is_unspecified()
                 || ip.is_multicast()
                 || host.stack.may_bind(ip)
                 || host.is_broadcast(ip);
@@ -340,7 +462,21 @@ impl Host {
             reuse_port: socket.common.has(CommonFlags::REUSEPORT),
             uid: socket.common.uid,
         };
+        let portless =
+            request.port == 0 && self.inet_options(id)?.has(InetFlags::BIND_ADDRESS_NO_PORT);
         match &socket.kind {
+            Kind::Tcp(s) if portless => {
+                let handle = s.handle;
+                self.stack
+                    .tcp_bind_address(handle, request.addr)
+                    .map_err(crate::error::bind)?;
+            }
+            Kind::Udp(s) if portless => {
+                let handle = s.handle;
+                self.stack
+                    .udp_bind_address(handle, request.addr)
+                    .map_err(crate::error::bind)?;
+            }
             Kind::Tcp(s) => {
                 let handle = s.handle;
                 self.stack
@@ -415,7 +551,12 @@ impl Host {
     pub(crate) fn inet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let local = match self.kind(id)? {
-            Kind::Tcp(s) => self.stack.tcp_local(s.handle),
+            Kind::Tcp(s) => {
+                // An address may be bound before a port is.
+                let portless = || self.stack.tcp_bound_address(s.handle);
+                let local = self.stack.tcp_local(s.handle);
+                local.or_else(|| portless().map(|ip| SocketAddr::new(ip, 0)))
+            }
             Kind::Udp(s) => Some(self.stack.udp_local(s.handle)),
             Kind::Unix(_) | Kind::Netlink(_) => None,
         };

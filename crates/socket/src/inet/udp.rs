@@ -1,11 +1,11 @@
 //! udp(7): connect, send, receive and readiness.
 
-use super::InetOptions;
 use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::raw::Datagram;
 use super::tcp::ShutdownBits;
 use super::udp_offload::Offload;
-use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
+use super::{InetFlags, InetOptions};
+use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
@@ -22,7 +22,7 @@ use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, Family, IfIndex, RouteInfo, RouteKind, UdpId, UdpReceived, UdpSend,
+    BindRequest, Family, IfIndex, RouteInfo, RouteKind, SocketHandle, UdpId, UdpReceived, UdpSend,
 };
 use switchboard_wire::Payload;
 
@@ -53,6 +53,10 @@ pub(crate) struct UdpSendPlan {
     pub(super) cookie: Cookie,
     /// A MSG_ZEROCOPY notice is wanted.
     pub(super) notice: bool,
+    /// IPv6's, if it is not to be made of addresses and ports.
+    pub(super) flow_label: Option<u32>,
+    /// Not to be sent in fragments (`IPV6_DONTFRAG`).
+    pub(super) whole: bool,
     probe: bool,
     /// `UDP_SEGMENT`; 0 is off.
     pub(super) segment: u16,
@@ -66,6 +70,25 @@ pub(crate) struct UdpRecvEffect {
     ret: usize,
 }
 
+/// From which address and by which interface the socket's options want a datagram to go.
+fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option<IfIndex>) {
+    inet.rare(|rare| match dst {
+        IpAddr::V4(ip) if ip.is_multicast() => {
+            let address = rare.multicast_address.filter(|ip| !ip.is_unspecified());
+            (address.map(IpAddr::V4), rare.multicast_if)
+        }
+        IpAddr::V4(_) => (None, rare.unicast_if),
+        IpAddr::V6(ip) => {
+            let sticky = rare.pktinfo.and_then(|(_, device)| device);
+            let other = match ip.is_multicast() {
+                true => rare.multicast_if6,
+                false => rare.unicast_if6,
+            };
+            (None, sticky.or(other))
+        }
+    })
+}
+
 impl UdpSendPlan {
     /// A datagram to `dst` with what the socket's options say.
     pub(super) fn to(
@@ -74,19 +97,25 @@ impl UdpSendPlan {
         cookie: Cookie,
         flags: i32,
     ) -> UdpSendPlan {
+        let (src, device) = egress(dst.ip(), inet);
         UdpSendPlan {
             dst,
-            src: None,
-            device: None,
+            src,
+            device,
             ttl: match dst {
                 SocketAddr::V4(a) if a.ip().is_multicast() => Some(inet.multicast_ttl),
                 SocketAddr::V4(_) => inet.ttl,
                 SocketAddr::V6(a) if a.ip().is_multicast() => Some(inet.multicast_hops),
                 SocketAddr::V6(_) => inet.hops,
             },
-            tos: dst.is_ipv4().then_some(inet.tos),
             cookie,
             notice: false,
+            tos: Some(if dst.is_ipv4() { inet.tos } else { inet.tclass }),
+            flow_label: match inet.has(InetFlags::AUTOFLOWLABEL) {
+                true => None,
+                false => Some(0),
+            },
+            whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
             segment: 0,
@@ -100,6 +129,13 @@ impl UdpSendPlan {
             more: false,
             ..self.clone()
         }
+    }
+
+    /// `sin6_flowinfo` or `IPV6_FLOWINFO`: of it Linux takes the label for the packet.
+    pub(super) fn set_flow(&mut self, flow: u32) {
+        self.flow_label = Some(flow & 0xf_ffff)
+            .filter(|label| *label != 0)
+            .or(self.flow_label);
     }
 
     pub(super) fn into_send(self, payload: Payload) -> UdpSend {
@@ -117,6 +153,7 @@ impl UdpSendPlan {
             },
             unsummed: self.unsummed,
             tag: self.cookie.tag,
+            flow_label: self.flow_label,
             payload,
         }
     }
@@ -263,15 +300,19 @@ impl Host {
             };
             SocketAddr::V4(a)
         };
+        if self.is_foreign(id, None, remote) {
+            return Err(Errno::ENETUNREACH);
+        }
+        let (src, device) = egress(remote.ip(), &self.udp(id)?.inet);
         let route = self
             .stack
-            .udp_route(handle, remote.ip(), None, None)
+            .udp_route(handle, remote.ip(), src, device)
             .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
         let on_link = self.get(id)?.common.has(CommonFlags::DONTROUTE);
         super::check_on_link(&route, on_link)?;
         self.stack
-            .udp_connect(cx.now, handle, remote)
+            .udp_connect_by(cx.now, handle, remote, src, device)
             .map_err(crate::error::route)?;
         self.collect_stack_events();
         Ok(())
@@ -351,9 +392,12 @@ impl Host {
             if src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0 {
                 return Err(Errno::EINVAL);
             }
-            if !self.stack.is_local(src.into()) {
-                return Err(Errno::ENETUNREACH);
-            }
+        }
+        let chosen = plan.src;
+        if let Some(socket) = self.inet.find(SocketHandle::Udp(handle))
+            && self.is_foreign(socket, chosen, plan.dst)
+        {
+            return Err(Errno::ENETUNREACH);
         }
         if plan
             .device
@@ -364,6 +408,22 @@ impl Host {
         self.stack
             .udp_route(handle, plan.dst.ip(), plan.src, plan.device)
             .map_err(crate::error::route)
+    }
+
+    /// ip_route_output_key_hash(): IPv4 leaves from an address that is not ours for `IP_TRANSPARENT` only
+    /// (FLOWI_FLAG_ANYSRC); IPv6 does not ask.
+    fn is_foreign(&self, id: SocketId, chosen: Option<IpAddr>, dst: SocketAddr) -> bool {
+        let Ok(s) = self.udp(id) else { return false };
+        if s.inet.has(InetFlags::TRANSPARENT) || dst.is_ipv6() {
+            return false;
+        }
+        match chosen.unwrap_or_else(|| self.stack.udp_local(s.handle).ip()) {
+            IpAddr::V4(ip) => {
+                let many = ip.is_unspecified() || ip.is_multicast() || self.is_broadcast(ip.into());
+                !many && !self.stack.is_local(ip.into())
+            }
+            IpAddr::V6(_) => false,
+        }
     }
 
     fn udp_v6_destination(&self, id: SocketId, mut a: SocketAddrV6) -> Result<SocketAddr, Errno> {
@@ -439,43 +499,27 @@ impl Host {
             SocketAddr::V6(_) => s.offload.no_check_tx,
         };
         self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
+        if let Some(raw) = request.name
+            && s.inet.has(InetFlags::FLOWINFO_SEND)
+            && let Some(flow) = raw.get(4..8).filter(|_| dst.is_ipv6())
+        {
+            let flow = flow.try_into().map_or(0, u32::from_be_bytes);
+            plan.set_flow(flow);
+        }
         // A connected socket has its route; another asks for one each time.
-        let mut mtu = u32::MAX;
-        let mut path = None;
+        let mut route = None;
         let on_link =
             request.flags & MSG_DONTROUTE != 0 || self.get(id)?.common.has(CommonFlags::DONTROUTE);
         if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() || on_link {
-            let route = self.udp_send_route(handle, &plan)?;
-            super::check_on_link(&route, on_link)?;
-            self.udp_check_broadcast(id, route.kind)?;
-            mtu = route.mtu;
-            path = Some(mtu);
+            let found = self.udp_send_route(handle, &plan)?;
+            super::check_on_link(&found, on_link)?;
+            self.udp_check_broadcast(id, found.kind)?;
+            route = Some(found);
         }
         let s = self.udp(id)?;
-        let datagram = s.held() + request.len + 8;
-        // The 16-bit length counts the IPv4 header and not the IPv6 one.
-        let (counted, packet) = match dst {
-            SocketAddr::V4(_) => (datagram + 20, datagram + 20),
-            SocketAddr::V6(_) => (datagram, datagram + 40),
-        };
-        // There is no fragmentation yet: what is larger than the path is refused, not cut.
         let whole = s.held() + request.len;
         let in_pieces = plan.segment > 0 && whole > usize::from(plan.segment);
-        if counted > 0xffff || (packet > mtu as usize && !in_pieces) {
-            // ip_local_error() names the port that the socket is connected to, ipv6_local_error() the message's.
-            let port = match dst {
-                SocketAddr::V4(_) => connected.map_or(0, |peer| peer.port()),
-                SocketAddr::V6(_) => dst.port(),
-            };
-            let route = || self.stack.udp_route(handle, dst.ip(), None, None);
-            let mtu = path.or_else(|| Some(route().ok()?.mtu)).unwrap_or(0);
-            let effect = FailEffect::TooBig {
-                dst: SocketAddr::new(dst.ip(), port),
-                // IPv4 counts no more than its length field does.
-                mtu: if dst.is_ipv4() { mtu.min(0xffff) } else { mtu },
-            };
-            return Err(Fail::with(Errno::EMSGSIZE, effect));
-        }
+        self.udp_check_size(s, &plan, whole + 8, in_pieces, route)?;
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
         if let Some(errno) = self.udp_pending_error(s) {
             return Err(Fail::pending(errno));
@@ -484,8 +528,8 @@ impl Host {
             return Err(Fail::PIPE);
         }
         if plan.segment > 0 || s.corked.is_some() {
-            let route = || self.stack.udp_route(handle, dst.ip(), None, None);
-            let mtu = path.or_else(|| Some(route().ok()?.mtu)).unwrap_or(0);
+            let find = || self.stack.udp_route(handle, dst.ip(), None, None).ok();
+            let mtu = route.or_else(find).map_or(0, |route| route.mtu);
             s.check_batch(&plan, whole, mtu)?;
         }
         Ok(Attempt::Ready(SendPlan {
@@ -531,6 +575,9 @@ impl Host {
     ) -> Result<Attempt<Received>, Fail> {
         if request.flags & MSG_ERRQUEUE != 0 {
             return self.attempt_recv_error(cx, id, request);
+        }
+        if let Some(notice) = self.path_mtu_notice(&self.udp(id)?.inet) {
+            return Ok(Attempt::Ready(notice));
         }
         if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
             return Err(Errno::EOPNOTSUPP.into());
@@ -636,46 +683,7 @@ impl Host {
             });
         }
         let v6 = i32::from(common.domain) == AF_INET6;
-        // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before.
-        let interface = if m.noted || m.to.is_ipv6() {
-            m.interface.get()
-        } else {
-            0
-        };
-        if s.inet.pktinfo6 && v6 {
-            let ip = match m.to {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                IpAddr::V6(ip) => ip,
-            };
-            let mut data = ip.octets().to_vec();
-            data.extend_from_slice(&interface.to_ne_bytes());
-            out.push(ControlOut::Raw {
-                level: SOL_IPV6,
-                kind: IPV6_PKTINFO,
-                data,
-            });
-        }
-        if s.inet.pktinfo
-            && let IpAddr::V4(ip) = m.to
-        {
-            // ipi_spec_dst is the address to answer from (fib_compute_spec_dst()).
-            let answer = match m.noted {
-                false => Ipv4Addr::UNSPECIFIED,
-                true if self.stack.is_local(m.to) => ip,
-                true => match self.stack.route(m.from.ip(), None, None).map(|r| r.source) {
-                    Ok(IpAddr::V4(source)) => source,
-                    _ => Ipv4Addr::UNSPECIFIED,
-                },
-            };
-            let mut data = interface.to_ne_bytes().to_vec();
-            data.extend_from_slice(&answer.octets());
-            data.extend_from_slice(&ip.octets());
-            out.push(ControlOut::Raw {
-                level: SOL_IP,
-                kind: IP_PKTINFO,
-                data,
-            });
-        }
+        self.ip_control_out(s, v6, m, &mut out);
         out
     }
 

@@ -58,7 +58,7 @@ impl Host {
 
     fn control_v6(&self, kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
         match kind {
-            IPV6_PKTINFO => {
+            IPV6_PKTINFO | IPV6_2292PKTINFO => {
                 // struct in6_pktinfo: addr, ifindex.
                 let (ip, rest) = data.split_first_chunk::<16>().ok_or(Errno::EINVAL)?;
                 let chosen = index(rest.get(..4).ok_or(Errno::EINVAL)?)?;
@@ -79,11 +79,33 @@ impl Host {
                 }
                 Ok(())
             }
-            IPV6_HOPLIMIT => {
-                plan.ttl = match int(data)? {
-                    -1 => None,
+            IPV6_HOPLIMIT | IPV6_2292HOPLIMIT => {
+                match int(data)? {
+                    // What the socket says.
+                    -1 => {}
+                    value => plan.ttl = Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?),
+                }
+                Ok(())
+            }
+            IPV6_TCLASS => {
+                plan.tos = match int(data)? {
+                    // RFC 3542, 6.5 has the default here, and Linux all ones.
+                    -1 => Some(u8::MAX),
                     value => Some(u8::try_from(value).map_err(|_| Errno::EINVAL)?),
                 };
+                Ok(())
+            }
+            IPV6_DONTFRAG => {
+                plan.whole = match int(data)? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Errno::EINVAL),
+                };
+                Ok(())
+            }
+            IPV6_FLOWINFO => {
+                let raw = data.first_chunk::<4>().ok_or(Errno::EINVAL)?;
+                plan.set_flow(u32::from_be_bytes(*raw));
                 Ok(())
             }
             _ => Err(Errno::EINVAL),
@@ -101,6 +123,11 @@ fn control_v4(kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errn
             plan.src = (!ip.is_unspecified()).then_some(ip.into());
             Ok(())
         }
+        // The protocol is of account to raw sockets only.
+        IP_PROTOCOL => match int(data)? {
+            1..=255 => Ok(()),
+            _ => Err(Errno::EINVAL),
+        },
         IP_TTL => match u8::try_from(int(data)?) {
             Ok(ttl @ 1..) => {
                 plan.ttl = Some(ttl);

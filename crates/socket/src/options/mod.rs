@@ -17,6 +17,7 @@ mod filter;
 mod ip;
 mod ipv4;
 mod ipv6;
+mod multicast;
 mod netlink;
 mod pace;
 pub(crate) mod peek;
@@ -24,6 +25,7 @@ pub(crate) mod rare;
 mod raw;
 mod rows;
 mod socket;
+mod source;
 mod tcp;
 mod tcp_syn;
 pub(crate) mod timestamping;
@@ -101,6 +103,18 @@ pub(crate) struct GetArg {
     /// `*optlen`
     pub(crate) len: usize,
     pub(crate) word: Word,
+    /// What stands at `optval` already, as far as it can be read: a few options look at it.
+    pub(crate) given: Vec<u8>,
+}
+
+impl GetArg {
+    /// The first `n` bytes at `optval`: EINVAL when fewer are offered, EFAULT when they cannot be read.
+    pub(crate) fn given(&self, n: usize) -> Result<&[u8], Errno> {
+        if self.len < n {
+            return Err(Errno::EINVAL);
+        }
+        self.given.get(..n).ok_or(Errno::EFAULT)
+    }
 }
 
 /// What setsockopt(2)'s caller gives.
@@ -156,6 +170,17 @@ impl OptValue {
 
     pub(crate) fn bool(value: bool, arg: &GetArg) -> OptValue {
         OptValue::int(i32::from(value), arg)
+    }
+
+    /// A structure whose maker has looked at the room there is.
+    pub(crate) fn whole(bytes: Vec<u8>) -> OptValue {
+        OptValue {
+            bytes,
+            clears_error: false,
+            takes_syn: false,
+            wanted: None,
+            count: None,
+        }
     }
 
     /// A structure, cut to the room there is.
@@ -244,10 +269,34 @@ impl Host {
         len: usize,
         word: Word,
     ) -> Result<OptValue, Errno> {
+        self.getsockopt_given(cx, id, level, name, len, word, Vec::new())
+    }
+
+    /// getsockopt(2) of an option that [reads what it is given](Self::getsockopt_reads): `given` are the bytes at
+    /// `optval`, as far as they can be read.
+    #[allow(clippy::too_many_arguments)] // They are the system call's.
+    pub fn getsockopt_given(
+        &self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        len: usize,
+        word: Word,
+        given: Vec<u8>,
+    ) -> Result<OptValue, Errno> {
         self.check_option_level(id, level, false)?;
         let row = self.row(id, level, name)?;
         let get = row.get.ok_or(Errno::ENOPROTOOPT)?;
-        get(self, cx, id, &GetArg { len, word })
+        get(self, cx, id, &GetArg { len, word, given })
+    }
+
+    /// Whether getsockopt(2) looks at what stands at `optval`: which group's filter is asked for.
+    pub fn getsockopt_reads(level: i32, name: i32) -> bool {
+        matches!(
+            (level, name),
+            (SOL_IP, IP_MSFILTER) | (SOL_IP | SOL_IPV6, MCAST_MSFILTER)
+        )
     }
 
     /// Delivers what a value said it does when it is delivered.

@@ -16,7 +16,7 @@ fn settings(h: &Host, id: SocketId) -> Result<(i32, &RawSettings), Errno> {
 }
 
 fn settings_mut(h: &mut Host, id: SocketId) -> Result<&mut RawSettings, Errno> {
-    let handle = h.udp(id)?.handle;
+    let handle = h.udp(id).map_err(|_| Errno::ENOPROTOOPT)?.handle;
     h.stack.raw_settings_mut(handle).ok_or(Errno::ENOPROTOOPT)
 }
 
@@ -39,7 +39,8 @@ pub(super) fn get_hdrincl(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    let on = settings(h, id)?.1.header_included;
+    // Every socket has the bit, a raw one sets it.
+    let on = settings(h, id).is_ok_and(|(_, settings)| settings.header_included);
     Ok(super::ip::put(i32::from(on), a))
 }
 

@@ -4,13 +4,15 @@ use crate::effect::{Effect, Kind, Reply};
 use crate::memory::{IoVec, Memory, read_int, write_int};
 use crate::pending::{Env, Pending, Step};
 use alloc::vec;
+use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{SOL_IPV6, SOL_SOCKET};
+use switchboard_socket::Host;
 use switchboard_socket::OptValue;
 
 /// The most bytes of an option's value that are looked at. Linux reads what the option needs and
 /// ignores the rest; none that the layer has needs more.
-const VALUE_MAX: usize = 4096;
+const VALUE_MAX: usize = 16_384;
 
 impl Pending {
     /// __sys_setsockopt()
@@ -75,9 +77,19 @@ impl Pending {
         let id = self.target(env, fd)?.id;
         env.host.check_option_level(id, level, false)?;
         let room = usize::try_from(read_int(env.mem, len)?).map_err(|_| Errno::EINVAL)?;
+        let given = match Host::getsockopt_reads(level, name) {
+            true => {
+                let mut bytes = vec![0; room.min(VALUE_MAX)];
+                let len = bytes.len();
+                let got = env.mem.gather(&[IoVec { addr: value, len }], &mut bytes);
+                bytes.truncate(got);
+                bytes
+            }
+            false => Vec::new(),
+        };
         let result = env
             .host
-            .getsockopt(env.cx, id, level, name, room, self.word)?;
+            .getsockopt_given(env.cx, id, level, name, room, self.word, given)?;
         let written = match result.wanted {
             // The caller learns how much room it needs.
             Some(wanted) => write_int(env.mem, len, wanted as i32)

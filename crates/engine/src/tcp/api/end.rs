@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{NotConnected, unspecified};
-use crate::event::TcpId;
+use crate::event::{SocketHandle, TcpId};
 use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
 use crate::tcp::connection::Connection;
@@ -45,6 +45,7 @@ impl Stack {
         if self.tcp.open(id).conn.state == State::Listen {
             self.tcp_stop_listening(now, id);
         }
+        self.groups.forget(SocketHandle::Tcp(id));
         let crowded = self.tcp.orphans >= self.sysctl.tcp_max_orphans;
         self.tcp.orphans += 1;
         let conn = &mut self.tcp.open_mut(id).conn;

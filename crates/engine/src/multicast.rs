@@ -1,0 +1,167 @@
+//! Groups: who is a member of what, and of whom a member wants to hear (RFC 1112, RFC 3376, RFC 3810).
+//!
+//! A membership belongs to a socket, and is of one group on one interface. It has a mode, as RFC 3376, 3.1 has it: all
+//! sources but those listed, or those listed only. An interface takes a packet to a group if one membership there wants
+//! it (RFC 3376, 3.2); a socket gets it if its own membership does.
+//!
+//! # Limits
+//! No reports are sent (IGMP, MLD): a switch that listens for them does not learn of members here. Memberships of a
+//! socket are bounded by the layer above, as Linux does by igmp_max_memberships and optmem_max.
+
+use core::net::IpAddr;
+
+use alloc::vec::Vec;
+
+use crate::event::SocketHandle;
+use crate::hash::{KeyedMap, KeyedState};
+use crate::iface::IfIndex;
+use crate::stack::Stack;
+
+/// Which sources a membership lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterMode {
+    /// All but those listed (MCAST_EXCLUDE).
+    Exclude,
+    /// Those listed only (MCAST_INCLUDE).
+    Include,
+}
+
+/// A socket's membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The group.
+    pub group: IpAddr,
+    /// On which interface.
+    pub interface: IfIndex,
+    /// The address by which the interface was named (imr_address); unspecified when it was not.
+    pub named: IpAddr,
+    /// What the list of sources means.
+    pub mode: FilterMode,
+    /// The sources; `None` where none was ever listed, which Linux tells from an empty list.
+    pub sources: Option<Vec<IpAddr>>,
+}
+
+impl Membership {
+    /// ip_mc_sf_allow, inet6_mc_check: whether packets of this source are wanted.
+    pub fn wants(&self, source: IpAddr) -> bool {
+        let listed = self.sources().contains(&source);
+        listed == (self.mode == FilterMode::Include)
+    }
+
+    /// The sources listed.
+    pub fn sources(&self) -> &[IpAddr] {
+        self.sources.as_deref().unwrap_or_default()
+    }
+}
+
+/// The memberships of all sockets.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    of: KeyedMap<SocketHandle, Vec<Membership>>,
+    /// Who is a member, so that a packet to a group nobody is in costs one look.
+    members: KeyedMap<(IfIndex, IpAddr), Vec<SocketHandle>>,
+}
+
+impl Groups {
+    pub(crate) fn new(hash: KeyedState) -> Groups {
+        Groups {
+            of: KeyedMap::with_hasher(hash),
+            members: KeyedMap::with_hasher(hash),
+        }
+    }
+
+    fn list(&self, socket: SocketHandle) -> &[Membership] {
+        self.of.get(&socket).map_or(&[], Vec::as_slice)
+    }
+
+    /// ip_check_mc_rcu, ipv6_chk_mcast_addr: whether somebody on the interface wants it. IPv6 leaves sources to the
+    /// sockets.
+    pub(crate) fn is_wanted(&self, interface: IfIndex, group: IpAddr, source: IpAddr) -> bool {
+        let Some(members) = self.members.get(&(interface, group)) else {
+            return false;
+        };
+        if group.is_ipv6() {
+            return true;
+        }
+        let here = |m: &&Membership| m.interface == interface && m.group == group;
+        members.iter().any(|&socket| {
+            let own = self.list(socket).iter().find(here);
+            own.is_some_and(|m| m.wants(source))
+        })
+    }
+
+    /// Whether a socket gets a packet to the group; `all`: also where it is no member (IP_MULTICAST_ALL). IPv6 does not
+    /// look at the interface.
+    pub(crate) fn lets_through(
+        &self,
+        socket: SocketHandle,
+        interface: IfIndex,
+        group: IpAddr,
+        source: IpAddr,
+        all: bool,
+    ) -> bool {
+        let own = (self.list(socket).iter())
+            .find(|m| m.group == group && (group.is_ipv6() || m.interface == interface));
+        own.map_or(all, |m| m.wants(source))
+    }
+
+    fn join(&mut self, socket: SocketHandle, membership: Membership) {
+        let key = (membership.interface, membership.group);
+        self.members.entry(key).or_default().push(socket);
+        self.of.entry(socket).or_default().push(membership);
+    }
+
+    fn leave(&mut self, socket: SocketHandle, index: usize) {
+        let Some(list) = self.of.get_mut(&socket) else {
+            return;
+        };
+        let membership = list.remove(index);
+        if list.is_empty() {
+            self.of.remove(&socket);
+        }
+        let key = (membership.interface, membership.group);
+        if let Some(members) = self.members.get_mut(&key) {
+            members.retain(|&member| member != socket);
+            if members.is_empty() {
+                self.members.remove(&key);
+            }
+        }
+    }
+
+    /// The socket is closed: it leaves every group.
+    pub(crate) fn forget(&mut self, socket: SocketHandle) {
+        while !self.list(socket).is_empty() {
+            self.leave(socket, 0);
+        }
+    }
+}
+
+impl Stack {
+    /// The groups that a socket is a member of, in the order of joining.
+    pub fn memberships(&self, socket: SocketHandle) -> &[Membership] {
+        self.groups.list(socket)
+    }
+
+    /// Joins a group. The caller has looked that the socket is no member yet.
+    pub fn join_group(&mut self, socket: SocketHandle, membership: Membership) {
+        self.groups.join(socket, membership);
+    }
+
+    /// Leaves the n-th group of [`memberships`](Self::memberships).
+    pub fn leave_group(&mut self, socket: SocketHandle, index: usize) {
+        self.groups.leave(socket, index);
+    }
+
+    /// The n-th membership, to change its filter.
+    pub fn membership_filter(
+        &mut self,
+        socket: SocketHandle,
+        index: usize,
+    ) -> Option<(&mut FilterMode, &mut Option<Vec<IpAddr>>)> {
+        let membership = self.groups.of.get_mut(&socket)?.get_mut(index)?;
+        Some((&mut membership.mode, &mut membership.sources))
+    }
+}
+
+#[cfg(test)]
+mod tests;

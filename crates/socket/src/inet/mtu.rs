@@ -1,0 +1,137 @@
+//! How long a datagram may be: __ip_append_data() and __ip6_append_data(), `IP_MTU_DISCOVER`, `IPV6_DONTFRAG` and
+//! `IPV6_RECVPATHMTU`.
+
+use super::udp::{UdpSendPlan, UdpSocket};
+use super::{InetFlags, InetOptions};
+use crate::call::{Fail, FailEffect};
+use crate::host::Host;
+use crate::message::{ControlOut, Received, RecvEffect};
+use crate::table::SocketId;
+use alloc::vec;
+use core::net::{SocketAddr, SocketAddrV6};
+use switchboard_abi::number::*;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{IfIndex, RouteInfo};
+use switchboard_wire::Payload;
+
+/// Every path takes this much, so that it need not be looked at (RFC 791).
+const ALWAYS: usize = 576;
+
+/// The notice that `IPV6_RECVPATHMTU` brings was told.
+#[derive(Debug)]
+pub(crate) struct PathMtuEffect;
+
+/// ip_sk_ignore_df() and its like, the other way round: no fragments.
+fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
+    let discover = i32::from(if v6 {
+        options.discover6
+    } else {
+        options.discover
+    });
+    matches!(
+        discover,
+        IP_PMTUDISC_DO | IP_PMTUDISC_PROBE | IP_PMTUDISC_INTERFACE
+    )
+}
+
+impl Host {
+    /// Whether a datagram of `len` bytes, the UDP header included, goes the planned way; `in_pieces`: as several
+    /// (UDP_SEGMENT); `route` as far as it is known.
+    pub(super) fn udp_check_size(
+        &self,
+        s: &UdpSocket,
+        plan: &UdpSendPlan,
+        len: usize,
+        in_pieces: bool,
+        route: Option<RouteInfo>,
+    ) -> Result<(), Fail> {
+        let (dst, v6) = (plan.dst, plan.dst.is_ipv6());
+        // The 16-bit length counts the IPv4 header and not the IPv6 one.
+        let (counted, packet) = match v6 {
+            false => (len + 20, len + 20),
+            true => (len, len + 40),
+        };
+        if packet <= ALWAYS {
+            return Ok(());
+        }
+        let find = || {
+            let found = self
+                .stack
+                .udp_route(s.handle, dst.ip(), plan.src, plan.device);
+            found.map_err(crate::error::route)
+        };
+        let route = match route {
+            Some(route) => route,
+            None => find()?,
+        };
+        // On lo Linux cuts what exceeds the MTU in fragments and joins them again, which nobody sees. There are no
+        // fragments yet on other interfaces: what is larger is refused.
+        let whole = in_one_piece(&s.inet, v6) || plan.whole || route.interface != IfIndex::LO;
+        let over = packet > route.mtu as usize && !in_pieces;
+        if counted <= 0xffff && !(over && whole) {
+            return Ok(());
+        }
+        // ip_local_error() names the port that the socket is connected to, ipv6_local_error() the message's.
+        let port = match v6 {
+            false => self.stack.udp_peer(s.handle).map_or(0, |peer| peer.port()),
+            true => dst.port(),
+        };
+        // IPv4 counts no more than its length field does, but for who looks at the interface alone.
+        let by_path = !v6 && i32::from(s.inet.discover) < IP_PMTUDISC_PROBE;
+        let mtu = if by_path {
+            route.mtu.min(0xffff)
+        } else {
+            route.mtu
+        };
+        let effect = FailEffect::TooBig {
+            dst: SocketAddr::new(dst.ip(), port),
+            mtu,
+            noted: v6 && plan.whole && counted <= 0xffff,
+        };
+        Err(Fail::with(Errno::EMSGSIZE, effect))
+    }
+
+    /// ipv6_local_rxpmtu(): the next recvmsg(2) tells what the path takes.
+    pub(crate) fn note_path_mtu(&mut self, id: SocketId, dst: SocketAddr, mtu: u32) {
+        let Ok(options) = self.inet_options_mut(id) else {
+            return;
+        };
+        if let SocketAddr::V6(dst) = dst
+            && options.has(InetFlags::RECVPATHMTU)
+        {
+            options.rare_mut().path_mtu = Some((dst, mtu));
+        }
+    }
+
+    /// ipv6_recv_rxpmtu(): an empty message with `struct ip6_mtuinfo`.
+    pub(super) fn path_mtu_notice(&self, options: &InetOptions) -> Option<Received> {
+        if !options.has(InetFlags::RECVPATHMTU) {
+            return None;
+        }
+        let (dst, mtu) = options.rare(|rare| rare.path_mtu)?;
+        let dst = SocketAddr::V6(SocketAddrV6::new(*dst.ip(), 0, 0, 0));
+        let mut info = [0; switchboard_abi::sockaddr::SOCKADDR_STORAGE_SIZE];
+        let at = SockAddr::Inet(dst).encode(&mut info);
+        let mut data = info[..at].to_vec();
+        data.extend_from_slice(&mtu.to_ne_bytes());
+        Some(Received {
+            data: Payload::new(),
+            ret: 0,
+            msg_flags: 0,
+            name: Some(SockAddr::Inet(dst)),
+            control: vec![ControlOut::Raw {
+                level: SOL_IPV6,
+                kind: IPV6_PATHMTU,
+                data,
+            }],
+            effect: RecvEffect::PathMtu(PathMtuEffect),
+        })
+    }
+
+    /// The notice was told.
+    pub(crate) fn commit_path_mtu(&mut self, id: SocketId, _: PathMtuEffect) {
+        if let Ok(options) = self.inet_options_mut(id) {
+            options.rare_mut().path_mtu = None;
+        }
+    }
+}
