@@ -60,6 +60,7 @@ mod udp;
 mod udp_errors;
 mod unix_dgram;
 mod unix_name;
+mod unix_options;
 mod unix_path;
 mod unix_seqpacket;
 mod unix_stream;
@@ -125,6 +126,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     udp_errors::TESTS,
     unix_dgram::TESTS,
     unix_name::TESTS,
+    unix_options::TESTS,
     unix_path::TESTS,
     unix_seqpacket::TESTS,
     unix_stream::TESTS,

@@ -211,6 +211,7 @@ impl LibraryKernel {
                 .map(i64::from),
             libc::SYS_epoll_ctl => self.epoll_ctl(a),
             libc::SYS_epoll_wait => self.epoll_wait(a),
+            libc::SYS_getgroups => Ok(0),
             libc::SYS_getpgrp => Ok(p.group().into()),
             libc::SYS_getpid => Ok(p.pid().into()),
             libc::SYS_getuid | libc::SYS_geteuid => Ok(self.user.map_or(0, |u| u.0.into())),

@@ -184,6 +184,8 @@ pub enum ControlOut {
     Rights(Vec<Right>),
     /// `SCM_CREDENTIALS`.
     Credentials(Ucred),
+    /// `SCM_PIDFD`: a descriptor of this process, which the embedder makes.
+    Pidfd(u32),
     /// `SCM_TIMESTAMP`: wall-clock time since the epoch, as a `timeval` in the old or new width.
     Timestamp {
         /// Since the epoch.

@@ -89,6 +89,10 @@ bitflags::bitflags! {
         const RCVMARK = 1 << 21;
         const RCVPRIORITY = 1 << 22;
         const TXTIME = 1 << 23;
+        const PASSPIDFD = 1 << 24;
+        const PASSSEC = 1 << 25;
+        /// `SO_PASSRIGHTS` was switched off.
+        const NO_PASSRIGHTS = 1 << 26;
     }
 }
 

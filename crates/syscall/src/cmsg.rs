@@ -145,6 +145,7 @@ impl ControlWriter<'_> {
                     data[8..].copy_from_slice(&cred.gid.to_ne_bytes());
                     self.put(mem, SOL_SOCKET, SCM_CREDENTIALS, &data);
                 }
+                ControlOut::Pidfd(pid) => self.put_pidfd(mem, files, *pid),
                 ControlOut::Timestamp { at, new } => {
                     let (kind, data) = (
                         pick(*new, SO_TIMESTAMP_OLD, SO_TIMESTAMP_NEW),
@@ -216,6 +217,23 @@ impl ControlWriter<'_> {
         if mem.write(self.at, &message).is_ok() {
             self.take(self.word.cmsg_space(data.len()));
         }
+    }
+
+    /// scm_pidfd_recv(): all of it or nothing. Why there is no descriptor, it tells.
+    fn put_pidfd(&mut self, mem: &mut dyn Memory, files: &mut dyn Files, pid: u32) {
+        let header = self.word.cmsghdr_size();
+        if self.at == 0 || self.left < header + 4 {
+            self.flags |= MSG_CTRUNC;
+            return;
+        }
+        let value = match files.open_pidfd(pid) {
+            Ok(fd) => {
+                self.installed.push(fd);
+                fd
+            }
+            Err(errno) => errno.to_ret() as i32,
+        };
+        self.put(mem, SOL_SOCKET, SCM_PIDFD, &value.to_ne_bytes());
     }
 
     /// scm_detach_fds(): as many as fit, as can be written, and as the descriptor table takes.

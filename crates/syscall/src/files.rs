@@ -71,6 +71,13 @@ pub trait Files {
     /// not be told.
     fn uninstall(&mut self, fd: i32);
 
+    /// A new descriptor that refers to a process, close-on-exec: pidfd_open(2). Why it cannot be had,
+    /// `ESRCH` for one that is gone.
+    fn open_pidfd(&mut self, pid: u32) -> Result<i32, Errno> {
+        let _ = pid;
+        Err(Errno::EINVAL)
+    }
+
     /// Whether there is a process or thread with this number, which `SCM_CREDENTIALS` may name.
     fn process_exists(&mut self, pid: u32) -> bool {
         let _ = pid;

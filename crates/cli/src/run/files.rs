@@ -246,6 +246,18 @@ impl Files for TargetFiles<'_> {
         }
     }
 
+    fn open_pidfd(&mut self, pid: u32) -> Result<i32, Errno> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let file = pidfd_open(pid.ok_or(Errno::ESRCH)?, PidfdFlags::empty()).map_err(errno)?;
+        match self.listener.add_fd(self.call, file.as_fd(), true) {
+            Ok(fd) => Ok(fd),
+            Err(ReplyError::Refused(e)) => Err(Errno(e.0 as u16)),
+            // Nobody hears the answer.
+            Err(_) => Err(Errno::ESRCH),
+        }
+    }
+
     fn uninstall(&mut self, fd: i32) {
         if let Ok(identity) = self.processes.borrow_mut().identify(self.tid, fd) {
             self.rights

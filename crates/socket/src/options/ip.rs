@@ -29,11 +29,8 @@ pub(super) fn put(value: i32, a: &GetArg) -> OptValue {
         && let Ok(byte) = u8::try_from(value)
     {
         return OptValue {
-            count: None,
             bytes: alloc::vec![byte],
-            clears_error: false,
-            takes_syn: false,
-            wanted: None,
+            ..OptValue::int(value, a)
         };
     }
     OptValue::int(value, a)

@@ -30,6 +30,7 @@ mod tcp;
 mod tcp_syn;
 pub(crate) mod timestamping;
 mod udp;
+mod unix;
 
 use crate::call::Cx;
 use crate::host::Host;
@@ -158,6 +159,10 @@ pub struct OptValue {
     pub(crate) takes_syn: bool,
     /// There is no room for the value: `EINVAL`, with this many bytes as the new `*optlen`.
     pub wanted: Option<usize>,
+    /// What is said instead of `EINVAL` then.
+    pub wanted_errno: Errno,
+    /// The value is a descriptor of this process, which the embedder makes (`SO_PEERPIDFD`).
+    pub pidfd: Option<u32>,
     /// What `*optlen` becomes, where that is not the number of bytes.
     pub count: Option<u32>,
 }
@@ -190,6 +195,8 @@ impl OptValue {
             clears_error: false,
             takes_syn: false,
             wanted: None,
+            wanted_errno: Errno::EINVAL,
+            pidfd: None,
             count: None,
         }
     }

@@ -7,7 +7,7 @@ use super::tcp_syn;
 use super::udp;
 use super::{
     Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ipv4, ipv6, multicast, netlink,
-    pace, peek, raw, socket, tcp, timestamping,
+    pace, peek, raw, socket, tcp, timestamping, unix,
 };
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
@@ -123,8 +123,10 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_SOCKET, SO_DETACH_FILTER, "SO_DETACH_FILTER", All, Done, None, Some(filter::set_detach)),
     row(SOL_SOCKET, SO_GET_FILTER, "SO_GET_FILTER", All, Done, Some(filter::get_filter), Some(filter::set_by_address)),
     row(SOL_SOCKET, SO_PEERNAME, "SO_PEERNAME", All, Done, Some(socket::get_peername), None),
-    refused(SOL_SOCKET, SO_PEERSEC, "SO_PEERSEC", All),
-    refused(SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", All),
+    noted(row(SOL_SOCKET, SO_PEERSEC, "SO_PEERSEC", All, Done, Some(unix::get_peersec), None),
+        "ENOPROTOOPT, as without a security module"),
+    noted(row(SOL_SOCKET, SO_PASSSEC, "SO_PASSSEC", All, Stored, Some(unix::get_passsec), Some(unix::set_passsec)),
+        "there is no security module whose contexts could be passed"),
     row(SOL_SOCKET, SO_MARK, "SO_MARK", All, Done, Some(socket::get_mark), Some(socket::set_mark)),
     row(SOL_SOCKET, SO_RXQ_OVFL, "SO_RXQ_OVFL", All, Done, Some(socket::get_rxq_ovfl), Some(socket::set_rxq_ovfl)),
     noted(row(SOL_SOCKET, SO_WIFI_STATUS, "SO_WIFI_STATUS", All, Stored, Some(socket::get_wifi_status), Some(socket::set_wifi_status)),
@@ -150,7 +152,7 @@ pub(super) const ROWS: &[OptionRow] = &[
         "of TCP bytes without their overhead"),
     noted(row(SOL_SOCKET, SO_INCOMING_NAPI_ID, "SO_INCOMING_NAPI_ID", All, Done, Some(pace::get_napi_id), None),
         "always 0: there is no NAPI"),
-    refused(SOL_SOCKET, SO_PEERGROUPS, "SO_PEERGROUPS", All),
+    row(SOL_SOCKET, SO_PEERGROUPS, "SO_PEERGROUPS", All, Done, Some(unix::get_peergroups), None),
     noted(row(SOL_SOCKET, SO_ZEROCOPY, "SO_ZEROCOPY", All, Done, Some(pace::get_zerocopy), Some(pace::set_zerocopy)),
         "the bytes are copied, as Linux does over loopback, and the notices say so"),
     noted(row(SOL_SOCKET, SO_TXTIME, "SO_TXTIME", All, Stored, Some(pace::get_tx_time), Some(pace::set_tx_time)),
@@ -176,14 +178,14 @@ pub(super) const ROWS: &[OptionRow] = &[
     noted(row(SOL_SOCKET, SO_TXREHASH, "SO_TXREHASH", All, Stored, Some(pace::get_tx_rehash), Some(pace::set_tx_rehash)),
         "links have one path"),
     row(SOL_SOCKET, SO_RCVMARK, "SO_RCVMARK", All, Done, Some(socket::get_rcvmark), Some(socket::set_rcvmark)),
-    refused(SOL_SOCKET, SO_PASSPIDFD, "SO_PASSPIDFD", All),
-    refused(SOL_SOCKET, SO_PEERPIDFD, "SO_PEERPIDFD", All),
+    row(SOL_SOCKET, SO_PASSPIDFD, "SO_PASSPIDFD", All, Done, Some(unix::get_passpidfd), Some(unix::set_passpidfd)),
+    row(SOL_SOCKET, SO_PEERPIDFD, "SO_PEERPIDFD", All, Done, Some(unix::get_peerpidfd), None),
     refused(SOL_SOCKET, SO_DEVMEM_LINEAR, "SO_DEVMEM_LINEAR", All),
     refused(SOL_SOCKET, SO_DEVMEM_DMABUF, "SO_DEVMEM_DMABUF", All),
     noted(row(SOL_SOCKET, SO_DEVMEM_DONTNEED, "SO_DEVMEM_DONTNEED", All, Done, None, Some(pace::set_devmem_dontneed)),
         "nothing was ever handed out"),
     row(SOL_SOCKET, SO_RCVPRIORITY, "SO_RCVPRIORITY", All, Done, Some(socket::get_rcvpriority), Some(socket::set_rcvpriority)),
-    refused(SOL_SOCKET, SO_PASSRIGHTS, "SO_PASSRIGHTS", All),
+    row(SOL_SOCKET, SO_PASSRIGHTS, "SO_PASSRIGHTS", All, Done, Some(unix::get_passrights), Some(unix::set_passrights)),
     refused(SOL_SOCKET, SO_INQ, "SO_INQ", All),
     // SOL_TCP
     row(SOL_TCP, TCP_NODELAY, "TCP_NODELAY", Tcp, Done, Some(tcp::get_nodelay), Some(tcp::set_nodelay)),

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::message::{ControlOut, Right, SendControl, Ucred};
 use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 
@@ -27,12 +28,25 @@ pub(super) const NO_MESSAGE: Ucred = Ucred {
     gid: 0,
 };
 
-/// What `SO_PEERCRED` will tell of this task: effective ids.
-pub(super) fn peer_credentials(cred: &Cred) -> Ucred {
-    Ucred {
+/// What a socket will tell of its peer (init_peercred()).
+#[derive(Clone)]
+pub(crate) struct PeerCred {
+    /// `SO_PEERCRED`: effective ids.
+    pub(crate) ucred: Ucred,
+    /// `SO_PEERGROUPS`
+    pub(crate) groups: Arc<[u32]>,
+}
+
+/// What sockets will tell of this task.
+pub(super) fn peer_credentials(cred: &Cred) -> PeerCred {
+    let ucred = Ucred {
         pid: cred.pid,
         uid: cred.euid,
         gid: cred.egid,
+    };
+    PeerCred {
+        ucred,
+        groups: cred.groups.clone(),
     }
 }
 
@@ -78,20 +92,45 @@ fn check_credentials(cred: &Cred, given: Ucred, stranger: bool) -> Result<(), Er
 
 /// Whether this side asks for credentials (unix_may_passcred()).
 pub(super) fn may_passcred(common: &Common) -> bool {
-    common.has(CommonFlags::PASSCRED)
+    let asked = CommonFlags::PASSCRED | CommonFlags::PASSPIDFD;
+    common.flags.intersects(asked)
 }
 
-/// The control messages of a receive, in Linux's order (scm_recv_unix()).
-pub(super) fn control_out(passcred: Option<Ucred>, rights: &[Right]) -> Vec<ControlOut> {
+/// The control messages of a receive, in Linux's order (scm_recv_unix()). `credentials` are there
+/// when the socket asks for them in one way or the other.
+pub(super) fn control_out(
+    common: &Common,
+    credentials: Option<Ucred>,
+    rights: &[Right],
+) -> Vec<ControlOut> {
     let mut control = Vec::new();
-    if let Some(credentials) = passcred {
+    if let Some(credentials) = credentials
+        && common.has(CommonFlags::PASSCRED)
+    {
         control.push(ControlOut::Credentials(credentials));
     }
     if !rights.is_empty() {
         control.push(ControlOut::Rights(rights.to_vec()));
     }
+    if let Some(sender) = credentials
+        && sender.pid != 0
+        && common.has(CommonFlags::PASSPIDFD)
+    {
+        control.push(ControlOut::Pidfd(sender.pid));
+    }
     control
 }
+
+/// Whether files may not be sent there (`SO_PASSRIGHTS`).
+pub(super) fn refuses_rights(common: &Common, control: &SendControl) -> bool {
+    !control.rights.is_empty() && common.has(CommonFlags::NO_PASSRIGHTS)
+}
+
+/// What an accepted socket has of its listener (sk_scm_recv_flags).
+pub(super) const INHERITED: CommonFlags = CommonFlags::PASSCRED
+    .union(CommonFlags::PASSPIDFD)
+    .union(CommonFlags::PASSSEC)
+    .union(CommonFlags::NO_PASSRIGHTS);
 
 /// What a chunk has besides its bytes, made when it is queued.
 pub(super) fn extra(

@@ -1,13 +1,12 @@
 //! Connections: connect(2), listen(2), accept(2) and socketpair(2).
 
-use super::ancillary::{may_passcred, peer_credentials};
+use super::ancillary::{INHERITED, PeerCred, may_passcred, peer_credentials};
 use super::names::{Bound, address_of, parse};
 use super::{Connected, Listening, Peer, Shut, State, UnixType, unix_type, wait};
 use crate::call::{AcceptChild, AcceptPlan, Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::Ucred;
-use crate::socket::CommonFlags;
 use crate::table::SocketId;
 use alloc::boxed::Box;
 use switchboard_abi::Errno;
@@ -70,7 +69,7 @@ impl Host {
         let to = self.find_other(cx, address, ty)?;
         let timeout = self.get(id)?.common.sndtimeo;
         let other = self.sockets.get_mut(to).ok_or(Errno::ECONNREFUSED)?;
-        let inherited = other.common.flags & CommonFlags::PASSCRED;
+        let inherited = other.common.flags & INHERITED;
         let crate::socket::Kind::Unix(listener) = &mut other.kind else {
             return Err(Errno::ECONNREFUSED.into());
         };
@@ -87,7 +86,7 @@ impl Host {
             }
             return outcome;
         }
-        let (name, credentials) = (listener.name.clone(), listener.peercred);
+        let (name, credentials) = (listener.name.clone(), listener.peercred.clone());
         match self.unix(id).ok_or(Errno::EBADF)?.state {
             State::Unconnected => {}
             State::Connected(_) => return Err(Errno::EISCONN.into()),
@@ -225,6 +224,11 @@ impl Host {
             uid: u32::MAX,
             gid: u32::MAX,
         };
-        self.unix(id).and_then(|unix| unix.peercred).unwrap_or(none)
+        self.unix_peer(id).map_or(none, |peer| peer.ucred)
+    }
+
+    /// Who the peer is.
+    pub(crate) fn unix_peer(&self, id: SocketId) -> Option<&PeerCred> {
+        self.unix(id)?.peercred.as_ref()
     }
 }

@@ -10,6 +10,7 @@ use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest};
+use crate::options::peek::PeekEffect;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -155,6 +156,10 @@ impl Host {
         if other.shut.contains(Shut::READ) {
             return Err(Errno::EPIPE.into());
         }
+        let receiver = self.get(to)?;
+        if ancillary::refuses_rights(&receiver.common, request.control) {
+            return Err(Errno::EPERM.into());
+        }
         let full = to != id && !connected_back && other.dgram_full(request.skip.messages);
         Ok(if full { Err(to) } else { Ok(to) })
     }
@@ -232,7 +237,20 @@ impl Host {
         if let Some(errno) = unix.error {
             return Err(Fail::pending(errno));
         }
-        let Some(chunk) = unix.queue.get(request.skip.messages) else {
+        let peek_at = socket.common.peek_offset(request.flags, request.skip);
+        let mut offset = peek_at.unwrap_or(0);
+        let next = match peek_at {
+            None => unix.queue.get(request.skip.messages),
+            // __skb_try_recv_from_queue(): what lies before the offset is passed over.
+            Some(_) => unix.queue.iter().find(|chunk| {
+                let before = offset >= chunk.len() && (chunk.len() > 0 || offset > 0);
+                if before {
+                    offset -= chunk.len();
+                }
+                !before
+            }),
+        };
+        let Some(chunk) = next else {
             let last = request.last || request.flags & MSG_DONTWAIT != 0;
             // A datagram socket that may not wait does not see its shutdown.
             if unix.shut.contains(Shut::READ) && (seqpacket || !last) {
@@ -240,10 +258,10 @@ impl Host {
             }
             return wait(last, PollMask::IN, socket.common.rcvtimeo);
         };
-        let whole = chunk.len();
+        let whole = chunk.len() - offset;
         let n = whole.min(request.len);
         let mut data = Payload::new();
-        chunk.append_to(&mut data, 0, n);
+        chunk.append_to(&mut data, offset, n);
         let mut control = Vec::new();
         if socket.common.stamps() {
             let at = chunk.extra.as_ref().and_then(|extra| extra.at);
@@ -252,7 +270,7 @@ impl Host {
         let passcred = may_passcred(&socket.common);
         if passcred || !chunk.rights().is_empty() {
             let credentials = passcred.then(|| chunk.credentials().unwrap_or(NO_SENDER));
-            control.extend(control_out(credentials, chunk.rights()));
+            control.extend(control_out(&socket.common, credentials, chunk.rights()));
         }
         // The sender's name as it is now: it may have bound since.
         let name = match self.unix(chunk.sender) {
@@ -278,7 +296,10 @@ impl Host {
             msg_flags: if n < whole { MSG_TRUNC } else { 0 },
             name: name.map(|name| address_of(Some(name))),
             control,
-            effect: if request.flags & MSG_PEEK != 0 {
+            effect: if peek_at.is_some() {
+                let (by, empty) = (n, None);
+                RecvEffect::Peek(PeekEffect { by, empty })
+            } else if request.flags & MSG_PEEK != 0 {
                 RecvEffect::None
             } else {
                 RecvEffect::Unix(effect)
@@ -299,6 +320,7 @@ impl Host {
             return;
         };
         unix.queued -= chunk.len();
+        socket.common.peek_back(chunk.len());
         let room = full && !unix.dgram_full(0);
         if let Some(extra) = &chunk.extra {
             self.unix.rights_landed(extra);

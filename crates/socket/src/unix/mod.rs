@@ -88,7 +88,7 @@ pub(crate) struct UnixSocket {
     /// Its entry in the namespace.
     bound: Bound,
     /// `SO_PEERCRED`; on a listener what its clients get.
-    peercred: Option<Ucred>,
+    peercred: Option<ancillary::PeerCred>,
     /// Memory of our chunks in other sockets' queues (Linux's sk_wmem_alloc).
     charged: u32,
     /// Bytes in the queue.

@@ -123,6 +123,19 @@ impl Walk {
         }
     }
 
+    /// `SO_PEEK_OFF`: passes what lies before the offset of a peek.
+    pub(super) fn pass(&mut self, queue: &VecDeque<Chunk>, offset: usize) {
+        let mut left = offset;
+        while let Some(chunk) = self.left(queue) {
+            if left < chunk {
+                self.offset += left;
+                return;
+            }
+            left -= chunk;
+            self.step();
+        }
+    }
+
     /// Passes what earlier entries of the same recvmmsg(2) have read: each stopped at a mark.
     pub(super) fn skip(&mut self, queue: &VecDeque<Chunk>, bytes: usize) {
         let mut left = bytes;

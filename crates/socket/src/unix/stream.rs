@@ -11,6 +11,7 @@ use crate::mask::PollMask;
 use crate::message::{
     PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest, Skip,
 };
+use crate::options::peek::PeekEffect;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::boxed::Box;
@@ -92,6 +93,14 @@ impl Host {
         }
         // "Only send the fds in the first buffer."
         let first = request.done == 0;
+        if left > 0
+            && first
+            && self
+                .get(to)
+                .is_ok_and(|other| ancillary::refuses_rights(&other.common, request.control))
+        {
+            return Err(Fail::from(Errno::EPERM).after_copy());
+        }
         if left > 0 && first {
             self.check_in_flight(cx.cred, &request.control.rights)?;
         }
@@ -191,6 +200,10 @@ impl Host {
         let inline = socket.common.has(CommonFlags::OOBINLINE);
         let mut walk = Walk::new(unix, inline, peek);
         walk.skip(&unix.queue, request.skip.bytes);
+        let peek_at = socket.common.peek_offset(request.flags, request.skip);
+        if let Some(offset) = peek_at {
+            walk.pass(&unix.queue, offset);
+        }
         let start = walk;
         let drained = loop {
             // A peek that has seen something does not wait for more.
@@ -222,7 +235,8 @@ impl Host {
             // An entry of the same recvmmsg(2) that read the chunk's front has its rights.
             // One of no bytes has them before it has any.
             let taken = request.skip.messages > 0 && request.skip.bytes == 0;
-            if walk.offset == 0 && !(taken && walk.at == start.at) {
+            let front = walk.offset == 0 || peek_at.is_some();
+            if front && !(taken && walk.at == start.at) {
                 rights = chunk.rights();
             }
             if peek {
@@ -279,7 +293,7 @@ impl Host {
             None => NO_MESSAGE,
         });
         let control = if credentials.is_some() || !rights.is_empty() {
-            control_out(credentials, rights)
+            control_out(&socket.common, credentials, rights)
         } else {
             Vec::new()
         };
@@ -303,7 +317,10 @@ impl Host {
                 .flatten()
                 .map(|name| address_of(Some(name))),
             control,
-            effect: if peek {
+            effect: if peek_at.is_some() {
+                let (by, empty) = (copied, None);
+                RecvEffect::Peek(PeekEffect { by, empty })
+            } else if peek {
                 RecvEffect::None
             } else {
                 RecvEffect::Unix(effect)
@@ -316,6 +333,7 @@ impl Host {
         let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
+        socket.common.peek_back(n);
         let Kind::Unix(unix) = &mut socket.kind else {
             return;
         };

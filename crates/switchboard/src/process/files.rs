@@ -90,6 +90,14 @@ impl Files for ProcessFiles<'_> {
         self.process.table().add(file.clone(), cloexec, 0)
     }
 
+    fn open_pidfd(&mut self, pid: u32) -> Result<i32, Errno> {
+        if !self.tasks.exists(pid) {
+            return Err(Errno::ESRCH);
+        }
+        let file = OpenFile::new(&self.process.host, Kind::Process(pid), false);
+        self.process.table().add(file, true, 0)
+    }
+
     fn uninstall(&mut self, fd: i32) {
         self.trash.extend(self.process.table().remove(fd));
     }

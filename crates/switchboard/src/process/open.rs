@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Bpf(BpfId),
     /// A file under /proc.
     Proc,
+    /// pidfd_open(2): a process, readable when it has ended.
+    Process(u32),
 }
 
 /// An open file description (open(2)). When the last reference goes, the socket is closed: so it
@@ -66,7 +68,7 @@ impl OpenFile {
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match self.kind {
             Kind::Socket(id) => Some(id),
-            Kind::Epoll(_) | Kind::Bpf(_) | Kind::Proc => None,
+            Kind::Epoll(_) | Kind::Bpf(_) | Kind::Proc | Kind::Process(_) => None,
         }
     }
 
@@ -74,6 +76,8 @@ impl OpenFile {
         match self.kind {
             Kind::Socket(id) => host.layer.poll(id),
             Kind::Epoll(id) => host.epolls.poll(id, &host.layer),
+            Kind::Process(pid) if host.tasks.exists(pid) => PollMask::empty(),
+            Kind::Process(_) => PollMask::READABLE,
             // DEFAULT_POLLMASK: neither read nor write ever waits.
             Kind::Bpf(_) | Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
         }
@@ -82,6 +86,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if let Kind::Process(_) = self.kind {
+            return;
+        }
         let net = &self.host.net;
         let index = self.host.index;
         let mut world = net.lock();
@@ -96,6 +103,7 @@ impl Drop for OpenFile {
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
             Kind::Bpf(id) => world.hosts[index].layer.bpf_close(id),
+            Kind::Process(_) => {}
             Kind::Proc => {}
         }
         net.settle(&mut world, index);

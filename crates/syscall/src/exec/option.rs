@@ -87,14 +87,19 @@ impl Pending {
             }
             false => Vec::new(),
         };
-        let result = env
+        let mut result = env
             .host
             .getsockopt_given(env.cx, id, level, name, room, self.word, given)?;
+        if let Some(pid) = result.pidfd {
+            let fd = env.files.open_pidfd(pid)?.to_ne_bytes();
+            let n = result.bytes.len().min(fd.len());
+            result.bytes[..n].copy_from_slice(&fd[..n]);
+        }
         let written = match result.wanted {
             // The caller learns how much room it needs.
             Some(wanted) => write_int(env.mem, len, wanted as i32)
                 .map_err(Errno::from)
-                .and(Err(Errno::EINVAL)),
+                .and(Err(result.wanted_errno)),
             None => write_option(env.mem, level, value, &result, len),
         };
         let ret = written.map_or_else(Errno::to_ret, |()| 0);
