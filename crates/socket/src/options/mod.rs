@@ -184,6 +184,8 @@ impl OptValue {
             clears_error: false,
             takes_syn: false,
             wanted: None,
+            wanted_errno: Errno::EINVAL,
+            pidfd: None,
             count: None,
         }
     }

@@ -34,7 +34,7 @@ impl Files for ProcessFiles<'_> {
         Ok(match table.file(fd)?.kind {
             Kind::Socket(id) => FileRef::Socket(id),
             Kind::Bpf(id) => FileRef::Bpf(id),
-            Kind::Epoll(_) | Kind::Proc => FileRef::Other,
+            Kind::Epoll(_) | Kind::Proc | Kind::Process(_) => FileRef::Other,
         })
     }
 
