@@ -14,6 +14,7 @@ mod filter;
 mod filter_group;
 mod ilp32;
 mod immediate;
+mod interface_settings;
 mod interfaces;
 mod ip_control;
 mod lingering;
@@ -49,6 +50,7 @@ mod scm_rights_errors;
 mod sigio;
 mod signals;
 mod socketcall;
+mod stamp_ioctl;
 mod sysctl;
 mod sysctl_effects;
 mod tcp_blocking;
@@ -80,6 +82,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     filter_group::TESTS,
     ilp32::TESTS,
     immediate::TESTS,
+    interface_settings::TESTS,
     interfaces::TESTS,
     ip_control::TESTS,
     lingering::TESTS,
@@ -115,6 +118,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     sigio::TESTS,
     signals::TESTS,
     socketcall::TESTS,
+    stamp_ioctl::TESTS,
     sysctl::TESTS,
     sysctl_effects::TESTS,
     tcp_blocking::TESTS,

@@ -62,7 +62,17 @@ pub struct Interface {
     mtu: u32,
     addresses: Vec<InterfaceAddress>,
     traffic: Traffic,
+    up: bool,
+    /// What ioctl(2) keeps here and gives back.
+    pub(crate) flags: u16,
+    pub(crate) queue_len: u32,
+    pub(crate) hardware: [u8; 6],
 }
+
+/// Linux's default txqueuelen.
+const QUEUE_LEN: u32 = 1000;
+/// IPV6_MIN_MTU: an interface that carries less has no IPv6.
+const IPV6_MIN_MTU: u32 = 1280;
 
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +91,26 @@ impl Interface {
             traffic.sent = traffic.received;
         }
         traffic
+    }
+
+    /// Whether it is up (IFF_UP).
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Flags that were set and mean nothing to the stack, such as IFF_DEBUG.
+    pub fn flags(&self) -> u16 {
+        self.flags
+    }
+
+    /// Its hardware address, which is only kept.
+    pub fn hardware(&self) -> [u8; 6] {
+        self.hardware
+    }
+
+    /// How many packets it may queue, as it was set.
+    pub fn queue_len(&self) -> u32 {
+        self.queue_len
     }
 
     /// Its index.
@@ -108,6 +138,66 @@ impl Interface {
         &self.addresses
     }
 }
+
+impl Interface {
+    pub(crate) fn set_name(&mut self, name: &str) {
+        self.name = String::from(name);
+    }
+
+    /// IFF_UP. What IPv6 has goes with it (addrconf_ifdown), IPv4's addresses stay; `lo` gets its own back.
+    pub(crate) fn set_up(&mut self, up: bool) {
+        self.up = up;
+        self.renew_v6();
+        let has_v4 = self.addresses.iter().any(|a| a.addr.is_ipv4());
+        if up && self.is_loopback() && !has_v4 {
+            self.addresses.insert(0, LOOPBACK_V4);
+        }
+    }
+
+    /// Below IPV6_MIN_MTU there is no IPv6; it comes back when the interface is set up anew.
+    pub(crate) fn set_mtu(&mut self, mtu: u32) {
+        self.mtu = mtu;
+        if mtu < IPV6_MIN_MTU {
+            self.addresses.retain(|a| a.addr.is_ipv4());
+        }
+    }
+
+    fn renew_v6(&mut self) {
+        self.addresses.retain(|a| a.addr.is_ipv4());
+        if self.up && self.is_loopback() && self.mtu >= IPV6_MIN_MTU {
+            self.addresses.push(LOOPBACK_V6);
+        }
+    }
+
+    /// Takes the address away; whether it was there.
+    pub(crate) fn remove(&mut self, addr: IpAddr) -> bool {
+        let before = self.addresses.len();
+        self.addresses.retain(|a| a.addr != addr);
+        self.addresses.len() < before
+    }
+
+    /// Puts another in the place of its first IPv4 address.
+    pub(crate) fn set_first_v4(&mut self, address: Option<InterfaceAddress>) {
+        let first = self.addresses.iter().position(|a| a.addr.is_ipv4());
+        match (first, address) {
+            (Some(at), Some(address)) => self.addresses[at] = address,
+            (Some(at), None) => {
+                self.addresses.remove(at);
+            }
+            (None, Some(address)) => self.addresses.insert(0, address),
+            (None, None) => {}
+        }
+    }
+}
+
+const LOOPBACK_V4: InterfaceAddress = InterfaceAddress {
+    addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    prefix_len: 8,
+};
+const LOOPBACK_V6: InterfaceAddress = InterfaceAddress {
+    addr: IpAddr::V6(Ipv6Addr::LOCALHOST),
+    prefix_len: 128,
+};
 
 impl InterfaceAddress {
     /// Whether `addr` is in the subnet.
@@ -152,6 +242,7 @@ pub(crate) struct Interfaces {
     owners: crate::hash::KeyedMap<IpAddr, IfIndex>,
     /// The broadcast addresses of all subnets.
     broadcasts: crate::hash::KeyedMap<Ipv4Addr, IfIndex>,
+    lo_is_up: bool,
 }
 
 impl Interfaces {
@@ -161,6 +252,7 @@ impl Interfaces {
             list: Vec::new(),
             owners: crate::hash::KeyedMap::with_hasher(hash),
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
+            lo_is_up: true,
         };
         let lo = interfaces.add(InterfaceConfig {
             name: String::from("lo"),
@@ -180,6 +272,10 @@ impl Interfaces {
             mtu,
             addresses: Vec::new(),
             traffic: Traffic::default(),
+            up: true,
+            flags: 0,
+            queue_len: QUEUE_LEN,
+            hardware: [0; 6],
         });
         index
     }
@@ -202,8 +298,34 @@ impl Interfaces {
         }
     }
 
+    /// Changes an interface; what follows from its addresses is worked out anew.
+    pub(crate) fn change(&mut self, index: IfIndex, change: impl FnOnce(&mut Interface)) {
+        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else {
+            return;
+        };
+        change(interface);
+        self.owners.clear();
+        self.broadcasts.clear();
+        self.lo_is_up = self.list.first().is_some_and(|lo| lo.up);
+        // fib_sync_down_dev: the host's own addresses stay its own while their interface is down.
+        for interface in &self.list {
+            for address in &interface.addresses {
+                self.owners.entry(address.addr).or_insert(interface.index);
+                if let Some(broadcast) = address.broadcast() {
+                    self.broadcasts.entry(broadcast).or_insert(interface.index);
+                }
+            }
+        }
+    }
+
     pub(crate) fn get(&self, index: IfIndex) -> Option<&Interface> {
         self.list.get(index.0 as usize - 1)
+    }
+
+    /// Whether what the host sends to itself arrives.
+    #[inline]
+    pub(crate) fn lo_is_up(&self) -> bool {
+        self.lo_is_up
     }
 
     #[inline]

@@ -38,7 +38,7 @@ pub use multicast::{FilterMode, Membership};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
-pub use stack::Stack;
+pub use stack::{InterfaceChange, Stack};
 pub use tag::Tag;
 pub use tcp::{
     Algorithm, ConnectError, FastOpenKeys, ListenError, Moments, NotConnected, SendFlags, Shutdown,

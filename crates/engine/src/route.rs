@@ -151,7 +151,10 @@ pub(crate) fn lookup(
         _ => RouteKind::Unicast,
     };
     let (interface, next_hop, preferred) = egress(interfaces, routes, dst, src, device, kind)?;
-    let link = interfaces.get(interface).ok_or(RouteError::Unreachable)?;
+    let link = interfaces
+        .get(interface)
+        .filter(|link| link.is_up())
+        .ok_or(RouteError::Unreachable)?;
     let source = match src.or(preferred) {
         Some(src) => src,
         None => select_source(interfaces, link, dst).ok_or(RouteError::NoSource)?,
@@ -222,7 +225,7 @@ fn egress(
     }
     let connected = interfaces
         .iter()
-        .filter(|i| !i.is_loopback() && device.is_none_or(|d| d == i.index()))
+        .filter(|i| i.is_up() && !i.is_loopback() && device.is_none_or(|d| d == i.index()))
         .flat_map(|i| i.addresses().iter().map(move |a| (i.index(), a)))
         .filter(|(_, a)| a.covers(dst))
         .fold(

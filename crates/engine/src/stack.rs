@@ -25,7 +25,7 @@ use crate::counters::Counters;
 use crate::event::{Event, EventQueue};
 use crate::hash::Random;
 use crate::icmp::IcmpState;
-use crate::iface::{IfIndex, Interface, InterfaceConfig, Interfaces};
+use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
 use crate::multicast::Groups;
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
@@ -96,6 +96,27 @@ impl Hint {
     };
 }
 
+/// What may change about an interface.
+#[derive(Clone, Copy, Debug)]
+pub enum InterfaceChange<'a> {
+    /// IFF_UP.
+    Up(bool),
+    /// Flags that are only kept.
+    Flags(u16),
+    /// The largest packet.
+    Mtu(u32),
+    /// The length of its queue, which is only kept.
+    QueueLen(u32),
+    /// Its hardware address, which is only kept.
+    Hardware([u8; 6]),
+    /// Its name.
+    Name(&'a str),
+    /// Its first IPv4 address.
+    FirstV4(Option<InterfaceAddress>),
+    /// An address goes.
+    Remove(IpAddr),
+}
+
 /// To whom a packet was addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cast {
@@ -158,6 +179,23 @@ impl Stack {
         self.interfaces.add_address(interface, addr, prefix_len);
     }
 
+    /// Changes an interface. An unknown one is ignored.
+    pub fn change_interface(&mut self, interface: IfIndex, change: InterfaceChange<'_>) {
+        self.routes.touch();
+        self.interfaces.change(interface, |i| match change {
+            InterfaceChange::Up(up) => i.set_up(up),
+            InterfaceChange::Flags(flags) => i.flags = flags,
+            InterfaceChange::Mtu(mtu) => i.set_mtu(mtu),
+            InterfaceChange::QueueLen(len) => i.queue_len = len,
+            InterfaceChange::Hardware(address) => i.hardware = address,
+            InterfaceChange::Name(name) => i.set_name(name),
+            InterfaceChange::FirstV4(address) => i.set_first_v4(address),
+            InterfaceChange::Remove(addr) => {
+                i.remove(addr);
+            }
+        });
+    }
+
     /// Adds a route.
     pub fn add_route(&mut self, route: RouteConfig) {
         self.routes.add(route);
@@ -216,6 +254,10 @@ impl Stack {
 
     /// A packet came in on an interface.
     pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        // netif_receive: nothing comes in by an interface that is down.
+        if self.interfaces.get(interface).is_some_and(|i| !i.is_up()) {
+            return;
+        }
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
         if self.interfaces.owner(packet.ip.src).is_some() {
@@ -335,6 +377,11 @@ impl Stack {
 
     #[inline]
     fn loop_back(&mut self, interface: IfIndex, hint: Hint, tag: Tag, ip: IpHeader, body: Body) {
+        // noop_enqueue: what goes to a device that is down is lost.
+        if interface == IfIndex::LO && !self.interfaces.lo_is_up() {
+            self.counters.ip_out_discards += 1;
+            return;
+        }
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
                 interface,

@@ -257,6 +257,7 @@ impl Host {
     pub fn commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, received: Received) {
         match received.effect {
             RecvEffect::None => {}
+            RecvEffect::Looked(at) => self.note_stamp(cx, id, at),
             RecvEffect::Peek(effect) => self.commit_peek(id, effect),
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
@@ -377,6 +378,7 @@ impl Host {
         for message in received {
             match &message.effect {
                 RecvEffect::None
+                | RecvEffect::Looked(_)
                 | RecvEffect::Peek(_)
                 | RecvEffect::Error(_)
                 | RecvEffect::PathMtu(_) => {}

@@ -42,6 +42,7 @@ pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, 
 pub use cred::{Caps, Cred};
 pub use filter::{Attach, BpfId, BpfObject, FilterProgram, NamedProgram};
 pub use host::{Host, HostConfig};
+pub use inet::interface::{InterfaceSetting, interface_flags, may_administer};
 pub use mask::PollMask;
 pub use message::{
     ControlOut, FileToken, Received, RecvProgress, RecvRequest, Right, SendControl, SendPlan,

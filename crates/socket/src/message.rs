@@ -222,6 +222,8 @@ pub enum ControlOut {
 pub(crate) enum RecvEffect {
     /// Nothing to take (peek, end of file, zero-length read).
     None,
+    /// Peeked at a datagram that came then.
+    Looked(switchboard_engine::Instant),
     /// Peeked at an offset, which moves on.
     Peek(crate::options::peek::PeekEffect),
     Tcp(crate::inet::tcp::TcpRecvEffect),

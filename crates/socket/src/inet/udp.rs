@@ -2,6 +2,7 @@
 
 use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::raw::Datagram;
+use super::stamp::Stamp;
 use super::tcp::ShutdownBits;
 use super::udp_offload::Offload;
 use super::{InetFlags, InetOptions};
@@ -33,6 +34,7 @@ pub(crate) struct UdpSocket {
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
     pub(crate) offload: Offload,
+    pub(crate) stamp: Stamp,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
     pub(crate) told: Option<Errno>,
 }
@@ -200,6 +202,7 @@ impl UdpSocket {
             shut: ShutdownBits::default(),
             corked: None,
             offload: Offload::default(),
+            stamp: Stamp::default(),
             told: None,
         }
     }
@@ -645,7 +648,7 @@ impl Host {
                 empty: (whole == 0).then_some(index),
             })
         } else if request.flags & MSG_PEEK != 0 {
-            RecvEffect::None
+            RecvEffect::Looked(message.at)
         } else {
             RecvEffect::Udp(UdpRecvEffect { ret })
         };
@@ -687,15 +690,12 @@ impl Host {
         out
     }
 
-    pub(crate) fn udp_commit_recv(
-        &mut self,
-        _cx: &mut Cx<'_>,
-        id: SocketId,
-        effect: UdpRecvEffect,
-    ) {
+    pub(crate) fn udp_commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, effect: UdpRecvEffect) {
         let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
-        let _ = self.stack.udp_pop(handle);
+        if let Some(datagram) = self.stack.udp_pop(handle) {
+            self.note_stamp(cx, id, datagram.at);
+        }
         if let Ok(socket) = self.get_mut(id) {
             socket.common.peek_back(effect.ret);
         }

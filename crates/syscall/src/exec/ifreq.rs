@@ -1,7 +1,6 @@
-//! The interface ioctls that read: netdevice(7).
+//! The interface ioctls: netdevice(7).
 //!
-//! See [netdevice(7)](https://man7.org/linux/man-pages/man7/netdevice.7.html). Those that set are
-//! refused with `ENOTTY`.
+//! See [netdevice(7)](https://man7.org/linux/man-pages/man7/netdevice.7.html).
 
 use crate::memory::{read_array, write_int};
 use crate::pending::Env;
@@ -10,17 +9,13 @@ use core::net::{IpAddr, Ipv4Addr};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
 use switchboard_engine::{IfIndex, Interface};
+use switchboard_socket::{InterfaceSetting, interface_flags, may_administer};
 
 /// `IFNAMSIZ`: the name's place in `struct ifreq`, and where its union begins.
 const NAME: usize = 16;
-/// `IFF_UP`, `IFF_BROADCAST`, `IFF_LOOPBACK`, `IFF_RUNNING`, `IFF_MULTICAST`.
-const LOOPBACK_FLAGS: i16 = 0x1 | 0x8 | 0x40;
-const ETHERNET_FLAGS: i16 = 0x1 | 0x2 | 0x40 | 0x1000;
 /// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`.
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
-/// The kernel's default transmit queue length, in packets.
-const QUEUE_LENGTH: i32 = 1000;
 
 /// `sizeof(struct ifreq)`: the union is as large as a `struct ifmap`.
 fn ifreq_size(word: Word) -> usize {
@@ -46,7 +41,100 @@ pub(super) fn is_interface(cmd: u32) -> bool {
             | SIOCGIFHWADDR
             | SIOCGIFINDEX
             | SIOCGIFTXQLEN
+            | SIOCGIFMAP
     )
+}
+
+/// Whether the command sets something.
+pub(super) fn is_setting(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        SIOCSIFFLAGS
+            | SIOCSIFMTU
+            | SIOCSIFTXQLEN
+            | SIOCSIFNAME
+            | SIOCSIFHWADDR
+            | SIOCSIFMETRIC
+            | SIOCSIFMAP
+            | SIOCSIFADDR
+            | SIOCSIFNETMASK
+            | SIOCSIFBRDADDR
+            | SIOCSIFDSTADDR
+            | SIOCDIFADDR
+    )
+}
+
+/// dev_ioctl(), devinet_ioctl() and inet6_ioctl(), where they set.
+pub(super) fn set(
+    env: &mut Env<'_, '_>,
+    word: Word,
+    family: i32,
+    cmd: u32,
+    arg: u64,
+) -> Result<(), Errno> {
+    let cred = env.cx.cred.clone();
+    if matches!(
+        cmd,
+        SIOCSIFADDR | SIOCSIFNETMASK | SIOCSIFBRDADDR | SIOCSIFDSTADDR | SIOCDIFADDR
+    ) && family != AF_INET
+    {
+        // Only the address itself is IPv6's to set, in a structure of its own.
+        if family != AF_INET6 || !matches!(cmd, SIOCSIFADDR | SIOCDIFADDR) {
+            return Err(Errno::ENOTTY);
+        }
+        if !may_administer(&cred) {
+            return Err(Errno::EPERM);
+        }
+        let request: [u8; 24] = read_array(env.mem, arg)?;
+        let addr: [u8; 16] = request[..16].try_into().unwrap_or_default();
+        let prefix = switchboard_abi::layout::read_i32(&request, 16) as u32;
+        let index = switchboard_abi::layout::read_i32(&request, 20);
+        return if cmd == SIOCSIFADDR {
+            env.host.add_v6_address(&cred, index, addr.into(), prefix)
+        } else {
+            env.host
+                .remove_v6_address(&cred, index, addr.into(), prefix)
+        };
+    }
+    if cmd == SIOCDIFADDR {
+        return Err(Errno::ENOTTY);
+    }
+    let mut request = [0; 40];
+    env.mem.read(arg, &mut request[..ifreq_size(word)])?;
+    let name = name_of(&request[..NAME]);
+    let name = core::str::from_utf8(name).map_err(|_| Errno::ENODEV)?;
+    let half = u16::from_ne_bytes([request[16], request[17]]);
+    let whole = switchboard_abi::layout::read_i32(&request, 16);
+    let addr = Ipv4Addr::new(request[20], request[21], request[22], request[23]);
+    let new = name_of(&request[NAME..2 * NAME]);
+    let setting = match cmd {
+        SIOCSIFFLAGS => InterfaceSetting::Flags(half),
+        SIOCSIFMTU => InterfaceSetting::Mtu(whole),
+        SIOCSIFTXQLEN => InterfaceSetting::QueueLen(whole),
+        // A name that is no text is none that dev_valid_name() would take here.
+        SIOCSIFNAME => InterfaceSetting::Name(core::str::from_utf8(new).unwrap_or_default()),
+        SIOCSIFHWADDR => {
+            let address = request[18..24].try_into().unwrap_or_default();
+            InterfaceSetting::Hardware(half, address)
+        }
+        SIOCSIFADDR => InterfaceSetting::Address(half, addr),
+        SIOCSIFNETMASK => InterfaceSetting::Netmask(half, addr),
+        _ => InterfaceSetting::Unsupported,
+    };
+    env.host.set_interface(&cred, name, setting)
+}
+
+fn is_address(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK
+    )
+}
+
+/// Up to the NUL, or as much as there is room for before it.
+fn name_of(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    &bytes[..end.unwrap_or(NAME - 1)]
 }
 
 /// `inet`: the socket is an AF_INET one, which alone knows of addresses.
@@ -60,12 +148,7 @@ pub(super) fn ioctl(
     if cmd == SIOCGIFCONF {
         return configurations(env, word, arg);
     }
-    if !inet
-        && matches!(
-            cmd,
-            SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK
-        )
-    {
+    if !inet && is_address(cmd) {
         return Err(Errno::ENOTTY);
     }
     let head: [u8; 20] = read_array(env.mem, arg)?;
@@ -76,14 +159,25 @@ pub(super) fn ioctl(
         let name = padded(interface.ok_or(Errno::ENODEV)?.name());
         return Ok(env.mem.write(arg, &name)?);
     }
-    let length = head[..NAME]
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(NAME - 1);
+    let whole = name_of(&head[..NAME]);
+    // A label after a colon names an address of the interface, of which there are none.
+    let labelled = whole.iter().position(|byte| *byte == b':');
+    let name = &whole[..labelled.unwrap_or(whole.len())];
     let interface = stack
         .interfaces()
-        .find(|interface| interface.name().as_bytes() == &head[..length])
+        .find(|interface| interface.name().as_bytes() == name)
         .ok_or(Errno::ENODEV)?;
+    if labelled.is_some() && is_address(cmd) {
+        return Err(Errno::EADDRNOTAVAIL);
+    }
+    if cmd == SIOCGIFMAP {
+        // No link has memory, ports or interrupts.
+        // Two longs, a short and three bytes.
+        let none = [0; 21];
+        return Ok(env
+            .mem
+            .write(arg + NAME as u64, &none[..2 * word.size() + 5])?);
+    }
     let value = value(interface, cmd)?;
     Ok(env.mem.write(arg + NAME as u64, &value)?)
 }
@@ -94,16 +188,11 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
     let loopback = interface.is_loopback();
     match cmd {
         SIOCGIFFLAGS => {
-            let flags = if loopback {
-                LOOPBACK_FLAGS
-            } else {
-                ETHERNET_FLAGS
-            };
-            out[..2].copy_from_slice(&flags.to_ne_bytes());
+            out[..2].copy_from_slice(&interface_flags(interface).to_ne_bytes());
         }
         SIOCGIFINDEX => out[..4].copy_from_slice(&interface.index().get().to_ne_bytes()),
         SIOCGIFMTU => out[..4].copy_from_slice(&interface.mtu().to_ne_bytes()),
-        SIOCGIFTXQLEN => out[..4].copy_from_slice(&QUEUE_LENGTH.to_ne_bytes()),
+        SIOCGIFTXQLEN => out[..4].copy_from_slice(&interface.queue_len().to_ne_bytes()),
         // "Always zero on Linux."
         SIOCGIFMETRIC => {}
         SIOCGIFHWADDR => {
@@ -113,6 +202,7 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
                 ARPHRD_ETHER
             };
             out[..2].copy_from_slice(&kind.to_ne_bytes());
+            out[2..8].copy_from_slice(&interface.hardware());
         }
         _ => {
             let (addr, prefix) = ipv4(interface).next().ok_or(Errno::EADDRNOTAVAIL)?;

@@ -6,6 +6,7 @@ use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
+use switchboard_socket::SocketId;
 
 impl Pending {
     /// What the socket layer answers; commands it does not have are `ENOTTY`, as sock_ioctl()
@@ -38,6 +39,14 @@ impl Pending {
                 return Ok(Reply::happened(0).into());
             }
             FIOGETOWN | SIOCGPGRP => env.files.owner(fd)?,
+            SIOCGSTAMP_OLD | SIOCGSTAMPNS_OLD | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW => {
+                return self.receive_stamp(env, id, cmd, arg);
+            }
+            _ if ifreq::is_setting(cmd) => {
+                let family = env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain);
+                ifreq::set(env, self.word, family, cmd, arg)?;
+                return Ok(Reply::happened(0).into());
+            }
             _ if ifreq::is_interface(cmd) => {
                 let inet = env
                     .host
@@ -50,5 +59,29 @@ impl Pending {
         };
         write_int(env.mem, arg, value)?;
         Ok(Reply::value(0).into())
+    }
+
+    /// SIOCGSTAMP and SIOCGSTAMPNS: the old forms have the caller's `long`s, the new ones 64 bits.
+    fn receive_stamp(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        id: SocketId,
+        cmd: u32,
+        arg: u64,
+    ) -> Result<Step, Errno> {
+        let stamp = env.host.receive_stamp(env.cx, id)?;
+        let fraction = match cmd {
+            SIOCGSTAMP_OLD | SIOCGSTAMP_NEW => stamp.subsec_micros(),
+            _ => stamp.subsec_nanos(),
+        };
+        let old = matches!(cmd, SIOCGSTAMP_OLD | SIOCGSTAMPNS_OLD);
+        let mut bytes = [0; 16];
+        let half = if old { self.word.size() } else { 8 };
+        let seconds = stamp.as_secs().to_ne_bytes();
+        bytes[..half].copy_from_slice(&seconds[..half]);
+        let fraction = u64::from(fraction).to_ne_bytes();
+        bytes[half..2 * half].copy_from_slice(&fraction[..half]);
+        env.mem.write(arg, &bytes[..2 * half])?;
+        Ok(Reply::happened(0).into())
     }
 }

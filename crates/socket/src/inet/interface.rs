@@ -1,0 +1,261 @@
+//! netdevice(7): what the privileged may change about interfaces.
+//!
+//! # Limits
+//! Addresses have no labels: `lo:1` is refused with EOPNOTSUPP. So are broadcast and point-to-point addresses
+//! (SIOCSIFBRDADDR, SIOCSIFDSTADDR). A hardware address is only kept: links here have none.
+
+use crate::cred::{Caps, Cred};
+use crate::host::Host;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange};
+
+/// `IFF_UP` of netdevice(7).
+const IFF_UP: u16 = 0x1;
+const IFF_BROADCAST: u16 = 0x2;
+const IFF_LOOPBACK: u16 = 0x8;
+const IFF_RUNNING: u16 = 0x40;
+const IFF_MULTICAST: u16 = 0x1000;
+/// What __dev_change_flags() lets be set beside IFF_UP: DEBUG, NOTRAILERS, NOARP, PROMISC, ALLMULTI, MULTICAST,
+/// PORTSEL, AUTOMEDIA, DYNAMIC.
+const SETTABLE: u16 = 0x4 | 0x20 | 0x80 | 0x100 | 0x200 | 0x1000 | 0x2000 | 0x4000 | 0x8000;
+/// RFC 791: every link carries this. Linux's `lo` takes less, which no protocol can use.
+const LEAST_MTU: i32 = 68;
+/// IFNAMSIZ, with the NUL.
+const NAME_SIZE: usize = 16;
+
+/// Flags as SIOCGIFFLAGS tells them (dev_get_flags()).
+pub fn interface_flags(interface: &Interface) -> u16 {
+    let kind = if interface.is_loopback() {
+        IFF_LOOPBACK
+    } else {
+        IFF_BROADCAST | IFF_MULTICAST
+    };
+    let state = if interface.is_up() {
+        IFF_UP | IFF_RUNNING
+    } else {
+        0
+    };
+    // What was set differs from what it is from the start.
+    let start = kind & IFF_MULTICAST;
+    (kind - start) | state | (start ^ interface.flags())
+}
+
+/// A setting of an interface, as ioctl(2) asks for it.
+#[derive(Clone, Copy, Debug)]
+pub enum InterfaceSetting<'a> {
+    /// SIOCSIFFLAGS
+    Flags(u16),
+    /// SIOCSIFMTU
+    Mtu(i32),
+    /// SIOCSIFTXQLEN
+    QueueLen(i32),
+    /// SIOCSIFNAME
+    Name(&'a str),
+    /// SIOCSIFHWADDR: kind of link, and address.
+    Hardware(u16, [u8; 6]),
+    /// SIOCSIFADDR: family and address.
+    Address(u16, Ipv4Addr),
+    /// SIOCSIFNETMASK: family and mask.
+    Netmask(u16, Ipv4Addr),
+    /// SIOCSIFMETRIC, SIOCSIFMAP and what is listed above.
+    Unsupported,
+}
+
+/// Root and whoever administers the network.
+pub fn may_administer(cred: &Cred) -> bool {
+    cred.euid == 0 || cred.caps.contains(Caps::NET_ADMIN)
+}
+
+/// inet_abc_len(): the mask that goes with an address by its class.
+fn class_prefix(addr: Ipv4Addr) -> Option<u8> {
+    match addr.octets()[0] {
+        0..128 => Some(8),
+        128..192 => Some(16),
+        192..224 => Some(24),
+        224..240 => None,
+        240.. => Some(32),
+    }
+}
+
+fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
+    let bits = mask.to_bits();
+    let len = bits.leading_ones();
+    (bits.checked_shl(len).unwrap_or(0) == 0).then_some(len as u8)
+}
+
+/// dev_valid_name().
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() < NAME_SIZE
+        && name != "."
+        && name != ".."
+        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+}
+
+fn first_v4(interface: &Interface) -> Option<InterfaceAddress> {
+    let mut addresses = interface.addresses().iter();
+    addresses.find(|a| a.addr.is_ipv4()).copied()
+}
+
+impl Host {
+    /// ioctl(2) that sets something about the interface of this name: `EPERM` before `ENODEV`, as Linux looks.
+    pub fn set_interface(
+        &mut self,
+        cred: &Cred,
+        name: &str,
+        setting: InterfaceSetting<'_>,
+    ) -> Result<(), Errno> {
+        if !may_administer(cred) {
+            return Err(Errno::EPERM);
+        }
+        let (base, label) = name.split_once(':').unwrap_or((name, ""));
+        let interface = self.stack.interfaces().find(|i| i.name() == base);
+        let interface = interface.ok_or(Errno::ENODEV)?;
+        if !label.is_empty() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let index = interface.index();
+        let change = self.change_of(interface, setting)?;
+        if let Some(change) = change {
+            self.stack.change_interface(index, change);
+        }
+        if let InterfaceSetting::Flags(flags) = setting {
+            let up = flags & IFF_UP != 0;
+            if self.stack.interface(index).is_some_and(|i| i.is_up() != up) {
+                self.stack.change_interface(index, InterfaceChange::Up(up));
+            }
+        }
+        Ok(())
+    }
+
+    fn change_of<'a>(
+        &self,
+        interface: &Interface,
+        setting: InterfaceSetting<'a>,
+    ) -> Result<Option<InterfaceChange<'a>>, Errno> {
+        const AF_INET: u16 = switchboard_abi::number::AF_INET as u16;
+        const ARPHRD_ETHER: u16 = 1;
+        const ARPHRD_LOOPBACK: u16 = 772;
+        Ok(Some(match setting {
+            InterfaceSetting::Flags(flags) => {
+                let start = if interface.is_loopback() {
+                    0
+                } else {
+                    IFF_MULTICAST
+                };
+                InterfaceChange::Flags((flags & SETTABLE) ^ start)
+            }
+            InterfaceSetting::Mtu(mtu) if mtu < LEAST_MTU => return Err(Errno::EINVAL),
+            InterfaceSetting::Mtu(mtu) => InterfaceChange::Mtu(mtu as u32),
+            InterfaceSetting::QueueLen(len) => {
+                InterfaceChange::QueueLen(u32::try_from(len).map_err(|_| Errno::EINVAL)?)
+            }
+            InterfaceSetting::Name(new) => {
+                if !is_name(new) {
+                    return Err(Errno::EINVAL);
+                }
+                if interface.name() == new {
+                    return Ok(None);
+                }
+                if self.stack.interfaces().any(|i| i.name() == new) {
+                    return Err(Errno::EEXIST);
+                }
+                InterfaceChange::Name(new)
+            }
+            // dev_set_mac_address(): of the link's own kind; one that it has is nothing new, and another must be that of
+            // one station (is_valid_ether_addr()).
+            InterfaceSetting::Hardware(kind, address) => {
+                let own = if interface.is_loopback() {
+                    ARPHRD_LOOPBACK
+                } else {
+                    ARPHRD_ETHER
+                };
+                if kind != own {
+                    return Err(Errno::EINVAL);
+                }
+                if address == interface.hardware() {
+                    return Ok(None);
+                }
+                if address[0] & 1 != 0 || address == [0; 6] {
+                    return Err(Errno::EADDRNOTAVAIL);
+                }
+                InterfaceChange::Hardware(address)
+            }
+            InterfaceSetting::Address(family, _) | InterfaceSetting::Netmask(family, _)
+                if family != AF_INET =>
+            {
+                return Err(Errno::EINVAL);
+            }
+            InterfaceSetting::Address(_, addr) => {
+                let prefix_len = class_prefix(addr).ok_or(Errno::EINVAL)?;
+                let addr = IpAddr::V4(addr);
+                let new = InterfaceAddress { addr, prefix_len };
+                InterfaceChange::FirstV4(Some(new).filter(|_| !addr.is_unspecified()))
+            }
+            InterfaceSetting::Netmask(_, mask) => {
+                let first = first_v4(interface).ok_or(Errno::EADDRNOTAVAIL)?;
+                let prefix_len = prefix_of(mask).ok_or(Errno::EINVAL)?;
+                InterfaceChange::FirstV4(Some(InterfaceAddress {
+                    prefix_len,
+                    ..first
+                }))
+            }
+            InterfaceSetting::Unsupported => return Err(Errno::EOPNOTSUPP),
+        }))
+    }
+
+    /// SIOCSIFADDR on an AF_INET6 socket: adds an address.
+    pub fn add_v6_address(
+        &mut self,
+        cred: &Cred,
+        index: i32,
+        addr: Ipv6Addr,
+        prefix_len: u32,
+    ) -> Result<(), Errno> {
+        let interface = self.v6_interface(cred, index, prefix_len)?;
+        let known = interface.addresses().iter().any(|a| a.addr == addr);
+        let index = interface.index();
+        // ipv6_add_addr() wants a host's address on an interface that is up.
+        if addr.is_multicast() || addr.is_unspecified() {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        if known {
+            return Err(Errno::EEXIST);
+        }
+        self.stack.add_address(index, addr.into(), prefix_len as u8);
+        Ok(())
+    }
+
+    /// SIOCDIFADDR on an AF_INET6 socket: takes an address away.
+    pub fn remove_v6_address(
+        &mut self,
+        cred: &Cred,
+        index: i32,
+        addr: Ipv6Addr,
+        prefix_len: u32,
+    ) -> Result<(), Errno> {
+        let interface = self.v6_interface(cred, index, prefix_len)?;
+        let same = |a: &InterfaceAddress| a.addr == addr && u32::from(a.prefix_len) == prefix_len;
+        if !interface.addresses().iter().any(same) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let index = interface.index();
+        self.stack
+            .change_interface(index, InterfaceChange::Remove(addr.into()));
+        Ok(())
+    }
+
+    fn v6_interface(&self, cred: &Cred, index: i32, prefix_len: u32) -> Result<&Interface, Errno> {
+        if !may_administer(cred) {
+            return Err(Errno::EPERM);
+        }
+        if prefix_len > 128 {
+            return Err(Errno::EINVAL);
+        }
+        let index = u32::try_from(index).ok().and_then(IfIndex::new);
+        index
+            .and_then(|index| self.stack.interface(index))
+            .ok_or(Errno::ENODEV)
+    }
+}

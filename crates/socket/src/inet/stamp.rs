@@ -1,0 +1,57 @@
+//! When a datagram socket last received something: SIOCGSTAMP and SIOCGSTAMPNS of socket(7).
+//!
+//! The time is noted while SO_TIMESTAMP and kin are off, from the first time on that somebody has asked for it
+//! (sock_gettstamp(), sock_recv_timestamp()). TCP notes none.
+
+use crate::call::Cx;
+use crate::host::Host;
+use crate::socket::Kind;
+use crate::table::SocketId;
+use core::time::Duration;
+use switchboard_abi::Errno;
+use switchboard_engine::Instant;
+
+/// Linux's sk_stamp and the flag SOCK_TIMESTAMP.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stamp {
+    /// Somebody has asked.
+    wanted: bool,
+    /// Since the epoch; zero: something came before anybody had asked.
+    last: Option<Duration>,
+}
+
+impl Host {
+    /// SIOCGSTAMP, SIOCGSTAMPNS: `ENOENT` before the first datagram. `ENOTTY` on AF_UNIX.
+    pub fn receive_stamp(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<Duration, Errno> {
+        match self.kind(id)? {
+            Kind::Unix(_) => Err(Errno::ENOTTY),
+            Kind::Tcp(_) => Err(Errno::ENOENT),
+            Kind::Udp(_) => {
+                let stamp = &mut self.udp_mut(id)?.stamp;
+                stamp.wanted = true;
+                let last = stamp.last.as_mut().ok_or(Errno::ENOENT)?;
+                if last.is_zero() {
+                    *last = cx.realtime;
+                }
+                Ok(*last)
+            }
+        }
+    }
+
+    /// A datagram that came at `at` was received, or looked at.
+    pub(crate) fn note_stamp(&mut self, cx: &Cx<'_>, id: SocketId, at: Instant) {
+        let Ok(socket) = self.get_mut(id) else { return };
+        let told = socket.common.stamps();
+        let Kind::Udp(udp) = &mut socket.kind else {
+            return;
+        };
+        if told {
+            // The control message tells it, and this is left as it is.
+        } else if udp.stamp.wanted {
+            let ago = cx.now.saturating_sub(at);
+            udp.stamp.last = Some(cx.realtime.saturating_sub(ago));
+        } else if udp.stamp.last.is_none() {
+            udp.stamp.last = Some(Duration::ZERO);
+        }
+    }
+}
