@@ -242,6 +242,8 @@ fn address_of_ipv6(k: &mut dyn Kernel) -> Outcome {
     let probe = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
     err!(k.bind(probe, &Addr::v6(ip, 0)), EADDRNOTAVAIL);
     ret!(call(k, SIOCSIFADDR, 64, 1), 0);
+    // Linux finds out a little later that no neighbour can have it.
+    k.pause(std::time::Duration::from_millis(100));
     ret!(k.bind(probe, &Addr::v6(ip, 0)), 0);
     let text = k.file_text("/proc/net/if_inet6")?;
     check!(

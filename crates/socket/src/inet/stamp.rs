@@ -21,10 +21,10 @@ pub(crate) struct Stamp {
 }
 
 impl Host {
-    /// SIOCGSTAMP, SIOCGSTAMPNS: `ENOENT` before the first datagram. `ENOTTY` on AF_UNIX.
+    /// SIOCGSTAMP, SIOCGSTAMPNS: `ENOENT` before the first datagram. `ENOTTY` where there are no datagrams of the Internet.
     pub fn receive_stamp(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<Duration, Errno> {
         match self.kind(id)? {
-            Kind::Unix(_) => Err(Errno::ENOTTY),
+            Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::ENOTTY),
             Kind::Tcp(_) => Err(Errno::ENOENT),
             Kind::Udp(_) => {
                 let stamp = &mut self.udp_mut(id)?.stamp;
