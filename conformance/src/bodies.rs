@@ -8,6 +8,7 @@ mod conflicts;
 mod connect;
 mod create;
 mod errqueue;
+mod errqueue_icmp;
 mod events;
 mod fd_calls;
 mod filter;
@@ -76,6 +77,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     connect::TESTS,
     create::TESTS,
     errqueue::TESTS,
+    errqueue_icmp::TESTS,
     events::TESTS,
     fd_calls::TESTS,
     filter::TESTS,

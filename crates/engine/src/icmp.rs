@@ -125,6 +125,8 @@ impl Stack {
             }
             IcmpMessage::EchoReply { .. } => self.ping_input(now, interface, &ip, message),
             IcmpMessage::Other { .. } => {}
+            // icmp_unreach: of fragments that did not meet IPv4's senders are not told.
+            IcmpMessage::TimeExceeded { code: 1, .. } if !ip.is_v6() => {}
             error => {
                 if self.udp.has_raw() {
                     self.raw_icmp_error(now, interface, &ip, &error);

@@ -94,7 +94,7 @@ pub(crate) fn icmp(message: &IcmpMessage, v6: bool) -> Option<(Errno, bool)> {
             U::Code(11) => (Errno::ENETUNREACH, false),
             U::Code(12) => (Errno::EHOSTUNREACH, false),
             // Beyond NR_ICMP_UNREACH.
-            U::Code(_) => (Errno::EHOSTUNREACH, false),
+            U::Code(_) => return None,
         },
         IcmpMessage::TimeExceeded { .. } => (Errno::EHOSTUNREACH, false),
         IcmpMessage::ParameterProblem { .. } => (Errno::EPROTO, true),

@@ -691,7 +691,8 @@ impl Stack {
             IcmpMessage::TimeExceeded { .. } => (TcpError::HostUnreachable, true),
             _ => return,
         };
-        let reports = conn.opts.reports();
+        // A connection that is being made has its errors reported, whether or not it asked (ip_icmp_error).
+        let reports = conn.opts.reports() || conn.state == State::SynSent;
         conn.on_icmp_error(error, hard);
         self.tcp_flush(now, index);
         if reports {

@@ -7,6 +7,7 @@
 //! Entries are charged to the receive buffer beside what waits to be read; what does not fit is lost (sock_queue_err_skb()).
 
 use super::addr::present;
+use super::recv_control::Facts;
 use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -84,6 +85,8 @@ pub(crate) struct QueuedError {
     pub(crate) control: Vec<ControlOut>,
     /// What it costs of the receive buffer.
     pub(crate) charge: u32,
+    /// What IP says of the packet that brought it.
+    pub(crate) facts: Option<Facts>,
     /// When what it tells of happened, if that is told.
     pub(crate) stamped: Option<Instant>,
 }
@@ -204,6 +207,9 @@ impl Host {
             control::stamps(cx, &self.get(id)?.common, Some(at), true, &mut control);
         }
         control.extend(entry.control.iter().cloned());
+        if let Some(facts) = &entry.facts {
+            facts.tell(options, v6, &mut control);
+        }
         control.push(told(entry, v6));
         Ok(Attempt::Ready(Received {
             data: entry.payload.slice(..n),

@@ -4,6 +4,7 @@
 use super::InetFlags;
 use super::errqueue::{ExtendedError, Origin, QueuedError};
 use super::raw::Datagram;
+use super::recv_control::Facts;
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::Kind;
@@ -119,6 +120,7 @@ impl Host {
             payload: Payload::new(),
             control: Vec::new(),
             charge: LOCAL_CHARGE,
+            facts: None,
             stamped: None,
         };
         self.queue_error(id, entry);
@@ -214,6 +216,7 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
         payload,
         control: Vec::new(),
         charge: charge(size, v6),
-        stamped: None,
+        facts: Some(Facts::of_error(report)),
+        stamped: Some(report.at),
     }
 }

@@ -158,6 +158,7 @@ impl Host {
             charge: CHARGE + stamp.data.len() as u32,
             payload: stamp.data,
             control: Vec::new(),
+            facts: None,
             stamped: Some(stamp.at),
         };
         self.queue_error(id, entry);
@@ -194,6 +195,7 @@ impl Host {
             payload: Payload::new(),
             control: Vec::new(),
             charge: CHARGE,
+            facts: None,
             stamped: None,
         });
         self.wake(id, PollMask::ERR);

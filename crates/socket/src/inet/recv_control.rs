@@ -1,15 +1,15 @@
 //! Control messages of a datagram that was received, from what IP says of it: ip_cmsg_recv() and
 //! ip6_datagram_recv_ctl(), in their order.
 
-use super::InetFlags;
 use super::udp::UdpSocket;
+use super::{InetFlags, InetOptions};
 use crate::host::Host;
 use crate::message::ControlOut;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use switchboard_abi::SockAddr;
 use switchboard_abi::number::*;
-use switchboard_engine::UdpReceived;
+use switchboard_engine::{IcmpReport, UdpReceived};
 
 fn raw(level: i32, kind: i32, data: &[u8]) -> ControlOut {
     ControlOut::Raw {
@@ -36,92 +36,124 @@ fn pktinfo6(ip: IpAddr, interface: u32) -> Vec<u8> {
     data
 }
 
-impl Host {
-    /// Adds what the socket asked for. `v6`: of an AF_INET6 socket.
-    pub(super) fn ip_control_out(
-        &self,
-        s: &UdpSocket,
-        v6: bool,
-        m: &UdpReceived,
-        out: &mut Vec<ControlOut>,
-    ) {
+/// What IP says of a packet that came in, as far as sockets are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Where it was sent to.
+    pub(crate) to: IpAddr,
+    /// The port it was sent to; none of an ICMP error.
+    pub(crate) port: Option<u16>,
+    /// By which interface it came; 0 if that is forgotten.
+    pub(crate) interface: u32,
+    /// The address to answer from (ipi_spec_dst), if that was noted.
+    pub(crate) answer: Ipv4Addr,
+    pub(crate) ttl: u8,
+    pub(crate) tos: u8,
+    pub(crate) flow_label: u32,
+}
+
+impl Facts {
+    /// Of a datagram in a socket's queue.
+    pub(super) fn of(h: &Host, s: &UdpSocket, m: &UdpReceived) -> Facts {
         // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before.
         let interface = match m.noted || m.to.is_ipv6() {
             true => m.interface.get(),
             false => 0,
         };
-        if s.inet.pktinfo6 && v6 {
-            out.push(raw(SOL_IPV6, IPV6_PKTINFO, &pktinfo6(m.to, interface)));
-        }
-        match m.to {
-            IpAddr::V4(ip) => self.control_out_v4(s, ip, interface, m, out),
-            IpAddr::V6(_) => self.control_out_v6(s, m, out),
+        // fib_compute_spec_dst()
+        let answer = match m.to {
+            IpAddr::V4(ip) if m.noted && h.stack.is_local(m.to) => ip,
+            IpAddr::V4(_) if m.noted => {
+                match h.stack.route(m.from.ip(), None, None).map(|r| r.source) {
+                    Ok(IpAddr::V4(source)) => source,
+                    _ => Ipv4Addr::UNSPECIFIED,
+                }
+            }
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        Facts {
+            to: m.to,
+            port: Some(h.stack.udp_local(s.handle).port()),
+            interface,
+            answer,
+            ttl: m.ttl,
+            tos: m.tos,
+            flow_label: m.flow_label,
         }
     }
 
-    fn control_out_v4(
-        &self,
-        s: &UdpSocket,
-        ip: Ipv4Addr,
-        interface: u32,
-        m: &UdpReceived,
-        out: &mut Vec<ControlOut>,
-    ) {
-        let options = &s.inet;
+    /// Of an ICMP error: its own header, not that of what it is about.
+    pub(super) fn of_error(report: &IcmpReport) -> Facts {
+        Facts {
+            to: report.ip.dst,
+            port: None,
+            interface: report.interface.get(),
+            answer: Ipv4Addr::UNSPECIFIED,
+            ttl: report.ip.hop_limit,
+            tos: report.ip.tos,
+            flow_label: report.ip.flow_label,
+        }
+    }
+
+    /// Adds what the socket asked for. `v6`: of an AF_INET6 socket.
+    pub(super) fn tell(&self, options: &InetOptions, v6: bool, out: &mut Vec<ControlOut>) {
+        if options.pktinfo6 && v6 {
+            let info = pktinfo6(self.to, self.interface);
+            out.push(raw(SOL_IPV6, IPV6_PKTINFO, &info));
+        }
+        match self.to {
+            IpAddr::V4(ip) => self.tell_v4(options, ip, out),
+            IpAddr::V6(_) => self.tell_v6(options, out),
+        }
+    }
+
+    fn tell_v4(&self, options: &InetOptions, ip: Ipv4Addr, out: &mut Vec<ControlOut>) {
         if options.pktinfo {
-            // ipi_spec_dst is the address to answer from (fib_compute_spec_dst()).
-            let answer = match m.noted {
-                false => Ipv4Addr::UNSPECIFIED,
-                true if self.stack.is_local(m.to) => ip,
-                true => match self.stack.route(m.from.ip(), None, None).map(|r| r.source) {
-                    Ok(IpAddr::V4(source)) => source,
-                    _ => Ipv4Addr::UNSPECIFIED,
-                },
-            };
-            let mut data = interface.to_ne_bytes().to_vec();
-            data.extend_from_slice(&answer.octets());
+            let mut data = self.interface.to_ne_bytes().to_vec();
+            data.extend_from_slice(&self.answer.octets());
             data.extend_from_slice(&ip.octets());
             out.push(raw(SOL_IP, IP_PKTINFO, &data));
         }
         if options.has(InetFlags::RECVTTL) {
-            out.push(raw(SOL_IP, IP_TTL, &i32::from(m.ttl).to_ne_bytes()));
+            out.push(raw(SOL_IP, IP_TTL, &i32::from(self.ttl).to_ne_bytes()));
         }
         if options.has(InetFlags::RECVTOS) {
             // A byte, where IP_TTL is an int.
-            out.push(raw(SOL_IP, IP_TOS, &[m.tos]));
+            out.push(raw(SOL_IP, IP_TOS, &[self.tos]));
         }
-        if options.has(InetFlags::RECVORIGDSTADDR) {
-            let port = self.stack.udp_local(s.handle).port();
-            let to = name(SocketAddr::new(m.to, port));
+        if options.has(InetFlags::RECVORIGDSTADDR)
+            && let Some(port) = self.port
+        {
+            let to = name(SocketAddr::new(self.to, port));
             out.push(raw(SOL_IP, IP_ORIGDSTADDR, &to));
         }
     }
 
-    fn control_out_v6(&self, s: &UdpSocket, m: &UdpReceived, out: &mut Vec<ControlOut>) {
-        let options = &s.inet;
-        let hops = i32::from(m.ttl).to_ne_bytes();
+    fn tell_v6(&self, options: &InetOptions, out: &mut Vec<ControlOut>) {
+        let hops = i32::from(self.ttl).to_ne_bytes();
         if options.has(InetFlags::RECVHOPLIMIT) {
             out.push(raw(SOL_IPV6, IPV6_HOPLIMIT, &hops));
         }
         if options.has(InetFlags::RECVTCLASS) {
-            let tclass = i32::from(m.tos).to_ne_bytes();
+            let tclass = i32::from(self.tos).to_ne_bytes();
             out.push(raw(SOL_IPV6, IPV6_TCLASS, &tclass));
         }
         // The traffic class and the label, if there is any of it.
-        let flow = u32::from(m.tos) << 20 | m.flow_label;
+        let flow = u32::from(self.tos) << 20 | self.flow_label;
         if options.has(InetFlags::RECVFLOWINFO) && flow != 0 {
             out.push(raw(SOL_IPV6, IPV6_FLOWINFO, &flow.to_be_bytes()));
         }
         if options.has(InetFlags::PKTINFO_2292) {
-            let info = pktinfo6(m.to, m.interface.get());
+            let info = pktinfo6(self.to, self.interface);
             out.push(raw(SOL_IPV6, IPV6_2292PKTINFO, &info));
         }
         if options.has(InetFlags::HOPLIMIT_2292) {
             out.push(raw(SOL_IPV6, IPV6_2292HOPLIMIT, &hops));
         }
-        if options.has(InetFlags::RECVORIGDSTADDR6) {
-            let port = self.stack.udp_local(s.handle).port();
-            let to = name(SocketAddr::new(m.to, port));
+        if options.has(InetFlags::RECVORIGDSTADDR6)
+            && let Some(port) = self.port
+        {
+            let to = name(SocketAddr::new(self.to, port));
             out.push(raw(SOL_IPV6, IPV6_ORIGDSTADDR, &to));
         }
     }

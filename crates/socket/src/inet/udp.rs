@@ -2,6 +2,7 @@
 
 use super::addr::{InetAddr, needs_scope, present, unmap};
 use super::raw::Datagram;
+use super::recv_control::Facts;
 use super::stamp::Stamp;
 use super::tcp::ShutdownBits;
 use super::udp_offload::Offload;
@@ -686,7 +687,7 @@ impl Host {
             });
         }
         let v6 = i32::from(common.domain) == AF_INET6;
-        self.ip_control_out(s, v6, m, &mut out);
+        Facts::of(self, s, m).tell(&s.inet, v6, &mut out);
         out
     }
 
