@@ -98,6 +98,7 @@ step "documents" documents
 step "conformance, host's kernel" "$conformance" --arm host -q
 step "conformance, library" "$conformance" --arm library -q
 step "conformance, runner" "$switchboard" run -- "$conformance" --arm runner -q
+step "conformance, runner, closes that wait" "$switchboard" run --linger -- "$conformance" --arm runner --strict -q --filter lingering
 step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm host -q
 step "conformance, library, ordinary user" as_user "$conformance" --arm library -q
 step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner -q

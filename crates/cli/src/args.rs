@@ -46,6 +46,12 @@ pub(crate) struct RunArgs {
     /// Set a tunable of the run's host before the program starts, such as net.core.somaxconn=128; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) sysctl: Vec<String>,
+    /// Let close(2) wait as SO_LINGER with a time asks.
+    ///
+    /// Each close, dup2 and dup3 of each program then comes to the supervisor, which costs some
+    /// microseconds, and a signal whose handler has no SA_RESTART can end one with EINTR.
+    #[arg(long)]
+    pub(crate) linger: bool,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,

@@ -117,7 +117,8 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     };
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
         .map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let filter = filter::filter().map_err(|error| setup(format!("the filter: {error}")))?;
+    let filter =
+        filter::filter(args.linger).map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
         .args(&args.program[1..])
         .signal_mask(mask);

@@ -36,15 +36,16 @@ pub(super) fn changes_credentials(arch: Arch, nr: u32) -> bool {
     }
 }
 
-pub(super) fn filter() -> Result<Filter, FilterError> {
+/// `linger`: closes are looked at, too (docs/design/lingering-close.md).
+pub(super) fn filter(linger: bool) -> Result<Filter, FilterError> {
     let table = RuleTable {
-        x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64),
-        i386: rules(Arch::I386, CREDENTIALS_I386),
+        x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64, linger),
+        i386: rules(Arch::I386, CREDENTIALS_I386, linger),
     };
     Filter::new(&table)
 }
 
-fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
+fn rules(arch: Arch, credentials: &[u32], linger: bool) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (nr, call) in sysno::table(arch) {
         match call {
@@ -53,10 +54,12 @@ fn rules(arch: Arch, credentials: &[u32]) -> Vec<Rule> {
                 rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
             }
+            Sysno::Close if !linger => {}
             _ => rules.push(Rule::new(*nr, Action::Notify)),
         }
     }
     let dups = match arch {
+        _ if !linger => &[],
         Arch::X86_64 => DUPS_X86_64,
         Arch::I386 => DUPS_I386,
     };
@@ -77,8 +80,10 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_filter() {
-        let filter = filter().expect("a valid table");
-        assert!(filter.instructions().len() < 500);
+        for linger in [false, true] {
+            let filter = filter(linger).expect("a valid table");
+            assert!(filter.instructions().len() < 500);
+        }
     }
 
     #[test]

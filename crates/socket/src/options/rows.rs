@@ -98,7 +98,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_SOCKET, SO_OOBINLINE, "SO_OOBINLINE", All, Done, Some(socket::get_oobinline), Some(socket::set_oobinline)),
     row(SOL_SOCKET, SO_PASSCRED, "SO_PASSCRED", All, Done, Some(socket::get_passcred), Some(socket::set_passcred)),
     noted(row(SOL_SOCKET, SO_LINGER, "SO_LINGER", All, Done, Some(socket::get_linger), Some(socket::set_linger)),
-        "close(2) waits, dup2(2) too; under the runner not close_range(2) and close-on-exec"),
+        "close(2) and dup2(2) wait; under the runner only with run --linger"),
     row(SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", All, Done, Some(buffers::get_sndbuf), Some(buffers::set_sndbuf)),
     row(SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", All, Done, Some(buffers::get_rcvbuf), Some(buffers::set_rcvbuf)),
     row(SOL_SOCKET, SO_RCVLOWAT, "SO_RCVLOWAT", All, Done, Some(socket::get_rcvlowat), Some(socket::set_rcvlowat)),

@@ -6,7 +6,7 @@
 //! time is over, or a signal came. Until then the descriptor names a socket that is not there, so that
 //! whoever uses it meanwhile gets EBADF.
 //!
-//! close(2), dup2(2) and dup3(2) are looked at, once a program has asked for lingering: see
+//! With `run --linger` close(2), dup2(2) and dup3(2) are looked at, once a program has asked for lingering: see
 //! docs/design/lingering-close.md for what that costs, and for close_range(2) and execve(2).
 
 use switchboard_abi::sysno::Arch;
