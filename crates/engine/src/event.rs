@@ -89,12 +89,23 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// The events that were not taken yet.
+/// The events that were not taken yet. What happened to a UDP socket stands here, what happened to a TCP socket in the
+/// socket itself: among very many each place in memory counts.
 #[derive(Debug, Default)]
 pub(crate) struct EventQueue {
-    order: VecDeque<SocketHandle>,
-    tcp: Vec<Slot>,
+    order: VecDeque<Queued>,
     udp: Vec<Slot>,
+}
+
+/// A socket that has events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Queued {
+    /// Its events are with it.
+    Tcp(TcpId),
+    /// What is left of it is gone.
+    Released(TcpId),
+    /// Its events are here.
+    Udp(UdpId),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,48 +115,54 @@ struct Slot {
 }
 
 impl EventQueue {
+    /// Notes that something happened to a TCP socket, or that it is released.
+    #[inline]
+    pub(crate) fn push(&mut self, queued: Queued) {
+        self.order.push_back(queued);
+    }
+
     /// Notes that `kind` happened to `socket`.
-    pub(crate) fn push(&mut self, socket: SocketHandle, kind: EventKind) {
+    pub(crate) fn push_udp(&mut self, socket: UdpId, kind: EventKind) {
         if kind.is_empty() {
             return;
         }
-        let (slots, index, generation) = self.slots(socket);
-        if slots.len() <= index {
-            slots.resize(index + 1, Slot::default());
+        let index = socket.index();
+        if self.udp.len() <= index {
+            self.udp.resize(index + 1, Slot::default());
         }
-        let slot = &mut slots[index];
-        if slot.generation != generation {
+        let slot = &mut self.udp[index];
+        if slot.generation != socket.generation {
             *slot = Slot {
-                generation,
+                generation: socket.generation,
                 pending: EventKind::empty(),
             };
         }
         let first = slot.pending.is_empty();
         slot.pending |= kind;
         if first {
-            self.order.push_back(socket);
+            self.order.push_back(Queued::Udp(socket));
         }
     }
 
-    /// The next socket with events, all of them in one.
-    pub(crate) fn pop(&mut self) -> Option<Event> {
-        while let Some(socket) = self.order.pop_front() {
-            let (slots, index, generation) = self.slots(socket);
-            let slot = &mut slots[index];
-            // A slot that another socket has taken over: the first owner is gone, and so are its events.
-            if slot.generation == generation && !slot.pending.is_empty() {
-                let kind = core::mem::take(&mut slot.pending);
-                return Some(Event { socket, kind });
-            }
-        }
-        None
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
-    fn slots(&mut self, socket: SocketHandle) -> (&mut Vec<Slot>, usize, u32) {
-        match socket {
-            SocketHandle::Tcp(id) => (&mut self.tcp, id.index as usize, id.generation),
-            SocketHandle::Udp(id) => (&mut self.udp, id.index as usize, id.generation),
+    /// The next socket with events.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Queued> {
+        self.order.pop_front()
+    }
+
+    /// The events of a UDP socket, all of them in one; none when another socket has taken its place, since then it is
+    /// gone, and so are they.
+    pub(crate) fn take_udp(&mut self, socket: UdpId) -> EventKind {
+        let slot = &mut self.udp[socket.index()];
+        if slot.generation != socket.generation {
+            return EventKind::empty();
         }
+        core::mem::take(&mut slot.pending)
     }
 }
 

@@ -22,7 +22,7 @@ use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, parse_body};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
-use crate::event::{Event, EventQueue};
+use crate::event::{Event, EventKind, EventQueue, Queued, SocketHandle};
 use crate::hash::Random;
 use crate::icmp::IcmpState;
 use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
@@ -304,9 +304,25 @@ impl Stack {
         self.run_loopback(now);
     }
 
+    /// Whether [`poll_event`](Self::poll_event), [`poll_report`](Self::poll_report) or
+    /// [`poll_stamp`](Self::poll_stamp) may have something.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        !(self.events.is_empty() && self.reports.is_empty()) || self.has_stamps()
+    }
+
     /// What changed about which socket.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        loop {
+            let (socket, kind) = match self.events.pop()? {
+                Queued::Tcp(id) => (SocketHandle::Tcp(id), self.tcp.take_events(id)),
+                Queued::Released(id) => (SocketHandle::Tcp(id), EventKind::RELEASED),
+                Queued::Udp(id) => (SocketHandle::Udp(id), self.events.take_udp(id)),
+            };
+            if !kind.is_empty() {
+                return Some(Event { socket, kind });
+            }
+        }
     }
 
     /// Queues a packet for the interface that `route` named. Callers outside of input processing end with
@@ -365,6 +381,27 @@ impl Stack {
         if ip.hop_limit > 0 && !local {
             self.ip_output_tagged(route, tag, packet);
         }
+    }
+
+    /// [`ip_output_tagged`](Self::ip_output_tagged) and [`run_loopback`](Self::run_loopback): a packet on `lo` with nothing before it comes
+    /// in from where it is, and not through the queue.
+    #[inline]
+    pub(crate) fn ip_output_now(
+        &mut self,
+        now: Instant,
+        route: &RouteInfo,
+        tag: Tag,
+        ip: IpHeader,
+        mut body: Body,
+    ) {
+        if route.interface == IfIndex::LO && self.loopback_is_free() {
+            self.counters.ip_out_requests += 1;
+            self.counters.v6.out_requests += u64::from(ip.is_v6());
+            self.ip_input(now, IfIndex::LO, Hint::NONE, tag, &ip, &mut body);
+        } else {
+            self.ip_output_tagged(route, tag, Packet { ip, body });
+        }
+        self.run_loopback(now);
     }
 
     /// [`ip_output`](Self::ip_output) of a connection's segment on `lo`.

@@ -722,9 +722,15 @@ impl Stack {
         let mut seen = None;
         if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
             let body = Body::Udp(datagram);
-            let packet = Packet { ip, body };
-            seen = see.then(|| packet.clone());
-            self.udp_output(id, &route, tag, packet);
+            if see {
+                let body = body.clone();
+                seen = Some(Packet { ip, body });
+            }
+            if route.interface == IfIndex::LO {
+                self.ip_output_now(now, &route, tag, ip, body);
+                return Ok(seen);
+            }
+            self.udp_output(id, &route, tag, Packet { ip, body });
         } else {
             for datagram in segment::cut(datagram) {
                 let body = Body::Udp(datagram);
@@ -898,7 +904,7 @@ impl Stack {
     }
 
     fn udp_event(&mut self, id: UdpId, kind: EventKind) {
-        self.events.push(SocketHandle::Udp(id), kind);
+        self.events.push_udp(id, kind);
     }
 }
 

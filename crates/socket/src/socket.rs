@@ -93,6 +93,8 @@ bitflags::bitflags! {
         const PASSSEC = 1 << 25;
         /// `SO_PASSRIGHTS` was switched off.
         const NO_PASSRIGHTS = 1 << 26;
+        /// See [`Host::set_nonblocking`](crate::Host::set_nonblocking).
+        const NONBLOCK = 1 << 30;
     }
 }
 

@@ -1,15 +1,29 @@
-//! Calls that are sure not to wait, told by a look.
+//! Whether a call may wait, and whether it would.
 //!
 //! A driver may have to ask somebody else whether a caller allows waiting. It need not when the answer is the same
 //! either way. "No" here means: that takes more than a look.
 
 use crate::host::Host;
-use crate::socket::Kind;
+use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use switchboard_abi::number::*;
 use switchboard_engine::State;
 
 impl Host {
+    /// `O_NONBLOCK`, kept with the socket for a driver that has no open files to keep it with. The layer itself makes
+    /// nothing of it.
+    pub fn set_nonblocking(&mut self, id: SocketId, on: bool) {
+        if let Ok(socket) = self.get_mut(id) {
+            socket.common.flags.set(CommonFlags::NONBLOCK, on);
+        }
+    }
+
+    /// What [`set_nonblocking`](Self::set_nonblocking) has set.
+    pub fn nonblocking(&self, id: SocketId) -> bool {
+        self.get(id)
+            .is_ok_and(|socket| socket.common.has(CommonFlags::NONBLOCK))
+    }
+
     /// Whether a receive of up to `len` bytes is answered at once, with data or the end of it.
     pub fn recv_is_ready(&self, id: SocketId, len: usize, flags: i32) -> bool {
         let Ok(socket) = self.get(id) else {

@@ -141,6 +141,7 @@ impl TcpSegment {
     }
 
     /// Length of the header with its options on the wire.
+    #[inline]
     pub fn header_len(&self) -> usize {
         20 + self.options.wire_len()
     }
@@ -151,6 +152,7 @@ impl TcpOptions {
     pub const MAX_LEN: usize = 40;
 
     /// Length on the wire, padded to whole words, as Linux lays options out.
+    #[inline]
     pub fn wire_len(&self) -> usize {
         let mut len = 0;
         if self.mss.is_some() {
@@ -168,9 +170,11 @@ impl TcpOptions {
         if let Some(cookie) = &self.fastopen {
             len += (2 + cookie.as_bytes().len()).next_multiple_of(4);
         }
-        let sack = self.sack_blocks_that_fit(len);
-        if sack > 0 {
-            len += 4 + 8 * sack;
+        if !self.sack.is_empty() {
+            let sack = self.sack_blocks_that_fit(len);
+            if sack > 0 {
+                len += 4 + 8 * sack;
+            }
         }
         len
     }

@@ -14,7 +14,7 @@ use super::listen::Listener;
 use super::stack::path_of;
 use super::state::{State, TcpError};
 use super::table::{Kind, Socket};
-use crate::event::TcpId;
+use crate::event::{EventKind, TcpId};
 use crate::filter::Filters;
 use crate::iface::{IfIndex, Interfaces};
 use crate::ports::{BindError, BindKey, BindRequest, BindState, Family};
@@ -113,6 +113,8 @@ impl Stack {
             route: None,
             route_generation: 0,
             peer: crate::stack::Hint::NOWHERE,
+            pending: EventKind::empty(),
+            name: super::table::NAMELESS,
         };
         self.tcp.insert(Kind::Socket(Box::new(socket)))
     }

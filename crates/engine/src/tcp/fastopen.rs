@@ -18,7 +18,7 @@ use super::listen::Request;
 use super::passive::child_of;
 use super::state::State;
 use super::table::{Key, Kind};
-use crate::event::{EventKind, SocketHandle, TcpId};
+use crate::event::{EventKind, TcpId};
 use crate::hash::{KeyedMap, KeyedState};
 use crate::stack::Stack;
 use crate::time::Instant;
@@ -343,7 +343,7 @@ impl Stack {
             listener.fast.push(id);
         }
         let kind = EventKind::ACCEPTABLE | EventKind::READABLE;
-        self.events.push(SocketHandle::Tcp(listener), kind);
+        self.tcp_happened(listener, kind);
         self.tcp_flush(now, id.index);
     }
 }

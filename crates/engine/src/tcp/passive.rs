@@ -17,7 +17,7 @@ use super::state::State;
 use super::table::{Kind, Socket};
 use super::timers::syn_ack_timeout;
 use super::user::{announced_mss, initial_window};
-use crate::event::{EventKind, SocketHandle, TcpId};
+use crate::event::{EventKind, TcpId};
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
@@ -276,7 +276,7 @@ impl Stack {
             self.tcp_reset_reply(ip, head);
         }
         let kind = EventKind::ACCEPTABLE | EventKind::READABLE;
-        self.events.push(SocketHandle::Tcp(parent), kind);
+        self.tcp_happened(parent, kind);
         self.tcp_flush(now, index);
     }
 
@@ -444,5 +444,7 @@ pub(super) fn child_of(
         route: Some(request.route),
         route_generation: generation,
         peer: crate::stack::Hint::NOWHERE,
+        pending: EventKind::empty(),
+        name: super::table::NAMELESS,
     }
 }

@@ -14,7 +14,7 @@ use super::state::{State, TcpError};
 use super::table::Kind;
 use super::time_wait::{TimeWait, TimeWaitVerdict};
 use super::timers::TIME_WAIT_LEN;
-use crate::event::{EventKind, SocketHandle, TcpId};
+use crate::event::{EventKind, Queued, SocketHandle, TcpId};
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
 use crate::report::IcmpReport;
@@ -310,6 +310,18 @@ impl Stack {
         }
     }
 
+    /// Something happened to a socket that its connection does not know of.
+    pub(super) fn tcp_happened(&mut self, id: TcpId, kind: EventKind) {
+        let Some(socket) = self.tcp.get_mut(id) else {
+            return;
+        };
+        let first = socket.pending.is_empty();
+        socket.pending |= kind;
+        if first {
+            self.events.push(Queued::Tcp(id));
+        }
+    }
+
     /// Events, timers, and the end of a connection.
     #[inline]
     fn tcp_settle(&mut self, now: Instant, index: u32) {
@@ -325,11 +337,15 @@ impl Stack {
         if !conn.events.is_empty() {
             let kind = core::mem::take(&mut conn.events);
             if !conn.orphan {
-                let id = TcpId {
-                    index,
-                    generation: entry.generation,
-                };
-                self.events.push(SocketHandle::Tcp(id), kind);
+                let first = socket.pending.is_empty();
+                socket.pending |= kind;
+                if first {
+                    let id = TcpId {
+                        index,
+                        generation: entry.generation,
+                    };
+                    self.events.push(Queued::Tcp(id));
+                }
             }
         }
         if let Some(stamps) = &mut conn.stamps {
@@ -458,8 +474,8 @@ impl Stack {
         }
         if orphan {
             self.tcp.orphans -= 1;
-            let id = SocketHandle::Tcp(TcpId { index, generation });
-            self.events.push(id, EventKind::RELEASED);
+            self.events
+                .push(Queued::Released(TcpId { index, generation }));
         }
         self.tcp.entries.remove(index as usize);
     }
@@ -542,8 +558,7 @@ impl Stack {
                 index,
                 generation: entry.generation,
             };
-            self.events
-                .push(SocketHandle::Tcp(released), EventKind::RELEASED);
+            self.events.push(Queued::Released(released));
             self.tcp_arm(index, deadline);
         } else {
             socket.hashed = false;

@@ -149,6 +149,11 @@ impl Stack {
         }
     }
 
+    #[inline]
+    pub(crate) fn has_stamps(&self) -> bool {
+        !self.tcp_stamps.0.is_empty()
+    }
+
     /// The next moment that has come.
     pub fn poll_stamp(&mut self) -> Option<TcpStamp> {
         self.tcp_stamps.0.pop_front()

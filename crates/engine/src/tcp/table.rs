@@ -22,9 +22,9 @@ use super::connection::{Connection, FourTuple};
 use super::fastopen::{Cookies, FastOpenKeys};
 use super::listen::Request;
 use super::time_wait::TimeWait;
-use crate::event::{SocketHandle, TcpId};
+use crate::event::{EventKind, SocketHandle, TcpId};
 use crate::filter::{Choice, Filters, GroupFilter};
-use crate::hash::{KeyedMap, KeyedState, Random};
+use crate::hash::{KeyedMap, KeyedState, Random, sip_round};
 use crate::iface::IfIndex;
 use crate::ports::BindKey;
 use crate::route::RouteInfo;
@@ -58,7 +58,14 @@ pub(crate) struct Socket {
     pub(crate) route_generation: u32,
     /// The place of the other end, when it was last on this host: a [`Hint`].
     pub(crate) peer: u32,
+    /// Events that nobody has taken yet.
+    pub(crate) pending: EventKind,
+    /// What the layer above calls it, or [`NAMELESS`].
+    pub(crate) name: u64,
 }
+
+/// The name of a socket that has none.
+pub(crate) const NAMELESS: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub(crate) enum Kind {
@@ -186,6 +193,14 @@ impl TcpTable {
     #[inline]
     pub(crate) fn open_mut(&mut self, id: TcpId) -> &mut Socket {
         self.get_mut(id).expect("TCP handle used after tcp_close")
+    }
+
+    /// The events of a socket, all of them in one; none when it is gone.
+    #[inline]
+    pub(crate) fn take_events(&mut self, id: TcpId) -> EventKind {
+        self.get_mut(id).map_or(EventKind::empty(), |socket| {
+            core::mem::take(&mut socket.pending)
+        })
     }
 
     // The connection table.
@@ -481,17 +496,17 @@ impl Key {
         ];
         for &word in words {
             v[3] ^= word;
-            round(&mut v);
+            sip_round(&mut v);
             v[0] ^= word;
         }
         let last = (words.len() as u64 * 8) << 56;
         v[3] ^= last;
-        round(&mut v);
+        sip_round(&mut v);
         v[0] ^= last;
         v[2] ^= 0xff;
-        round(&mut v);
-        round(&mut v);
-        round(&mut v);
+        sip_round(&mut v);
+        sip_round(&mut v);
+        sip_round(&mut v);
         v[0] ^ v[1] ^ v[2] ^ v[3]
     }
 }
@@ -501,20 +516,6 @@ impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Key")
     }
-}
-
-#[inline]
-fn round(v: &mut [u64; 4]) {
-    v[0] = v[0].wrapping_add(v[1]);
-    v[1] = v[1].rotate_left(13) ^ v[0];
-    v[0] = v[0].rotate_left(32);
-    v[2] = v[2].wrapping_add(v[3]);
-    v[3] = v[3].rotate_left(16) ^ v[2];
-    v[0] = v[0].wrapping_add(v[3]);
-    v[3] = v[3].rotate_left(21) ^ v[0];
-    v[2] = v[2].wrapping_add(v[1]);
-    v[1] = v[1].rotate_left(17) ^ v[2];
-    v[2] = v[2].rotate_left(32);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::api::Status;
 use super::connection::Connection;
 use super::state::State;
 use super::stream_queue::StreamQueue;
+use super::table::NAMELESS;
 use super::urgent::UrgentView;
 use crate::config::Sysctl;
 use crate::event::TcpId;
@@ -19,6 +20,20 @@ impl Stack {
     #[inline]
     pub fn tcp_view(&self, id: TcpId) -> TcpView<'_> {
         TcpView(&self.tcp.open(id).conn, &self.sysctl)
+    }
+}
+
+impl Stack {
+    /// Gives the socket a name of the caller's, or takes it away; any but `u64::MAX`.
+    pub fn tcp_set_name(&mut self, id: TcpId, name: Option<u64>) {
+        self.tcp.open_mut(id).name = name.unwrap_or(NAMELESS);
+    }
+
+    /// The name it was given; none when it has none or is closed.
+    #[inline]
+    pub fn tcp_name(&self, id: TcpId) -> Option<u64> {
+        let socket = self.tcp.get(id)?;
+        (socket.name != NAMELESS).then_some(socket.name)
     }
 }
 

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::event::{SocketHandle, UdpId};
 use crate::filter::Choice;
-use crate::hash::{KeyedMap, KeyedState, reciprocal_scale};
+use crate::hash::{KeyedState, WordMap, WordState, reciprocal_scale};
 use crate::iface::IfIndex;
 use crate::ports::Family;
 
@@ -56,8 +56,8 @@ pub(crate) type Choose<'a> = Option<&'a mut dyn FnMut(UdpId, &[SocketHandle], u3
 
 #[derive(Debug)]
 pub(crate) struct Demux {
-    connected: KeyedMap<(Endpoint, Endpoint), List>,
-    bound: KeyedMap<Endpoint, List>,
+    connected: WordMap<(Endpoint, Endpoint), List>,
+    bound: WordMap<Endpoint, List>,
     /// How many sockets are connected to port 0: they hear every port of their peer's address.
     any_port: usize,
     hash: KeyedState,
@@ -117,7 +117,8 @@ impl Hash for Endpoint {
 
 impl Demux {
     pub(crate) fn new(hash: KeyedState) -> Demux {
-        let (connected, bound) = (KeyedMap::with_hasher(hash), KeyedMap::with_hasher(hash));
+        let state = WordState::from(hash);
+        let (connected, bound) = (WordMap::with_hasher(state), WordMap::with_hasher(state));
         Demux {
             connected,
             bound,
@@ -143,7 +144,7 @@ impl Demux {
     }
 
     pub(crate) fn remove(&mut self, registration: &Registration) {
-        fn take<K: Hash + Eq>(map: &mut KeyedMap<K, List>, key: K, id: UdpId) {
+        fn take<K: Hash + Eq>(map: &mut WordMap<K, List>, key: K, id: UdpId) {
             let Some(list) = map.get_mut(&key) else {
                 return;
             };

@@ -34,10 +34,10 @@ use switchboard_engine::{
     UdpSet,
 };
 
-/// Which socket of the layer stands for which of the engine's, by the engine's index.
+/// Which socket of the layer stands for which of the engine's, by the engine's index; those of TCP are
+/// told by name.
 #[derive(Default)]
 pub(crate) struct Tables {
-    tcp: Vec<Option<SocketId>>,
     udp: Vec<Option<SocketId>>,
     /// Connections whose closer waits (`SO_LINGER`), and the sockets they were.
     lingering: Vec<(TcpId, SocketId)>,
@@ -53,18 +53,6 @@ impl Tables {
         &mut table[index]
     }
 
-    /// The socket of the layer, unless it is closed.
-    pub(super) fn find(&self, handle: SocketHandle) -> Option<SocketId> {
-        match handle {
-            SocketHandle::Tcp(h) => self.tcp.get(h.index()).copied().flatten(),
-            SocketHandle::Udp(h) => self.udp.get(h.index()).copied().flatten(),
-        }
-    }
-
-    pub(crate) fn set_tcp(&mut self, handle: TcpId, id: Option<SocketId>) {
-        *Tables::slot(&mut self.tcp, handle.index()) = id;
-    }
-
     /// A closed socket's connection goes on, and its closer waits for it.
     pub(crate) fn linger(&mut self, handle: TcpId, id: SocketId) {
         self.lingering.push((handle, id));
@@ -78,11 +66,6 @@ impl Tables {
     fn lingered(&mut self, handle: TcpId) -> Option<SocketId> {
         let at = self.lingering.iter().position(|entry| entry.0 == handle)?;
         Some(self.lingering.swap_remove(at).1)
-    }
-
-    /// The socket that has this connection, if one has.
-    pub(crate) fn tcp_socket(&self, handle: TcpId) -> Option<SocketId> {
-        self.tcp.get(handle.index()).copied().flatten()
     }
 
     pub(crate) fn set_udp(&mut self, handle: UdpId, id: Option<SocketId>) {
@@ -333,7 +316,7 @@ impl Host {
         let handle = self.stack.tcp_open(family);
         let kind = Kind::Tcp(tcp::TcpSocket::new(handle, self.new_options(family)));
         let id = self.sockets.insert(Socket { common, kind });
-        self.inet.set_tcp(handle, Some(id));
+        self.stack.tcp_set_name(handle, Some(id.to_u64()));
         id
     }
 
@@ -347,6 +330,14 @@ impl Host {
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_udp(handle, Some(id));
         id
+    }
+
+    /// The socket that stands for one of the engine's, unless it is closed.
+    pub(crate) fn socket_of(&self, handle: SocketHandle) -> Option<SocketId> {
+        match handle {
+            SocketHandle::Tcp(h) => self.stack.tcp_name(h).map(SocketId::from_u64),
+            SocketHandle::Udp(h) => self.inet.udp.get(h.index()).copied().flatten(),
+        }
     }
 
     pub(crate) fn inet_options(&self, id: SocketId) -> Result<&InetOptions, Errno> {
@@ -587,14 +578,21 @@ impl Host {
     }
 
     /// Turns the stack's events into Linux's wake-ups.
+    #[inline]
     pub(crate) fn collect_stack_events(&mut self) {
+        if self.stack.has_news() {
+            self.collect_news();
+        }
+    }
+
+    fn collect_news(&mut self) {
         while let Some(report) = self.stack.poll_report() {
-            if let Some(id) = self.inet.find(report.socket) {
+            if let Some(id) = self.socket_of(report.socket) {
                 self.icmp_report(id, report);
             }
         }
         while let Some(stamp) = self.stack.poll_stamp() {
-            if let Some(id) = self.inet.find(SocketHandle::Tcp(stamp.socket)) {
+            if let Some(id) = self.socket_of(SocketHandle::Tcp(stamp.socket)) {
                 self.stream_stamped(id, stamp);
             }
         }
@@ -605,7 +603,7 @@ impl Host {
             {
                 self.wake(id, PollMask::HUP);
             }
-            let Some(id) = self.inet.find(event.socket) else {
+            let Some(id) = self.socket_of(event.socket) else {
                 continue;
             };
             let mut wake = wake_bits(event.kind);

@@ -366,7 +366,7 @@ impl Host {
             common,
             kind: Kind::Tcp(socket),
         });
-        self.inet.set_tcp(child, Some(id));
+        self.stack.tcp_set_name(child, Some(id.to_u64()));
         self.collect_stack_events();
         id
     }
@@ -380,9 +380,10 @@ impl Host {
         }
         Some(Inherited {
             child,
-            // SO_PRIORITY belongs to the packets of the listener.
+            // SO_PRIORITY belongs to the packets of the listener, O_NONBLOCK to its file.
             common: Common {
                 priority: 0,
+                flags: common.flags - CommonFlags::NONBLOCK,
                 ..common
             },
             inet: s.inet.clone(),
@@ -553,7 +554,7 @@ impl Host {
         let Kind::Tcp(s) = socket.kind else {
             return CloseOutcome::Done;
         };
-        self.inet.set_tcp(s.handle, None);
+        self.stack.tcp_set_name(s.handle, None);
         let linger = socket.common.linger;
         let time = linger
             .on

@@ -60,10 +60,9 @@ impl Host {
             cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
             moments = cookie.moments();
         }
-        let timeout = socket.common.sndtimeo;
-        let blocked = Blocked {
+        let blocked = || Blocked {
             interest: PollMask::OUT,
-            timeout,
+            timeout: socket.common.sndtimeo,
         };
         let status = view.status();
         let error = pending_error(&status, s);
@@ -83,7 +82,7 @@ impl Host {
                 if request.last {
                     return Err(Errno::EAGAIN.into());
                 }
-                return Ok(Attempt::Blocked(blocked));
+                return Ok(Attempt::Blocked(blocked()));
             }
             _ => return Err(pipe()),
         }
@@ -118,7 +117,7 @@ impl Host {
             if request.last {
                 return Err(Errno::EAGAIN.into());
             }
-            return Ok(Attempt::Blocked(blocked));
+            return Ok(Attempt::Blocked(blocked()));
         }
         plan(left.min(room.next_multiple_of(PIECE)))
     }
@@ -210,7 +209,6 @@ impl Host {
         let error = pending_error(&status, s);
         let done = status.done;
         let over = error.is_some() || status.rcv_shutdown || state == State::Close;
-        let timeout = socket.common.rcvtimeo;
         // Who sleeps is woken by what lies in the queue (tcp_data_ready()), whatever they have taken
         // already.
         let mark = socket.common.low_water(false, i32::MAX as usize);
@@ -218,7 +216,7 @@ impl Host {
             && !(over || at_mark || request.last || view.window_is_tight())
             && available + hole < mark;
         if sleeps_on {
-            let interest = PollMask::IN;
+            let (interest, timeout) = (PollMask::IN, socket.common.rcvtimeo);
             return Ok(Attempt::Blocked(Blocked { interest, timeout }));
         }
         if have < target && !(have > 0 && (over || at_mark || request.last)) {
@@ -273,11 +271,11 @@ impl Host {
             }
             // A reader that has to wait takes what is there, as tcp_recvmsg_locked() does: the window
             // opens for the rest.
+            let (interest, timeout) = (PollMask::IN, socket.common.rcvtimeo);
             request.progress.asleep = true;
             if !peek && request.skip == Skip::default() {
                 self.tcp_hold(cx, id, request, available, hole);
             }
-            let interest = PollMask::IN;
             return Ok(Attempt::Blocked(Blocked { interest, timeout }));
         }
         let n = request.len.min(have);

@@ -398,7 +398,7 @@ impl Host {
             }
         }
         let chosen = plan.src;
-        if let Some(socket) = self.inet.find(SocketHandle::Udp(handle))
+        if let Some(socket) = self.socket_of(SocketHandle::Udp(handle))
             && self.is_foreign(socket, chosen, plan.dst)
         {
             return Err(Errno::ENETUNREACH);

@@ -14,7 +14,6 @@ use crate::world::Timing;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::SOCKADDR_STORAGE_SIZE;
@@ -51,20 +50,19 @@ impl NameBytes {
     }
 }
 
-/// A socket that is closed when its last handle is dropped. What a call needs is in the handle itself: among very many
+/// A socket that is closed when its last handle is dropped. What a call needs is in the handle or the layer: among very many
 /// sockets each step from one place in memory to the next is a wait.
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) host: Host,
     pub(crate) id: SocketId,
-    open: Arc<Open>,
+    _open: Arc<Open>,
 }
 
 /// What the handles of one socket share.
 struct Open {
     host: Host,
     id: SocketId,
-    nonblocking: AtomicBool,
 }
 
 impl Drop for Open {
@@ -85,12 +83,11 @@ impl Handle {
         let open = Open {
             host: host.clone(),
             id,
-            nonblocking: AtomicBool::new(false),
         };
         Handle {
             host: host.clone(),
             id,
-            open: Arc::new(open),
+            _open: Arc::new(open),
         }
     }
 
@@ -138,7 +135,7 @@ impl Handle {
         let net = &self.host.net;
         let index = self.host.index;
         let mut world = net.lock();
-        let mut last = self.open.nonblocking.load(Ordering::Relaxed);
+        let mut last = world.hosts[index].layer.nonblocking(self.id);
         let mut started = None;
         loop {
             let result = world.call_with(index, timing, |layer, cx| {
@@ -283,7 +280,12 @@ impl Handle {
     }
 
     pub(crate) fn set_nonblocking(&self, on: bool) {
-        self.open.nonblocking.store(on, Ordering::Relaxed);
+        let net = &self.host.net;
+        net.with(|world| {
+            world.hosts[self.host.index]
+                .layer
+                .set_nonblocking(self.id, on)
+        });
     }
 
     pub(crate) fn set_option(&self, level: i32, name: i32, value: &[u8]) -> io::Result<()> {

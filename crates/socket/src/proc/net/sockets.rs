@@ -10,7 +10,7 @@ use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use switchboard_abi::number::*;
-use switchboard_engine::{Family, Instant, State, TcpEntry, TcpTimer};
+use switchboard_engine::{Family, Instant, SocketHandle, State, TcpEntry, TcpTimer};
 
 /// Lines of these files are filled with spaces up to this (seq_setwidth).
 const TCP_WIDTH: usize = 149;
@@ -91,7 +91,7 @@ fn tcp_line(
 ) {
     let inode = e
         .socket
-        .and_then(|handle| host.inet.tcp_socket(handle))
+        .and_then(|handle| host.socket_of(SocketHandle::Tcp(handle)))
         .map_or(0, inodes);
     let _ = write!(
         out,
