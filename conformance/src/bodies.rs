@@ -58,6 +58,7 @@ mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
 mod tcp_fastopen;
+mod tcp_repair;
 mod tcp_urgent;
 mod udp;
 mod udp_errors;
@@ -127,6 +128,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_close::TESTS,
     tcp_data::TESTS,
     tcp_fastopen::TESTS,
+    tcp_repair::TESTS,
     tcp_urgent::TESTS,
     udp::TESTS,
     udp_errors::TESTS,

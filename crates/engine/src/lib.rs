@@ -41,9 +41,9 @@ pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::{InterfaceChange, Stack};
 pub use tag::Tag;
 pub use tcp::{
-    Algorithm, ConnectError, FastOpenKeys, ListenError, Moments, NotConnected, SendFlags, Shutdown,
-    State, Status, StreamQueue, TcpEntry, TcpError, TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpStamp,
-    TcpTimer, TcpView, UrgentView,
+    Algorithm, ConnectError, FastOpenKeys, ListenError, Moments, NotConnected, RepairOption,
+    RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue, TcpEntry, TcpError,
+    TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpStamp, TcpTimer, TcpView, UrgentView,
 };
 pub use time::Instant;
 pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

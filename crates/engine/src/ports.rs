@@ -89,7 +89,7 @@ pub(crate) struct BindKey {
 }
 
 impl BindKey {
-    fn new(request: &BindRequest, port: u16) -> BindKey {
+    pub(crate) fn new(request: &BindRequest, port: u16) -> BindKey {
         let &BindRequest {
             addr,
             port: _,

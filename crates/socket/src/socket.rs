@@ -73,6 +73,8 @@ bitflags::bitflags! {
         const TIMESTAMP_NEW = 1 << 7;
         const SNDBUF_LOCKED = 1 << 8;
         const RCVBUF_LOCKED = 1 << 9;
+        /// `TCP_REPAIR`
+        const TCP_REPAIR = 1 << 30;
         /// `TCP_INQ`
         const TCP_INQ = 1 << 31;
         const TIMESTAMPNS = 1 << 10;

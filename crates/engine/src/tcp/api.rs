@@ -131,9 +131,15 @@ impl Stack {
         }
         let range = self.sysctl.local_ports(opts.ports());
         let founded = Filters::group_of(&self.tcp.open(id).filters).is_some();
-        let bound = self
-            .tcp_ports
-            .bind_founder(&request, range, &mut self.random, founded);
+        let bound = if request.port != 0 && self.tcp.open(id).conn.opts.repair().on {
+            // SK_FORCE_REUSE: the port of a connection that moves here is as it is.
+            let key = BindKey::new(&request, request.port);
+            self.tcp_ports.insert(key);
+            Ok(key)
+        } else {
+            self.tcp_ports
+                .bind_founder(&request, range, &mut self.random, founded)
+        };
         let socket = self.tcp.open_mut(id);
         let key = bound.inspect_err(|_| {
             // inet_bind: the address of an earlier connection is gone by then.
@@ -354,7 +360,14 @@ impl Stack {
         socket.route = Some(route);
         socket.route_generation = generation;
         socket.hashed = true;
+        let repaired = socket.conn.opts.repair().on;
+        if repaired {
+            isn = socket.conn.snd_una;
+        }
         socket.conn.connect(cx, isn.0, ts_offset);
+        if repaired {
+            socket.conn.connect_repaired(cx);
+        }
         socket.conn.fastopen = fast;
         if socket.conn.is_deferred() {
             socket.conn.out = super::connection::Out::empty();

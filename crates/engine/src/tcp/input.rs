@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// Both SYNs are acknowledged.
-    fn establish(&mut self, cx: Cx<'_>) {
+    pub(crate) fn establish(&mut self, cx: Cx<'_>) {
         self.state = State::Established;
         self.last_ack_received = cx.now;
         self.ack.last_received = cx.now;

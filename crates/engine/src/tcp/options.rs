@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::congestion::Algorithm;
 use super::fastopen::{FastOpenKeys, FastOpenOptions};
+use super::repair::Repair;
 use super::timing::Timing;
 use crate::config::Sysctl;
 
@@ -58,6 +59,7 @@ struct Rare {
     reports: bool,
     timing: Timing,
     fastopen: FastOpenOptions,
+    repair: Repair,
     /// TCP_SAVE_SYN: 1 from the network header on, 2 from the link header on.
     save_syn: u8,
     /// TCP_SAVED_SYN.
@@ -364,6 +366,17 @@ impl TcpOptionsSet {
         self.rare(|r| r.timing).unwrap_or_default()
     }
 
+    /// TCP_REPAIR.
+    pub(crate) fn repair(&self) -> Repair {
+        self.rare(|r| r.repair).unwrap_or_default()
+    }
+
+    pub(crate) fn set_repair(&mut self, repair: Repair) {
+        if repair.on || self.rare.is_some() {
+            self.rare_mut().repair = repair;
+        }
+    }
+
     /// The options of Fast Open.
     pub(crate) fn fastopen(&self) -> FastOpenOptions {
         self.rare(|r| r.fastopen).unwrap_or_default()
@@ -390,6 +403,7 @@ impl TcpOptionsSet {
         let mut set = self.clone();
         if let Some(rare) = &mut set.rare {
             rare.defer_accept = 0;
+            rare.repair = Repair::default();
             rare.fastopen.queue = 0;
             rare.fastopen.keys = None;
         }

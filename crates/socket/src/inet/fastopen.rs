@@ -1,6 +1,6 @@
 //! tcp(7): TCP Fast Open's part of connect(2) and send(2).
 
-use super::tcp::{SockState, TcpSendPlan};
+use super::tcp::{SendInto, SockState, TcpSendPlan};
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -109,7 +109,7 @@ impl Host {
             more: false,
             oob: false,
             eor: false,
-            syn: true,
+            into: SendInto::Syn,
         };
         Ok(Opening::Done(Ok(Attempt::Ready(SendPlan {
             take,

@@ -9,6 +9,7 @@ pub(crate) mod mtu;
 mod notices;
 pub(crate) mod raw;
 mod recv_control;
+mod repair;
 mod stamp;
 pub(crate) mod tcp;
 mod tcp_data;

@@ -74,8 +74,18 @@ pub(crate) struct TcpSendPlan {
     pub(crate) more: bool,
     pub(crate) oob: bool,
     pub(crate) eor: bool,
-    /// It goes into the SYN.
-    pub(crate) syn: bool,
+    pub(crate) into: SendInto,
+}
+
+/// Where the bytes of a send go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SendInto {
+    /// The stream.
+    Stream,
+    /// The SYN, which opens the connection (TCP Fast Open).
+    Syn,
+    /// A queue under TCP_REPAIR.
+    Repaired,
 }
 
 #[derive(Debug)]
@@ -198,7 +208,7 @@ impl Host {
                 if deferred {
                     return Ok(Attempt::Ready(()));
                 }
-                if last {
+                if last && !self.get(id)?.common.has(CommonFlags::TCP_REPAIR) {
                     // The answer to the SYN is looked at when the socket is next asked, as on
                     // Linux, where it waits in the backlog of a socket that is in use.
                     return Err(Errno::EINPROGRESS.into());

@@ -1,7 +1,7 @@
 //! tcp(7): sending and receiving.
 
 use super::fastopen::Opening;
-use super::tcp::{SockState, TcpRecvEffect, TcpSendPlan, TcpSocket};
+use super::tcp::{SendInto, SockState, TcpRecvEffect, TcpSendPlan, TcpSocket};
 use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -43,6 +43,9 @@ impl Host {
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
         let (socket, s) = self.tcp_socket(id)?;
+        if socket.common.has(CommonFlags::TCP_REPAIR) {
+            return self.tcp_attempt_repair_send(id, request);
+        }
         let (socket, s, view) =
             if request.flags & MSG_FASTOPEN != 0 || s.state == SockState::Connecting {
                 match self.tcp_attempt_opening(cx, id, request)? {
@@ -101,7 +104,7 @@ impl Host {
                 more: request.flags & MSG_MORE != 0 || request.done + take < request.len,
                 oob: request.flags & MSG_OOB != 0 && request.done + take == request.len,
                 eor: request.flags & MSG_EOR != 0,
-                syn: false,
+                into: SendInto::Stream,
             };
             Ok(Attempt::Ready(SendPlan {
                 take,
@@ -131,9 +134,18 @@ impl Host {
     ) {
         let Ok(s) = self.tcp(id) else { return };
         let handle = s.handle;
-        if plan.syn {
-            self.stack.tcp_send_syn(cx.now, handle, data.to_bytes());
-            return self.collect_stack_events();
+        match plan.into {
+            SendInto::Stream => {}
+            SendInto::Syn => {
+                self.stack.tcp_send_syn(cx.now, handle, data.to_bytes());
+                return self.collect_stack_events();
+            }
+            SendInto::Repaired => {
+                if !data.is_empty() {
+                    self.stack.tcp_repair_send(cx.now, handle, data.to_bytes());
+                }
+                return self.collect_stack_events();
+            }
         }
         let chunks = data.iter().len();
         for (i, chunk) in data.into_iter().enumerate() {
@@ -174,6 +186,15 @@ impl Host {
         if request.flags & MSG_OOB != 0 {
             return self.tcp_recv_oob(id, request);
         }
+        let (socket, s, view) = if socket.common.has(CommonFlags::TCP_REPAIR) {
+            if let Some(done) = self.tcp_attempt_repair_recv(id, request)? {
+                return Ok(done);
+            }
+            let (socket, s) = self.tcp_socket(id)?;
+            (socket, s, self.stack.tcp_view(s.handle))
+        } else {
+            (socket, s, view)
+        };
         let peek = request.flags & MSG_PEEK != 0;
         let skip = tcp_skipped(&socket.common, request);
         let held = request.progress.held.len();

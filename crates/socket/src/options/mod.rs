@@ -27,6 +27,7 @@ mod rows;
 mod socket;
 mod source;
 mod tcp;
+mod tcp_repair;
 mod tcp_syn;
 pub(crate) mod timestamping;
 mod udp;

@@ -3,6 +3,7 @@
 use super::On::Udp;
 use super::On::{All, Inet, Inet6, Netlink, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
+use super::tcp_repair;
 use super::tcp_syn;
 use super::udp;
 use super::{
@@ -207,17 +208,17 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_TCP, TCP_THIN_LINEAR_TIMEOUTS, "TCP_THIN_LINEAR_TIMEOUTS", Tcp, Done, Some(tcp::get_thin_linear), Some(tcp::set_thin_linear)),
     noted(row(SOL_TCP, TCP_THIN_DUPACK, "TCP_THIN_DUPACK", Tcp, Stored, Some(tcp::get_thin_dupack), Some(tcp::set_thin_dupack)),
         "without effect, as on Linux since 4.13"),
-    refused(SOL_TCP, TCP_REPAIR, "TCP_REPAIR", Tcp),
-    refused(SOL_TCP, TCP_QUEUE_SEQ, "TCP_QUEUE_SEQ", Tcp),
-    refused(SOL_TCP, TCP_REPAIR_OPTIONS, "TCP_REPAIR_OPTIONS", Tcp),
+    row(SOL_TCP, TCP_REPAIR, "TCP_REPAIR", Tcp, Done, Some(tcp_repair::get_repair), Some(tcp_repair::set_repair)),
+    row(SOL_TCP, TCP_QUEUE_SEQ, "TCP_QUEUE_SEQ", Tcp, Done, Some(tcp_repair::get_seq), Some(tcp_repair::set_seq)),
+    row(SOL_TCP, TCP_REPAIR_OPTIONS, "TCP_REPAIR_OPTIONS", Tcp, Done, None, Some(tcp_repair::set_options)),
     row(SOL_TCP, TCP_FASTOPEN, "TCP_FASTOPEN", Tcp, Done, Some(tcp_syn::get_fastopen), Some(tcp_syn::set_fastopen)),
-    row(SOL_TCP, TCP_TIMESTAMP, "TCP_TIMESTAMP", Tcp, Done, Some(tcp::get_timestamp), Some(tcp::set_timestamp)),
+    row(SOL_TCP, TCP_TIMESTAMP, "TCP_TIMESTAMP", Tcp, Done, Some(tcp::get_timestamp), Some(tcp_repair::set_timestamp)),
     row(SOL_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", Tcp, Done, Some(tcp::get_notsent_lowat), Some(tcp::set_notsent_lowat)),
     noted(row(SOL_TCP, TCP_CC_INFO, "TCP_CC_INFO", Tcp, Done, Some(tcp::get_cc_info), None),
         "empty: reno tells nothing"),
     row(SOL_TCP, TCP_SAVE_SYN, "TCP_SAVE_SYN", Tcp, Done, Some(tcp_syn::get_save_syn), Some(tcp_syn::set_save_syn)),
     row(SOL_TCP, TCP_SAVED_SYN, "TCP_SAVED_SYN", Tcp, Done, Some(tcp_syn::get_saved_syn), None),
-    refused(SOL_TCP, TCP_REPAIR_WINDOW, "TCP_REPAIR_WINDOW", Tcp),
+    row(SOL_TCP, TCP_REPAIR_WINDOW, "TCP_REPAIR_WINDOW", Tcp, Done, Some(tcp_repair::get_window), Some(tcp_repair::set_window)),
     row(SOL_TCP, TCP_FASTOPEN_CONNECT, "TCP_FASTOPEN_CONNECT", Tcp, Done, Some(tcp_syn::get_fastopen_connect), Some(tcp_syn::set_fastopen_connect)),
     noted(row(SOL_TCP, TCP_ULP, "TCP_ULP", Tcp, Done, Some(tcp::get_ulp), Some(tcp::set_ulp)),
         "no protocol is known: ENOENT"),
@@ -237,7 +238,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_TCP, TCP_RTO_MAX_MS, "TCP_RTO_MAX_MS", Tcp, Done, Some(tcp::get_rto_max), Some(tcp::set_rto_max)),
     row(SOL_TCP, TCP_RTO_MIN_US, "TCP_RTO_MIN_US", Tcp, Done, Some(tcp::get_rto_min), Some(tcp::set_rto_min)),
     row(SOL_TCP, TCP_DELACK_MAX_US, "TCP_DELACK_MAX_US", Tcp, Done, Some(tcp::get_delack_max), Some(tcp::set_delack_max)),
-    refused(SOL_TCP, TCP_REPAIR_QUEUE, "TCP_REPAIR_QUEUE", Tcp),
+    row(SOL_TCP, TCP_REPAIR_QUEUE, "TCP_REPAIR_QUEUE", Tcp, Done, Some(tcp_repair::get_queue), Some(tcp_repair::set_queue)),
     // SOL_IP
     row(SOL_IP, IP_TOS, "IP_TOS", Inet, Done, Some(ip::get_tos), Some(ip::set_tos)),
     row(SOL_IP, IP_TTL, "IP_TTL", Inet, Done, Some(ip::get_ttl), Some(ip::set_ttl)),

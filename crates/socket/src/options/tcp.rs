@@ -352,16 +352,6 @@ pub(super) fn get_timestamp(
     Ok(OptValue::int((value & !1) as i32, a))
 }
 
-/// Only a socket under repair has its clock set, and repair is not here yet.
-pub(super) fn set_timestamp(
-    _: &mut Host,
-    _: &mut Cx<'_>,
-    _: SocketId,
-    _: &SetArg<'_>,
-) -> Result<(), Errno> {
-    Err(Errno::EPERM)
-}
-
 pub(super) fn get_inq(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
     Ok(OptValue::bool(
         h.get(id)?.common.has(CommonFlags::TCP_INQ),

@@ -49,6 +49,9 @@ impl Stack {
         let crowded = self.tcp.orphans >= self.sysctl.tcp_max_orphans;
         self.tcp.orphans += 1;
         let conn = &mut self.tcp.open_mut(id).conn;
+        if conn.opts.repair().on {
+            conn.forget();
+        }
         conn.close(linger == Some(Duration::ZERO) || crowded);
         // tcp_close: TCP_LINGER2 negative, the connection ends here.
         if conn.state == State::FinWait2 && conn.opts.linger2() == Linger2::Never {
@@ -102,7 +105,12 @@ impl Stack {
         if self.tcp.open(id).conn.state == State::Listen {
             self.tcp_stop_listening(now, id);
         }
-        self.tcp.open_mut(id).conn.abort();
+        let conn = &mut self.tcp.open_mut(id).conn;
+        if conn.opts.repair().on {
+            conn.forget();
+        } else {
+            conn.abort();
+        }
         self.tcp_flush(now, id.index);
         let socket = self.tcp.open_mut(id);
         let conn = &mut socket.conn;

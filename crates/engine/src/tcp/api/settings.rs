@@ -54,6 +54,10 @@ impl Stack {
     /// TCP_MAXSEG: the current segment size, or before a connection the limit that was set.
     pub fn tcp_mss(&self, id: TcpId) -> u16 {
         let conn = &self.tcp.open(id).conn;
+        if conn.opts.repair().on {
+            // What TCP_REPAIR_OPTIONS is to be given.
+            return conn.mss_clamp;
+        }
         let limit = conn.opts.max_segment();
         let unconnected = matches!(conn.state, State::Close | State::Listen);
         if limit > 0 && unconnected {
