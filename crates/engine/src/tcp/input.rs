@@ -359,7 +359,8 @@ impl Connection {
     #[inline]
     fn is_old_timestamp(&self, now: Instant, value: u32, flags: TcpFlags) -> bool {
         let age = self.ts_recent.wrapping_sub(value) as i32;
-        if age <= 0 {
+        // Zero is that none is known: of some systems' SYNs, and under TCP_REPAIR (tcp_paws_check).
+        if age <= 0 || self.ts_recent == 0 {
             return false;
         }
         // A pure ACK may be reordered by a tick (TCP_PAWS_WINDOW).

@@ -1,6 +1,6 @@
 //! Receiving: reassembly, acknowledgments, windows, urgent data.
 
-use crate::script::plain;
+use crate::script::{modern, plain};
 
 const OPEN: &str = "
     0   connect
@@ -198,5 +198,19 @@ fn a_small_buffer_closes_and_opens_its_window() {
          43  > nothing
          44  read 5740
          44  > A 1 ack 5841 win 2920",
+    );
+}
+
+#[test]
+fn a_timestamp_of_zero_is_none() {
+    // RFC 7323, 5.3 as Linux has it: what follows a SYN with TSval 0 is not "old" by being beyond 2^31.
+    modern(
+        "0  listen 4
+         0  < S 0 mss 1000 ts 0/0
+         0  > SA 0 ack 1
+         1  < A 1 ack 1 ts 3000000000/0
+         1  accept
+         2  < PA 1:101 ack 1 ts 3000000000/0
+         2  > A 1 ack 101 ts 0/3000000000",
     );
 }
