@@ -70,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-fuzz",
         &[
             "switchboard-abi",
+            "switchboard-bpf",
             "switchboard-wire",
             "switchboard-engine",
             "switchboard-socket",

@@ -1,5 +1,6 @@
 //! The targets.
 
+mod bpf;
 mod calls;
 mod control;
 mod deliver;
@@ -49,6 +50,13 @@ pub const TARGETS: &[Target] = &[
         max_len: 2000,
         seed: None,
         runs: 3_000,
+    },
+    Target {
+        name: "bpf",
+        run: bpf::target,
+        max_len: 800,
+        seed: None,
+        runs: 20_000,
     },
     Target {
         name: "calls",

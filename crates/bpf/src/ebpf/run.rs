@@ -45,6 +45,8 @@ struct Machine<'a> {
     stack: [u8; STACK],
     cb: [u32; 5],
     selected: Option<u64>,
+    /// A load from beyond the packet has ended it.
+    short: bool,
 }
 
 impl Program {
@@ -63,12 +65,32 @@ impl Program {
             stack: [0; STACK],
             cb: [0; 5],
             selected: None,
+            short: false,
         };
         let value = machine.run().unwrap_or(0);
         Verdict {
             value: value as u32,
             selected: machine.selected,
         }
+    }
+}
+
+impl Program {
+    /// Runs it and says whether it met what no verified program meets: memory that is not there, or
+    /// the budget. A load of classic BPF from beyond the packet is none of that. For tests.
+    #[doc(hidden)]
+    pub fn went_wrong(&self, env: &mut Env, packet: &dyn Packet) -> bool {
+        let mut machine = Machine {
+            program: self,
+            env,
+            packet,
+            may_select: &|_| false,
+            stack: [0; STACK],
+            cb: [0; 5],
+            selected: None,
+            short: false,
+        };
+        machine.run().is_none() && !machine.short
     }
 }
 
@@ -129,7 +151,9 @@ impl Machine<'_> {
                         0
                     };
                     let offset = base.wrapping_add(insn.imm as u32) as i32;
-                    let loaded = crate::classic::load(self.packet, offset, insn.size())?;
+                    let loaded = crate::classic::load(self.packet, offset, insn.size());
+                    self.short = loaded.is_none();
+                    let loaded = loaded?;
                     regs[0] = loaded.into();
                 }
                 LDX => {
