@@ -605,7 +605,7 @@ fn of_ipv6(k: &mut dyn Kernel) -> Outcome {
 fn filter_of_ipv6(k: &mut dyn Kernel) -> Outcome {
     let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
     let group = Addr::v6(group6(1), 0);
-    let (one, two) = (Addr::lo6(0), Addr::v6(group6(9), 0));
+    let (one, two) = (Addr::lo6(0), Addr::v6(group6(6), 0));
     let join = request(1, &group, None);
     ret!(k.setsockopt(fd, IPPROTO_IPV6, MCAST_JOIN_GROUP, &join), 0);
     let both = [one.clone(), two];

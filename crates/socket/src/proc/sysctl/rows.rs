@@ -227,7 +227,6 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
     number!("ipv4/igmp_max_memberships", Int, ANY, igmp_max_memberships),
     number!("ipv4/igmp_max_msf", Int, ANY, igmp_max_msf),
-    number!("ipv6/mld_max_msf", Int, ANY, mld_max_msf),
     fixed("ipv4/ip_forward", 0, NO_FORWARDING),
     stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/tcp_early_demux", BYTE, 1, ONLY_SPEED),
