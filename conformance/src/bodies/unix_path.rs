@@ -28,6 +28,7 @@ tests! {
     connect_directory [INODES],
     connect_wrong_type [PATHS],
     connect_without_write_permission [INODES | DROP | ROOT],
+    sendto_without_write_permission [INODES | DROP | ROOT],
     connect_through_symlink [INODES],
     connect_through_hard_link [INODES],
     rename_keeps_the_socket [INODES],
@@ -282,6 +283,34 @@ fn connect_without_write_permission(k: &mut dyn Kernel) -> Outcome {
     check!(k.drop_privileges(), "could not become an ordinary user");
     let fd = client(k)?;
     err!(k.connect(fd, &Addr::path(&path)), EACCES);
+    Ok(())
+}
+
+fn sendto_without_write_permission(k: &mut dyn Kernel) -> Outcome {
+    let dir = TempDir::new()?;
+    let set = |path: &Path, mode| {
+        io(std::fs::set_permissions(
+            path,
+            std::fs::Permissions::from_mode(mode),
+        ))
+    };
+    set(&dir.0, 0o755)?;
+    let path = dir.join("s");
+    let addr = Addr::path(&path);
+    let receiver = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
+    ret!(k.bind(receiver, &addr), 0);
+    set(&path, 0o755)?;
+    let early = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
+    ret!(k.connect(early, &addr), 0);
+    check!(k.drop_privileges(), "could not become an ordinary user");
+    let late = ok!(k.socket(AF_UNIX, SOCK_DGRAM | NB, 0));
+    err!(k.connect(late, &addr), EACCES);
+    err!(k.sendto(late, b"x", 0, &addr), EACCES);
+    // Connected, it is asked for nothing any more, but for a name it is.
+    ret!(k.send(early, b"x", 0), 1);
+    err!(k.sendto(early, b"x", 0, &addr), EACCES);
+    ret!(k.recv(receiver, &mut [0; 4], 0), 1);
+    err!(k.recv(receiver, &mut [0; 4], 0), EAGAIN);
     Ok(())
 }
 
