@@ -432,10 +432,10 @@ impl Stack {
         }
     }
 
-    /// Whether a packet on `lo` would be the next to come in.
+    /// Whether a packet on `lo` would be the next to come in; not when `loop_back` has a reason to drop it.
     #[inline]
     pub(crate) fn loopback_is_free(&self) -> bool {
-        self.loopback.is_empty() && self.sysctl.netdev_max_backlog > 0
+        self.loopback.is_empty() && self.interfaces.lo_is_up() && self.sysctl.netdev_max_backlog > 0
     }
 
     /// [`tcp_loop_back`](Self::tcp_loop_back), and the packet comes in at once, nothing being before it.
