@@ -93,3 +93,17 @@ fn a_pipe_ends_when_the_program_closes_it() {
         "the end was seen after {took:?}"
     );
 }
+
+#[test]
+fn a_low_descriptor_limit_ends_in_emfile() {
+    let script = "ulimit -Sn 64; ulimit -Hn 64; exec \"$0\" run -- perl -MSocket -e '
+        my @s; while (socket my $s, AF_INET, SOCK_STREAM, 0) { push @s, $s } print scalar(@s), qq( $!\n)'";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_switchboard")]);
+    let ended = output(command);
+    let (made, why) = ended.out.split_once(' ').unwrap_or_default();
+    let made: u32 = made.parse().unwrap_or_default();
+    assert_eq!(why, "Too many open files\n", "{ended:?}");
+    // The supervisor has the same limit, and needs some for itself.
+    assert!((40..=61).contains(&made), "{ended:?}");
+}
