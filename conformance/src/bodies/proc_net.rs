@@ -22,6 +22,7 @@ tests! {
     tcp_counters [ROOT],
     bytes_on_lo [ROOT],
     addresses_and_routes [ROOT],
+    groups,
     read_again_from_the_beginning,
     read_in_small_pieces,
     inodes_are_fstats [FILES],
@@ -542,6 +543,49 @@ fn addresses_and_routes(k: &mut dyn Kernel) -> Outcome {
         found.is_some_and(|line| line.ends_with(" 80200001       lo")),
         "{text}"
     );
+    Ok(())
+}
+
+fn groups(k: &mut dyn Kernel) -> Outcome {
+    // A group of this process's own, so that others on the machine are not counted.
+    let id = std::process::id().to_be_bytes();
+    let group = [239, id[1], id[2], id[3]];
+    let shown = format!("{:08X}", u32::from_ne_bytes(group));
+    let users = |k: &mut dyn Kernel| -> Got<Option<String>> {
+        let text = k.file_text("/proc/net/igmp")?;
+        let line = text.lines().find(|line| line.contains(&shown));
+        Ok(line.map(|line| line.trim_start().to_string()))
+    };
+    check!(users(k)?.is_none(), "{shown}");
+    let mut request = Vec::from(group);
+    request.extend([127, 0, 0, 1]);
+    let fds = [
+        ok!(k.socket(AF_INET, SOCK_DGRAM, 0)),
+        ok!(k.socket(AF_INET, SOCK_DGRAM, 0)),
+    ];
+    for (n, fd) in fds.into_iter().enumerate() {
+        ret!(
+            k.setsockopt(fd, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &request),
+            0
+        );
+        eq!(
+            users(k)?,
+            Some(format!("{shown} {:5} 0:00000000\t\t0", n + 1))
+        );
+    }
+    for fd in fds {
+        k.close(fd);
+    }
+    check!(users(k)?.is_none(), "{shown}");
+    // Every interface is in the group of all hosts, and of all nodes.
+    let text = k.file_text("/proc/net/igmp")?;
+    check!(
+        text.contains("\t\t\t\t010000E0     1 0:00000000\t\t0\n"),
+        "{text}"
+    );
+    let text = k.file_text("/proc/net/igmp6")?;
+    let all = format!("1    lo              ff02{:028}     1 0000000C 0\n", 1);
+    check!(text.contains(&all), "{text}");
     Ok(())
 }
 

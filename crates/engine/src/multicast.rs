@@ -137,6 +137,19 @@ impl Groups {
 }
 
 impl Stack {
+    /// The groups that sockets have joined on an interface and how many have, the highest first.
+    pub fn groups_on(&self, interface: IfIndex) -> Vec<(IpAddr, usize)> {
+        let here = self
+            .groups
+            .members
+            .iter()
+            .filter(|(key, _)| key.0 == interface);
+        let mut groups: Vec<(IpAddr, usize)> =
+            here.map(|(key, members)| (key.1, members.len())).collect();
+        groups.sort_by(|a, b| b.cmp(a));
+        groups
+    }
+
     /// The groups that a socket is a member of, in the order of joining.
     pub fn memberships(&self, socket: SocketHandle) -> &[Membership] {
         self.groups.list(socket)

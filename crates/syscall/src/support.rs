@@ -154,9 +154,9 @@ const ROWS: &[SupportRow] = &[
     row(Control, "SCM_SECURITY", Stored, "there is no security module whose contexts could be passed"),
     row(Proc, "tcp, tcp6, udp, udp6, udplite, udplite6, raw, raw6, icmp, icmp6, unix", Done,
         "kernel addresses are zeros"),
-    row(Proc, "dev, dev_mcast, if_inet6, route, ipv6_route, arp, ptype", Done, ""),
+    row(Proc, "dev, dev_mcast, if_inet6, igmp, igmp6, route, ipv6_route, arp, ptype", Done, ""),
     row(Proc, "snmp, snmp6, sockstat, sockstat6, protocols", Done, ""),
     row(Proc, "netstat", Done, "the columns that are counted, or cannot be but 0"),
     row(Proc, "netlink, packet", Done, "there are no such sockets"),
-    row(Proc, "igmp, igmp6, mcfilter, fib_trie, softnet_stat, wireless, nf_conntrack and others", Refused, "ENOENT"),
+    row(Proc, "mcfilter, mcfilter6, fib_trie, softnet_stat, wireless, nf_conntrack and others", Refused, "ENOENT"),
 ];

@@ -59,6 +59,72 @@ fn hex(addr: Ipv6Addr) -> String {
     out
 }
 
+/// The groups that were joined, and those that every interface is in.
+pub(super) fn igmp(host: &Host, out: &mut String) {
+    out.push_str("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
+    for interface in host.stack.interfaces() {
+        let joined = host.stack.groups_on(interface.index());
+        let four = joined.iter().filter_map(|(group, users)| match group {
+            IpAddr::V4(group) => Some((*group, *users)),
+            IpAddr::V6(_) => None,
+        });
+        let all = (Ipv4Addr::new(224, 0, 0, 1), 1);
+        let groups: alloc::vec::Vec<_> = four.chain([all]).collect();
+        let _ = writeln!(
+            out,
+            "{}\t{:<10}: {:5} {:>7}",
+            interface.index().get(),
+            interface.name(),
+            groups.len(),
+            "V3"
+        );
+        // No report is ever due: no timer, and nobody reported last.
+        for (group, users) in groups {
+            let _ = writeln!(
+                out,
+                "\t\t\t\t{:08X} {users:5} 0:{:08X}\t\t0",
+                raw(group.to_bits()),
+                0
+            );
+        }
+    }
+}
+
+/// The same for IPv6, where an interface without it has none.
+pub(super) fn igmp6(host: &Host, out: &mut String) {
+    const MAF_LOADED: u32 = 4;
+    const MAF_NOREPORT: u32 = 8;
+    let all_nodes = [
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
+        Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1),
+    ];
+    for interface in host.stack.interfaces() {
+        if !interface.addresses().iter().any(|a| a.addr.is_ipv6()) {
+            continue;
+        }
+        let joined = host.stack.groups_on(interface.index());
+        let six = joined.iter().filter_map(|(group, users)| match group {
+            IpAddr::V6(group) => Some((*group, *users)),
+            IpAddr::V4(_) => None,
+        });
+        for (group, users) in six.chain(all_nodes.map(|group| (group, 1))) {
+            // Groups of the node are no one else's business, nor is all-nodes (RFC 3810, 6).
+            let flags = match group.octets()[1] & 15 {
+                0 | 1 => MAF_NOREPORT,
+                _ if group == all_nodes[0] => MAF_NOREPORT | MAF_LOADED,
+                _ => MAF_LOADED,
+            };
+            let _ = writeln!(
+                out,
+                "{:<4} {:<15} {} {users:5} {flags:08X} 0",
+                interface.index().get(),
+                interface.name(),
+                hex(group)
+            );
+        }
+    }
+}
+
 pub(super) fn if_inet6(host: &Host, out: &mut String) {
     for interface in host.stack.interfaces() {
         for address in interface.addresses() {

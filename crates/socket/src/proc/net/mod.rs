@@ -27,6 +27,8 @@ pub(super) const FILES: &[&str] = &[
     "icmp",
     "icmp6",
     "if_inet6",
+    "igmp",
+    "igmp6",
     "ipv6_route",
     "netlink",
     "netstat",
@@ -62,6 +64,8 @@ impl Host {
             "dev_mcast" => {}
             "dev" => devices::dev(self, out),
             "if_inet6" => devices::if_inet6(self, out),
+            "igmp" => devices::igmp(self, out),
+            "igmp6" => devices::igmp6(self, out),
             "route" => devices::route(self, out),
             "ipv6_route" => devices::ipv6_route(self, out),
             "netlink" => out.push_str(

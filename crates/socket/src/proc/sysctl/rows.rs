@@ -12,6 +12,7 @@ use switchboard_engine::{Algorithm, Sysctl};
 
 const INT: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
+const UINT: i64 = u32::MAX as i64;
 /// Seconds are jiffies in an `int` at Linux's HZ of 250.
 const SECONDS: i64 = INT / 250;
 /// SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF of socket(7): the smallest buffers.
@@ -263,6 +264,16 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv4/tcp_moderate_rcvbuf", BYTE, tcp_moderate_rcvbuf),
     switch!("ipv4/tcp_slow_start_after_idle", BYTE, tcp_slow_start_after_idle),
     time!("ipv4/tcp_invalid_ratelimit", NATURAL, from_millis, as_millis, tcp_invalid_ratelimit),
+    number!("ipv4/tcp_notsent_lowat", Uint, (0, UINT), tcp_notsent_lowat),
+    row("ipv4/tcp_fastopen", Done, "", Form::Int, ANY, Value::Number {
+        get: |host| i64::from(host.stack.sysctl().tcp_fastopen.cast_signed()),
+        set: |host, value| host.stack.sysctl_mut().tcp_fastopen = (value as i32).cast_unsigned(),
+        means: |value| value,
+    }),
+    time!("ipv4/tcp_rto_max_ms", (1000, 120_000), from_millis, as_millis, tcp_rto_max),
+    time!("ipv4/tcp_rto_min_us", (1, INT), from_micros, as_micros, tcp_rto_min),
+    switch!("ipv4/tcp_thin_linear_timeouts", BYTE, tcp_thin_linear_timeouts),
+    number!("ipv4/tcp_syn_linear_timeouts", Uint, (0, 127), tcp_syn_linear_timeouts),
     fixed("ipv4/tcp_syncookies", 0, "0: none are sent; another value is EINVAL"),
     fixed("ipv4/tcp_ecn", 0, "0: it is not negotiated; another value is EINVAL"),
     fixed("ipv4/tcp_fack", 0, "without effect on Linux too; another value is EINVAL"),
