@@ -4,6 +4,7 @@ use crate::registry::Test;
 
 mod bind;
 mod bpf;
+mod conflict_table;
 mod conflicts;
 mod connect;
 mod create;
@@ -74,6 +75,7 @@ mod waiting;
 pub(crate) const ALL: &[&[Test]] = &[
     bind::TESTS,
     bpf::TESTS,
+    conflict_table::TESTS,
     conflicts::TESTS,
     connect::TESTS,
     create::TESTS,

@@ -21,6 +21,7 @@ mod address;
 mod exec;
 mod exec_more;
 mod op;
+mod options;
 mod prng;
 mod trace;
 

@@ -2,6 +2,7 @@
 
 use crate::check::{Got, Outcome, check, eq, err, ret};
 use crate::kernel::Kernel;
+use crate::mem::BAD;
 use crate::msg::{Batch, Msg};
 use crate::registry::tests;
 use crate::sys::Fd;
@@ -17,6 +18,7 @@ tests! {
     peeks_of_one_recvmmsg,
     accepted_socket_begins_where_the_listener_is,
     off_again,
+    faults_move_nothing,
 }
 
 fn at(k: &mut dyn Kernel, fd: Fd) -> Got<i32> {
@@ -195,5 +197,22 @@ fn off_again(k: &mut dyn Kernel) -> Outcome {
     set(k, b, -1)?;
     eq!(take(k, b, 2, MSG_PEEK)?, (b"ab".to_vec(), -1));
     eq!(take(k, b, 10, 0)?, (b"abcdef".to_vec(), -1));
+    Ok(())
+}
+
+fn faults_move_nothing(k: &mut dyn Kernel) -> Outcome {
+    let (a, b) = k.udp_pair(AF_INET)?;
+    set(k, b, 2)?;
+    for text in [b"abcdef", b"ghijkl"] {
+        ret!(k.send(a, text, 0), 6);
+    }
+    k.pause(std::time::Duration::from_millis(2));
+    err!(k.recv_raw(b, BAD, 3, MSG_PEEK | MSG_DONTWAIT), EFAULT);
+    eq!(at(k, b)?, 2);
+    eq!(take(k, b, 2, MSG_PEEK)?, (b"cd".to_vec(), 4));
+    // The message is lost, and the offset stays.
+    err!(k.recv_raw(b, BAD, 3, MSG_DONTWAIT), EFAULT);
+    eq!(at(k, b)?, 4);
+    eq!(take(k, b, 9, MSG_PEEK)?, (b"kl".to_vec(), 6));
     Ok(())
 }

@@ -231,6 +231,9 @@ impl Exec {
             } => {
                 let bytes = [int(*value), int(*value)].concat();
                 let fd = self.fd(*slot);
+                if *name == libc::SO_PEEK_OFF && self.is_unix(fd) {
+                    return 0;
+                }
                 self.kernel.setsockopt(fd, *level, *name, &bytes[..*len])
             }
             Op::GetOption {
@@ -264,6 +267,11 @@ impl Exec {
             }
             _ => self.transfer(op, out),
         }
+    }
+
+    fn is_unix(&mut self, fd: i64) -> bool {
+        let domain = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
+        domain.is_ok_and(|domain| domain == libc::AF_UNIX)
     }
 
     /// Credentials, perhaps cut: this process is number 1 everywhere.

@@ -1,5 +1,6 @@
 //! What a sequence is made of.
 
+use super::options;
 use super::prng::Prng;
 use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
 
@@ -547,9 +548,9 @@ impl Op {
             83..84 => Op::Close { slot },
             84..85 => Op::less_usual(rng, slot, unix),
             85..86 => Op::Dup { slot },
-            86..90 => Op::set_option(rng, slot),
+            86..90 => Op::set_option(rng, slot, unix),
             90..94 => {
-                let (level, name, _) = rng.of(OPTIONS);
+                let (level, name, _) = Op::option(rng, unix);
                 Op::GetOption {
                     slot,
                     level,
@@ -639,9 +640,17 @@ impl Op {
         }
     }
 
-    fn set_option(rng: &mut Prng, slot: usize) -> Op {
+    fn option(rng: &mut Prng, unix: bool) -> (i32, i32, bool) {
+        if rng.one_in(2) {
+            options::any(rng, unix)
+        } else {
+            rng.of(OPTIONS)
+        }
+    }
+
+    fn set_option(rng: &mut Prng, slot: usize, unix: bool) -> Op {
         loop {
-            let (level, name, set) = rng.of(OPTIONS);
+            let (level, name, set) = Op::option(rng, unix);
             if set || rng.one_in(10) {
                 let value = rng.of(&[0, 1, 1, 2, 5, 64, 200, -1, 70_000]);
                 let len = if rng.one_in(10) { rng.below(8) } else { 4 };

@@ -148,6 +148,16 @@ pub struct Received {
 }
 
 impl Received {
+    /// The caller's memory could not take the message, which is lost; SO_PEEK_OFF stays where it is.
+    pub fn lost(mut self) -> Received {
+        match &mut self.effect {
+            RecvEffect::Peek(_) => self.effect = RecvEffect::None,
+            RecvEffect::Udp(effect) => effect.ret = 0,
+            _ => {}
+        }
+        self
+    }
+
     /// Whether it stands by itself beside a stream: an out-of-band byte, or an entry of the error queue. What cannot be
     /// written of it is lost.
     pub fn is_apart(&self) -> bool {

@@ -70,7 +70,7 @@ pub(crate) struct UdpSendPlan {
 #[derive(Debug)]
 pub(crate) struct UdpRecvEffect {
     /// What the call returned, by which SO_PEEK_OFF moves back.
-    ret: usize,
+    pub(crate) ret: usize,
 }
 
 /// From which address and by which interface the socket's options want a datagram to go.

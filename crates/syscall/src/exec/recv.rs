@@ -116,7 +116,7 @@ impl RecvWork {
                     value: Errno::EFAULT.to_ret(),
                     // An out-of-band byte is lost, too.
                     received: if !target.stream || received.is_apart() {
-                        Some(received)
+                        Some(received.lost())
                     } else if self.progress.is_empty() {
                         received.faulted()
                     } else {
