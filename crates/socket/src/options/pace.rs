@@ -325,7 +325,7 @@ pub(super) fn set_devmem_dontneed(
     if !matches!(h.kind(id)?, Kind::Tcp(_)) {
         return Err(Errno::EBADF);
     }
-    if a.len % TOKEN != 0 || a.len > TOKEN * MAX_TOKENS {
+    if !a.len.is_multiple_of(TOKEN) || a.len > TOKEN * MAX_TOKENS {
         return Err(Errno::EINVAL);
     }
     a.bytes(a.len)?;
