@@ -1,5 +1,6 @@
 //! SO_PEEK_OFF on streams and datagrams.
 
+use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ret};
 use crate::kernel::Kernel;
 use crate::mem::BAD;
@@ -19,6 +20,7 @@ tests! {
     accepted_socket_begins_where_the_listener_is,
     off_again,
     faults_move_nothing,
+    disconnecting_switches_it_off,
 }
 
 fn at(k: &mut dyn Kernel, fd: Fd) -> Got<i32> {
@@ -214,5 +216,21 @@ fn faults_move_nothing(k: &mut dyn Kernel) -> Outcome {
     err!(k.recv_raw(b, BAD, 3, MSG_DONTWAIT), EFAULT);
     eq!(at(k, b)?, 4);
     eq!(take(k, b, 9, MSG_PEEK)?, (b"kl".to_vec(), 6));
+    Ok(())
+}
+
+fn disconnecting_switches_it_off(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    set(k, t.client, 5)?;
+    ret!(k.connect(t.client, &Addr::unspec()), 0);
+    eq!(at(k, t.client)?, -1);
+    set(k, t.listener, 5)?;
+    ret!(k.shutdown(t.listener, libc::SHUT_RDWR), 0);
+    eq!(at(k, t.listener)?, -1);
+    // A datagram socket keeps it.
+    let (a, _b) = k.udp_pair(AF_INET)?;
+    set(k, a, 5)?;
+    ret!(k.connect(a, &Addr::unspec()), 0);
+    eq!(at(k, a)?, 5);
     Ok(())
 }

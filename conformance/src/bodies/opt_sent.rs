@@ -28,6 +28,7 @@ tests! {
     zerocopy_fails_without_a_notice,
     stamps_and_notices,
     select_err_queue_adds_priority,
+    select_err_queue_of_unix,
 }
 
 const SO_TIMESTAMPING: i32 = 37;
@@ -529,5 +530,30 @@ fn select_err_queue_adds_priority(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(t.client, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1), 0);
     ret!(k.send(t.client, b"x", 0), 1);
     mask!(k, t.client, crate::sys::W | libc::POLLERR);
+    Ok(())
+}
+
+fn select_err_queue_of_unix(k: &mut dyn Kernel) -> Outcome {
+    // Packets heed it, streams do not.
+    for (kind, more) in [(libc::SOCK_SEQPACKET, libc::POLLPRI), (SOCK_STREAM, 0)] {
+        let (a, b) = k.pair(AF_UNIX, kind | crate::scene::NB)?;
+        ret!(k.set_int(a, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1), 0);
+        ret!(k.send(a, b"unread", 0), 6);
+        // Closed with something unread: that is an error.
+        k.close(b);
+        let mut fds = [libc::pollfd {
+            fd: a as i32,
+            events: libc::POLLPRI,
+            revents: 0,
+        }];
+        let want = k.shown(libc::POLLERR | libc::POLLHUP | more) & libc::POLLPRI;
+        k.poll(&mut fds, 0);
+        check!(
+            fds[0].revents & libc::POLLPRI == want,
+            "type {kind}: {:#x}",
+            fds[0].revents
+        );
+        eq!(k.so_error(a)?, libc::ECONNRESET);
+    }
     Ok(())
 }

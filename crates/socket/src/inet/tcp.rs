@@ -247,6 +247,11 @@ impl Host {
         let handle = s.handle;
         self.stack.tcp_disconnect(cx.now, handle);
         self.collect_stack_events();
+        // The one option that does not outlive a connection.
+        let common = &mut self.get_mut(id)?.common;
+        if common.rare().peek_off != -1 {
+            common.rare_mut().peek_off = -1;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::queue::stream_piece;
 use super::{Shut, State, UnixSocket, UnixType};
 use crate::host::Host;
 use crate::mask::PollMask;
-use crate::socket::Kind;
+use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 
@@ -64,6 +64,10 @@ impl Host {
         let mut mask = PollMask::empty();
         if unix.error.is_some() {
             mask |= PollMask::ERR;
+            // unix_dgram_poll(), not unix_poll().
+            if !unix.is_stream() && socket.common.has(CommonFlags::SELECT_ERR_QUEUE) {
+                mask |= PollMask::PRI;
+            }
         }
         if unix.shut == Shut::all() {
             mask |= PollMask::HUP;
