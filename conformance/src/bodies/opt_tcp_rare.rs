@@ -45,6 +45,9 @@ tests! {
     inq_without_room,
     inq_and_urgent_data,
     rto_bounds_show_in_info,
+    info_of_listener_is_empty,
+    info_counts_segments,
+    info_counts_the_end,
     ulp_unknown,
     cc_info_of_reno,
     authentication_is_refused,
@@ -453,6 +456,65 @@ fn rto_bounds_show_in_info(k: &mut dyn Kernel) -> Outcome {
     let rto = crate::mem::as_int(&info[8..12]);
     // Over loopback the round trip adds little to the least timeout.
     check!((40_000..200_000).contains(&rto), "rto {rto} us");
+    Ok(())
+}
+
+/// A word of struct tcp_info.
+fn info_word(k: &mut dyn Kernel, fd: Fd, at: usize) -> Got<i32> {
+    let (got, info) = k.getsockopt(fd, IPPROTO_TCP, libc::TCP_INFO, 232);
+    eq!((got, info.len()), (0, 232));
+    Ok(crate::mem::as_int(&info[at..at + 4]))
+}
+
+fn info_of_listener_is_empty(k: &mut dyn Kernel) -> Outcome {
+    let (fd, _) = k.tcp_listener(AF_INET, 7)?;
+    // rto, ato, both segment sizes, path MTU, rtt, its variance, threshold, announced MSS, least rtt.
+    for at in [8, 12, 16, 20, 60, 68, 72, 76, 84, 148] {
+        eq!((at, info_word(k, fd, at)?), (at, 0));
+    }
+    // The congestion window that connections begin with.
+    eq!(info_word(k, fd, 80)?, 10);
+    Ok(())
+}
+
+fn info_counts_segments(k: &mut dyn Kernel) -> Outcome {
+    const SEGS_OUT: usize = 136;
+    const SEGS_IN: usize = 140;
+    const DATA_SEGS_OUT: usize = 156;
+    const DELIVERED: usize = 192;
+    for (family, mtu) in [(AF_INET, 65_535), (AF_INET6, 65_536)] {
+        let t = k.tcp(family)?;
+        // SYN and ACK one way, SYN-ACK the other; each side's SYN is delivered.
+        eq!(info_word(k, t.client, SEGS_OUT)?, 2);
+        eq!(info_word(k, t.client, SEGS_IN)?, 1);
+        eq!(info_word(k, t.server, SEGS_IN)?, 2);
+        eq!(info_word(k, t.client, DELIVERED)?, 1);
+        eq!(info_word(k, t.server, DELIVERED)?, 1);
+        eq!(info_word(k, t.client, 60)?, mtu);
+        ret!(k.send(t.client, &[1; 10], 0), 10);
+        k.wait_sent(t.client)?;
+        eq!(info_word(k, t.client, DATA_SEGS_OUT)?, 1);
+        eq!(info_word(k, t.client, DELIVERED)?, 2);
+        // More than a segment in one packet counts as the segments that it is.
+        let mss = get(k, t.client, libc::TCP_MAXSEG)?;
+        let len = mss as usize + 1;
+        ret!(k.send(t.client, &vec![1; len], 0), len);
+        k.wait_sent(t.client)?;
+        eq!(info_word(k, t.client, DATA_SEGS_OUT)?, 3);
+        eq!(info_word(k, t.client, DELIVERED)?, 4);
+    }
+    Ok(())
+}
+
+fn info_counts_the_end(k: &mut dyn Kernel) -> Outcome {
+    const BYTES_RECEIVED: usize = 128;
+    let t = k.tcp(AF_INET)?;
+    ret!(k.send(t.client, &[1; 10], 0), 10);
+    k.wait_sent(t.client)?;
+    eq!(info_word(k, t.server, BYTES_RECEIVED)?, 10);
+    ret!(k.shutdown(t.client, libc::SHUT_WR), 0);
+    k.pause(std::time::Duration::from_millis(20));
+    eq!(info_word(k, t.server, BYTES_RECEIVED)?, 11);
     Ok(())
 }
 

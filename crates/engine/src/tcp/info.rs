@@ -98,6 +98,8 @@ pub struct TcpInfo {
     pub data_segs_in: u32,
     /// Segments with data sent.
     pub data_segs_out: u32,
+    /// Segments that the peer has, the SYN and the FIN included.
+    pub delivered: u32,
     /// Data bytes sent, with retransmissions.
     pub bytes_sent: u64,
     /// Data bytes retransmitted.
@@ -111,6 +113,22 @@ pub struct TcpInfo {
 }
 
 impl Connection {
+    /// tp->delivered: what was sent once, less what is in flight.
+    fn delivered(&self) -> u32 {
+        if !self.state.is_synchronized() && self.counters.bytes_acked == 0 {
+            return 0;
+        }
+        let flight = self
+            .outstanding()
+            .saturating_sub(u32::from(self.fin_sent && !self.fin_acked));
+        let sent = self
+            .counters
+            .data_segs_out
+            .saturating_sub(self.counters.retrans);
+        let acked = sent.saturating_sub(flight.div_ceil(self.mss.max(1)));
+        1 + acked + u32::from(self.fin_acked)
+    }
+
     pub(crate) fn info(&self, now: Instant) -> TcpInfo {
         let us = |n: u32| Duration::from_micros(u64::from(n));
         let since = |at: Instant| {
@@ -166,7 +184,12 @@ impl Connection {
             last_data_sent: since(self.last_sent),
             last_data_recv: since(self.ack.last_received),
             last_ack_recv: since(self.last_ack_received),
-            pmtu: self.path.mtu.min(0xffff),
+            // What IPv4's length field can say bounds its paths.
+            pmtu: if self.tuple.remote.is_ipv6() {
+                self.path.mtu
+            } else {
+                self.path.mtu.min(0xffff)
+            },
             rcv_ssthresh: self.rcv_ssthresh,
             rtt: us(self.rtt.srtt_us()),
             rttvar: us(self.rtt.mdev_us()),
@@ -178,7 +201,8 @@ impl Connection {
             rcv_space: self.tune.space,
             total_retrans: self.counters.retrans,
             bytes_acked: self.counters.bytes_acked,
-            bytes_received: self.received,
+            // tcp_rcv_nxt_update: sequence numbers, so that a FIN counts too.
+            bytes_received: self.received + u64::from(self.fin_received),
             segs_out: self.counters.segs_out,
             segs_in: self.counters.segs_in,
             notsent_bytes: (self.write_seq() - self.snd_max).max(0) as u32,
@@ -186,6 +210,7 @@ impl Connection {
             min_rtt: us(self.rtt.min_us()),
             data_segs_in: self.counters.data_segs_in,
             data_segs_out: self.counters.data_segs_out,
+            delivered: self.delivered(),
             bytes_sent: self.counters.bytes_sent,
             bytes_retrans: self.counters.bytes_retrans,
             rcv_ooopack: self.counters.out_of_order,

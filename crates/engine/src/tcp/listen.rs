@@ -165,7 +165,8 @@ impl Request {
     pub(crate) fn judge(&self, segment: &TcpSegment) -> Judgement {
         let flags = segment.flags;
         let old = match (self.ts_recent, segment.options.timestamps) {
-            (Some(recent), Some(ts)) => recent.wrapping_sub(ts.value) as i32 > 0,
+            // Zero is that none is known (tcp_paws_check).
+            (Some(recent), Some(ts)) => recent != 0 && recent.wrapping_sub(ts.value) as i32 > 0,
             _ => false,
         };
         let control = flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST);

@@ -207,7 +207,14 @@ impl Connection {
         }
         self.snd_nxt = end;
         self.counters.bytes_sent += u64::from(chunk.len);
-        self.counters.data_segs_out += u32::from(chunk.len > 0);
+        // What leaves at once counts as the segments it stands for (tcp_skb_pcount).
+        if chunk.len <= self.mss {
+            self.counters.data_segs_out += u32::from(chunk.len > 0);
+        } else {
+            let segments = chunk.len.div_ceil(self.mss);
+            self.counters.data_segs_out += segments;
+            self.counters.segs_out += segments - 1;
+        }
         if again {
             self.count_retransmission(chunk.len);
         } else if self.timed.is_none() {

@@ -422,6 +422,8 @@ pub(super) fn child_of(
         conn.timed = Some((conn.snd_max, request.sent_at));
     }
     conn.last_sent = now;
+    // The SYN (tcp_create_openreq_child).
+    conn.counters.segs_in = 1;
     let bind = socket.bind.map(|key| BindKey {
         addr: request.tuple.local,
         state: BindState::Bound,

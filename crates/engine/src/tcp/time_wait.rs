@@ -58,7 +58,7 @@ impl TimeWait {
         let end = segment.seq + segment.seq_len();
         let ts = segment.options.timestamps;
         let old = match (self.ts_recent, ts) {
-            (Some(recent), Some(ts)) => recent.wrapping_sub(ts.value) as i32 > 0,
+            (Some(recent), Some(ts)) => recent != 0 && recent.wrapping_sub(ts.value) as i32 > 0,
             _ => false,
         };
         if self.fin_wait2 {

@@ -428,6 +428,20 @@ fn ms(time: Duration) -> u32 {
 pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
     let t = handle(h, id)?;
     let i = h.stack.tcp_info(cx.now, t);
+    if i.state == State::Listen {
+        // tcp_get_info(): a listener has queues, and no connection to tell of.
+        let info = TcpInfo {
+            state: i.state as u8,
+            unacked: i.unacked,
+            sacked: i.sacked,
+            snd_cwnd: i.snd_cwnd,
+            reordering: i.reordering,
+            pacing_rate: u64::MAX,
+            max_pacing_rate: u64::MAX,
+            ..TcpInfo::default()
+        };
+        return Ok(OptValue::bytes(&info.encode(), a));
+    }
     let mut options = 0;
     if i.timestamps {
         options |= TCPI_OPT_TIMESTAMPS;
@@ -488,6 +502,7 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
         min_rtt: us(i.min_rtt),
         data_segs_in: i.data_segs_in,
         data_segs_out: i.data_segs_out,
+        delivered: i.delivered,
         bytes_sent: i.bytes_sent,
         bytes_retrans: i.bytes_retrans,
         rcv_ooopack: i.rcv_ooopack,
