@@ -53,6 +53,10 @@ impl Guard {
     }
 
     /// Whether it is stopped, or is about to be: a SIGSTOP that has been sent takes a moment to work.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "waits for the host's process in real time"
+    )]
     pub(super) fn is_stopped(&self) -> bool {
         let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
         for _ in 0..SETTLING {
