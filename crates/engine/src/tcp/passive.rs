@@ -366,7 +366,7 @@ fn saved_syn(how: u8, ip: &IpHeader, segment: &TcpSegment) -> Option<Bytes> {
     }
     let len = headers.len() + ip.header_len() + segment.header_len();
     headers.extend_from_slice(&emit(&Packet {
-        ip: ip.clone(),
+        ip: *ip,
         body: Body::Tcp(segment.clone()),
     }));
     headers.truncate(len);

@@ -110,7 +110,7 @@ pub(crate) struct TcpTable {
 
 impl TcpTable {
     pub(crate) fn new(hash: KeyedState, random: &mut Random) -> TcpTable {
-        let cookies = Cookies::new(hash.clone());
+        let cookies = Cookies::new(hash);
         TcpTable {
             entries: Slab::new(),
             connections: HashTable::new(),

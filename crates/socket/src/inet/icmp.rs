@@ -197,9 +197,9 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
         let from = skip.min(quoted.transport.len());
         Payload::from(quoted.transport.slice(from..))
     });
-    let name = quoted.and_then(|quoted| {
+    let name = quoted.map(|quoted| {
         let port = quoted.ports().map_or(0, |(_, port)| port);
-        Some(SocketAddr::new(quoted.ip.dst, port))
+        SocketAddr::new(quoted.ip.dst, port)
     });
     let size = quoted.map_or(0, |q| q.ip.header_len() + q.transport.len());
     QueuedError {

@@ -392,10 +392,10 @@ impl Host {
         handle: UdpId,
         plan: &UdpSendPlan,
     ) -> Result<RouteInfo, Errno> {
-        if let Some(IpAddr::V4(src)) = plan.src {
-            if src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0 {
-                return Err(Errno::EINVAL);
-            }
+        if let Some(IpAddr::V4(src)) = plan.src
+            && (src.is_multicast() || src.is_broadcast() || src.octets()[0] == 0)
+        {
+            return Err(Errno::EINVAL);
         }
         let chosen = plan.src;
         if let Some(socket) = self.socket_of(SocketHandle::Udp(handle))
