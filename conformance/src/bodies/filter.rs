@@ -26,6 +26,7 @@ tests! {
     udp_headers_by_negative_offsets,
     ancillary_loads_udp,
     ancillary_loads_unix,
+    ancillary_mark [ROOT],
     division_by_zero_drops,
     indirect_loads,
     netlink_attributes,
@@ -417,6 +418,14 @@ fn ancillary_loads_udp(k: &mut dyn Kernel) -> Outcome {
     );
     ret!(k.send(a, b"xy", 0), 2);
     ret!(k.recv(b, &mut [0; 8], 0), 1);
+    Ok(())
+}
+
+/// A packet keeps the mark of its sender over `lo`.
+fn ancillary_mark(k: &mut dyn Kernel) -> Outcome {
+    let (a, b) = k.udp_pair(AF_INET)?;
+    ret!(k.set_int(a, SOL_SOCKET, libc::SO_MARK, 0x1234), 0);
+    eq!(k.see(a, b, 8, &[ld(AD + 20)])?, Some(0x1234));
     Ok(())
 }
 

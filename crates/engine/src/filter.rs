@@ -14,6 +14,7 @@ use switchboard_wire::{IpHeader, TcpSegment, UdpDatagram};
 use crate::event::SocketHandle;
 use crate::hash::Random;
 use crate::iface::IfIndex;
+use crate::tag::Tag;
 use crate::time::Instant;
 
 /// How a packet was addressed, with the numbers of packet(7).
@@ -42,6 +43,8 @@ pub struct Inspected<'a> {
     pub packet_type: PacketType,
     /// The hash of its flow, as far as the sender had one; else 0.
     pub hash: u32,
+    /// What its sender marked it with, if that is a socket of this host.
+    pub tag: Tag,
     /// The socket sees it from its IP header on, not from the transport's: a raw IPv4 socket.
     pub from_network: bool,
     /// Its IP header.

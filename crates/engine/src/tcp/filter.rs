@@ -13,6 +13,7 @@ use crate::filter::{
 };
 use crate::iface::IfIndex;
 use crate::stack::Stack;
+use crate::tag::Tag;
 use crate::time::Instant;
 
 /// What the child of a listener has: the socket's filter, and no group's (sk_clone).
@@ -95,6 +96,7 @@ impl Stack {
                 interface,
                 packet_type: PacketType::Host,
                 hash: tcp.flow_hash(tuple),
+                tag: Tag::default(),
                 from_network: false,
                 ip,
                 transport: Transport::Tcp(segment),
@@ -131,6 +133,7 @@ impl Stack {
             interface,
             packet_type: PacketType::Host,
             hash: self.tcp.flow_hash(&tuple),
+            tag: Tag::default(),
             from_network: false,
             ip,
             transport: Transport::Tcp(segment),

@@ -12,6 +12,7 @@ use crate::filter::{
 };
 use crate::iface::IfIndex;
 use crate::stack::{Cast, Stack};
+use crate::tag::Tag;
 use crate::time::Instant;
 
 impl Stack {
@@ -78,11 +79,13 @@ impl Stack {
     }
 
     /// The socket for a datagram to one host, which the filter of a group may have chosen.
+    #[allow(clippy::too_many_arguments)] // A datagram and where it goes.
     pub(super) fn udp_receiver(
         &mut self,
         now: Instant,
         interface: IfIndex,
         cast: Cast,
+        tag: Tag,
         ip: &IpHeader,
         datagram: &UdpDatagram,
     ) -> Option<UdpId> {
@@ -100,6 +103,7 @@ impl Stack {
                 interface,
                 packet_type,
                 hash: 0,
+                tag,
                 from_network: false,
                 ip,
                 transport: Transport::Udp(datagram),
@@ -110,12 +114,14 @@ impl Stack {
     }
 
     /// What of a datagram a socket gets; `None`: nothing, which is counted (udp_queue_rcv_one_skb).
+    #[allow(clippy::too_many_arguments)] // A datagram and where it goes.
     pub(super) fn udp_filtered(
         &mut self,
         now: Instant,
         id: UdpId,
         interface: IfIndex,
         cast: Cast,
+        tag: Tag,
         ip: &IpHeader,
         datagram: &UdpDatagram,
     ) -> Option<Payload> {
@@ -129,6 +135,7 @@ impl Stack {
             interface,
             packet_type: self.packet_type(cast, ip),
             hash: 0,
+            tag,
             from_network: false,
             ip,
             transport: Transport::Udp(datagram),
@@ -170,6 +177,7 @@ impl Stack {
             interface,
             packet_type: PacketType::Host,
             hash: 0,
+            tag: Tag::default(),
             from_network,
             ip,
             transport: Transport::Other { protocol, payload },

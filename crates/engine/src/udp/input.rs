@@ -53,16 +53,16 @@ impl Stack {
                 if cast == Cast::Multicast && !self.udp_is_addressed(id, interface, &ip) {
                     continue;
                 }
-                let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
+                let payload = self.udp_filtered(now, id, interface, cast, tag, &ip, &datagram);
                 if let Some(payload) = payload {
                     self.udp_take(id, unsummed, received(payload));
                 }
             }
             return;
         }
-        match self.udp_receiver(now, interface, cast, &ip, &datagram) {
+        match self.udp_receiver(now, interface, cast, tag, &ip, &datagram) {
             Some(id) if self.udp.get(id).is_some_and(|s| s.filters.is_some()) => {
-                let payload = self.udp_filtered(now, id, interface, cast, &ip, &datagram);
+                let payload = self.udp_filtered(now, id, interface, cast, tag, &ip, &datagram);
                 if let Some(payload) = payload {
                     self.udp_take(id, unsummed, received(payload));
                 }

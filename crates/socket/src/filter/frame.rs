@@ -69,6 +69,8 @@ impl Frame {
             pkt_type: packet.packet_type as u8,
             device: Some((packet.interface.get(), kind)),
             hash: packet.hash,
+            mark: packet.tag.mark,
+            priority: packet.tag.priority,
             ip_protocol: match packet.transport {
                 Transport::Tcp(_) => 6,
                 Transport::Udp(_) => 17,
