@@ -299,10 +299,10 @@ fn link(interface: &Interface, request: &Request<'_>, port: u32) -> Vec<u8> {
     let counts = [t.received.0, t.sent.0, t.received.1, t.sent.1];
     let (mut wide, mut narrow) = (Vec::new(), Vec::new());
     for i in 0..25 {
-        let n = match i {
-            0..4 => counts[i],
-            8 if !lo => t.multicast,
-            _ => 0,
+        let n = match counts.get(i) {
+            Some(count) => *count,
+            None if i == 8 && !lo => t.multicast,
+            None => 0,
         };
         wide.extend_from_slice(&n.to_ne_bytes());
         if i < 24 {

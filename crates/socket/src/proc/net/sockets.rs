@@ -155,12 +155,18 @@ impl Datagrams {
     }
 }
 
+/// A socket with its addresses, and two numbers of its line.
+type Found<'a> = (
+    SocketId,
+    &'a Socket,
+    SocketAddr,
+    Option<SocketAddr>,
+    u32,
+    u32,
+);
+
 /// The sockets of a file that Linux would have hashed: those with a port, and raw ones.
-pub(super) fn datagram_sockets(
-    host: &Host,
-    kind: Datagrams,
-    v6: bool,
-) -> Vec<(SocketId, &Socket, SocketAddr, Option<SocketAddr>, u32, u32)> {
+pub(super) fn datagram_sockets(host: &Host, kind: Datagrams, v6: bool) -> Vec<Found<'_>> {
     let domain = if v6 { AF_INET6 } else { AF_INET };
     let mut found = Vec::new();
     for (id, socket) in host.sockets.iter() {
