@@ -14,7 +14,7 @@ use std::time::Duration;
 tests! {
     attach_lengths_and_pointers,
     attach_invalid_programs,
-    attach_on_every_type,
+    attach_on_every_type [ROOT],
     attach_in_ilp32 [INT80],
     longest_program_that_fits,
     detach,
@@ -32,9 +32,9 @@ tests! {
     netlink_attributes,
     unix_messages_are_filtered,
     unix_stream_is_not,
-    tcp_listener_filters_the_syn,
-    tcp_child_inherits,
-    tcp_truncated_data_comes_again,
+    tcp_listener_filters_the_syn [ROOT],
+    tcp_child_inherits [ROOT],
+    tcp_truncated_data_comes_again [ROOT],
     multicast_and_connected_alike,
 }
 

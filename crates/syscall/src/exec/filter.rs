@@ -8,7 +8,7 @@ use alloc::vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_bpf::classic::{Insn, MAX_LEN};
-use switchboard_socket::{Attach, SocketId};
+use switchboard_socket::{Attach, Caps, SocketId};
 
 /// Whether the option's value is a `struct sock_fprog`.
 pub(crate) fn points_to_program(name: i32) -> bool {
@@ -63,6 +63,11 @@ impl Pending {
             return Err(Errno::EINVAL);
         }
         read_int(env.mem, value)?;
+        // Linux 6.18 lets only who administers the network filter what TCP gets.
+        let tcp = self.target.is_some_and(|target| target.stream && !target.unix);
+        if name == SO_ATTACH_FILTER && tcp && !env.cx.cred.caps.contains(Caps::NET_ADMIN) {
+            return Err(Errno::EPERM);
+        }
         // struct sock_fprog: a short, and a pointer at its own alignment.
         let word = self.word.size();
         if len != 2 * word {
