@@ -1,4 +1,6 @@
-//! AF_NETLINK with NETLINK_ROUTE, to read.
+//! AF_NETLINK with NETLINK_ROUTE, to read. Options by number: NETLINK_ADD_MEMBERSHIP 1, NETLINK_DROP_MEMBERSHIP 2,
+//! NETLINK_PKTINFO 3, NETLINK_BROADCAST_ERROR 4, NETLINK_NO_ENOBUFS 5, NETLINK_LIST_MEMBERSHIPS 9, NETLINK_CAP_ACK 10,
+//! NETLINK_EXT_ACK 11, NETLINK_GET_STRICT_CHK 12.
 
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret};

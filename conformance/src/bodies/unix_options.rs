@@ -230,6 +230,7 @@ fn peergroups(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
+/// SO_PEERSEC, and SO_PASSSEC with SCM_SECURITY: as without a security module.
 fn peersec_and_passsec(k: &mut dyn Kernel) -> Outcome {
     has!(flag(k, SO_PASSSEC, 0)?);
     let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;

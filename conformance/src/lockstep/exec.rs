@@ -32,6 +32,9 @@ pub(super) struct Output {
     pub(super) more: Vec<String>,
 }
 
+/// SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING, old and new: their values differ with the clock.
+const TIMES: [i32; 6] = [29, 35, 37, 63, 64, 65];
+
 impl Exec {
     /// On this kernel; `arm` and `number` keep its names apart from all others.
     pub(super) fn new(mut kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
@@ -486,6 +489,8 @@ impl Exec {
             }
             let shown = if cmsg.kind == libc::SCM_RIGHTS && cmsg.level == libc::SOL_SOCKET {
                 format!("{} descriptors", cmsg.ints().len())
+            } else if cmsg.level == libc::SOL_SOCKET && TIMES.contains(&cmsg.kind) {
+                format!("{} bytes of times", cmsg.data.len())
             } else {
                 format!("{:?}", cmsg.data)
             };

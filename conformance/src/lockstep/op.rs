@@ -652,7 +652,12 @@ impl Op {
         loop {
             let (level, name, set) = Op::option(rng, unix);
             if set || rng.one_in(10) {
-                let value = rng.of(&[0, 1, 1, 2, 5, 64, 200, -1, 70_000]);
+                let value = match name {
+                    // SO_BINDTOIFINDEX: which errno a device that is not there brings depends on the
+                    // machine's routes.
+                    62 => rng.of(&[0, 0, 1, -1]),
+                    _ => rng.of(&[0, 1, 1, 2, 5, 64, 200, -1, 70_000]),
+                };
                 let len = if rng.one_in(10) { rng.below(8) } else { 4 };
                 return Op::SetOption {
                     slot,

@@ -53,6 +53,8 @@ pub struct Skip {
     pub messages: usize,
     /// Bytes that peeks of the same recvmmsg(2) have shown, as `SO_PEEK_OFF` counts them.
     pub peeked: usize,
+    /// Empty datagrams that were peeked at.
+    pub empty: usize,
     /// What those that will be queued cost: the sum of [`SendPlan::charge`].
     pub charge: u32,
 }

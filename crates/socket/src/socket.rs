@@ -96,7 +96,7 @@ bitflags::bitflags! {
         /// `SO_PASSRIGHTS` was switched off.
         const NO_PASSRIGHTS = 1 << 26;
         /// See [`Host::set_nonblocking`](crate::Host::set_nonblocking).
-        const NONBLOCK = 1 << 30;
+        const NONBLOCK = 1 << 27;
     }
 }
 
@@ -114,5 +114,19 @@ impl Common {
             len.min(self.rcvlowat as usize)
         };
         want.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitflags::Flags;
+
+    #[test]
+    fn each_flag_has_a_bit_of_its_own() {
+        let bits = CommonFlags::all().bits().count_ones() as usize;
+        assert_eq!(bits, CommonFlags::FLAGS.len());
+        let inet = crate::inet::InetFlags::all().bits().count_ones() as usize;
+        assert_eq!(inet, crate::inet::InetFlags::FLAGS.len());
     }
 }

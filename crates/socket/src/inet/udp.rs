@@ -595,6 +595,7 @@ impl Host {
         }
         let peek_at = socket.common.peek_offset(request.flags, request.skip);
         let mut offset = peek_at.unwrap_or(0);
+        let mut shown = request.skip.empty;
         let mut queue = self.stack.udp_queue(s.handle).enumerate();
         let next = match peek_at {
             None => queue.nth(request.skip.messages),
@@ -602,7 +603,10 @@ impl Host {
             // empty datagram that was shown before.
             Some(_) => queue.find(|(_, m)| {
                 let len = m.payload.len();
-                let before = offset >= len && (len > 0 || offset > 0 || m.peeked);
+                // One that an earlier message of the same recvmmsg(2) has shown is marked later.
+                let marked = m.peeked || (len == 0 && offset == 0 && shown > 0);
+                shown -= usize::from(marked && !m.peeked);
+                let before = offset >= len && (len > 0 || offset > 0 || marked);
                 if before {
                     offset -= len;
                 }

@@ -64,7 +64,9 @@ impl Pending {
         }
         read_int(env.mem, value)?;
         // Linux 6.18 lets only who administers the network filter what TCP gets.
-        let tcp = self.target.is_some_and(|target| target.stream && !target.unix);
+        let tcp = self
+            .target
+            .is_some_and(|target| target.stream && !target.unix);
         if name == SO_ATTACH_FILTER && tcp && !env.cx.cred.caps.contains(Caps::NET_ADMIN) {
             return Err(Errno::EPERM);
         }

@@ -92,6 +92,7 @@ impl Pending {
                     skip.messages += 1;
                 } else {
                     skip.peeked += received.ret;
+                    skip.empty += usize::from(received.ret == 0);
                 }
                 effect.received.push(received);
             }
