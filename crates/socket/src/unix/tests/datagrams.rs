@@ -274,6 +274,7 @@ fn entries_of_one_recvmmsg() {
     for messages in 0..3 {
         let skip = Skip {
             peeked: 0,
+            empty: 0,
             bytes: messages,
             messages,
             charge: 0,
@@ -287,6 +288,7 @@ fn entries_of_one_recvmmsg() {
     }
     let skip = Skip {
         peeked: 0,
+        empty: 0,
         bytes: 3,
         messages: 3,
         charge: 0,
