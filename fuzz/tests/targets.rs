@@ -63,4 +63,4 @@ macro_rules! targets {
     };
 }
 
-targets! { wire deliver segment calls control syscall option memory }
+targets! { wire deliver segment bpf calls control syscall option memory }

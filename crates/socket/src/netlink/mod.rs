@@ -242,9 +242,6 @@ impl Host {
             }
             None => self.netlink(id)?.peer,
         };
-        if self.netlink(id)?.port == 0 {
-            self.netlink_claim(cx, id, 0)?;
-        }
         let room = self.get(id)?.common.sndbuf as usize;
         if request.len > room.saturating_sub(32) {
             return Err(Errno::EMSGSIZE.into());
@@ -268,6 +265,9 @@ impl Host {
         _: NetlinkSendPlan,
         data: Payload,
     ) {
+        if self.netlink(id).is_ok_and(|s| s.port == 0) && self.netlink_claim(cx, id, 0).is_err() {
+            return;
+        }
         let Ok(s) = self.netlink(id) else { return };
         let (port, capped) = (s.port, s.flags.contains(NetlinkFlags::CAP_ACK));
         let data = data.to_vec();
