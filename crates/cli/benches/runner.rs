@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
@@ -79,6 +79,8 @@ struct Row {
     target: Target,
     /// `None`: the program is not there.
     program: Option<Vec<OsString>>,
+    /// No CPU sleeps meanwhile: without this a wake-up out of idle is most of what is measured.
+    awake: bool,
 }
 
 fn rows(scratch: &Scratch) -> Vec<Row> {
@@ -96,6 +98,7 @@ fn rows(scratch: &Scratch) -> Vec<Row> {
         unit,
         target,
         program,
+        awake: false,
     };
     use Target::{Extra, Times};
     use Unit::{Micros, Millis, Rate};
@@ -124,6 +127,15 @@ fn rows(scratch: &Scratch) -> Vec<Row> {
             Times(2.0),
             own("ping", 5_000),
         ),
+        Row {
+            awake: true,
+            ..row(
+                "the same, every CPU kept awake",
+                Micros,
+                Times(2.0),
+                own("ping", 5_000),
+            )
+        },
         row(
             "TCP bulk of two processes, 128 KiB sends",
             Rate,
@@ -225,6 +237,7 @@ fn measure(row: &Row, rounds: usize) -> String {
         "--".into(),
     ];
     own.extend(program.iter().cloned());
+    let _spinners = row.awake.then(Spinners::start);
     let (mut native, mut ours) = (Vec::new(), Vec::new());
     let start = Instant::now();
     // The first of each fills caches and does not count.
@@ -272,6 +285,45 @@ fn measure(row: &Row, rounds: usize) -> String {
         "| {what} | {kernel:.digits$} {unit} | {here:.digits$} {unit} | {ratio:.2}x | {cpu:.1}x | \
          {target} | {met} |"
     )
+}
+
+/// A loop of the lowest priority on each CPU.
+struct Spinners(Vec<Child>);
+
+impl Spinners {
+    fn start() -> Spinners {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let exe = std::env::current_exe().expect("a path of its own");
+        let spin = |_| {
+            let mut command = Command::new(&exe);
+            command
+                .args(["work", "spin", "0"])
+                .spawn()
+                .expect("started")
+        };
+        Spinners((0..cpus).map(spin).collect())
+    }
+}
+
+impl Drop for Spinners {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Ends with the bench, also with one that was killed.
+fn spin() -> ! {
+    // SAFETY: both take numbers only.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::nice(19);
+    }
+    loop {
+        black_box(());
+    }
 }
 
 fn run(program: &[OsString], unit: Unit) -> Result<Run, String> {
@@ -341,6 +393,7 @@ fn work(args: &[String]) {
         ("bulk", Some(to)) => bulk_sender(count, to),
         ("connect", None) => connect_server(count),
         ("connect", Some(to)) => println!("{}", connect(count, to)),
+        ("spin", None) => spin(),
         ("read", None) => println!("{}", read(count)),
         other => panic!("no workload {other:?}"),
     }
