@@ -3,7 +3,8 @@
 //! Every hash map in the engine is keyed, so that a peer cannot choose ports that collide, and so that the same seed
 //! gives the same run. Nothing outside may depend on the order of a hash map.
 
-use core::hash::{BuildHasher, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::ops::Deref;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -77,6 +78,24 @@ impl core::fmt::Debug for WordState {
 
 /// A hash map with the host's key, for keys of whole words.
 pub(crate) type WordMap<K, V> = hashbrown::HashMap<K, V, WordState>;
+
+/// Changes a list of `map`, and takes it out when nothing is left in it.
+pub(crate) fn prune<K, L, T, S>(
+    map: &mut hashbrown::HashMap<K, L, S>,
+    key: K,
+    change: impl FnOnce(&mut L),
+) where
+    K: Hash + Eq,
+    L: Deref<Target = [T]>,
+    S: BuildHasher,
+{
+    if let Some(list) = map.get_mut(&key) {
+        change(list);
+        if list.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
 
 /// SipHash-1-3 over whole words: the general hasher spends more time on its buffer than on its rounds.
 pub(crate) struct WordHasher {

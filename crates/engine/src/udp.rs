@@ -12,6 +12,7 @@
 //! by the receive buffer (see `queue`); sending is never held back, since `lo` delivers at once and other interfaces
 //! drop when their queue is full, as Linux does.
 
+mod bind;
 mod demux;
 mod filter;
 mod input;
@@ -19,69 +20,25 @@ mod ping;
 mod queue;
 mod raw;
 mod segment;
+mod send;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
-
 use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::filter::Filters;
 use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
-use crate::ports::{BindError, BindKey, BindRequest, Family};
-use crate::route::{RouteError, RouteInfo, RouteKind};
+use crate::ports::{BindKey, Family};
+use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
-use crate::tag::Tag;
-use crate::time::Instant;
 
 use demux::{Candidate, Demux, Registration};
 use queue::ReceiveQueue;
 pub use queue::UdpReceived;
 pub use raw::RawSettings;
-
-/// A datagram to send.
-#[derive(Clone, Debug)]
-pub struct UdpSend {
-    /// Where to.
-    pub dst: SocketAddr,
-    /// From which address, instead of the socket's or the route's (IP_PKTINFO).
-    pub src: Option<IpAddr>,
-    /// By which interface, instead of the socket's or the route's (the index of IP_PKTINFO).
-    pub device: Option<IfIndex>,
-    /// Type of service or traffic class, instead of 0.
-    pub tos: Option<u8>,
-    /// Time to live or hop limit, instead of the host's default (1 for groups).
-    pub ttl: Option<u8>,
-    /// What marks it on this host.
-    pub tag: Tag,
-    /// The flow label of an IPv6 datagram; `None` has it made of addresses and ports (RFC 6437).
-    pub flow_label: Option<u32>,
-    /// The data.
-    pub payload: Payload,
-    /// Not 0: the data is that of datagrams of this size each (UDP_SEGMENT).
-    pub segment: u16,
-    /// Without a checksum (UDP_NO_CHECK6_TX).
-    pub unsummed: bool,
-}
-
-/// Why a datagram was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UdpSendError {
-    /// No route leads to the destination.
-    #[error("network is unreachable")]
-    NoRoute,
-    /// The destination is of the other family than the socket or its source.
-    #[error("wrong address family")]
-    WrongFamily,
-    /// Too long for UDP, or for the path.
-    #[error("message too long")]
-    TooBig,
-    /// The socket could not be bound to a port first.
-    #[error("no free port")]
-    PortsExhausted,
-}
+pub use send::{UdpSend, UdpSendError};
 
 /// An error that came back for a datagram sent earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -369,162 +326,9 @@ impl Stack {
         }
     }
 
-    /// `bind(fd, addr, len)`: claims an address and a port. A socket that is bound already is bound anew.
-    pub fn udp_bind(&mut self, id: UdpId, request: BindRequest) -> Result<SocketAddr, BindError> {
-        let addr = request.addr.to_canonical();
-        let many = addr.is_multicast()
-            || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
-        let bindable = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        let Attributes {
-            nonlocal, ports, ..
-        } = self.udp.open(id).attributes;
-        if !bindable && !nonlocal && !self.sysctl.nonlocal_bind(request.addr) {
-            return Err(BindError::NotLocal);
-        }
-        match self.udp.open(id).role {
-            Role::Udp => {}
-            Role::Raw(_) => return self.raw_bind(id, &request),
-            Role::Ping => return self.ping_bind(id, &request),
-        }
-        self.udp_unhash(id);
-        let range = self.sysctl.local_ports(ports);
-        let founded = Filters::group_of(&self.udp.open(id).filters).is_some();
-        let bound = self
-            .udp_ports
-            .bind_founder(&request, range, &mut self.random, founded);
-        let key = bound.inspect_err(|_| {
-            // inet_bind: an address that was kept is gone by then.
-            let socket = self.udp.open_mut(id);
-            socket.local = SocketAddr::new(any(socket.family), 0);
-            socket.addr_locked = false;
-        })?;
-        let BindRequest {
-            v6only,
-            device,
-            reuse_addr,
-            reuse_port,
-            uid,
-            ..
-        } = request;
-        let socket = self.udp.open_mut(id);
-        socket.attributes = Attributes {
-            v6only,
-            device,
-            reuse_addr,
-            reuse_port,
-            uid,
-            nonlocal,
-            ports,
-        };
-        socket.key = Some(key);
-        socket.grouped = reuse_port;
-        socket.local = SocketAddr::new(addr, key.port);
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = request.port != 0;
-        self.udp_hash(id);
-        Ok(self.udp.open(id).local)
-    }
-
-    /// `bind(fd, addr, len)` with IP_BIND_ADDRESS_NO_PORT: the address without a port, which connect(2) or the first
-    /// datagram brings.
-    pub fn udp_bind_address(&mut self, id: UdpId, addr: IpAddr) -> Result<(), BindError> {
-        let addr = addr.to_canonical();
-        let nonlocal = self.udp.open(id).attributes.nonlocal || self.sysctl.nonlocal_bind(addr);
-        let many = addr.is_multicast()
-            || matches!(addr, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
-        let here = addr.is_unspecified() || many || self.interfaces.owner(addr).is_some();
-        if !here && !nonlocal {
-            return Err(BindError::NotLocal);
-        }
-        self.udp_unhash(id);
-        let socket = self.udp.open_mut(id);
-        socket.local = SocketAddr::new(addr, 0);
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = false;
-        Ok(())
-    }
-
     /// SO_BINDTODEVICE as it stands.
     pub fn udp_device(&self, id: UdpId) -> Option<IfIndex> {
         self.udp.open(id).attributes.device
-    }
-
-    /// `connect(fd, addr, len)`: sends to and receives from `remote` only. Binds an unbound socket first.
-    pub fn udp_connect(
-        &mut self,
-        now: Instant,
-        id: UdpId,
-        remote: SocketAddr,
-    ) -> Result<(), RouteError> {
-        self.udp_connect_by(now, id, remote, None, None)
-    }
-
-    /// [`udp_connect`](Self::udp_connect) with a source address and an interface of the caller's choice
-    /// (IP_MULTICAST_IF, IP_UNICAST_IF).
-    pub fn udp_connect_by(
-        &mut self,
-        _now: Instant,
-        id: UdpId,
-        remote: SocketAddr,
-        src: Option<IpAddr>,
-        device: Option<IfIndex>,
-    ) -> Result<(), RouteError> {
-        self.udp_autobind(id)
-            .map_err(|_| RouteError::PortsExhausted)?;
-        let remote = canonical(remote);
-        let route = self.udp_route(id, remote.ip(), src, device)?;
-        let generation = self.routes.generation();
-        self.udp_unregister(id);
-        let socket = self.udp.open_mut(id);
-        // ip4_datagram_connect: the route's source becomes the socket's address, unless it has one.
-        if socket.local.ip().is_unspecified() {
-            socket.local.set_ip(route.source);
-        }
-        socket.remote = Some(SocketAddr::new(route.destination, remote.port()));
-        socket.route = Some((generation, route));
-        self.udp_hash(id);
-        Ok(())
-    }
-
-    /// `connect(fd, AF_UNSPEC)`: sends to and receives from anyone again. What bind(2) did not name is given up
-    /// (__udp_disconnect): after a bind to port 0 the socket has no port any more.
-    pub fn udp_disconnect(&mut self, id: UdpId) {
-        self.udp_unregister(id);
-        self.raw_unhash(id);
-        let socket = self.udp.open_mut(id);
-        if !matches!(socket.role, Role::Udp) {
-            // __udp_disconnect: what has no port of its own hears nothing from now on.
-            socket.remote = None;
-            socket.route = None;
-            if !socket.addr_locked {
-                socket.local.set_ip(any(socket.family));
-            }
-            if !socket.port_locked {
-                self.ping_unhash(id);
-                self.udp.open_mut(id).local.set_port(0);
-            }
-            return;
-        }
-        if let Some(remote) = socket.remote.take()
-            && socket.family == Family::V6
-        {
-            socket.former = Some(match remote.ip() {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                IpAddr::V6(ip) => ip,
-            });
-        }
-        socket.route = None;
-        if !socket.addr_locked {
-            socket
-                .local
-                .set_ip(socket.key.map_or(any(socket.family), |key| key.addr));
-        }
-        if socket.port_locked {
-            self.udp_hash(id);
-        } else if let Some(key) = socket.key.take() {
-            socket.local.set_port(0);
-            self.udp_ports.remove(&key);
-        }
     }
 
     /// `getsockname(fd, ...)`: local address and port; port 0 while unbound.
@@ -651,136 +455,6 @@ impl Stack {
         self.udp.open_mut(id).notes.remove(Notes::HEARD);
     }
 
-    /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
-    pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
-        self.udp_send_seen(now, id, send, false).map(drop)
-    }
-
-    /// [`udp_send`](Self::udp_send) that gives the packet back as it left, if the caller wants to `see` it; of several
-    /// the first one.
-    pub fn udp_send_seen(
-        &mut self,
-        now: Instant,
-        id: UdpId,
-        send: UdpSend,
-        see: bool,
-    ) -> Result<Option<Packet>, UdpSendError> {
-        let dst = canonical(send.dst);
-        if self.udp.open(id).key.is_none() {
-            self.udp_autobind(id)
-                .map_err(|_| UdpSendError::PortsExhausted)?;
-        }
-        let route = self.udp_send_route(id, dst.ip(), &send)?;
-        let UdpSend {
-            tos,
-            ttl,
-            payload,
-            segment,
-            unsummed,
-            tag,
-            flow_label,
-            ..
-        } = send;
-        let mut ip = IpHeader::new(route.source, route.destination);
-        ip.tos = tos.unwrap_or(0);
-        ip.hop_limit = ttl.unwrap_or(self.hop_limit(route.kind, ip.is_v6()));
-        // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
-        let datagram = UdpDatagram::HEADER_LEN + payload.len();
-        let counted = if ip.is_v6() {
-            datagram
-        } else {
-            datagram + ip.header_len()
-        };
-        // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
-        let largest = match segment {
-            0 => datagram,
-            size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
-        };
-        let fits =
-            route.interface == IfIndex::LO || largest + ip.header_len() <= route.mtu as usize;
-        if counted > usize::from(u16::MAX) || !fits {
-            return Err(UdpSendError::TooBig);
-        }
-        let src_port = self.udp.open(id).local.port();
-        if ip.is_v6() {
-            ip.flow_label = flow_label.unwrap_or_else(|| {
-                let here = SocketAddr::new(ip.src, src_port);
-                self.udp
-                    .demux
-                    .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
-            });
-        }
-        let datagram = UdpDatagram {
-            src_port,
-            dst_port: dst.port(),
-            payload,
-            segment,
-            unsummed,
-        };
-        self.counters.udp_out_datagrams += 1;
-        self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
-        let mut seen = None;
-        if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
-            let body = Body::Udp(datagram);
-            if see {
-                let body = body.clone();
-                seen = Some(Packet { ip, body });
-            }
-            if route.interface == IfIndex::LO {
-                self.ip_output_now(now, &route, tag, ip, body);
-                return Ok(seen);
-            }
-            self.udp_output(id, &route, tag, Packet { ip, body });
-        } else {
-            for datagram in segment::cut(datagram) {
-                let body = Body::Udp(datagram);
-                let packet = Packet { ip, body };
-                if see && seen.is_none() {
-                    seen = Some(packet.clone());
-                }
-                self.udp_output(id, &route, tag, packet);
-            }
-        }
-        self.run_loopback(now);
-        Ok(seen)
-    }
-
-    fn udp_output(&mut self, id: UdpId, route: &RouteInfo, tag: Tag, packet: Packet) {
-        match route.kind {
-            RouteKind::Multicast => {
-                let loops = self.udp.open(id).multicast_loop[usize::from(packet.ip.is_v6())];
-                self.multicast_output(route, tag, loops, packet);
-            }
-            _ => self.ip_output_tagged(route, tag, packet),
-        }
-    }
-
-    /// The way of a datagram: a connected socket has it, another asks for one each time.
-    fn udp_send_route(
-        &self,
-        id: UdpId,
-        dst: IpAddr,
-        send: &UdpSend,
-    ) -> Result<RouteInfo, UdpSendError> {
-        let socket = self.udp.open(id);
-        match socket.route {
-            Some((then, route))
-                if then == self.routes.generation()
-                    && send.src.is_none()
-                    && send.device.is_none()
-                    && socket.remote == Some(canonical(send.dst)) =>
-            {
-                Ok(route)
-            }
-            _ => self
-                .udp_route(id, dst, send.src, send.device)
-                .map_err(|error| match error {
-                    RouteError::WrongFamily => UdpSendError::WrongFamily,
-                    _ => UdpSendError::NoRoute,
-                }),
-        }
-    }
-
     /// `recv(fd, ..., MSG_PEEK)`: the next datagram, which stays.
     #[inline]
     pub fn udp_peek(&self, id: UdpId) -> Option<&UdpReceived> {
@@ -837,70 +511,6 @@ impl Stack {
         self.raw_unhash(id);
         self.ping_unhash(id);
         self.udp.sockets.remove(id.index as usize);
-    }
-
-    /// inet_autobind: any address, an ephemeral port.
-    fn udp_autobind(&mut self, id: UdpId) -> Result<(), BindError> {
-        let socket = self.udp.open(id);
-        match socket.role {
-            _ if socket.key.is_some() => return Ok(()),
-            Role::Udp => {}
-            Role::Raw(_) => return Ok(()),
-            Role::Ping => return self.ping_autobind(id),
-        }
-        let Attributes {
-            v6only,
-            device,
-            reuse_addr,
-            reuse_port,
-            uid,
-            ports,
-            ..
-        } = socket.attributes;
-        let (family, addr) = (socket.family, socket.local.ip());
-        let request = BindRequest {
-            addr,
-            port: 0,
-            family,
-            v6only,
-            device,
-            reuse_addr,
-            reuse_port,
-            uid,
-        };
-        let range = self.sysctl.local_ports(ports);
-        let key = self.udp_ports.bind(&request, range, &mut self.random)?;
-        let socket = self.udp.open_mut(id);
-        socket.key = Some(key);
-        socket.grouped = reuse_port;
-        socket.local.set_port(key.port);
-        self.udp_hash(id);
-        Ok(())
-    }
-
-    /// Enters a bound socket into the demux tables.
-    fn udp_hash(&mut self, id: UdpId) {
-        if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.insert(&registration);
-            if registration.candidate.reuse_port {
-                self.udp_join_group(id);
-            }
-        }
-    }
-
-    /// Takes a bound socket out of the demux tables; it keeps its port.
-    fn udp_unregister(&mut self, id: UdpId) {
-        if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.remove(&registration);
-        }
-    }
-
-    /// Takes a socket out of the demux tables and gives its port up.
-    fn udp_unhash(&mut self, id: UdpId) {
-        self.udp_unregister(id);
-        if let Some(key) = self.udp.open_mut(id).key.take() {
-            self.udp_ports.remove(&key);
-        }
     }
 
     fn udp_event(&mut self, id: UdpId, kind: EventKind) {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::event::{SocketHandle, UdpId};
 use crate::filter::Choice;
-use crate::hash::{KeyedState, WordMap, WordState, reciprocal_scale};
+use crate::hash::{KeyedState, WordMap, WordState, prune, reciprocal_scale};
 use crate::iface::IfIndex;
 use crate::ports::Family;
 
@@ -144,10 +144,8 @@ impl Demux {
     }
 
     pub(crate) fn remove(&mut self, registration: &Registration) {
-        fn take<K: Hash + Eq>(map: &mut WordMap<K, List>, key: K, id: UdpId) {
-            let Some(list) = map.get_mut(&key) else {
-                return;
-            };
+        let id = registration.candidate.id;
+        let take = |list: &mut List| {
             let Some(at) = list.iter().position(|candidate| candidate.id == id) else {
                 return;
             };
@@ -158,16 +156,12 @@ impl Demux {
                 Some(last) => list[at] = list.remove(last),
                 None => drop(list.remove(at)),
             }
-            if list.is_empty() {
-                map.remove(&key);
-            }
-        }
+        };
         self.any_port -= usize::from(registration.is_any_port());
-        let id = registration.candidate.id;
         for (key, list) in Self::places(registration) {
             match list {
-                Table::Connected(remote) => take(&mut self.connected, (key, remote), id),
-                Table::Bound => take(&mut self.bound, key, id),
+                Table::Connected(remote) => prune(&mut self.connected, (key, remote), take),
+                Table::Bound => prune(&mut self.bound, key, take),
             }
         }
     }

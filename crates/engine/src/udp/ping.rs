@@ -11,8 +11,10 @@ use bytes::Bytes;
 use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Payload, emit_body};
 
 use super::queue::UdpReceived;
+use super::send::check_size;
 use super::{Role, UdpSend, UdpSendError, any};
 use crate::event::UdpId;
+use crate::hash::prune;
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
 use crate::stack::Stack;
@@ -98,12 +100,9 @@ impl Stack {
         if !matches!(socket.role, Role::Ping) {
             return;
         }
-        if let Some(list) = self.udp.pings.get_mut(&key) {
-            list.retain(|other| *other != id);
-            if list.is_empty() {
-                self.udp.pings.remove(&key);
-            }
-        }
+        prune(&mut self.udp.pings, key, |list| {
+            list.retain(|other| *other != id)
+        });
     }
 
     /// `sendto(fd, ...)` of a ping socket: an echo request of type `kind` with the socket's identifier. The data of
@@ -135,19 +134,12 @@ impl Stack {
                 payload,
             },
         };
-        let mut ip = IpHeader::new(route.source, route.destination);
-        ip.tos = send.tos.unwrap_or(0);
-        ip.hop_limit = send.ttl.unwrap_or(self.hop_limit(route.kind, ip.is_v6()));
+        let ip = self.udp_header(&route, send.tos, send.ttl);
         let body = Body::Icmp(message);
-        let packet = Packet { ip, body };
-        let len = packet.wire_len();
-        let counted = len - if packet.ip.is_v6() { 40 } else { 0 };
-        let fits = route.interface == IfIndex::LO || len <= route.mtu as usize;
-        if counted > usize::from(u16::MAX) || !fits {
-            return Err(UdpSendError::TooBig);
-        }
+        let len = body.wire_len();
+        check_size(&route, &ip, len, len)?;
         self.counters.icmp_out_msgs += 1;
-        self.ip_output_tagged(&route, send.tag, packet);
+        self.udp_output(id, &route, send.tag, Packet { ip, body });
         self.run_loopback(now);
         Ok(())
     }

@@ -20,11 +20,12 @@ use switchboard_wire::{
 };
 
 use super::queue::UdpReceived;
+use super::send::check_size;
 use super::{Role, UdpSend, UdpSendError, UdpSocket};
 use crate::event::UdpId;
+use crate::hash::prune;
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
-use crate::route::RouteKind;
 use crate::stack::Stack;
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -147,12 +148,9 @@ impl Stack {
         let socket = self.udp.open(id);
         let Some(raw) = socket.raw() else { return };
         let key = (socket.family, raw.protocol);
-        if let Some(list) = self.udp.raw.get_mut(&key) {
-            list.retain(|other| *other != id);
-            if list.is_empty() {
-                self.udp.raw.remove(&key);
-            }
-        }
+        prune(&mut self.udp.raw, key, |list| {
+            list.retain(|other| *other != id)
+        });
     }
 
     /// `sendto(fd, ...)` of a raw socket: one packet. The data starts with the IP header when
@@ -186,9 +184,7 @@ impl Stack {
             }
             packet
         } else {
-            let mut ip = IpHeader::new(route.source, route.destination);
-            ip.tos = send.tos.unwrap_or(0);
-            ip.hop_limit = send.ttl.unwrap_or(self.hop_limit(route.kind, ip.is_v6()));
+            let mut ip = self.udp_header(&route, send.tos, send.ttl);
             let mut data = send.payload.to_vec();
             if let (Some(at), true) = (settings.checksum, ip.is_v6()) {
                 fill(&ip, protocol, &mut data, at as usize);
@@ -200,25 +196,11 @@ impl Stack {
             let body = Body::Other { protocol, payload };
             Packet { ip, body }
         };
-        let len = packet.wire_len();
-        let counted = len - if packet.ip.is_v6() { 40 } else { 0 };
-        let fits = route.interface == IfIndex::LO || len <= route.mtu as usize;
-        if counted > usize::from(u16::MAX) || !fits {
-            return Err(UdpSendError::TooBig);
-        }
+        let len = packet.wire_len() - packet.ip.header_len();
+        check_size(&route, &packet.ip, len, len)?;
         self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
         Ok(())
-    }
-
-    /// The hops of a datagram whose sender chose none.
-    pub(super) fn hop_limit(&self, kind: RouteKind, v6: bool) -> u8 {
-        match kind {
-            // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
-            RouteKind::Multicast => 1,
-            _ if v6 => self.sysctl.ipv6_hop_limit,
-            _ => self.sysctl.ip_default_ttl,
-        }
     }
 
     /// A packet came in: a copy for each raw socket that wants it. Says whether there was one.

@@ -6,10 +6,14 @@ use alloc::vec::Vec;
 use proptest::prelude::{Strategy, any as arbitrary, prop, prop_assert, prop_assert_eq};
 use proptest::{prop_oneof, proptest};
 
+use switchboard_wire::Payload;
+
 use super::*;
 use crate::config::Config;
 use crate::event::Event;
+use crate::ports::{BindError, BindRequest};
 use crate::route::RouteKind;
+use crate::time::Instant;
 
 const NOW: Instant = Instant::from_millis(1000);
 

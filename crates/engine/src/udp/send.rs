@@ -1,0 +1,211 @@
+//! Sending: what datagrams of UDP, raw and ping sockets have in common on their way out, and UDP's own.
+
+use core::net::{IpAddr, SocketAddr};
+
+use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
+
+use super::{canonical, segment};
+use crate::event::UdpId;
+use crate::iface::IfIndex;
+use crate::route::{RouteError, RouteInfo, RouteKind};
+use crate::stack::Stack;
+use crate::tag::Tag;
+use crate::time::Instant;
+
+/// A datagram to send.
+#[derive(Clone, Debug)]
+pub struct UdpSend {
+    /// Where to.
+    pub dst: SocketAddr,
+    /// From which address, instead of the socket's or the route's (IP_PKTINFO).
+    pub src: Option<IpAddr>,
+    /// By which interface, instead of the socket's or the route's (the index of IP_PKTINFO).
+    pub device: Option<IfIndex>,
+    /// Type of service or traffic class, instead of 0.
+    pub tos: Option<u8>,
+    /// Time to live or hop limit, instead of the host's default (1 for groups).
+    pub ttl: Option<u8>,
+    /// What marks it on this host.
+    pub tag: Tag,
+    /// The flow label of an IPv6 datagram; `None` has it made of addresses and ports (RFC 6437).
+    pub flow_label: Option<u32>,
+    /// The data.
+    pub payload: Payload,
+    /// Not 0: the data is that of datagrams of this size each (UDP_SEGMENT).
+    pub segment: u16,
+    /// Without a checksum (UDP_NO_CHECK6_TX).
+    pub unsummed: bool,
+}
+
+/// Why a datagram was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UdpSendError {
+    /// No route leads to the destination.
+    #[error("network is unreachable")]
+    NoRoute,
+    /// The destination is of the other family than the socket or its source.
+    #[error("wrong address family")]
+    WrongFamily,
+    /// Too long for UDP, or for the path.
+    #[error("message too long")]
+    TooBig,
+    /// The socket could not be bound to a port first.
+    #[error("no free port")]
+    PortsExhausted,
+}
+
+impl Stack {
+    /// `sendto(fd, ...)`: sends one datagram. Binds an unbound socket first.
+    pub fn udp_send(&mut self, now: Instant, id: UdpId, send: UdpSend) -> Result<(), UdpSendError> {
+        self.udp_send_seen(now, id, send, false).map(drop)
+    }
+
+    /// [`udp_send`](Self::udp_send) that gives the packet back as it left, if the caller wants to `see` it; of several
+    /// the first one.
+    pub fn udp_send_seen(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        send: UdpSend,
+        see: bool,
+    ) -> Result<Option<Packet>, UdpSendError> {
+        let dst = canonical(send.dst);
+        if self.udp.open(id).key.is_none() {
+            self.udp_autobind(id)
+                .map_err(|_| UdpSendError::PortsExhausted)?;
+        }
+        let route = self.udp_send_route(id, dst.ip(), &send)?;
+        let UdpSend {
+            tos,
+            ttl,
+            payload,
+            segment,
+            unsummed,
+            tag,
+            flow_label,
+            ..
+        } = send;
+        let mut ip = self.udp_header(&route, tos, ttl);
+        let datagram = UdpDatagram::HEADER_LEN + payload.len();
+        let largest = match segment {
+            0 => datagram,
+            size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
+        };
+        check_size(&route, &ip, datagram, largest)?;
+        let src_port = self.udp.open(id).local.port();
+        if ip.is_v6() {
+            ip.flow_label = flow_label.unwrap_or_else(|| {
+                let here = SocketAddr::new(ip.src, src_port);
+                self.udp
+                    .demux
+                    .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
+            });
+        }
+        let datagram = UdpDatagram {
+            src_port,
+            dst_port: dst.port(),
+            payload,
+            segment,
+            unsummed,
+        };
+        self.counters.udp_out_datagrams += 1;
+        self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
+        let mut seen = None;
+        if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
+            let body = Body::Udp(datagram);
+            if see {
+                let body = body.clone();
+                seen = Some(Packet { ip, body });
+            }
+            if route.interface == IfIndex::LO {
+                self.ip_output_now(now, &route, tag, ip, body);
+                return Ok(seen);
+            }
+            self.udp_output(id, &route, tag, Packet { ip, body });
+        } else {
+            for datagram in segment::cut(datagram) {
+                let body = Body::Udp(datagram);
+                let packet = Packet { ip, body };
+                if see && seen.is_none() {
+                    seen = Some(packet.clone());
+                }
+                self.udp_output(id, &route, tag, packet);
+            }
+        }
+        self.run_loopback(now);
+        Ok(seen)
+    }
+
+    /// The header of a datagram that goes by `route`.
+    pub(super) fn udp_header(
+        &self,
+        route: &RouteInfo,
+        tos: Option<u8>,
+        ttl: Option<u8>,
+    ) -> IpHeader {
+        let mut ip = IpHeader::new(route.source, route.destination);
+        ip.tos = tos.unwrap_or(0);
+        ip.hop_limit = ttl.unwrap_or(match route.kind {
+            // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
+            RouteKind::Multicast => 1,
+            _ if ip.is_v6() => self.sysctl.ipv6_hop_limit,
+            _ => self.sysctl.ip_default_ttl,
+        });
+        ip
+    }
+
+    /// A packet of the socket leaves. Callers end with [`run_loopback`](Self::run_loopback).
+    pub(super) fn udp_output(&mut self, id: UdpId, route: &RouteInfo, tag: Tag, packet: Packet) {
+        match route.kind {
+            RouteKind::Multicast => {
+                let loops = self.udp.open(id).multicast_loop[usize::from(packet.ip.is_v6())];
+                self.multicast_output(route, tag, loops, packet);
+            }
+            _ => self.ip_output_tagged(route, tag, packet),
+        }
+    }
+
+    /// The way of a datagram: a connected socket has it, another asks for one each time.
+    pub(super) fn udp_send_route(
+        &self,
+        id: UdpId,
+        dst: IpAddr,
+        send: &UdpSend,
+    ) -> Result<RouteInfo, UdpSendError> {
+        let socket = self.udp.open(id);
+        match socket.route {
+            Some((then, route))
+                if then == self.routes.generation()
+                    && send.src.is_none()
+                    && send.device.is_none()
+                    && socket.remote == Some(canonical(send.dst)) =>
+            {
+                Ok(route)
+            }
+            _ => self
+                .udp_route(id, dst, send.src, send.device)
+                .map_err(|error| match error {
+                    RouteError::WrongFamily => UdpSendError::WrongFamily,
+                    _ => UdpSendError::NoRoute,
+                }),
+        }
+    }
+}
+
+/// Whether a packet whose IP header is followed by `body` bytes can be sent, of which the `largest` part goes out as one.
+pub(super) fn check_size(
+    route: &RouteInfo,
+    ip: &IpHeader,
+    body: usize,
+    largest: usize,
+) -> Result<(), UdpSendError> {
+    let header = ip.header_len();
+    // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
+    let counted = body + if ip.is_v6() { 0 } else { header };
+    // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
+    let fits = route.interface == IfIndex::LO || largest + header <= route.mtu as usize;
+    if counted > usize::from(u16::MAX) || !fits {
+        return Err(UdpSendError::TooBig);
+    }
+    Ok(())
+}
