@@ -20,6 +20,7 @@
 mod address;
 mod exec;
 mod exec_more;
+mod network;
 mod op;
 mod options;
 mod prng;
@@ -27,14 +28,20 @@ mod trace;
 
 use crate::kernel::Kernel;
 use exec::Exec;
+use network::Network;
 use op::Op;
 use prng::Prng;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 use trace::Difference;
 
 /// Makes a fresh kernel.
 type Maker<'a> = &'a dyn Fn() -> Box<dyn Kernel>;
+
+/// How often masks that differ are polled again: the thread that softirqs are left to waits for its turn on a busy
+/// machine.
+const SETTLE: u32 = 35;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +68,7 @@ pub fn run(
     let mut run = Run {
         make_a,
         make_b,
+        network: Network::new(),
         settled: 0,
         number: 0,
         results: BTreeMap::new(),
@@ -132,6 +140,7 @@ fn sequence(seed: u64, calls: usize) -> Vec<Op> {
 struct Run<'a> {
     make_a: Maker<'a>,
     make_b: Maker<'a>,
+    network: Network,
     /// How often masks agreed only after a while.
     settled: u64,
     /// Counts executions, so that names never repeat.
@@ -148,18 +157,20 @@ impl Run<'_> {
         mut out: Option<&mut dyn Write>,
     ) -> std::io::Result<Option<Difference>> {
         self.number += 1;
+        self.network.renew();
         let mut a = Exec::new((self.make_a)(), 'a', self.number);
         let mut b = Exec::new((self.make_b)(), 'b', self.number);
         for (at, op) in ops.iter().enumerate() {
             let mut left = a.execute(op);
             let mut right = b.execute(op);
-            for _ in 0..50 {
+            for attempt in 0..SETTLE {
                 if left.masks == right.masks || left.value != right.value {
                     break;
                 }
                 self.settled += 1;
-                a.pause();
-                b.pause();
+                let pause = Duration::from_millis(if attempt < 20 { 1 } else { 10 });
+                a.pause(pause);
+                b.pause(pause);
                 left.masks = a.masks();
                 right.masks = b.masks();
             }

@@ -64,8 +64,8 @@ impl Exec {
     }
 
     /// Lets a little time pass.
-    pub(super) fn pause(&mut self) {
-        self.kernel.pause(Duration::from_millis(1));
+    pub(super) fn pause(&mut self, time: Duration) {
+        self.kernel.pause(time);
     }
 
     /// The poll masks of all slots.
