@@ -88,6 +88,11 @@ impl Parking {
             .unwrap_or_default()
     }
 
+    /// The sockets that threads wait on.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = SocketId> + '_ {
+        self.by_socket.keys().copied()
+    }
+
     pub(super) fn call_of(&self, tid: i32) -> Option<u64> {
         self.waiters.get(&tid).map(|w| w.call.id)
     }

@@ -11,6 +11,7 @@
 //! sees what its call has done. See docs/design/results-and-signals.md for the order, and for what
 //! becomes of a result that could not be delivered.
 
+mod context;
 mod deliver;
 mod linger;
 mod proc_calls;
@@ -22,26 +23,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use switchboard_abi::Errno;
 use switchboard_abi::sysno::Arch;
 use switchboard_engine::Instant;
 use switchboard_notify::{Listener, Notification, Processes, RemoteMemory};
-use switchboard_socket::{Caps, Cred, Cx, Host, PollMask, SocketId};
+use switchboard_socket::{Cred, Host, PollMask, SocketId};
 use switchboard_syscall::{Call, Interrupted, Pending, Progress, decode};
 
 use super::clock::Clock;
-use super::files::{AtHand, Rights, TargetFiles};
+use super::files::{AtHand, Rights};
 use super::filter::changes_credentials;
 use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::memory::TargetMemory;
 use super::mirror::Mirror;
 use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::parking::{Parking, Waiter};
-use super::paths::TargetPaths;
 use super::procfs::OpenFiles;
 use super::remembered::{Outcome, Remembered};
 use super::trace::Trace;
 use crate::complain;
+use context::{host_errno, nobody};
+
+pub(super) use context::descriptor_limit;
 
 /// How often sockets are asked whose end nothing tells of.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -214,29 +216,11 @@ impl Supervisor {
             ..
         } = waiter;
         let cred = self.cred(call.tid);
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: call.tid,
-            cred: &cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred: &cred,
-            paths: &mut paths,
-        };
-        let outcome = pending.interrupt(&mut self.host, &mut cx, &mut memory, &mut files);
-        let end = files.take_end(pending.socket());
+        let (outcome, end) = self.with_files(&call, &cred, None, |host, cx, files| {
+            let outcome = pending.interrupt(host, cx, &mut memory, files);
+            (outcome, files.take_end(pending.socket()))
+        });
         match outcome {
             Interrupted::Reply(reply) => self.deliver(&call, &pending, reply, end, &cred),
             Interrupted::Restart => {
@@ -315,23 +299,12 @@ impl Supervisor {
         if !self.host.has_rights_in_flight() {
             return;
         }
-        let held = self.mirror.held_by_programs();
-        let parking = &self.parking;
-        let mut is_held = |id: SocketId| held.contains(&id) || !parking.on(id).is_empty();
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let cred = nobody();
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: 0,
-            cred: &cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred: &cred,
-            paths: &mut paths,
-        };
-        if self.host.collect_cycles(&mut cx, &mut is_held) > 0 {
+        let mut held = self.mirror.held_by_programs();
+        held.extend(self.parking.sockets());
+        let collected = self.with_cx(0, &nobody(), |host, cx| {
+            host.collect_cycles(cx, &mut |id| held.contains(&id))
+        });
+        if collected > 0 {
             self.show_events();
         }
     }
@@ -340,29 +313,6 @@ impl Supervisor {
         for id in std::mem::take(&mut self.closing) {
             self.close(id);
         }
-    }
-
-    fn with_cx<T>(
-        &mut self,
-        tid: i32,
-        cred: &Arc<Cred>,
-        run: impl FnOnce(&mut Host, &mut Cx<'_>) -> T,
-    ) -> T {
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid,
-            cred,
-        };
-        run(
-            &mut self.host,
-            &mut Cx {
-                now,
-                realtime,
-                cred,
-                paths: &mut paths,
-            },
-        )
     }
 
     /// A trapped call.
@@ -507,28 +457,9 @@ impl Supervisor {
             self.remembered
                 .keep(&call, Outcome::Partial { done, digest });
         }
-        let cred = nobody();
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: call.tid,
-            cred: &cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred: &cred,
-            paths: &mut paths,
-        };
-        pending.give_up(&mut self.host, &mut cx, &mut files);
+        self.with_files(&call, &nobody(), None, |host, cx, files| {
+            pending.give_up(host, cx, files);
+        });
     }
 
     fn attempt(
@@ -547,30 +478,11 @@ impl Supervisor {
                 self.creds.insert(call.tid, cred.clone());
             }
         }
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        )
-        .with(at_hand);
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: call.tid,
-            cred: &cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred: &cred,
-            paths: &mut paths,
-        };
-        let progress = pending.attempt(&mut self.host, &mut cx, &mut memory, &mut files);
-        let end = files.take_end(pending.socket());
+        let (progress, end) = self.with_files(call, &cred, at_hand, |host, cx, files| {
+            let progress = pending.attempt(host, cx, &mut memory, files);
+            (progress, files.take_end(pending.socket()))
+        });
         match progress {
             Progress::Blocked(parked) => {
                 // It may have taken or queued part of it.
@@ -581,7 +493,7 @@ impl Supervisor {
                 }
                 // A pipe of splice(2) is not ours to watch: look again soon.
                 let deadline = match parked.file {
-                    Some(_) => Some(now + PIPE_INTERVAL),
+                    Some(_) => Some(self.clock.now() + PIPE_INTERVAL),
                     None => parked.deadline,
                 };
                 Step::Blocked(pending, parked.socket, parked.interest, deadline)
@@ -591,32 +503,6 @@ impl Supervisor {
                 Step::Answered
             }
         }
-    }
-
-    fn cred(&mut self, tid: i32) -> Arc<Cred> {
-        if let Some(cred) = self.creds.get(&tid) {
-            return cred.clone();
-        }
-        let Ok(status) = self.processes.borrow_mut().status(tid) else {
-            return nobody();
-        };
-        let cred = Arc::new(Cred {
-            pid: status.tgid as u32,
-            ruid: status.uid[0],
-            euid: status.uid[1],
-            suid: status.uid[2],
-            rgid: status.gid[0],
-            egid: status.gid[1],
-            sgid: status.gid[2],
-            groups: status.groups.into(),
-            caps: Caps::from_bits_truncate(status.cap_effective),
-            nofile: 1024,
-        });
-        if self.creds.len() > 4096 {
-            self.creds.clear();
-        }
-        self.creds.insert(tid, cred.clone());
-        cred
     }
 
     /// The program's end of a socket, if the call's descriptor is still that.
@@ -690,35 +576,4 @@ fn is_open(arch: Arch, nr: u32) -> bool {
         Arch::X86_64 => OPENS_X86_64.contains(&nr),
         Arch::I386 => OPENS_I386.contains(&nr),
     }
-}
-
-/// RLIMIT_NOFILE of a process.
-pub(super) fn descriptor_limit(pid: i32) -> Option<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the kernel writes the limit to `limit`; no new limit is given.
-    let got = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
-    if got == 0 {
-        return Some(limit.rlim_cur);
-    }
-    // prlimit(2) of another user's process wants CAP_SYS_RESOURCE, which containers lack.
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let row = limits
-        .lines()
-        .find_map(|l| l.strip_prefix("Max open files"))?;
-    match row.split_whitespace().next()? {
-        "unlimited" => Some(u64::MAX),
-        soft => soft.parse().ok(),
-    }
-}
-
-/// Who closes what nobody holds any more.
-fn nobody() -> Arc<Cred> {
-    Arc::new(Cred::user(0, u32::MAX, u32::MAX))
-}
-
-fn host_errno(errno: Errno) -> switchboard_notify::Errno {
-    switchboard_notify::Errno(i32::from(errno.0))
 }

@@ -7,17 +7,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use switchboard_notify::{Listener, Notification, Placeholder, RemoteMemory, ReplyError};
-use switchboard_socket::{Cred, Cx, PollMask, SocketId};
+use switchboard_socket::{Cred, PollMask, SocketId};
 use switchboard_syscall::{
     Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
 };
 
 use super::super::bpf::BpfFiles;
 use super::super::epolls;
-use super::super::files::TargetFiles;
 use super::super::memory::TargetMemory;
 use super::super::mirror;
-use super::super::paths::TargetPaths;
 use super::super::remembered::Outcome;
 use super::super::trace::Trace;
 use super::Supervisor;
@@ -229,27 +227,9 @@ impl Supervisor {
         effect: Effect,
         cred: &Arc<Cred>,
     ) -> Option<SocketId> {
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: call.tid,
-            cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred,
-            paths: &mut paths,
-        };
-        commit(&mut self.host, &mut cx, &mut files, effect).accepted
+        self.with_files(call, cred, None, |host, cx, files| {
+            commit(host, cx, files, effect).accepted
+        })
     }
 
     pub(super) fn abandon(
@@ -258,27 +238,9 @@ impl Supervisor {
         effect: Effect,
         cred: &Arc<Cred>,
     ) -> Abandoned {
-        let (now, realtime) = (self.clock.now(), self.clock.realtime());
-        let mut files = TargetFiles::new(
-            &self.processes,
-            &self.mirror,
-            &self.listener,
-            &mut self.rights,
-            call.id,
-            call.tid,
-        );
-        let mut paths = TargetPaths {
-            processes: &self.processes,
-            tid: call.tid,
-            cred,
-        };
-        let mut cx = Cx {
-            now,
-            realtime,
-            cred,
-            paths: &mut paths,
-        };
-        abandon(&mut self.host, &mut cx, &mut files, effect)
+        self.with_files(call, cred, None, |host, cx, files| {
+            abandon(host, cx, files, effect)
+        })
     }
 
     /// The same call again, which was carried out and whose caller was not told. True when that

@@ -1,0 +1,125 @@
+//! What an attempt, a commit and their like are given: the clocks, the caller's credentials, its files and paths.
+
+use std::sync::Arc;
+
+use switchboard_abi::Errno;
+use switchboard_notify::Notification;
+use switchboard_socket::{Caps, Cred, Cx, Host};
+
+use super::super::files::{AtHand, TargetFiles};
+use super::super::paths::TargetPaths;
+use super::Supervisor;
+
+impl Supervisor {
+    /// Runs `work` on the host, on behalf of a thread.
+    pub(super) fn with_cx<T>(
+        &mut self,
+        tid: i32,
+        cred: &Arc<Cred>,
+        work: impl FnOnce(&mut Host, &mut Cx<'_>) -> T,
+    ) -> T {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid,
+            cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred,
+            paths: &mut paths,
+        };
+        work(&mut self.host, &mut cx)
+    }
+
+    /// The same for a call, which has descriptors too; `at_hand` has been looked at since it was received.
+    pub(super) fn with_files<T>(
+        &mut self,
+        call: &Notification,
+        cred: &Arc<Cred>,
+        at_hand: Option<AtHand>,
+        work: impl FnOnce(&mut Host, &mut Cx<'_>, &mut TargetFiles<'_>) -> T,
+    ) -> T {
+        let (now, realtime) = (self.clock.now(), self.clock.realtime());
+        let mut files = TargetFiles::new(
+            &self.processes,
+            &self.mirror,
+            &self.listener,
+            &mut self.rights,
+            call.id,
+            call.tid,
+        )
+        .with(at_hand);
+        let mut paths = TargetPaths {
+            processes: &self.processes,
+            tid: call.tid,
+            cred,
+        };
+        let mut cx = Cx {
+            now,
+            realtime,
+            cred,
+            paths: &mut paths,
+        };
+        work(&mut self.host, &mut cx, &mut files)
+    }
+
+    /// Whose call it is; kept until the thread makes a call that changes it.
+    pub(super) fn cred(&mut self, tid: i32) -> Arc<Cred> {
+        if let Some(cred) = self.creds.get(&tid) {
+            return cred.clone();
+        }
+        let Ok(status) = self.processes.borrow_mut().status(tid) else {
+            return nobody();
+        };
+        let cred = Arc::new(Cred {
+            pid: status.tgid as u32,
+            ruid: status.uid[0],
+            euid: status.uid[1],
+            suid: status.uid[2],
+            rgid: status.gid[0],
+            egid: status.gid[1],
+            sgid: status.gid[2],
+            groups: status.groups.into(),
+            caps: Caps::from_bits_truncate(status.cap_effective),
+            nofile: 1024,
+        });
+        if self.creds.len() > 4096 {
+            self.creds.clear();
+        }
+        self.creds.insert(tid, cred.clone());
+        cred
+    }
+}
+
+/// RLIMIT_NOFILE of a process.
+pub(in super::super) fn descriptor_limit(pid: i32) -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes the limit to `limit`; no new limit is given.
+    let got = unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
+    if got == 0 {
+        return Some(limit.rlim_cur);
+    }
+    // prlimit(2) of another user's process wants CAP_SYS_RESOURCE, which containers lack.
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let row = limits
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files"))?;
+    match row.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        soft => soft.parse().ok(),
+    }
+}
+
+/// Who closes what nobody holds any more.
+pub(super) fn nobody() -> Arc<Cred> {
+    Arc::new(Cred::user(0, u32::MAX, u32::MAX))
+}
+
+pub(super) fn host_errno(errno: Errno) -> switchboard_notify::Errno {
+    switchboard_notify::Errno(i32::from(errno.0))
+}
