@@ -1,12 +1,36 @@
 //! What packets cross on the way from one host to another.
 //!
-//! A device does no I/O: packets and the time go in, packets and the next deadline come out. So far there is the
-//! [`Segment`]: a switched link that joins hosts by their IP addresses. Impairments, captures and TAP devices are to come.
+//! A device does no I/O: packets, the time and a seeded generator go in, packets and the next deadline come out. A
+//! [`Link`] joins two interfaces, and each of its directions is a [`Pipe`] with the impairments of tc-netem(8), a rate and
+//! a queue. A [`Segment`] is a switch: many hosts, each at the end of a cable that is a link.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod chance;
+mod codel;
+mod corrupt;
+mod counters;
+mod delay;
+mod fq_codel;
+mod link;
+mod loss;
+mod pipe;
+mod queue;
+mod random;
 mod segment;
+#[cfg(test)]
+mod testing;
 
+pub use chance::{Chance, Probability};
+pub use codel::CodelConfig;
+pub use counters::PipeCounters;
+pub use delay::{Delay, Distribution};
+pub use fq_codel::{FqCodelConfig, target_for_rate};
+pub use link::{End, Link};
+pub use loss::Loss;
+pub use pipe::{Pipe, PipeConfig, Rate, Reorder};
+pub use queue::{FifoConfig, QueueConfig};
+pub use random::Random;
 pub use segment::{Arrival, AttachError, Port, Segment, SegmentConfig, SegmentCounters};
