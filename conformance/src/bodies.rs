@@ -4,6 +4,7 @@ use crate::registry::Test;
 
 mod bind;
 mod bpf;
+mod bpf_socket;
 mod conflict_table;
 mod conflicts;
 mod connect;
@@ -75,6 +76,7 @@ mod waiting;
 pub(crate) const ALL: &[&[Test]] = &[
     bind::TESTS,
     bpf::TESTS,
+    bpf_socket::TESTS,
     conflict_table::TESTS,
     conflicts::TESTS,
     connect::TESTS,

@@ -130,7 +130,7 @@ fn rows(scratch: &Scratch) -> Vec<Row> {
         Row {
             awake: true,
             ..row(
-                "the same, every CPU kept awake",
+                "TCP ping-pong, every CPU kept awake",
                 Micros,
                 Times(2.0),
                 own("ping", 5_000),

@@ -425,6 +425,30 @@ impl Guest {
         }
     }
 
+    /// To the `sockaddr_in` at `addr`.
+    pub fn bind(&mut self, fd: i32, addr: u64) -> i64 {
+        self.call(Call::Bind { fd, addr, len: 16 })
+    }
+
+    /// To the `sockaddr_in` at `addr`.
+    pub fn connect(&mut self, fd: i32, addr: u64) -> i64 {
+        self.call(Call::Connect { fd, addr, len: 16 })
+    }
+
+    pub fn sendmsg(&mut self, fd: i32, msg: u64, flags: i32) -> i64 {
+        self.call(Call::Sendmsg { fd, msg, flags })
+    }
+
+    pub fn writev(&mut self, fd: i32, iov: u64, iovlen: u64) -> i64 {
+        self.call(Call::Writev {
+            fd,
+            iov,
+            iovlen,
+            offset: None,
+            flags: 0,
+        })
+    }
+
     pub fn socket(&mut self, domain: i32, ty: i32) -> i32 {
         let fd = self.call(Call::Socket {
             domain,
