@@ -9,6 +9,7 @@ mod conflict_table;
 mod conflicts;
 mod connect;
 mod create;
+mod errors_alone;
 mod errqueue;
 mod errqueue_icmp;
 mod events;
@@ -83,6 +84,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     create::TESTS,
     errqueue::TESTS,
     errqueue_icmp::TESTS,
+    errors_alone::TESTS,
     events::TESTS,
     fd_calls::TESTS,
     filter::TESTS,

@@ -80,7 +80,7 @@ macro_rules! check {
 /// The poll mask of a descriptor, which must be exactly this (as far as the arm can show it).
 macro_rules! mask {
     ($k:expr, $fd:expr, $want:expr) => {{
-        let want = $k.shown($want);
+        let want = $k.shown($fd, $want);
         let have = $k.settled_mask($fd, want);
         $crate::check::verdict::mask($crate::check::here!(), stringify!($fd), have, want)?
     }};

@@ -66,8 +66,8 @@ impl<K: Kernel> Kernel for SocketcallEntry<K> {
         self.0.poll(fds, timeout_ms)
     }
 
-    fn shown(&self, mask: i16) -> i16 {
-        self.0.shown(mask)
+    fn shown(&mut self, fd: i64, mask: i16) -> i16 {
+        self.0.shown(fd, mask)
     }
 
     fn tunable(&self, path: &str) -> Option<String> {

@@ -157,8 +157,22 @@ impl Kernel for HostKernel {
         )
     }
 
-    fn shown(&self, mask: i16) -> i16 {
-        if self.runner { shown(mask) } else { mask }
+    fn shown(&mut self, fd: i64, mask: i16) -> i16 {
+        if !self.runner {
+            return mask;
+        }
+        let (mut kind, mut len) = (0i32, 4u32);
+        let name = [libc::SOL_SOCKET, libc::SO_TYPE].map(|number| number as u64);
+        let (value, room) = (&raw mut kind as u64, &raw mut len as u64);
+        raw(
+            libc::SYS_getsockopt,
+            [fd as u64, name[0], name[1], value, room, 0],
+        );
+        match kind {
+            libc::SOCK_STREAM | libc::SOCK_SEQPACKET => shown(mask),
+            // Datagram sockets show it all, and what is no socket has no placeholder.
+            _ => mask,
+        }
     }
 
     fn private_network(&mut self) -> bool {

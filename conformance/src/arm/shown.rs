@@ -1,21 +1,21 @@
 //! What a program under the runner sees of a poll mask.
 //!
-//! There a descriptor is one end of a host AF_UNIX stream pair, kept as ready as the socket is; poll,
-//! select and epoll are the host kernel's. A stream pair cannot show every mask
-//! (docs/design/readiness-mirror.md), and this is where the runner differs from Linux by design. The
+//! There a descriptor is one end of a host AF_UNIX pair, kept as ready as the socket is; poll,
+//! select and epoll are the host kernel's. A datagram pair shows every mask of a datagram socket. A stream pair cannot show
+//! every mask (docs/design/readiness-mirror.md), and this is where the runner differs from Linux by design. The
 //! bodies' expectations are mapped here and nowhere else, and nothing else is forgiven.
 
 use crate::sys::{IN, OUT, PRI, R, WB};
 use libc::{POLLERR, POLLHUP, POLLNVAL, POLLRDHUP};
 
-/// The mask that a placeholder shows for a socket that has `mask`.
+/// The mask that a placeholder shows for a stream or seqpacket socket that has `mask`.
 ///
 /// - OUT brings WRNORM and WRBAND, IN brings RDNORM: they are bits of a stream pair.
 /// - PRI brings IN: an urgent byte of a stream pair lies among the others.
 /// - RDHUP is shown with IN only, HUP with IN and RDHUP only: so does a stream pair hang up. A fresh
 ///   TCP socket's OUT|HUP is OUT.
 /// - HUP brings OUT: neither end of such a pair can be full.
-/// - ERR is shown with everything else; alone (a datagram socket's pending error) it is IN, so that
+/// - ERR is shown with everything else; alone (an entry of the error queue) it is IN, so that
 ///   whoever waits wakes and finds out by the call.
 pub fn shown(mask: i16) -> i16 {
     if mask & POLLNVAL != 0 {

@@ -102,7 +102,7 @@ impl Watched {
     /// The socket's mask, in each way to ask for it, and that an edge has come with it.
     fn becomes(&self, k: &mut dyn Kernel, want: i16) -> Outcome {
         mask!(k, self.fd, want);
-        let shown = k.shown(want) & BITS;
+        let shown = k.shown(self.fd, want) & BITS;
         let mut told = wait(k, self.edges)?;
         for _ in 0..50 {
             if told == shown {
@@ -126,7 +126,7 @@ impl Watched {
 
 /// Level-triggered epoll tells it again and again, one-shot once, poll only what was asked for.
 fn levels(k: &mut dyn Kernel, fd: Fd, want: i16) -> Outcome {
-    let shown = k.shown(want) & BITS;
+    let shown = k.shown(fd, want) & BITS;
     let level = instance(k, fd, 0)?;
     eq!(wait(k, level)?, shown);
     eq!(wait(k, level)?, shown);

@@ -33,7 +33,7 @@ const ROUNDS: usize = 300;
 /// poll(2), once. A busy host may let its loopback packets wait a moment.
 macro_rules! now {
     ($k:expr, $fd:expr, $want:expr) => {{
-        let want = $k.shown($want);
+        let want = $k.shown($fd, $want);
         let have = if $k.name() == "host" {
             $k.settled_mask($fd, want)
         } else {

@@ -546,7 +546,7 @@ fn select_err_queue_of_unix(k: &mut dyn Kernel) -> Outcome {
             events: libc::POLLPRI,
             revents: 0,
         }];
-        let want = k.shown(libc::POLLERR | libc::POLLHUP | more) & libc::POLLPRI;
+        let want = k.shown(a, libc::POLLERR | libc::POLLHUP | more) & libc::POLLPRI;
         k.poll(&mut fds, 0);
         check!(
             fds[0].revents & libc::POLLPRI == want,

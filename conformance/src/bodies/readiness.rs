@@ -159,7 +159,7 @@ fn select_sets(k: &mut dyn Kernel) -> Outcome {
     eq!((readable[0], writable[0], exceptional[0]), (bit, bit, bit));
     // Urgent data alone is exceptional and not readable, where it can be shown alone.
     ret!(k.recv(t.server, &mut [0; 1], 0), 1);
-    let alone = k.shown(W | PRI) & IN == 0;
+    let alone = k.shown(t.server, W | PRI) & IN == 0;
     let args = [
         t.server as u64 + 1,
         readable.as_mut_ptr() as u64,

@@ -350,9 +350,9 @@ fn ends(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn reset_and_refused(k: &mut dyn Kernel) -> Outcome {
-    // Under the runner an error is shown by a hang-up or an arrival.
-    let exact = k.shown(WB | POLLERR) == WB | POLLERR;
+    // Under the runner a reset is shown by a hang-up.
     let t = k.tcp(AF_INET)?;
+    let exact = k.shown(t.server, WB | POLLERR) == WB | POLLERR;
     watch(k, t.server, RT)?;
     let linger = [1i32, 0].map(i32::to_ne_bytes).concat();
     ret!(
@@ -370,7 +370,7 @@ fn reset_and_refused(k: &mut dyn Kernel) -> Outcome {
     ret!(k.connect(udp, &nobody), 0);
     watch(k, udp, RT)?;
     ret!(k.send(udp, b"x", 0), 1);
-    tells(k, RT, udp, if exact { POLL_ERR } else { POLL_IN })
+    tells(k, RT, udp, POLL_ERR)
 }
 
 fn urgent(k: &mut dyn Kernel) -> Outcome {

@@ -17,6 +17,7 @@ mod procfs;
 mod reap;
 mod remembered;
 mod signals;
+mod stand_in;
 mod supervisor;
 mod sysctl;
 mod trace;
@@ -59,6 +60,7 @@ const SAME_SIGNAL: Duration = Duration::from_millis(50);
 /// What an epoll event is about, where it is not a socket's placeholder.
 const STARTED: u64 = u64::MAX - 1;
 const SIGNAL: u64 = u64::MAX - 2;
+const CLOSED: u64 = u64::MAX - 3;
 
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     match start(args) {
@@ -146,7 +148,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     watch(&pending, STARTED)?;
     watch(&signals, SIGNAL)?;
     let epoll = std::rc::Rc::new(epoll);
-    let mirror = Mirror::new(epoll.clone());
+    let mirror = Mirror::new(epoll.clone(), CLOSED);
     let supervisor = Supervisor::new(
         listener,
         host,
@@ -352,6 +354,7 @@ impl Driver {
                             return Some(Outcome::Ended(status));
                         }
                     }
+                    CLOSED => self.supervisor.closed(),
                     token => {
                         let flags = event.flags;
                         let hung_up = flags.contains(epoll::EventFlags::HUP);

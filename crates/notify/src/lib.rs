@@ -19,6 +19,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod census;
+mod closings;
 mod epoll;
 mod errno;
 mod filter;
@@ -30,6 +31,7 @@ mod probe;
 mod process;
 mod spawn;
 
+pub use closings::{Closing, Closings};
 pub use epoll::Registration;
 pub use errno::Errno;
 pub use filter::{
@@ -38,7 +40,7 @@ pub use filter::{
 pub use install::{InstallError, Interrupts, install, install_with};
 pub use listener::{Listener, Notification, Received, ReplyError};
 pub use memory::{MemoryError, RemoteMemory, RemoteSlice};
-pub use placeholder::{Mask, Pairs, Placeholder, Shown, Signalled};
+pub use placeholder::{DatagramPlaceholder, Mask, Pairs, Placeholder, Shown, Signalled};
 pub use probe::{Report, Support, probe};
 pub use process::{FdError, Identity, Processes, Status};
 pub use spawn::{Child, Pending, SignalMask, Spawn, SpawnError};

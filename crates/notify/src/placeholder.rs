@@ -51,6 +51,10 @@
 //! # Cost
 //! Four system calls to make and one more for every sixteenth, three for the canary; one for each step of the table.
 
+mod datagram;
+
+pub use datagram::DatagramPlaceholder;
+
 use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use core::ptr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -59,6 +63,7 @@ use bitflags::bitflags;
 
 use crate::Errno;
 use crate::census::{Census, Counted};
+use crate::closings::Closings;
 use crate::process::Identity;
 
 bitflags! {
@@ -163,6 +168,10 @@ pub struct Placeholder {
     fillers: usize,
     /// SHUT_RD on B: A cannot send.
     send_closed: bool,
+    /// A pair of SOCK_SEQPACKET.
+    packets: bool,
+    /// SO_SELECT_ERR_QUEUE of A.
+    select: bool,
 }
 
 fn poll(fd: BorrowedFd<'_>) -> i16 {
@@ -203,13 +212,18 @@ fn is_async(fd: BorrowedFd<'_>) -> bool {
 }
 
 fn set_buffer(fd: BorrowedFd<'_>, option: i32, bytes: i32) -> Result<(), Errno> {
+    set_option(fd, option, bytes)
+}
+
+/// An option of SOL_SOCKET.
+fn set_option(fd: BorrowedFd<'_>, option: i32, value: i32) -> Result<(), Errno> {
     // SAFETY: the kernel reads one int of ours.
     let set = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             libc::SOL_SOCKET,
             option,
-            (&raw const bytes).cast(),
+            (&raw const value).cast(),
             size_of::<i32>() as u32,
         )
     };
@@ -222,6 +236,23 @@ fn shutdown(fd: BorrowedFd<'_>, how: i32) {
     unsafe { libc::shutdown(fd.as_raw_fd(), how) };
 }
 
+/// getsockopt(2) of SO_ERROR, which takes the error. Whether that was done.
+fn take_error(fd: BorrowedFd<'_>) -> bool {
+    let mut error = 0i32;
+    let mut len = size_of::<i32>() as u32;
+    // SAFETY: the kernel writes at most `len` bytes of ours.
+    let taken = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut error).cast(),
+            &raw mut len,
+        )
+    };
+    taken == 0
+}
+
 /// Makes placeholders, each a little cheaper than [`Placeholder::new`] does.
 #[derive(Debug, Default)]
 pub struct Pairs {
@@ -231,7 +262,21 @@ pub struct Pairs {
 impl Pairs {
     /// As [`Placeholder::with_flags`].
     pub fn make(&mut self, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
-        Placeholder::make(&mut self.census, flags)
+        Placeholder::make(&mut self.census, libc::SOCK_STREAM, flags)
+    }
+
+    /// The same out of SOCK_SEQPACKET: its ERR brings PRI where SO_SELECT_ERR_QUEUE is set, and it has no PRI by itself.
+    pub fn make_packets(&mut self, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
+        Placeholder::make(&mut self.census, libc::SOCK_SEQPACKET, flags)
+    }
+
+    /// One that shows what a datagram socket does.
+    pub fn make_datagrams(
+        &mut self,
+        closings: &Closings,
+        flags: i32,
+    ) -> Result<(OwnedFd, DatagramPlaceholder), Errno> {
+        DatagramPlaceholder::make(&mut self.census, closings, flags)
     }
 }
 
@@ -246,10 +291,11 @@ impl Placeholder {
         Pairs::default().make(flags)
     }
 
-    fn make(census: &mut Census, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
+    fn make(census: &mut Census, kind: i32, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
         let mut pair = [-1; 2];
+        let packets = kind == libc::SOCK_SEQPACKET;
         // B gets the flag too, which does not matter: all its calls are MSG_DONTWAIT.
-        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | (flags & libc::O_NONBLOCK);
+        let kind = kind | libc::SOCK_CLOEXEC | (flags & libc::O_NONBLOCK);
         // SAFETY: the kernel writes two descriptors.
         let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
         Errno::check(made.into())?;
@@ -272,6 +318,8 @@ impl Placeholder {
             blocked: false,
             fillers: 0,
             send_closed: false,
+            packets,
+            select: false,
         };
         Ok((a, placeholder))
     }
@@ -293,10 +341,17 @@ impl Placeholder {
         if self.wake_bytes > 0 {
             mask |= Mask::IN;
         }
-        if self.urgent {
+        if self.urgent || self.select && self.phase == Phase::Reset {
             mask |= Mask::PRI;
         }
         mask
+    }
+
+    /// SO_SELECT_ERR_QUEUE: of packets an error counts as urgent, too; streams do not heed it.
+    pub fn set_select_err(&mut self, a: BorrowedFd<'_>, on: bool) {
+        if self.packets && set_option(a, libc::SO_SELECT_ERR_QUEUE, on.into()).is_ok() {
+            self.select = on;
+        }
     }
 
     /// What to watch for the end of A: register it edge-triggered with no events (HUP and ERR come unasked),
@@ -359,6 +414,10 @@ impl Placeholder {
 
     /// Urgent data arrived: PRI (and IN), and SIGURG to A's owner. Again for each urgent mark.
     pub fn signal_pri(&mut self) -> Signalled {
+        if self.packets {
+            // Packets have no out-of-band data.
+            return Signalled::Final;
+        }
         let signalled = self.wake(libc::MSG_OOB);
         self.urgent |= signalled == Signalled::Edge;
         self.had_urgent |= self.urgent;
@@ -378,7 +437,9 @@ impl Placeholder {
             match receive(a, &mut room, 0) {
                 // All of them, one read does. With an out-of-band byte, one more: that byte, read,
                 // keeps its place in the queue, and IN, until the next read finds it empty.
-                Ok(got) if got == self.wake_bytes as usize && !self.had_urgent => break,
+                Ok(got) if got == self.wake_bytes as usize && !self.had_urgent && !self.packets => {
+                    break;
+                }
                 Ok(1..) => {}
                 Ok(0) | Err(_) => break,
             }
@@ -423,8 +484,16 @@ impl Placeholder {
         };
         // All but the last byte: the old residue and the blocker.
         let mut room = [const { MaybeUninit::uninit() }; 1 + BLOCKER + FILLERS];
-        let count = 1 + BLOCKER + self.fillers.min(FILLERS);
-        self.blocked = receive(b.as_fd(), &mut room[..count], 0) != Ok(count);
+        let fillers = self.fillers.min(FILLERS);
+        if self.packets {
+            // One read takes one packet.
+            let packets = 2 + fillers;
+            let read = (0..packets).filter(|_| receive(b.as_fd(), &mut room, 0).is_ok());
+            self.blocked = read.count() != packets;
+        } else {
+            let count = 1 + BLOCKER + fillers;
+            self.blocked = receive(b.as_fd(), &mut room[..count], 0) != Ok(count);
+        }
         self.fillers = 0;
     }
 
@@ -508,19 +577,7 @@ impl Placeholder {
         if self.phase != Phase::Reset {
             return;
         }
-        let mut error = 0i32;
-        let mut len = size_of::<i32>() as u32;
-        // SAFETY: the kernel writes at most `len` bytes of ours.
-        let taken = unsafe {
-            libc::getsockopt(
-                a.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ERROR,
-                (&raw mut error).cast(),
-                &raw mut len,
-            )
-        };
-        if taken == 0 {
+        if take_error(a) {
             self.phase = Phase::ResetTaken;
         }
     }
@@ -559,7 +616,7 @@ impl Placeholder {
         if target.contains(Mask::OUT) {
             self.unblock_out();
         }
-        if target.contains(Mask::PRI) && !self.urgent {
+        if target.contains(Mask::PRI) && !self.mask().contains(Mask::PRI) {
             self.signal_pri();
         }
         if let Some(a) = a {

@@ -9,8 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::bpf::BpfFiles;
+use super::stand_in::{Makers, Shape, StandIn};
 use rustix::event::epoll;
-use switchboard_notify::{Errno, Identity, Mask, Pairs, Placeholder, Signalled};
+use switchboard_notify::{Closing, Errno, Identity, Mask};
 use switchboard_socket::{PollMask, SocketId};
 
 pub(super) struct Mirror {
@@ -18,14 +19,16 @@ pub(super) struct Mirror {
     by_file: HashMap<Identity, SocketId>,
     sockets: HashMap<SocketId, Entry>,
     unwatched: HashSet<SocketId>,
-    pairs: Pairs,
+    makers: Makers,
+    /// By what tells of the end of datagram sockets' placeholders.
+    closings: HashMap<i32, SocketId>,
     pub(super) bpf: BpfFiles,
 }
 
 struct Entry {
-    placeholder: Placeholder,
+    placeholder: StandIn,
     /// Placeholders that another has taken the place of, and of which copies may be left.
-    old: Vec<Placeholder>,
+    old: Vec<StandIn>,
     /// What is watched for the end of the placeholder.
     watched: Option<RawFd>,
     /// A falling edge could not be shown for want of the program's end.
@@ -35,21 +38,59 @@ struct Entry {
 }
 
 impl Mirror {
-    pub(super) fn new(epoll: Rc<OwnedFd>) -> Mirror {
+    /// `closed`: what the instance is to say when [`Mirror::closed`] has something to tell.
+    pub(super) fn new(epoll: Rc<OwnedFd>, closed: u64) -> Mirror {
+        let makers = Makers::new();
+        if let Some(closings) = makers.closings() {
+            let data = epoll::EventData::new_u64(closed);
+            // Without memory for it the sweep at the end finds them.
+            let _ = epoll::add(&*epoll, closings, data, epoll::EventFlags::IN);
+        }
         Mirror {
             epoll,
             by_file: HashMap::new(),
             sockets: HashMap::new(),
             unwatched: HashSet::new(),
-            pairs: Pairs::default(),
+            makers,
+            closings: HashMap::new(),
             bpf: BpfFiles::default(),
         }
     }
 
     /// A new pair, non-blocking if the socket is.
-    pub(super) fn new_pair(&mut self, nonblock: bool) -> Result<(OwnedFd, Placeholder), Errno> {
-        let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
-        self.pairs.make(flags)
+    pub(super) fn new_pair(
+        &mut self,
+        shape: Shape,
+        nonblock: bool,
+    ) -> Result<(OwnedFd, StandIn), Errno> {
+        self.makers.make(shape, nonblock)
+    }
+
+    /// The sockets of which a placeholder has been closed for the last time: ask [`Mirror::take_released`].
+    pub(super) fn closed(&mut self) -> Vec<SocketId> {
+        let mut closed = Vec::new();
+        let Some(told) = self.makers.closings() else {
+            return closed;
+        };
+        let mut overflow = false;
+        told.read(|closing| match closing {
+            Closing::Overflow => overflow = true,
+            Closing::Of(number) => {
+                // One that was never handed over has no socket.
+                if let Some(id) = self.closings.remove(&number)
+                    && let Some(entry) = self.sockets.get_mut(&id)
+                {
+                    let all = entry.old.iter_mut().chain([&mut entry.placeholder]);
+                    all.filter(|it| it.closing() == Some(number))
+                        .for_each(StandIn::set_closed);
+                    closed.push(id);
+                }
+            }
+        });
+        if overflow {
+            closed.extend(self.closings.values());
+        }
+        closed
     }
 
     pub(super) fn find(&self, file: Identity) -> Option<SocketId> {
@@ -79,7 +120,10 @@ impl Mirror {
     }
 
     /// A placeholder stands for the socket from now on.
-    pub(super) fn insert(&mut self, id: SocketId, placeholder: Placeholder) {
+    pub(super) fn insert(&mut self, id: SocketId, placeholder: StandIn) {
+        if let Some(number) = placeholder.closing() {
+            self.closings.insert(number, id);
+        }
         self.watch(id, &placeholder);
         self.by_file.insert(placeholder.identity(), id);
         match self.sockets.get_mut(&id) {
@@ -103,7 +147,7 @@ impl Mirror {
         }
     }
 
-    fn watch(&self, id: SocketId, placeholder: &Placeholder) {
+    fn watch(&self, id: SocketId, placeholder: &StandIn) {
         let Some(fd) = placeholder.watch() else {
             return;
         };
@@ -125,11 +169,12 @@ impl Mirror {
         let Some(entry) = self.sockets.get_mut(&id) else {
             return false;
         };
-        let by_file = &mut self.by_file;
+        let (by_file, closings) = (&mut self.by_file, &mut self.closings);
         entry.old.retain(|old| {
             let released = old.released();
             if released {
                 by_file.remove(&old.identity());
+                old.closing().map(|number| closings.remove(&number));
             }
             !released
         });
@@ -137,7 +182,8 @@ impl Mirror {
         if !entry.old.is_empty() || !(told || entry.placeholder.released()) {
             return false;
         }
-        self.by_file.remove(&entry.placeholder.identity());
+        by_file.remove(&entry.placeholder.identity());
+        (entry.placeholder.closing()).map(|number| closings.remove(&number));
         self.sockets.remove(&id);
         self.unwatched.remove(&id);
         true
@@ -161,17 +207,15 @@ impl Mirror {
             entry.stale = false;
             return;
         }
-        let again = wake & mask;
-        if again.contains(PollMask::PRI) && before.contains(Mask::PRI) {
-            let _ = entry.placeholder.signal_pri();
-        } else if again.contains(PollMask::IN) && before.contains(Mask::IN) {
-            // An edge for those who see IN already.
-            if entry.placeholder.signal_in() == Signalled::Full
-                && let Some(a) = a
-            {
-                entry.placeholder.drain_in(a);
-                let _ = entry.placeholder.signal_in();
-            }
+        // An edge for those who see it already.
+        let mut fired = to_mask(wake & mask);
+        if fired.contains(Mask::ERR) && !before.contains(Mask::ERR) {
+            // What cannot be shown is shown as IN.
+            fired |= Mask::IN;
+        }
+        let again = fired & before;
+        if !again.is_empty() {
+            entry.placeholder.signal(again, a);
         }
         if before == want {
             return;
@@ -191,7 +235,7 @@ impl Mirror {
             return;
         }
         self.watch(id, &entry.placeholder);
-        if now.is_none() {
+        if entry.placeholder.is_unwatched() {
             self.unwatched.insert(id);
         }
         if let Some(entry) = self.sockets.get_mut(&id) {
@@ -229,11 +273,17 @@ impl Mirror {
         self.watch_what_tells(id);
     }
 
+    /// SO_SELECT_ERR_QUEUE was set.
+    pub(super) fn set_select_err(&mut self, id: SocketId, a: BorrowedFd<'_>, on: bool) {
+        if let Some(entry) = self.sockets.get_mut(&id) {
+            entry.placeholder.set_select_err(a, on);
+        }
+    }
+
     /// Takes OUT away and gives it back, for edge-triggered pollers.
     pub(super) fn edge_out(&mut self, id: SocketId, a: BorrowedFd<'_>) {
         if let Some(entry) = self.sockets.get_mut(&id) {
-            entry.placeholder.block_out(a);
-            entry.placeholder.unblock_out();
+            entry.placeholder.edge_out(a);
         }
     }
 

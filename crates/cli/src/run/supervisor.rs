@@ -237,6 +237,7 @@ impl Supervisor {
     pub(super) fn sweep(&mut self) {
         // Closing one may let go of others, which were in flight in its queue.
         loop {
+            self.closed();
             let before = self.mirror.len();
             for id in self.mirror.sockets() {
                 self.hang_up(id, false);
@@ -267,6 +268,13 @@ impl Supervisor {
     pub(super) fn hang_up(&mut self, id: SocketId, told: bool) {
         if self.mirror.take_released(id, told) {
             self.close(id);
+        }
+    }
+
+    /// Placeholders of datagram sockets may have been closed for the last time.
+    pub(super) fn closed(&mut self) {
+        for id in self.mirror.closed() {
+            self.hang_up(id, false);
         }
     }
 

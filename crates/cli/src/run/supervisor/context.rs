@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use switchboard_abi::Errno;
+use switchboard_abi::{Errno, Word};
 use switchboard_notify::Notification;
-use switchboard_socket::{Caps, Cred, Cx, Host};
+use switchboard_socket::{Caps, Cred, Cx, Host, SocketId};
 
 use super::super::files::{AtHand, TargetFiles};
 use super::super::paths::TargetPaths;
+use super::super::stand_in::Shape;
 use super::Supervisor;
 
 impl Supervisor {
@@ -63,6 +64,20 @@ impl Supervisor {
             paths: &mut paths,
         };
         work(&mut self.host, &mut cx, &mut files)
+    }
+
+    /// An option of SOL_SOCKET that is a number.
+    pub(super) fn number_option(&mut self, id: SocketId, name: i32) -> Option<i32> {
+        let value = self.with_cx(0, &nobody(), |host, cx| {
+            host.getsockopt(cx, id, libc::SOL_SOCKET, name, 4, Word::Lp64)
+        });
+        let bytes = value.ok()?.bytes;
+        Some(i32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
+    }
+
+    /// What the placeholder of a socket has to show.
+    pub(super) fn shape(&mut self, id: SocketId) -> Shape {
+        Shape::of(self.number_option(id, libc::SO_TYPE).unwrap_or(0))
     }
 
     /// Whose call it is; kept until the thread makes a call that changes it.

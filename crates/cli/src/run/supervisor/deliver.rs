@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use switchboard_notify::{Listener, Notification, Placeholder, RemoteMemory, ReplyError};
+use switchboard_notify::{Listener, Notification, RemoteMemory, ReplyError};
 use switchboard_socket::{Cred, PollMask, SocketId};
 use switchboard_syscall::{
     Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
@@ -17,6 +17,7 @@ use super::super::epolls;
 use super::super::memory::TargetMemory;
 use super::super::mirror;
 use super::super::remembered::Outcome;
+use super::super::stand_in::{Shape, StandIn};
 use super::super::trace::Trace;
 use super::Supervisor;
 
@@ -48,6 +49,19 @@ impl Supervisor {
             let mask = self.host.poll(id);
             self.mirror
                 .show(id, mask, PollMask::empty(), Some(end.as_fd()));
+        }
+        if let (
+            Call::Setsockopt {
+                level: libc::SOL_SOCKET,
+                name: libc::SO_SELECT_ERR_QUEUE,
+                ..
+            },
+            Some(id),
+            Some(end),
+        ) = (pending.call(), socket, &end)
+        {
+            let on = self.number_option(id, libc::SO_SELECT_ERR_QUEUE) == Some(1);
+            self.mirror.set_select_err(id, end.as_fd(), on);
         }
         // What the call has done is to be seen before its caller goes on, and what it is about to do.
         self.show_events();
@@ -146,13 +160,18 @@ impl Supervisor {
         mask: Option<PollMask>,
         told: &mut i64,
         text: &mut Option<String>,
-    ) -> Result<Option<Vec<(Option<SocketId>, Placeholder)>>, ReplyError> {
+    ) -> Result<Option<Vec<(Option<SocketId>, StandIn)>>, ReplyError> {
         let refuse = |listener: &Listener, told: &mut i64, errno: switchboard_notify::Errno| {
             *told = -i64::from(errno.0);
             let _ = listener.reply_errno(call.id, errno);
             Err(ReplyError::Refused(errno))
         };
-        let mut pair = || self.mirror.new_pair(install.nonblocking);
+        let shape = match &install.what {
+            Installed::Socket(id) | Installed::Pair(id, ..) => self.shape(*id),
+            // Of the listener's type.
+            _ => pending.socket().map_or(Shape::Stream, |id| self.shape(id)),
+        };
+        let mut pair = || self.mirror.new_pair(shape, install.nonblocking);
         match install.what {
             Installed::Socket(_) | Installed::Accepted => {
                 let (a, mut placeholder) = match pair() {
@@ -293,7 +312,9 @@ impl Supervisor {
         let Ok(flags) = self.processes.borrow_mut().status_flags(call.tid, fd) else {
             return false;
         };
-        let Ok((a, placeholder)) = self.mirror.new_pair(flags & libc::O_NONBLOCK != 0) else {
+        let shape = self.shape(id);
+        let made = (self.mirror).new_pair(shape, flags & libc::O_NONBLOCK != 0);
+        let Ok((a, placeholder)) = made else {
             return false;
         };
         let cloexec = is_cloexec(call.tid, fd);

@@ -1,0 +1,199 @@
+//! The placeholder of a socket, of the kind that shows what its type can.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use switchboard_notify::{
+    Closings, DatagramPlaceholder, Errno, Identity, Mask, Pairs, Placeholder, Shown, Signalled,
+};
+
+/// What a program's descriptor of a socket has to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// SOCK_STREAM: urgent data, hang-ups and resets by the peer.
+    Stream,
+    /// SOCK_SEQPACKET: the same without urgent data, and SO_SELECT_ERR_QUEUE.
+    Packets,
+    /// All else: errors that come and go.
+    Datagrams,
+}
+
+impl Shape {
+    /// Of a socket's SO_TYPE.
+    pub(super) fn of(kind: i32) -> Shape {
+        match kind {
+            libc::SOCK_STREAM => Shape::Stream,
+            libc::SOCK_SEQPACKET => Shape::Packets,
+            _ => Shape::Datagrams,
+        }
+    }
+}
+
+/// Makes them.
+pub(super) struct Makers {
+    pairs: Pairs,
+    /// Tells of the end of datagram placeholders. `None`: this kernel does not, and there are none.
+    closings: Option<Closings>,
+}
+
+impl Makers {
+    pub(super) fn new() -> Makers {
+        Makers {
+            pairs: Pairs::default(),
+            closings: Closings::new().ok(),
+        }
+    }
+
+    pub(super) fn closings(&self) -> Option<&Closings> {
+        self.closings.as_ref()
+    }
+
+    /// A new one: the program's end, and ours.
+    pub(super) fn make(
+        &mut self,
+        shape: Shape,
+        nonblock: bool,
+    ) -> Result<(OwnedFd, StandIn), Errno> {
+        let flags = if nonblock { libc::O_NONBLOCK } else { 0 };
+        if shape == Shape::Datagrams
+            && let Some(closings) = &self.closings
+            // Without a name or a watch to spare it has to do with what a stream pair shows.
+            && let Ok((a, made)) = self.pairs.make_datagrams(closings, flags)
+        {
+            return Ok((a, StandIn::Datagrams(made)));
+        }
+        let made = match shape {
+            Shape::Packets => self.pairs.make_packets(flags),
+            _ => self.pairs.make(flags),
+        };
+        made.map(|(a, made)| (a, StandIn::Stream(made)))
+    }
+}
+
+pub(super) enum StandIn {
+    Stream(Placeholder),
+    Datagrams(DatagramPlaceholder),
+}
+
+impl StandIn {
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            StandIn::Stream(it) => it.identity(),
+            StandIn::Datagrams(it) => it.identity(),
+        }
+    }
+
+    pub(super) fn mask(&self) -> Mask {
+        match self {
+            StandIn::Stream(it) => it.mask(),
+            StandIn::Datagrams(it) => it.mask(),
+        }
+    }
+
+    pub(super) fn show(&mut self, want: Mask, a: Option<BorrowedFd<'_>>) -> Shown {
+        match self {
+            StandIn::Stream(it) => it.show(want, a),
+            StandIn::Datagrams(it) => it.show(want, a),
+        }
+    }
+
+    pub(super) fn released(&self) -> bool {
+        match self {
+            StandIn::Stream(it) => it.released(),
+            StandIn::Datagrams(it) => it.released(),
+        }
+    }
+
+    /// What to poll for the end of the program's; of datagrams [`Closings`] tells.
+    pub(super) fn watch(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            StandIn::Stream(it) => it.watch(),
+            StandIn::Datagrams(_) => None,
+        }
+    }
+
+    pub(super) fn watch_is_exact(&self) -> bool {
+        match self {
+            StandIn::Stream(it) => it.watch_is_exact(),
+            StandIn::Datagrams(_) => false,
+        }
+    }
+
+    /// Whether nothing tells of the end of the program's.
+    pub(super) fn is_unwatched(&self) -> bool {
+        match self {
+            StandIn::Stream(it) => it.watch().is_none(),
+            StandIn::Datagrams(_) => false,
+        }
+    }
+
+    /// What [`Closings`] calls it.
+    pub(super) fn closing(&self) -> Option<i32> {
+        match self {
+            StandIn::Stream(_) => None,
+            StandIn::Datagrams(it) => Some(it.watch_number()),
+        }
+    }
+
+    /// [`Closings`] has told of it.
+    pub(super) fn set_closed(&mut self) {
+        match self {
+            StandIn::Stream(_) => {}
+            StandIn::Datagrams(it) => it.set_closed(),
+        }
+    }
+
+    /// Shows these bits anew, of which it shows each, to those who wait for edges.
+    pub(super) fn signal(&mut self, again: Mask, a: Option<BorrowedFd<'_>>) {
+        match self {
+            StandIn::Stream(it) => {
+                if again.contains(Mask::PRI) && !again.contains(Mask::ERR) {
+                    let _ = it.signal_pri();
+                } else if again.contains(Mask::IN)
+                    && it.signal_in() == Signalled::Full
+                    && let Some(a) = a
+                {
+                    it.drain_in(a);
+                    let _ = it.signal_in();
+                }
+            }
+            StandIn::Datagrams(it) => {
+                if again.contains(Mask::ERR) {
+                    it.signal_err();
+                }
+                // A full queue that nobody has read from: its level stands.
+                if again.contains(Mask::IN) {
+                    let _ = it.signal_in();
+                }
+            }
+        }
+    }
+
+    pub(super) fn set_select_err(&mut self, a: BorrowedFd<'_>, on: bool) {
+        match self {
+            StandIn::Stream(it) => it.set_select_err(a, on),
+            StandIn::Datagrams(it) => it.set_select_err(a, on),
+        }
+    }
+
+    /// A write that the kernel runs on the program's end gives EPIPE and SIGPIPE, which datagram sockets do not know.
+    pub(super) fn close_send(&mut self) {
+        match self {
+            StandIn::Stream(it) => it.close_send(),
+            StandIn::Datagrams(_) => {}
+        }
+    }
+
+    /// Takes OUT away and gives it back, for edge-triggered pollers.
+    pub(super) fn edge_out(&mut self, a: BorrowedFd<'_>) {
+        match self {
+            StandIn::Stream(it) => {
+                it.block_out(a);
+                it.unblock_out();
+            }
+            StandIn::Datagrams(it) => {
+                it.block_out(a);
+                it.unblock_out();
+            }
+        }
+    }
+}
