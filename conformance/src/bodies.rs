@@ -65,6 +65,7 @@ mod tcp_repair;
 mod tcp_urgent;
 mod udp;
 mod udp_errors;
+mod udplite;
 mod unix_dgram;
 mod unix_name;
 mod unix_options;
@@ -138,6 +139,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_urgent::TESTS,
     udp::TESTS,
     udp_errors::TESTS,
+    udplite::TESTS,
     unix_dgram::TESTS,
     unix_name::TESTS,
     unix_options::TESTS,

@@ -221,6 +221,7 @@ pub(crate) fn packet(s: &mut Source<'_>, local: &[SocketAddr], near: SeqNum) -> 
             payload: payload(s, 65_000),
             segment: 0,
             unsummed: false,
+            lite: None,
         }),
         170..240 => Body::Icmp(icmp(s, &mut ip, src_port, dst_port, near)),
         _ => {

@@ -156,6 +156,8 @@ own_numbers! {
     MSG_NOTIFICATION: i32 = 0x8000, "SCTP's notification flag.";
     SCM_PIDFD: i32 = 4, "Control message with a pidfd of the sender.";
     UDP_CORK: i32 = 1, "udp(7): hold datagrams back.";
+    UDPLITE_SEND_CSCOV: i32 = 10, "udplite(7): how much of a datagram is covered by its checksum.";
+    UDPLITE_RECV_CSCOV: i32 = 11, "udplite(7): how much of a datagram has to be covered.";
     UDP_ENCAP: i32 = 100, "Encapsulation of IPsec in UDP.";
     UDP_NO_CHECK6_TX: i32 = 101, "Send zero checksums over IPv6.";
     UDP_NO_CHECK6_RX: i32 = 102, "Accept zero checksums over IPv6.";

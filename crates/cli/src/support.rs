@@ -1,7 +1,7 @@
 //! `switchboard support`: what is implemented, option by option.
 
 use std::fmt::Write;
-use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP};
+use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 use switchboard_socket::{OptionRow, Status, support_table};
 use switchboard_syscall::{Kind, SupportRow, support};
 
@@ -115,7 +115,7 @@ fn put_markdown(out: &mut String) {
             }
         }
     }
-    for level_number in [SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_IP, SOL_IPV6] {
+    for level_number in [SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE, SOL_IP, SOL_IPV6] {
         for wanted in ["done", "done, read-only", "stored", "refused"] {
             let names: Vec<_> = support_table()
                 .iter()
@@ -139,6 +139,7 @@ fn level(row: &OptionRow) -> &'static str {
         SOL_SOCKET => "SOL_SOCKET",
         SOL_TCP => "IPPROTO_TCP",
         SOL_UDP => "IPPROTO_UDP",
+        SOL_UDPLITE => "IPPROTO_UDPLITE",
         SOL_IP => "IPPROTO_IP",
         SOL_IPV6 => "IPPROTO_IPV6",
         _ => "?",

@@ -33,6 +33,7 @@ pub(crate) fn packet(port: u16, len: usize) -> Packet {
             payload: alloc::vec![0; len - 28].into(),
             segment: 0,
             unsummed: false,
+            lite: None,
         }),
     }
 }

@@ -33,6 +33,21 @@ pub struct V6Counters {
     pub udp_out_datagrams: u64,
 }
 
+/// What UDP-Lite counts, of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiteCounters {
+    /// Datagrams read from a socket.
+    pub in_datagrams: u64,
+    /// Datagrams for a port without a socket.
+    pub no_ports: u64,
+    /// Datagrams that were dropped otherwise.
+    pub in_errors: u64,
+    /// Of these, for want of room.
+    pub rcvbuf_errors: u64,
+    /// Datagrams sent.
+    pub out_datagrams: u64,
+}
+
 /// ICMP messages by what they say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IcmpCounters {
@@ -71,6 +86,8 @@ impl IcmpCounters {
 /// The host's counters, of both families together but for [`Counters::v6`]. Names are those of /proc/net/snmp and /proc/net/netstat, in snake case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// UDP-Lite of IPv4, and of IPv6.
+    pub lite: [LiteCounters; 2],
     /// Packets that came in.
     pub ip_in_receives: u64,
     /// Packets for addresses that are not the host's; it does not forward.

@@ -133,7 +133,7 @@ impl Stack {
                 }
                 match error.original().map(|quoted| quoted.protocol) {
                     Some(6) => self.tcp_icmp_error(now, interface, ip, error),
-                    Some(17) => self.udp_icmp_error(now, interface, &ip, &error),
+                    Some(17 | 136) => self.udp_icmp_error(now, interface, &ip, &error),
                     Some(1 | 58) => self.ping_icmp_error(now, interface, &ip, &error),
                     _ => {}
                 }

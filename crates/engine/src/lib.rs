@@ -30,7 +30,7 @@ mod timer;
 mod udp;
 
 pub use config::{Config, Sysctl};
-pub use counters::{Counters, IcmpCounters, V6Counters};
+pub use counters::{Counters, IcmpCounters, LiteCounters, V6Counters};
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
 pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Traffic};

@@ -58,7 +58,6 @@ pub struct Stack {
     pub(crate) routes: Routes,
     pub(crate) icmp: IcmpState,
     pub(crate) udp: UdpTable,
-    pub(crate) udp_ports: BindTable,
     pub(crate) tcp: TcpTable,
     pub(crate) tcp_ports: BindTable,
     /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
@@ -135,8 +134,7 @@ impl Stack {
             interfaces: Interfaces::new(hash),
             routes: Routes::default(),
             icmp: IcmpState::new(hash, &sysctl),
-            udp: UdpTable::new(hash),
-            udp_ports: BindTable::new(Transport::Udp, hash, &mut random),
+            udp: UdpTable::new(hash, &mut random),
             tcp: TcpTable::new(hash, &mut random),
             tcp_ports: BindTable::new(Transport::Tcp, hash, &mut random),
             counters: Counters::default(),
@@ -501,7 +499,7 @@ impl Stack {
                 Ok(mut parsed) => {
                     self.transport_input(now, interface, (hint, tag), cast, ip, &mut parsed);
                 }
-                Err(_) => self.count_malformed(*protocol),
+                Err(_) => self.count_malformed(*protocol, ip.is_v6()),
             }
             return;
         }
@@ -539,9 +537,10 @@ impl Stack {
     }
 
     /// A transport's header was cut short, or its checksum is wrong.
-    fn count_malformed(&mut self, protocol: u8) {
+    fn count_malformed(&mut self, protocol: u8, v6: bool) {
         match protocol {
             17 => self.counters.udp_in_errors += 1,
+            136 => self.counters.lite[usize::from(v6)].in_errors += 1,
             1 | 58 => self.counters.icmp_in_errors += 1,
             _ => self.counters.tcp_in_errs += 1,
         }

@@ -16,6 +16,7 @@ mod bind;
 mod demux;
 mod filter;
 mod input;
+mod lite;
 mod ping;
 mod queue;
 mod raw;
@@ -28,9 +29,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::filter::Filters;
-use crate::hash::{KeyedMap, KeyedState};
+use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
-use crate::ports::{BindKey, Family};
+use crate::ports::{BindKey, BindTable, Family, Transport};
 use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
 
@@ -128,19 +129,30 @@ bitflags::bitflags! {
 pub(crate) struct UdpTable {
     sockets: slab::Slab<UdpSocket>,
     next_generation: u32,
-    demux: Demux,
+    udp: Space,
+    /// UDP-Lite's, once there was a socket of it.
+    lite: Option<Box<Space>>,
     /// The raw sockets, by family and protocol, oldest first.
     raw: KeyedMap<(Family, u16), Vec<UdpId>>,
     /// The ping sockets that are bound, by identifier, oldest first.
     pings: KeyedMap<u16, Vec<UdpId>>,
     /// ping_port_rover: the identifier that was given last.
     last_ident: u16,
+    hash: KeyedState,
+}
+
+/// The ports of one protocol, and who is behind them: UDP and UDP-Lite have each their own.
+#[derive(Debug)]
+struct Space {
+    ports: BindTable,
+    demux: Demux,
 }
 
 /// What kind of datagram socket it is.
 #[derive(Debug)]
 enum Role {
     Udp,
+    Lite(lite::Coverage),
     Raw(Box<raw::Raw>),
     Ping,
 }
@@ -193,14 +205,16 @@ struct Attributes {
 }
 
 impl UdpTable {
-    pub(crate) fn new(hash: KeyedState) -> UdpTable {
+    pub(crate) fn new(hash: KeyedState, random: &mut Random) -> UdpTable {
         UdpTable {
             sockets: slab::Slab::new(),
             next_generation: 0,
-            demux: Demux::new(hash),
+            udp: Space::new(hash, random),
+            lite: None,
             raw: KeyedMap::with_hasher(hash),
             pings: KeyedMap::with_hasher(hash),
             last_ident: 0,
+            hash,
         }
     }
 
@@ -235,6 +249,15 @@ impl UdpTable {
     #[track_caller]
     fn open_mut(&mut self, id: UdpId) -> &mut UdpSocket {
         self.get_mut(id).expect("a UdpId was used after udp_close")
+    }
+}
+
+impl Space {
+    fn new(hash: KeyedState, random: &mut Random) -> Space {
+        Space {
+            ports: BindTable::new(Transport::Udp, hash, random),
+            demux: Demux::new(hash),
+        }
     }
 }
 
@@ -345,12 +368,13 @@ impl Stack {
     /// before the call that sent it is over.
     pub fn udp_peer_is_deaf(&self, id: UdpId) -> bool {
         let socket = self.udp.open(id);
-        let (Some(remote), Role::Udp) = (socket.remote, &socket.role) else {
+        let (Some(remote), true) = (socket.remote, socket.has_port()) else {
             return false;
         };
         let here = self.interfaces.owner(remote.ip()).is_some();
-        here && (self.udp.demux)
-            .lookup(IfIndex::LO, socket.local, remote, None)
+        let (lite, local) = (socket.is_lite(), socket.local);
+        here && (self.udp)
+            .lookup(lite, IfIndex::LO, local, remote, None)
             .is_none()
     }
 
@@ -418,6 +442,7 @@ impl Stack {
             }
         }
         socket.route = None;
+        let lite = socket.is_lite();
         if let Some(old) = socket.key {
             let Attributes {
                 device,
@@ -432,11 +457,11 @@ impl Stack {
                 ..old
             };
             socket.key = Some(new);
-            self.udp_ports.replace(&old, new);
+            self.udp.space_mut(lite).ports.replace(&old, new);
         }
         // The socket keeps its place among its equals: Linux does not hash it anew.
         if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.update(&registration);
+            self.udp.space_mut(lite).demux.update(&registration);
         }
     }
 
@@ -477,9 +502,15 @@ impl Stack {
         let socket = self.udp.open_mut(id);
         let datagram = socket.queue.pop()?;
         // Linux counts what was read.
-        if matches!(socket.role, Role::Udp) {
-            self.counters.udp_in_datagrams += 1;
-            self.counters.v6.udp_in_datagrams += u64::from(datagram.to.is_ipv6());
+        match socket.role {
+            Role::Udp => {
+                self.counters.udp_in_datagrams += 1;
+                self.counters.v6.udp_in_datagrams += u64::from(datagram.to.is_ipv6());
+            }
+            Role::Lite(_) => {
+                self.counters.lite[usize::from(datagram.to.is_ipv6())].in_datagrams += 1;
+            }
+            _ => {}
         }
         Some(datagram)
     }

@@ -53,8 +53,12 @@ fn push_body(out: &mut Vec<u8>, ip: &IpHeader, body: &Body) {
         }
         Body::Udp(udp) => {
             push_udp(out, udp);
-            if !udp.unsummed {
-                fill_checksum(out, at, 6, Some((ip, 17)));
+            if udp.lite.is_some() || !udp.unsummed {
+                let covered = udp.partly_covered().map_or(out.len() - at, usize::from);
+                // RFC 3828, 3.1: the pseudo header says the whole length, whatever is covered.
+                let sum = pseudo_sum(ip, udp.protocol(), out.len() - at)
+                    .add_slice(&out[at..at + covered]);
+                out[at + 6..at + 8].copy_from_slice(&sum.ones_complement().to_ne_bytes());
                 // A computed 0 is sent as all ones: 0 means "no checksum" (RFC 768).
                 if out[at + 6..at + 8] == [0, 0] {
                     out[at + 6..at + 8].fill(0xff);
@@ -123,10 +127,10 @@ fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: usize) {
 pub fn emit_udp_headers(ip: &IpHeader, udp: &UdpDatagram) -> Vec<u8> {
     let len = UdpDatagram::HEADER_LEN + udp.payload.len();
     let mut out = Vec::with_capacity(ip.header_len() + UdpDatagram::HEADER_LEN);
-    push_ip(&mut out, ip, 17, len);
+    push_ip(&mut out, ip, udp.protocol(), len);
     let at = out.len();
     push_udp_header(&mut out, udp);
-    fill_partial(&mut out[at + 6..at + 8], ip, 17, len);
+    fill_partial(&mut out[at + 6..at + 8], ip, udp.protocol(), len);
     out
 }
 
@@ -255,7 +259,8 @@ fn push_udp(out: &mut Vec<u8>, udp: &UdpDatagram) {
 }
 
 fn push_udp_header(out: &mut Vec<u8>, udp: &UdpDatagram) {
-    let length = u16::try_from(UdpDatagram::HEADER_LEN + udp.payload.len()).unwrap_or(0);
+    let length = UdpDatagram::HEADER_LEN + udp.payload.len();
+    let length = udp.lite.unwrap_or(u16::try_from(length).unwrap_or(0));
     out.extend_from_slice(&udp.src_port.to_be_bytes());
     out.extend_from_slice(&udp.dst_port.to_be_bytes());
     out.extend_from_slice(&length.to_be_bytes());

@@ -69,7 +69,7 @@ impl IpHeader {
 pub enum Body {
     /// TCP, protocol 6.
     Tcp(TcpSegment),
-    /// UDP, protocol 17.
+    /// UDP, protocol 17, and UDP-Lite, 136.
     Udp(UdpDatagram),
     /// ICMP (protocol 1) in an IPv4 packet, ICMPv6 (58) in an IPv6 packet.
     Icmp(IcmpMessage),
@@ -96,6 +96,8 @@ pub struct UdpDatagram {
     pub segment: u16,
     /// The checksum field is 0: there is none (RFC 768; RFC 6935 for IPv6).
     pub unsummed: bool,
+    /// The checksum coverage of a UDP-Lite datagram as its header says it (RFC 3828, 3.1); `None`: UDP.
+    pub lite: Option<u16>,
 }
 
 impl Packet {
@@ -115,7 +117,7 @@ impl Body {
     pub const fn protocol(&self, v6: bool) -> u8 {
         match self {
             Body::Tcp(_) => 6,
-            Body::Udp(_) => 17,
+            Body::Udp(udp) => udp.protocol(),
             Body::Icmp(_) if v6 => 58,
             Body::Icmp(_) => 1,
             Body::Other { protocol, .. } => *protocol,
@@ -136,4 +138,19 @@ impl Body {
 impl UdpDatagram {
     /// Length of the header (RFC 768).
     pub const HEADER_LEN: usize = 8;
+
+    /// The IP protocol number: UDP's or UDP-Lite's.
+    pub const fn protocol(&self) -> u8 {
+        match self.lite {
+            None => 17,
+            Some(_) => 136,
+        }
+    }
+
+    /// How much of a UDP-Lite datagram its checksum covers, when that is not all of it.
+    pub fn partly_covered(&self) -> Option<u16> {
+        // RFC 3828, 3.1: a coverage of zero is all.
+        let covered = self.lite.filter(|coverage| *coverage != 0)?;
+        (usize::from(covered) < Self::HEADER_LEN + self.payload.len()).then_some(covered)
+    }
 }

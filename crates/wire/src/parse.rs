@@ -63,6 +63,7 @@ pub fn parse_body(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, Par
     Ok(match protocol {
         6 => Body::Tcp(parse_tcp(ip, bytes)?),
         17 => Body::Udp(parse_udp(ip, bytes)?),
+        136 => Body::Udp(parse_udp_lite(ip, bytes)?),
         1 if !ip.is_v6() => Body::Icmp(parse_icmp(ip, bytes)?),
         58 if ip.is_v6() => Body::Icmp(parse_icmp(ip, bytes)?),
         _ => Body::Other {
@@ -195,6 +196,33 @@ fn parse_udp(ip: &IpHeader, bytes: &[u8]) -> Result<UdpDatagram, ParseError> {
         payload: Payload::from(udp.payload()),
         segment: 0,
         unsummed,
+        lite: None,
+    })
+}
+
+/// RFC 3828, 3.1: a coverage that holds less than the header or more than there is, and a checksum that is missing, are
+/// reasons to throw the datagram away.
+fn parse_udp_lite(ip: &IpHeader, bytes: &[u8]) -> Result<UdpDatagram, ParseError> {
+    let [s0, s1, d0, d1, c0, c1, k0, k1, payload @ ..] = bytes else {
+        return Err(ParseError::Transport);
+    };
+    let coverage = u16::from_be_bytes([*c0, *c1]);
+    let covered = match usize::from(coverage) {
+        0 => bytes.len(),
+        n if n < UdpDatagram::HEADER_LEN || n > bytes.len() => return Err(ParseError::Transport),
+        n => n,
+    };
+    let sum = pseudo_sum(ip, 136, bytes.len()).add_slice(&bytes[..covered]);
+    if [*k0, *k1] == [0, 0] || sum.ones_complement() != 0 {
+        return Err(ParseError::TransportChecksum);
+    }
+    Ok(UdpDatagram {
+        src_port: u16::from_be_bytes([*s0, *s1]),
+        dst_port: u16::from_be_bytes([*d0, *d1]),
+        payload: Payload::from(payload),
+        segment: 0,
+        unsummed: false,
+        lite: Some(coverage),
     })
 }
 

@@ -24,6 +24,7 @@ fn packet(dst: &str, len: usize) -> Packet {
         payload,
         segment: 0,
         unsummed: false,
+        lite: None,
     });
     Packet {
         ip: IpHeader::new(ip("10.0.0.1"), ip(dst)),

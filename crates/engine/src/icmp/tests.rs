@@ -49,6 +49,7 @@ fn datagram(src: &str, dst: &str) -> Packet {
         payload: Default::default(),
         segment: 0,
         unsummed: false,
+        lite: None,
     });
     Packet {
         ip: IpHeader::new(ip(src), ip(dst)),

@@ -102,6 +102,7 @@ fn datagram(src: &str, dst: &str, port: u16) -> Packet {
         payload: Default::default(),
         segment: 0,
         unsummed: false,
+        lite: None,
     });
     Packet {
         ip: IpHeader::new(ip(src), ip(dst)),

@@ -26,16 +26,20 @@ impl Stack {
             return Err(BindError::NotLocal);
         }
         match self.udp.open(id).role {
-            Role::Udp => {}
+            Role::Udp | Role::Lite(_) => {}
             Role::Raw(_) => return self.raw_bind(id, &request),
             Role::Ping => return self.ping_bind(id, &request),
         }
         self.udp_unhash(id);
         let range = self.sysctl.local_ports(ports);
         let founded = Filters::group_of(&self.udp.open(id).filters).is_some();
-        let bound = self
-            .udp_ports
-            .bind_founder(&request, range, &mut self.random, founded);
+        let lite = self.udp.open(id).is_lite();
+        let bound = (self.udp.space_mut(lite).ports).bind_founder(
+            &request,
+            range,
+            &mut self.random,
+            founded,
+        );
         let key = bound.inspect_err(|_| {
             // inet_bind: an address that was kept is gone by then.
             let socket = self.udp.open_mut(id);
@@ -131,7 +135,7 @@ impl Stack {
         self.udp_unregister(id);
         self.raw_unhash(id);
         let socket = self.udp.open_mut(id);
-        if !matches!(socket.role, Role::Udp) {
+        if !socket.has_port() {
             // __udp_disconnect: what has no port of its own hears nothing from now on.
             socket.remote = None;
             socket.route = None;
@@ -162,7 +166,8 @@ impl Stack {
             self.udp_hash(id);
         } else if let Some(key) = socket.key.take() {
             socket.local.set_port(0);
-            self.udp_ports.remove(&key);
+            let lite = socket.is_lite();
+            self.udp.space_mut(lite).ports.remove(&key);
         }
     }
 
@@ -171,7 +176,7 @@ impl Stack {
         let socket = self.udp.open(id);
         match socket.role {
             _ if socket.key.is_some() => return Ok(()),
-            Role::Udp => {}
+            Role::Udp | Role::Lite(_) => {}
             Role::Raw(_) => return Ok(()),
             Role::Ping => return self.ping_autobind(id),
         }
@@ -196,7 +201,9 @@ impl Stack {
             uid,
         };
         let range = self.sysctl.local_ports(ports);
-        let key = self.udp_ports.bind(&request, range, &mut self.random)?;
+        let lite = socket.is_lite();
+        let ports = &mut self.udp.space_mut(lite).ports;
+        let key = ports.bind(&request, range, &mut self.random)?;
         let socket = self.udp.open_mut(id);
         socket.key = Some(key);
         socket.grouped = reuse_port;
@@ -208,7 +215,8 @@ impl Stack {
     /// Enters a bound socket into the demux tables.
     fn udp_hash(&mut self, id: UdpId) {
         if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.insert(&registration);
+            let lite = self.udp.open(id).is_lite();
+            self.udp.space_mut(lite).demux.insert(&registration);
             if registration.candidate.reuse_port {
                 self.udp_join_group(id);
             }
@@ -218,15 +226,18 @@ impl Stack {
     /// Takes a bound socket out of the demux tables; it keeps its port.
     fn udp_unregister(&mut self, id: UdpId) {
         if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.remove(&registration);
+            let lite = self.udp.open(id).is_lite();
+            self.udp.space_mut(lite).demux.remove(&registration);
         }
     }
 
     /// Takes a socket out of the demux tables and gives its port up.
     pub(super) fn udp_unhash(&mut self, id: UdpId) {
         self.udp_unregister(id);
-        if let Some(key) = self.udp.open_mut(id).key.take() {
-            self.udp_ports.remove(&key);
+        let socket = self.udp.open_mut(id);
+        let lite = socket.is_lite();
+        if let Some(key) = socket.key.take() {
+            self.udp.space_mut(lite).ports.remove(&key);
         }
     }
 }

@@ -49,7 +49,9 @@ impl Stack {
             return Err(GroupError::NoGroup);
         }
         let registration = socket.registration(id);
-        let members = registration.map(|registration| self.udp.demux.group(&registration));
+        let lite = socket.is_lite();
+        let members =
+            registration.map(|registration| self.udp.space_mut(lite).demux.group(&registration));
         for member in members.unwrap_or_else(|| [id].into_iter().collect()) {
             self.udp_change_group(member, group.clone());
         }
@@ -59,7 +61,8 @@ impl Stack {
     fn udp_change_group(&mut self, id: UdpId, group: Option<Arc<dyn GroupFilter>>) {
         Filters::change(&mut self.udp.open_mut(id).filters, |f| f.group = group);
         if let Some(registration) = self.udp.open(id).registration(id) {
-            self.udp.demux.update(&registration);
+            let lite = self.udp.open(id).is_lite();
+            self.udp.space_mut(lite).demux.update(&registration);
         }
     }
 
@@ -68,7 +71,8 @@ impl Stack {
         let Some(registration) = self.udp.open(id).registration(id) else {
             return;
         };
-        let group = self.udp.demux.group(&registration);
+        let lite = self.udp.open(id).is_lite();
+        let group = self.udp.space_mut(lite).demux.group(&registration);
         let Some(other) = group.into_iter().find(|member| *member != id) else {
             return;
         };
@@ -110,7 +114,8 @@ impl Stack {
             };
             filter.choose(&packet, members, hash)
         };
-        udp.demux.lookup(interface, from, to, Some(&mut choose))
+        let lite = datagram.lite.is_some();
+        udp.lookup(lite, interface, from, to, Some(&mut choose))
     }
 
     /// What of a datagram a socket gets; `None`: nothing, which is counted (udp_queue_rcv_one_skb).
@@ -142,7 +147,8 @@ impl Stack {
         };
         let verdict = filter.verdict(&packet) as usize;
         if verdict == 0 {
-            self.counters.udp_in_errors += 1;
+            let lite = datagram.lite.is_some();
+            self.count_udp_error(lite, ip.is_v6());
             self.udp_count_drop(id);
             return None;
         }
@@ -190,7 +196,7 @@ impl Stack {
         Some(bytes.slice(..verdict.min(bytes.len())))
     }
 
-    fn udp_count_drop(&mut self, id: UdpId) {
+    pub(super) fn udp_count_drop(&mut self, id: UdpId) {
         if let Some(socket) = self.udp.get_mut(id) {
             socket.queue.drops = socket.queue.drops.wrapping_add(1);
         }

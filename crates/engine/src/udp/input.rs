@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram, Unreachable};
 
 use super::queue::UdpReceived;
-use super::{Notes, Role, UdpError};
+use super::{Notes, UdpError};
 use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::iface::IfIndex;
 use crate::report::IcmpReport;
@@ -31,7 +31,7 @@ impl Stack {
         }
         let from = SocketAddr::new(ip.src, datagram.src_port);
         let to = SocketAddr::new(ip.dst, datagram.dst_port);
-        let unsummed = datagram.unsummed;
+        let (unsummed, lite) = (datagram.unsummed, datagram.lite.is_some());
         let received = |payload| UdpReceived {
             from,
             to: ip.dst,
@@ -49,8 +49,14 @@ impl Stack {
             payload,
         };
         if cast != Cast::Unicast {
-            for id in self.udp.demux.lookup_all(interface, from, to) {
+            let Some(space) = self.udp.space(lite) else {
+                return;
+            };
+            for id in space.demux.lookup_all(interface, from, to) {
                 if cast == Cast::Multicast && !self.udp_is_addressed(id, interface, &ip) {
+                    continue;
+                }
+                if lite && !self.udp_is_covered(id, &datagram, ip.is_v6()) {
                     continue;
                 }
                 let payload = self.udp_filtered(now, id, interface, cast, tag, &ip, &datagram);
@@ -61,6 +67,7 @@ impl Stack {
             return;
         }
         match self.udp_receiver(now, interface, cast, tag, &ip, &datagram) {
+            Some(id) if lite && !self.udp_is_covered(id, &datagram, ip.is_v6()) => {}
             Some(id) if self.udp.get(id).is_some_and(|s| s.filters.is_some()) => {
                 let payload = self.udp_filtered(now, id, interface, cast, tag, &ip, &datagram);
                 if let Some(payload) = payload {
@@ -70,8 +77,12 @@ impl Stack {
             Some(id) => self.udp_take(id, unsummed, received(datagram.payload)),
             None => {
                 // RFC 1122, 4.1.3.1.
-                self.counters.udp_no_ports += 1;
-                self.counters.v6.udp_no_ports += u64::from(ip.is_v6());
+                if lite {
+                    self.counters.lite[usize::from(ip.is_v6())].no_ports += 1;
+                } else {
+                    self.counters.udp_no_ports += 1;
+                    self.counters.v6.udp_no_ports += u64::from(ip.is_v6());
+                }
                 self.icmp_port_unreachable(now, interface, ip, datagram);
             }
         }
@@ -102,13 +113,25 @@ impl Stack {
             socket.notes |= Notes::HEARD;
         }
         let v6 = datagram.to.is_ipv6();
-        let udp = matches!(socket.role, Role::Udp);
+        let (counted, lite) = (socket.has_port(), socket.is_lite());
         if socket.queue.push(datagram) {
             self.udp_event(id, EventKind::READABLE);
-        } else if udp {
+        } else if counted {
+            self.count_udp_error(lite, v6);
+            if lite {
+                self.counters.lite[usize::from(v6)].rcvbuf_errors += 1;
+            } else {
+                self.counters.udp_rcvbuf_errors += 1;
+                self.counters.v6.udp_rcvbuf_errors += u64::from(v6);
+            }
+        }
+    }
+
+    pub(super) fn count_udp_error(&mut self, lite: bool, v6: bool) {
+        if lite {
+            self.counters.lite[usize::from(v6)].in_errors += 1;
+        } else {
             self.counters.udp_in_errors += 1;
-            self.counters.udp_rcvbuf_errors += 1;
-            self.counters.v6.udp_rcvbuf_errors += u64::from(v6);
         }
     }
 
@@ -128,7 +151,8 @@ impl Stack {
         };
         let local = SocketAddr::new(quoted.ip.src, src_port);
         let remote = SocketAddr::new(quoted.ip.dst, dst_port);
-        let Some(id) = self.udp.demux.lookup(interface, remote, local, None) else {
+        let lite = quoted.protocol == 136;
+        let Some(id) = self.udp.lookup(lite, interface, remote, local, None) else {
             return;
         };
         self.udp_tell(id, now, interface, ip, error);

@@ -48,7 +48,10 @@ impl Stack {
         let from = SocketAddr::new(ip.src, batch.src_port);
         let to = SocketAddr::new(ip.dst, batch.dst_port);
         let whole = cast == Cast::Unicast
-            && match self.udp.demux.lookup(interface, from, to, None) {
+            && match self
+                .udp
+                .lookup(batch.lite.is_some(), interface, from, to, None)
+            {
                 Some(id) => self.udp.get(id).is_some_and(|s| s.gro),
                 None => true,
             };

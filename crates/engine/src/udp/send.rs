@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
-use super::{canonical, segment};
+use super::{Role, canonical, segment};
 use crate::event::UdpId;
 use crate::iface::IfIndex;
 use crate::route::{RouteError, RouteInfo, RouteKind};
@@ -92,11 +92,17 @@ impl Stack {
             size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
         };
         check_size(&route, &ip, datagram, largest)?;
-        let src_port = self.udp.open(id).local.port();
+        let socket = self.udp.open(id);
+        let src_port = socket.local.port();
+        let lite = match &socket.role {
+            Role::Lite(coverage) => Some(coverage.of(datagram)),
+            _ => None,
+        };
         if ip.is_v6() {
             ip.flow_label = flow_label.unwrap_or_else(|| {
                 let here = SocketAddr::new(ip.src, src_port);
                 self.udp
+                    .udp
                     .demux
                     .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
             });
@@ -107,9 +113,14 @@ impl Stack {
             payload,
             segment,
             unsummed,
+            lite,
         };
-        self.counters.udp_out_datagrams += 1;
-        self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
+        if lite.is_some() {
+            self.counters.lite[usize::from(ip.is_v6())].out_datagrams += 1;
+        } else {
+            self.counters.udp_out_datagrams += 1;
+            self.counters.v6.udp_out_datagrams += u64::from(ip.is_v6());
+        }
         let mut seen = None;
         if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
             let body = Body::Udp(datagram);

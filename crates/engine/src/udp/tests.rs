@@ -533,8 +533,8 @@ proptest! {
     #[test]
     fn any_calls_leave_clean_tables(calls in prop::collection::vec(call(), 0..60)) {
         let (stack, log) = run(&calls);
-        prop_assert!(stack.udp.demux.is_empty());
-        prop_assert!(stack.udp_ports.is_empty());
+        prop_assert!(stack.udp.udp.demux.is_empty());
+        prop_assert!(stack.udp.udp.ports.is_empty());
         prop_assert_eq!(log, run(&calls).1);
     }
 }

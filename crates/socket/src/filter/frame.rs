@@ -73,7 +73,7 @@ impl Frame {
             priority: packet.tag.priority,
             ip_protocol: match packet.transport {
                 Transport::Tcp(_) => 6,
-                Transport::Udp(_) => 17,
+                Transport::Udp(datagram) => datagram.protocol(),
                 Transport::Other { protocol, .. } => protocol,
             },
             // From the first byte; the flow is dissected from the network header on.

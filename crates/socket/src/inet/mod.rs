@@ -263,7 +263,14 @@ impl Host {
         };
         match (ty, protocol) {
             (SOCK_STREAM, 0 | IPPROTO_TCP) => Ok(self.new_tcp(cx, domain, family)),
-            (SOCK_DGRAM, 0 | IPPROTO_UDP) => Ok(self.new_udp(cx, domain, family)),
+            (SOCK_DGRAM, 0 | IPPROTO_UDP) => {
+                let handle = self.stack.udp_open(family);
+                Ok(self.new_udp(cx, domain, IPPROTO_UDP, family, handle))
+            }
+            (SOCK_DGRAM, IPPROTO_UDPLITE) => {
+                let handle = self.stack.udplite_open(family);
+                Ok(self.new_udp(cx, domain, protocol, family, handle))
+            }
             (SOCK_DGRAM, IPPROTO_ICMP) if domain == AF_INET => {
                 self.new_ping(cx, domain, protocol, family)
             }
@@ -321,9 +328,15 @@ impl Host {
         id
     }
 
-    fn new_udp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
-        let common = self.new_common(cx, domain, SOCK_DGRAM, IPPROTO_UDP);
-        let handle = self.stack.udp_open(family);
+    fn new_udp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        domain: i32,
+        protocol: i32,
+        family: Family,
+        handle: UdpId,
+    ) -> SocketId {
+        let common = self.new_common(cx, domain, SOCK_DGRAM, protocol);
         let kind = Kind::Udp(Box::new(udp::UdpSocket::new(
             handle,
             self.new_options(family),

@@ -65,6 +65,14 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Of a datagram socket: whether it is one of UDP-Lite.
+    pub(crate) fn is_lite(&self) -> bool {
+        (i32::from(self.common.ty), i32::from(self.common.protocol))
+            == (SOCK_DGRAM, IPPROTO_UDPLITE)
+    }
+}
+
 impl Host {
     /// Which kind of datagram socket; UDP of what is none.
     pub(crate) fn datagram(&self, id: SocketId) -> Datagram {

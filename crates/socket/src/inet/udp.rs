@@ -534,7 +534,7 @@ impl Host {
         if plan.segment > 0 || s.corked.is_some() {
             let find = || self.stack.udp_route(handle, dst.ip(), None, None).ok();
             let mtu = route.or_else(find).map_or(0, |route| route.mtu);
-            s.check_batch(&plan, whole, mtu)?;
+            s.check_batch(&plan, whole, mtu, self.get(id)?.is_lite())?;
         }
         Ok(Attempt::Ready(SendPlan {
             take: request.len,

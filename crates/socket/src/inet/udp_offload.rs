@@ -38,7 +38,13 @@ pub(super) fn control(kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<
 
 impl UdpSocket {
     /// udp_send_skb(): what a batch of `len` bytes must keep to. `mtu`: of the path.
-    pub(super) fn check_batch(&self, plan: &UdpSendPlan, len: usize, mtu: u32) -> Result<(), Fail> {
+    pub(super) fn check_batch(
+        &self,
+        plan: &UdpSendPlan,
+        len: usize,
+        mtu: u32,
+        lite: bool,
+    ) -> Result<(), Fail> {
         let to = self.corked.as_ref().map_or(plan, |corked| &corked.to);
         let size = usize::from(to.segment);
         if size == 0 || plan.more {
@@ -49,6 +55,8 @@ impl UdpSocket {
             Errno::EMSGSIZE
         } else if len > size * MAX_SEGMENTS || to.unsummed {
             Errno::EINVAL
+        } else if lite {
+            Errno::EIO
         } else {
             return Ok(());
         };
@@ -76,9 +84,10 @@ impl Host {
         let len = corked.data.len();
         let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);
         let mtu = route.map_or(0, |route| route.mtu);
+        let lite = self.get(id)?.is_lite();
         let s = self.udp(id)?;
         // Nobody is told of what cannot be sent.
-        if s.check_batch(&corked.to.pushed(), len, mtu).is_ok() {
+        if s.check_batch(&corked.to.pushed(), len, mtu, lite).is_ok() {
             let send = corked.to.pushed().into_send(corked.data);
             let _ = self.stack.udp_send(cx.now, handle, send);
             self.collect_stack_events();

@@ -211,9 +211,15 @@ pub fn support_table() -> &'static [OptionRow] {
 }
 
 fn find(level: i32, number: i32) -> Option<&'static OptionRow> {
+    // udp_lib_setsockopt() is for both levels, and knows all options of both.
+    let also = match level {
+        SOL_UDP => SOL_UDPLITE,
+        SOL_UDPLITE => SOL_UDP,
+        _ => level,
+    };
     rows::ROWS
         .iter()
-        .find(|row| row.level == level && row.number == number)
+        .find(|row| (row.level == level || row.level == also) && row.number == number)
 }
 
 impl Host {
@@ -255,7 +261,7 @@ impl Host {
             // look at the name, but for what is a string.
             SOL_SOCKET if name == SO_BINDTODEVICE => {}
             SOL_TCP if matches!(name, TCP_CONGESTION | TCP_ULP | TCP_FASTOPEN_KEY) => {}
-            SOL_SOCKET | SOL_TCP | SOL_UDP => drop(arg.int()?),
+            SOL_SOCKET | SOL_TCP | SOL_UDP | SOL_UDPLITE => drop(arg.int()?),
             // do_ipv6_setsockopt() reads one too, but leaves it to the option to want it.
             SOL_IPV6 if len >= 4 => drop(arg.int()?),
             _ => {}
@@ -342,7 +348,7 @@ impl Host {
             (SOL_NETLINK, Kind::Netlink(_)) => true,
             (_, Kind::Netlink(_)) => return Err(Errno::ENOPROTOOPT),
             (SOL_TCP, Kind::Tcp(_)) => true,
-            (SOL_UDP, Kind::Udp(_)) => socket.datagram() == Datagram::Udp,
+            (SOL_UDP | SOL_UDPLITE, Kind::Udp(_)) => socket.datagram() == Datagram::Udp,
             // An AF_INET6 socket has the IPv4 options too, but for a raw one.
             (SOL_IP, _) => i32::from(socket.common.ty) != SOCK_RAW || !v6,
             (SOL_IPV6, _) => v6,

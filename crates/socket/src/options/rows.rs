@@ -392,4 +392,8 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_UDP, UDP_NO_CHECK6_RX, "UDP_NO_CHECK6_RX", Udp, Done, Some(udp::get_no_check_rx), Some(udp::set_no_check_rx)),
     row(SOL_UDP, UDP_SEGMENT, "UDP_SEGMENT", Udp, Done, Some(udp::get_segment), Some(udp::set_segment)),
     row(SOL_UDP, UDP_GRO, "UDP_GRO", Udp, Done, Some(udp::get_gro), Some(udp::set_gro)),
+
+    // SOL_UDPLITE
+    row(SOL_UDPLITE, UDPLITE_SEND_CSCOV, "UDPLITE_SEND_CSCOV", Udp, Done, Some(udp::get_send_coverage), Some(udp::set_send_coverage)),
+    row(SOL_UDPLITE, UDPLITE_RECV_CSCOV, "UDPLITE_RECV_CSCOV", Udp, Done, Some(udp::get_wanted_coverage), Some(udp::set_wanted_coverage)),
 ];

@@ -87,6 +87,58 @@ pub(super) fn set_no_check_rx(
     Ok(())
 }
 
+/// `UDPLITE_SEND_CSCOV`; a UDP socket shows 0.
+pub(super) fn get_send_coverage(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let (sent, _) = h.stack.udplite_coverage(h.udp(id)?.handle);
+    Ok(OptValue::int(i32::from(sent), a))
+}
+
+/// `UDPLITE_RECV_CSCOV`; a UDP socket shows 0.
+pub(super) fn get_wanted_coverage(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let (_, wanted) = h.stack.udplite_coverage(h.udp(id)?.handle);
+    Ok(OptValue::int(i32::from(wanted), a))
+}
+
+/// RFC 3828, 3.1: the header is covered always; what is out of range is brought into it.
+fn coverage(a: &SetArg<'_>) -> Result<u16, Errno> {
+    Ok(match a.int()? {
+        0 => 0,
+        bytes => bytes.clamp(8, 0xffff) as u16,
+    })
+}
+
+pub(super) fn set_send_coverage(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let handle = h.udp(id)?.handle;
+    let set = h.stack.udplite_cover_sent(handle, coverage(a)?);
+    set.then_some(()).ok_or(Errno::ENOPROTOOPT)
+}
+
+pub(super) fn set_wanted_coverage(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let handle = h.udp(id)?.handle;
+    let set = h.stack.udplite_want_covered(handle, coverage(a)?);
+    set.then_some(()).ok_or(Errno::ENOPROTOOPT)
+}
+
 /// No encapsulation is known, as in a kernel without IPsec and L2TP.
 pub(super) fn set_encap(
     _: &mut Host,

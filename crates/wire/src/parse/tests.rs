@@ -21,6 +21,7 @@ fn udp(ip: IpHeader, payload: &[u8]) -> Packet {
             payload: payload.into(),
             segment: 0,
             unsummed: false,
+            lite: None,
         }),
     }
 }
@@ -257,6 +258,7 @@ fn any_packet_of(v6: bool) -> impl Strategy<Value = Packet> {
                 payload,
                 segment: 0,
                 unsummed: false,
+                lite: None,
             })
         });
     // 143..=252 holds no protocol that has a meaning here (IPv6 extension headers do).
@@ -329,5 +331,29 @@ proptest! {
         }
         // The quoted packet of an ICMP error is parsed without checksums.
         let _ = parse_quoted(&bytes);
+    }
+}
+
+/// RFC 3828, 3.1: what is outside of the coverage may change on the way.
+#[test]
+fn udp_lite_covers_what_it_says() {
+    for (coverage, tolerant) in [(8, true), (11, true), (12, false), (0, false), (13, false)] {
+        let sent = Packet {
+            ip: IpHeader::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into()),
+            body: Body::Udp(UdpDatagram {
+                src_port: 7,
+                dst_port: 9,
+                payload: Payload::from(&b"abcde"[..]),
+                segment: 0,
+                unsummed: false,
+                lite: Some(coverage),
+            }),
+        };
+        assert_eq!(sent.protocol(), 136);
+        let mut bytes = emit(&sent);
+        assert_eq!(parse(&bytes).as_ref(), Ok(&sent));
+        // The fourth byte of the data.
+        bytes[20 + 8 + 3] ^= 1;
+        assert_eq!(parse(&bytes).is_ok(), tolerant, "coverage {coverage}");
     }
 }

@@ -6,7 +6,7 @@ use crate::socket::{Kind, Socket};
 use alloc::string::String;
 use core::fmt::Write;
 use switchboard_abi::number::*;
-use switchboard_engine::{Family, IcmpCounters, Instant, State, TcpEntry};
+use switchboard_engine::{Family, IcmpCounters, Instant, LiteCounters, State, TcpEntry};
 
 /// Two lines: the names, and the values.
 fn group(out: &mut String, name: &str, columns: &[(&str, i64)]) {
@@ -151,21 +151,21 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("MemErrors", 0),
         ],
     );
-    group(
-        out,
-        "UdpLite",
-        &[
-            ("InDatagrams", 0),
-            ("NoPorts", 0),
-            ("InErrors", 0),
-            ("OutDatagrams", 0),
-            ("RcvbufErrors", 0),
-            ("SndbufErrors", 0),
-            ("InCsumErrors", 0),
-            ("IgnoredMulti", 0),
-            ("MemErrors", 0),
-        ],
-    );
+    group(out, "UdpLite", &lite_counters(&c.lite[0]));
+}
+
+fn lite_counters(c: &LiteCounters) -> [(&'static str, i64); 9] {
+    [
+        ("InDatagrams", number(c.in_datagrams)),
+        ("NoPorts", number(c.no_ports)),
+        ("InErrors", number(c.in_errors)),
+        ("OutDatagrams", number(c.out_datagrams)),
+        ("RcvbufErrors", number(c.rcvbuf_errors)),
+        ("SndbufErrors", 0),
+        ("InCsumErrors", 0),
+        ("IgnoredMulti", 0),
+        ("MemErrors", 0),
+    ]
 }
 
 pub(super) fn snmp6(host: &Host, out: &mut String) {
@@ -236,6 +236,13 @@ pub(super) fn snmp6(host: &Host, out: &mut String) {
     ] {
         line(name, value);
     }
+    for (name, value) in lite_counters(&c.lite[1]) {
+        if name != "IgnoredMulti" {
+            let mut full = String::from("UdpLite6");
+            full.push_str(name);
+            line(&full, value as u64);
+        }
+    }
 }
 
 /// The columns that are counted here, and those that are 0 since what they count does not happen.
@@ -275,7 +282,7 @@ pub(super) fn netstat(host: &Host, out: &mut String) {
 }
 
 /// Sockets of a family and kind that Linux would have hashed.
-fn in_use(host: &Host, now: Instant, v6: bool) -> (usize, usize, usize) {
+fn in_use(host: &Host, now: Instant, v6: bool) -> (usize, usize, usize, usize) {
     let family = if v6 { Family::V6 } else { Family::V4 };
     let tcp = host.stack.tcp_entries(now);
     // Requests and TIME_WAIT are no sockets.
@@ -283,14 +290,16 @@ fn in_use(host: &Host, now: Instant, v6: bool) -> (usize, usize, usize) {
         .filter(|e| e.family == family && e.flow.is_some())
         .count();
     let udp = datagram_sockets(host, Datagrams::Udp, v6).len();
-    (tcp, udp, datagram_sockets(host, Datagrams::Raw, v6).len())
+    let lite = datagram_sockets(host, Datagrams::UdpLite, v6).len();
+    let raw = datagram_sockets(host, Datagrams::Raw, v6).len();
+    (tcp, udp, lite, raw)
 }
 
 pub(super) fn sockstat(host: &Host, now: Instant, v6: bool, out: &mut String) {
-    let (tcp, udp, raw) = in_use(host, now, v6);
+    let (tcp, udp, lite, raw) = in_use(host, now, v6);
     if v6 {
         let _ = writeln!(out, "TCP6: inuse {tcp}\nUDP6: inuse {udp}");
-        let _ = writeln!(out, "UDPLITE6: inuse 0\nRAW6: inuse {raw}");
+        let _ = writeln!(out, "UDPLITE6: inuse {lite}\nRAW6: inuse {raw}");
         out.push_str("FRAG6: inuse 0 memory 0\n");
         return;
     }
@@ -317,7 +326,7 @@ pub(super) fn sockstat(host: &Host, now: Instant, v6: bool, out: &mut String) {
         pages(tcp_bytes)
     );
     let _ = writeln!(out, "UDP: inuse {udp} mem {}", pages(udp_bytes));
-    let _ = writeln!(out, "UDPLITE: inuse 0\nRAW: inuse {raw}");
+    let _ = writeln!(out, "UDPLITE: inuse {lite}\nRAW: inuse {raw}");
     out.push_str("FRAG: inuse 0 memory 0\n");
 }
 
@@ -359,6 +368,18 @@ pub(super) fn protocols(host: &Host, out: &mut String) {
             "yyynnynnyyyyyynyyn",
         );
         line(&full("RAW"), raw, "-1", "NI", "yyynyyynyyyyyyyynn");
+        let lite = |protocol: i32| protocol == IPPROTO_UDPLITE;
+        line(
+            if domain == AF_INET6 {
+                "UDPLITEv6"
+            } else {
+                "UDP-Lite"
+            },
+            count(domain, SOCK_DGRAM, &lite),
+            "0",
+            "NI",
+            "yyynyyynyyyynnyyyn",
+        );
         line(
             &full("UDP"),
             count(domain, SOCK_DGRAM, &udp),
