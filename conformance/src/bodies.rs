@@ -21,6 +21,7 @@ mod immediate;
 mod interface_settings;
 mod interfaces;
 mod ip_control;
+mod ip_options;
 mod lingering;
 mod listen;
 mod mmsg;
@@ -95,6 +96,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     interface_settings::TESTS,
     interfaces::TESTS,
     ip_control::TESTS,
+    ip_options::TESTS,
     lingering::TESTS,
     listen::TESTS,
     mmsg::TESTS,

@@ -246,12 +246,8 @@ fn icmp(s: &mut Source<'_>, ip: &mut IpHeader, from: u16, to: u16, near: SeqNum)
         transport.extend_from_slice(&from.to_be_bytes());
         transport.extend_from_slice(&(near + i32::from(s.u8() as i8)).0.to_be_bytes());
         transport.truncate(s.below(16));
-        Box::new(Quoted {
-            ip: quoted,
-            protocol: s.pick(&[6, 17, 1, 58, 0]),
-            length: s.u16(),
-            transport: transport.into(),
-        })
+        let protocol = s.pick(&[6, 17, 1, 58, 0]);
+        Box::new(Quoted::plain(quoted, protocol, s.u16(), transport.into()))
     };
     match s.below(7) {
         0 | 1 => {

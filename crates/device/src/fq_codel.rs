@@ -85,10 +85,14 @@ impl FqCodel {
     fn classify(&self, packet: &Packet) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         (packet.ip.src, packet.ip.dst, packet.protocol()).hash(&mut hasher);
-        match &packet.body {
+        let body = match &packet.body {
+            Body::Extended(extended) => &extended.body,
+            body => body,
+        };
+        match body {
             Body::Tcp(tcp) => (tcp.src_port, tcp.dst_port).hash(&mut hasher),
             Body::Udp(udp) => (udp.src_port, udp.dst_port).hash(&mut hasher),
-            Body::Icmp(_) | Body::Other { .. } => {}
+            Body::Icmp(_) | Body::Other { .. } | Body::Extended(_) => {}
         }
         (((hasher.finish() >> 32) * u64::from(self.config.flows.max(1))) >> 32) as u32
     }

@@ -76,9 +76,14 @@ fn global_period(sysctl: &Sysctl) -> Duration {
 
 /// What is wrong with a packet, to be told to its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     Port,
     Protocol,
+    /// A parameter problem.
+    Field {
+        code: u8,
+        pointer: u32,
+    },
 }
 
 impl Stack {
@@ -120,7 +125,7 @@ impl Stack {
                     };
                     // RFC 1122, 3.2.2.6: from the address that was asked, if it is one of a host.
                     let from = Some(ip.dst).filter(|_| cast == Cast::Unicast);
-                    self.icmp_send(interface, ip.src, from, ip.tos, reply);
+                    self.icmp_send(now, interface, ip.src, from, ip.tos, reply);
                 }
             }
             IcmpMessage::EchoReply { .. } => self.ping_input(now, interface, &ip, message),
@@ -149,9 +154,13 @@ impl Stack {
         ip: IpHeader,
         datagram: UdpDatagram,
     ) {
+        let body = Body::Udp(datagram);
         let packet = Packet {
             ip,
-            body: Body::Udp(datagram),
+            body: match &self.arriving {
+                Some(arrived) => arrived.rewrap(ip.is_v6(), body),
+                None => body,
+            },
         };
         self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Port);
     }
@@ -164,11 +173,30 @@ impl Stack {
         cast: Cast,
         packet: &Packet,
     ) {
-        self.icmp_error(now, interface, cast, packet, Fault::Protocol);
+        let Some(arrived) = &self.arriving else {
+            return self.icmp_error(now, interface, cast, packet, Fault::Protocol);
+        };
+        let v6 = packet.ip.is_v6();
+        let body = arrived.rewrap(v6, packet.body.clone());
+        let fault = match arrived.headers.last() {
+            // The last header names what nobody speaks.
+            Some(last) => Fault::Field {
+                code: 1,
+                pointer: (packet.ip.header_len() + body.wire_len()
+                    - packet.body.wire_len()
+                    - last.bytes.len()) as u32,
+            },
+            None => Fault::Protocol,
+        };
+        let packet = Packet {
+            ip: packet.ip,
+            body,
+        };
+        self.icmp_error(now, interface, cast, &packet, fault);
     }
 
     /// Sends an error about `packet`, unless the rules forbid it.
-    fn icmp_error(
+    pub(crate) fn icmp_error(
         &mut self,
         now: Instant,
         interface: IfIndex,
@@ -186,7 +214,9 @@ impl Stack {
         if forbidden || !self.icmp_may_send(now, interface, packet.ip.src) {
             return;
         }
-        let original = Box::new(Quoted::of(packet));
+        let answer = self.arriving.as_ref().and_then(|a| a.answer.as_ref());
+        let beside = answer.filter(|_| !v6).map_or(0, |options| options.len());
+        let original = Box::new(Quoted::beside(packet, beside));
         let message = match fault {
             Fault::Port => IcmpMessage::Unreachable {
                 code: Unreachable::Port,
@@ -204,17 +234,30 @@ impl Stack {
                 mtu: 0,
                 original,
             },
+            Fault::Field { code, pointer } => IcmpMessage::ParameterProblem {
+                code,
+                pointer,
+                original,
+            },
         };
         let tos = if v6 {
             0
         } else {
             packet.ip.tos & 0x1e | TOS_INTERNETWORK_CONTROL
         };
-        self.icmp_send(interface, packet.ip.src, Some(packet.ip.dst), tos, message);
+        self.icmp_send(
+            now,
+            interface,
+            packet.ip.src,
+            Some(packet.ip.dst),
+            tos,
+            message,
+        );
     }
 
     fn icmp_send(
         &mut self,
+        now: Instant,
         interface: IfIndex,
         dst: IpAddr,
         src: Option<IpAddr>,
@@ -242,13 +285,15 @@ impl Stack {
         self.counters.icmp_out_msgs += 1;
         self.counters.v6.icmp_out_msgs += u64::from(ip.is_v6());
         self.counters.icmp_out[usize::from(ip.is_v6())].count(&message);
-        self.ip_output(
-            &route,
-            Packet {
-                ip,
-                body: Body::Icmp(message),
-            },
-        );
+        let mut body = Body::Icmp(message);
+        if let Some(arrived) = self.arriving.as_ref().filter(|_| !ip.is_v6()) {
+            // icmp_reply, __icmp_send: the options come back, or nothing does.
+            let Some(answer) = &arrived.answer else {
+                return;
+            };
+            body = answer.wrap(now, &ip, ip.dst, body);
+        }
+        self.ip_output(&route, Packet { ip, body });
     }
 
     /// icmpv4_xrlim_allow and icmp_global_allow.

@@ -15,14 +15,16 @@
 //!   says "now". Two sockets cannot keep a call from returning.
 //! - The transmit queue holds [`TX_QUEUE_LEN`] packets for each interface.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, parse_body};
+use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, is_extension, parse_body};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
 use crate::event::{Event, EventKind, EventQueue, Queued, SocketHandle};
+use crate::extended::Arrived;
 use crate::hash::Random;
 use crate::icmp::IcmpState;
 use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
@@ -46,6 +48,9 @@ const TX_QUEUE_LEN: usize = 1000;
 /// (Linux: TCP small queues).
 const TCP_QUEUE_LEN: usize = TX_QUEUE_LEN / 2;
 
+/// IPv6's "no next header".
+const NO_NEXT: u8 = 59;
+
 /// One virtual host's network stack.
 #[derive(Debug)]
 pub struct Stack {
@@ -66,6 +71,8 @@ pub struct Stack {
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
     pub(crate) groups: Groups,
+    /// What the packet that a transport has just now came with, if that is more than a plain header.
+    pub(crate) arriving: Option<Box<Arrived>>,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -145,6 +152,7 @@ impl Stack {
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             groups: Groups::new(hash),
+            arriving: None,
             sysctl,
             random,
         }
@@ -483,14 +491,50 @@ impl Stack {
         let Some(cast) = self.accepts(interface, ip) else {
             return;
         };
-        self.counters.ip_in_delivers += 1;
-        self.counters.v6.in_delivers += u64::from(ip.is_v6());
+        match body {
+            Body::Extended(extended) => {
+                let extended = (**extended).clone();
+                return self.extended_input(now, interface, (hint, tag), cast, ip, extended);
+            }
+            Body::Other { protocol, payload } if ip.is_v6() && is_extension(*protocol) => {
+                let (protocol, bytes) = (*protocol, payload.clone());
+                return self.chain_input(now, interface, (hint, tag), cast, ip, protocol, &bytes);
+            }
+            _ => {}
+        }
+        self.count_delivery(ip.is_v6());
         // raw_local_deliver: before the transport takes it apart.
         let heard = self.udp.has_raw() && self.raw_input(now, interface, tag, ip, body);
+        self.ip_deliver(now, interface, (hint, tag), cast, ip, body, heard);
+    }
+
+    #[inline]
+    pub(crate) fn count_delivery(&mut self, v6: bool) {
+        self.counters.ip_in_delivers += 1;
+        self.counters.v6.in_delivers += u64::from(v6);
+    }
+
+    /// A whole packet goes to its transport; `heard`: a raw socket had it.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // A packet, and what is known of it.
+    pub(crate) fn ip_deliver(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        (hint, tag): (Hint, Tag),
+        cast: Cast,
+        ip: &IpHeader,
+        body: &mut Body,
+        heard: bool,
+    ) {
         if let Body::Other { protocol, payload } = body {
             // What a raw socket sent is bytes until it arrives.
             match parse_body(ip, *protocol, payload) {
                 Ok(Body::Other { .. }) if heard => {}
+                // RFC 8200, 4.7: nothing follows.
+                Ok(Body::Other {
+                    protocol: NO_NEXT, ..
+                }) if ip.is_v6() => {}
                 Ok(Body::Other { .. }) => {
                     self.counters.ip_in_unknown_protos += 1;
                     let (ip, body) = (*ip, body.clone());
@@ -522,7 +566,7 @@ impl Stack {
             Body::Tcp(segment) if cast == Cast::Unicast => {
                 self.tcp_input(now, interface, hint, ip, segment);
             }
-            Body::Tcp(_) | Body::Other { .. } => {}
+            Body::Tcp(_) | Body::Other { .. } | Body::Extended(_) => {}
             Body::Udp(datagram) => {
                 let datagram = UdpDatagram {
                     payload: core::mem::take(&mut datagram.payload),

@@ -5,10 +5,13 @@ use core::net::IpAddr;
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader, TcpOptionElement,
+    IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6FlowLabel, Ipv6Header, TcpHeader,
+    TcpOptionElement,
 };
 
-use crate::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment, UdpDatagram};
+use crate::{
+    Body, Fragment, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment, UdpDatagram,
+};
 
 /// The packet as bytes from the IP header on, with all lengths and checksums filled in.
 ///
@@ -21,7 +24,17 @@ pub fn emit(packet: &Packet) -> Vec<u8> {
 pub fn emit_parts(ip: &IpHeader, body: &Body) -> Vec<u8> {
     let body_len = body.wire_len();
     let mut out = Vec::with_capacity(ip.header_len() + body_len);
-    push_ip(&mut out, ip, body.protocol(ip.is_v6()), body_len);
+    match body {
+        Body::Extended(extended) if !ip.is_v6() => {
+            let protocol = extended.body.protocol(false);
+            let (options, fragment) = (extended.options(), extended.fragment);
+            let len = extended.body.wire_len();
+            push_v4(&mut out, ip, protocol, len, options, fragment);
+            push_body(&mut out, ip, &extended.body);
+            return out;
+        }
+        _ => push_ip(&mut out, ip, body.protocol(ip.is_v6()), body_len),
+    }
     push_body(&mut out, ip, body);
     out
 }
@@ -72,6 +85,10 @@ fn push_body(out: &mut Vec<u8>, ip: &IpHeader, body: &Body) {
             fill_checksum(out, at, 2, v6.then_some((ip, 58)));
         }
         Body::Other { payload, .. } => out.extend_from_slice(payload),
+        Body::Extended(extended) => {
+            extended.push_headers(out);
+            push_body(out, ip, &extended.body);
+        }
     }
 }
 
@@ -103,20 +120,35 @@ fn push_ip(out: &mut Vec<u8>, ip: &IpHeader, protocol: u8, body_len: usize) {
         out.extend_from_slice(&header.to_bytes());
         return;
     }
+    push_v4(out, ip, protocol, body_len, &[], None);
+}
+
+/// An IPv4 header with its options; more than the header's length can count are left out.
+fn push_v4(
+    out: &mut Vec<u8>,
+    ip: &IpHeader,
+    protocol: u8,
+    body_len: usize,
+    options: &[u8],
+    fragment: Option<Fragment>,
+) {
+    let options = Ipv4Options::try_from(options).unwrap_or_default();
+    let length = ip.header_len() + options.len() + body_len;
+    let offset = fragment.map_or(0, |fragment| (fragment.offset >> 3) as u16);
     let mut header = Ipv4Header {
         dscp: etherparse::IpDscp::try_new(ip.tos >> 2).unwrap_or_default(),
         ecn: etherparse::IpEcn::try_new(ip.tos & 3).unwrap_or_default(),
-        total_len: u16::try_from(ip.header_len() + body_len).unwrap_or(0),
+        total_len: u16::try_from(length).unwrap_or(0),
         identification: ip.ident,
         dont_fragment: ip.dont_fragment,
-        more_fragments: false,
-        fragment_offset: IpFragOffset::ZERO,
+        more_fragments: fragment.is_some_and(|fragment| fragment.more),
+        fragment_offset: IpFragOffset::try_new(offset).unwrap_or(IpFragOffset::ZERO),
         time_to_live: ip.hop_limit,
         protocol: IpNumber(protocol),
         header_checksum: 0,
         source: v4_bytes(ip.src),
         destination: v4_bytes(ip.dst),
-        options: Default::default(),
+        options,
     };
     header.header_checksum = header.calc_header_checksum();
     out.extend_from_slice(&header.to_bytes());
@@ -309,7 +341,20 @@ fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
 }
 
 fn push_quoted(out: &mut Vec<u8>, quoted: &Quoted) {
-    push_ip(out, &quoted.ip, quoted.protocol, usize::from(quoted.length));
+    let (headers, length) = (&quoted.headers, usize::from(quoted.length));
+    if quoted.ip.is_v6() {
+        push_ip(out, &quoted.ip, quoted.first, headers.len() + length);
+        out.extend_from_slice(headers);
+    } else {
+        push_v4(
+            out,
+            &quoted.ip,
+            quoted.first,
+            length,
+            headers,
+            quoted.fragment,
+        );
+    }
     out.extend_from_slice(&quoted.transport);
 }
 

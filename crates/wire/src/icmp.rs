@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use bytes::Bytes;
 
-use crate::{IpHeader, Packet, SeqNum, emit};
+use crate::extended::skip_chain;
+use crate::{Body, Fragment, IpHeader, Packet, SeqNum, emit};
 
 /// An ICMP (RFC 792) or ICMPv6 (RFC 4443) message; which one follows from the family of the IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +89,17 @@ pub enum Unreachable {
 pub struct Quoted {
     /// Its IP header.
     pub ip: IpHeader,
-    /// Its protocol number.
+    /// The number of the protocol that it carries, behind whatever extension headers it has.
     pub protocol: u8,
-    /// Length of what followed the IP header before it was cut.
+    /// What its IP header names as the protocol: of IPv6 the first of the extension headers, if there are any.
+    pub first: u8,
+    /// Its IPv4 options, or its IPv6 extension headers.
+    pub headers: Bytes,
+    /// Which piece of an IPv4 packet it was.
+    pub fragment: Option<Fragment>,
+    /// Length of what followed the headers before it was cut.
     pub length: u16,
-    /// What followed the IP header, cut.
+    /// What followed the headers, cut.
     pub transport: Bytes,
 }
 
@@ -106,7 +113,7 @@ impl IcmpMessage {
             IcmpMessage::Unreachable { original, .. }
             | IcmpMessage::TimeExceeded { original, .. }
             | IcmpMessage::ParameterProblem { original, .. } => {
-                original.ip.header_len() + original.transport.len()
+                original.ip.header_len() + original.headers.len() + original.transport.len()
             }
         }
     }
@@ -205,17 +212,49 @@ impl Quoted {
     /// Quotes `packet`, as much of it as an error message may carry: 576 bytes in all for IPv4 (RFC 1812, 4.3.2.3, as
     /// Linux does), 1280 for IPv6 (RFC 4443, 2.4 c).
     pub fn of(packet: &Packet) -> Quoted {
-        let limit: usize = if packet.ip.is_v6() { 1280 } else { 576 };
+        Quoted::beside(packet, 0)
+    }
+
+    /// [`of`](Self::of) when the error itself has so many octets of IPv4 options.
+    pub fn beside(packet: &Packet, options: usize) -> Quoted {
+        let v6 = packet.ip.is_v6();
+        let limit: usize = if v6 { 1280 } else { 576 };
         let header = packet.ip.header_len();
         // The outer IP header, the ICMP header and the quoted IP header also count.
-        let room = limit - header - 8 - header;
+        let room = limit - header - options.min(40) - 8 - header;
         let mut bytes = emit(packet);
-        let length = u16::try_from(bytes.len() - header).unwrap_or(0);
+        let whole = bytes.len();
         bytes.truncate(header + room);
-        let transport = Bytes::from(bytes).slice(header..);
+        let bytes = Bytes::from(bytes).slice(header..);
+        let first = packet.protocol();
+        let (protocol, at) = match &packet.body {
+            Body::Extended(extended) if !v6 => (first, extended.headers_len()),
+            _ if v6 => skip_chain(first, &bytes).unwrap_or((first, 0)),
+            _ => (first, 0),
+        };
+        let fragment = match &packet.body {
+            Body::Extended(extended) if !v6 => extended.fragment,
+            _ => None,
+        };
         Quoted {
             ip: packet.ip,
-            protocol: packet.protocol(),
+            protocol,
+            first,
+            headers: bytes.slice(..at),
+            fragment,
+            length: u16::try_from(whole - header - at).unwrap_or(0),
+            transport: bytes.slice(at..),
+        }
+    }
+
+    /// A packet of this protocol with a plain header: `length` octets of which `transport` are left.
+    pub fn plain(ip: IpHeader, protocol: u8, length: u16, transport: Bytes) -> Quoted {
+        Quoted {
+            ip,
+            protocol,
+            first: protocol,
+            headers: Bytes::new(),
+            fragment: None,
             length,
             transport,
         }

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod emit;
+mod extended;
 mod icmp;
 mod packet;
 mod parse;
@@ -21,6 +22,10 @@ mod tcp;
 
 pub use emit::{
     checksum, emit, emit_body, emit_ip_header, emit_parts, emit_tcp_headers, emit_udp_headers,
+};
+pub use extended::{
+    DESTINATION_OPTIONS, ExtHeader, Extended, FRAGMENT, Fragment, HOP_OPTIONS, ROUTING,
+    is_extension,
 };
 pub use icmp::{IcmpMessage, Quoted, Unreachable};
 pub use packet::{Body, IpHeader, Packet, UdpDatagram};

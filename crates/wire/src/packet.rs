@@ -1,10 +1,11 @@
 //! IP packets and UDP datagrams as values.
 
+use alloc::boxed::Box;
 use core::net::IpAddr;
 
 use bytes::Bytes;
 
-use crate::{IcmpMessage, Payload, TcpSegment};
+use crate::{Extended, IcmpMessage, Payload, TcpSegment};
 
 /// One IP packet, structured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Packet {
 
 /// The IPv4 or IPv6 header; which one follows from the family of the addresses.
 ///
-/// IPv4 options and IPv6 extension headers are not represented. `src` and `dst` are of one family.
+/// IPv4 options and IPv6 extension headers stand with the body ([`Extended`]). `src` and `dst` are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpHeader {
     /// Source address.
@@ -57,7 +58,7 @@ impl IpHeader {
         self.dst.is_ipv6()
     }
 
-    /// Length of the header on the wire.
+    /// Length of the header on the wire, without options.
     #[inline]
     pub const fn header_len(&self) -> usize {
         if self.is_v6() { 40 } else { 20 }
@@ -80,6 +81,8 @@ pub enum Body {
         /// The bytes after the IP header.
         payload: Bytes,
     },
+    /// Any of these behind IPv4 options or IPv6 extension headers, or a piece of it.
+    Extended(Box<Extended>),
 }
 
 /// A UDP datagram.
@@ -102,7 +105,7 @@ pub struct UdpDatagram {
 
 impl Packet {
     /// The IP protocol number.
-    pub const fn protocol(&self) -> u8 {
+    pub fn protocol(&self) -> u8 {
         self.body.protocol(self.ip.is_v6())
     }
 
@@ -114,13 +117,14 @@ impl Packet {
 
 impl Body {
     /// The IP protocol number in a packet of this version.
-    pub const fn protocol(&self, v6: bool) -> u8 {
+    pub fn protocol(&self, v6: bool) -> u8 {
         match self {
             Body::Tcp(_) => 6,
             Body::Udp(udp) => udp.protocol(),
             Body::Icmp(_) if v6 => 58,
             Body::Icmp(_) => 1,
             Body::Other { protocol, .. } => *protocol,
+            Body::Extended(extended) => extended.first(),
         }
     }
 
@@ -131,6 +135,7 @@ impl Body {
             Body::Udp(udp) => UdpDatagram::HEADER_LEN + udp.payload.len(),
             Body::Icmp(icmp) => icmp.wire_len(),
             Body::Other { payload, .. } => payload.len(),
+            Body::Extended(extended) => extended.headers_len() + extended.body.wire_len(),
         }
     }
 }

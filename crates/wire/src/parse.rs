@@ -5,12 +5,13 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{IpSlice, Ipv4Header, Ipv6Header, TcpSlice, UdpSlice};
+use etherparse::{Ipv4Header, Ipv6Header, TcpSlice, UdpSlice};
 
 use crate::emit::pseudo_sum;
+use crate::extended::{is_extension, parse_chain, skip_chain};
 use crate::{
-    Body, FastOpenCookie, IcmpMessage, IpHeader, Packet, Payload, Quoted, SeqNum, TcpFlags,
-    TcpOptions, TcpSegment, Timestamps, UdpDatagram, Unreachable,
+    Body, Extended, FastOpenCookie, Fragment, IcmpMessage, IpHeader, Packet, Payload, Quoted,
+    SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps, UdpDatagram, Unreachable,
 };
 
 /// Why bytes are not a packet.
@@ -22,9 +23,6 @@ pub enum ParseError {
     /// The IPv4 header's checksum is wrong.
     #[error("wrong IPv4 header checksum")]
     IpChecksum,
-    /// One fragment of a larger packet.
-    #[error("a fragment")]
-    Fragment,
     /// The TCP, UDP or ICMP header is cut short or contradicts the length.
     #[error("malformed transport header")]
     Transport,
@@ -35,31 +33,61 @@ pub enum ParseError {
 
 /// Parses one packet from its IP header on; checks lengths and checksums. Bytes behind the packet are ignored.
 ///
-/// Never panics. Options of the IPv4 header, IPv6 extension headers and unknown TCP options are dropped.
+/// Never panics. What an IPv4 header has of options is kept as it is; unknown TCP options are dropped.
 pub fn parse(bytes: &[u8]) -> Result<Packet, ParseError> {
-    let slice = IpSlice::from_slice(bytes).map_err(|_| ParseError::Ip)?;
-    if slice.is_fragmenting_payload() {
-        return Err(ParseError::Fragment);
+    if bytes.first().is_some_and(|first| first >> 4 == 6) {
+        let (header, rest) = Ipv6Header::from_slice(bytes).map_err(|_| ParseError::Ip)?;
+        let ip = ip_from_v6(&header);
+        // 0: more than the field can count, as inside a host.
+        let len = match usize::from(header.payload_length) {
+            0 => rest.len(),
+            len => len,
+        };
+        let payload = rest.get(..len).ok_or(ParseError::Ip)?;
+        let body = parse_body(&ip, header.next_header.0, payload)?;
+        return Ok(Packet { ip, body });
     }
-    let ip = match &slice {
-        IpSlice::Ipv4(v4) => {
-            if !sums_up(None, v4.header().slice()) {
-                return Err(ParseError::IpChecksum);
-            }
-            ip_from_v4(&v4.header().to_header())
-        }
-        IpSlice::Ipv6(v6) => ip_from_v6(&v6.header().to_header()),
+    let (header, rest) = Ipv4Header::from_slice(bytes).map_err(|_| ParseError::Ip)?;
+    if !sums_up(None, &bytes[..header.header_len()]) {
+        return Err(ParseError::IpChecksum);
+    }
+    let ip = ip_from_v4(&header);
+    let len = header.payload_len().map_err(|_| ParseError::Ip)?;
+    let payload = rest.get(..usize::from(len)).ok_or(ParseError::Ip)?;
+    let fragment = fragment_of(&header);
+    let body = match fragment {
+        Some(_) => Body::Other {
+            protocol: header.protocol.0,
+            payload: Bytes::copy_from_slice(payload),
+        },
+        None => parse_body(&ip, header.protocol.0, payload)?,
     };
-    let protocol = slice.payload_ip_number().0;
-    let payload = slice.payload().payload;
-    let body = parse_body(&ip, protocol, payload)?;
+    let options = Bytes::copy_from_slice(header.options.as_slice());
+    let body = Extended::with_options(options, fragment, body);
     Ok(Packet { ip, body })
+}
+
+fn fragment_of(header: &Ipv4Header) -> Option<Fragment> {
+    let offset = u32::from(header.fragment_offset.value()) << 3;
+    (header.more_fragments || offset > 0).then_some(Fragment {
+        ident: u32::from(header.identification),
+        offset,
+        more: header.more_fragments,
+    })
 }
 
 /// Parses what follows the IP header of a packet of this protocol; checks lengths and checksums.
 ///
-/// Never panics. A protocol without a form of its own comes as [`Body::Other`].
+/// Never panics. A protocol without a form of its own comes as [`Body::Other`], one behind extension headers of IPv6 as
+/// [`Body::Extended`].
 pub fn parse_body(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, ParseError> {
+    if ip.is_v6() && is_extension(protocol) {
+        return parse_chain(ip, protocol, bytes);
+    }
+    parse_plain(ip, protocol, bytes)
+}
+
+pub(crate) fn parse_plain(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, ParseError> {
     Ok(match protocol {
         6 => Body::Tcp(parse_tcp(ip, bytes)?),
         17 => Body::Udp(parse_udp(ip, bytes)?),
@@ -303,16 +331,25 @@ fn parse_quoted(bytes: &[u8]) -> Option<Quoted> {
             Some(Quoted {
                 ip: ip_from_v4(&header),
                 protocol: header.protocol.0,
+                first: header.protocol.0,
+                headers: Bytes::copy_from_slice(header.options.as_slice()),
+                fragment: fragment_of(&header),
                 length: header.payload_len().unwrap_or(0),
                 transport: Bytes::copy_from_slice(rest),
             })
         }
         6 => {
             let (header, rest) = Ipv6Header::from_slice(bytes).ok()?;
+            let first = header.next_header.0;
+            let (protocol, at) = skip_chain(first, rest).unwrap_or((first, 0));
+            let (headers, rest) = rest.split_at(at);
             Some(Quoted {
                 ip: ip_from_v6(&header),
-                protocol: header.next_header.0,
-                length: header.payload_length,
+                protocol,
+                first,
+                headers: Bytes::copy_from_slice(headers),
+                fragment: None,
+                length: header.payload_length.saturating_sub(at as u16),
                 transport: Bytes::copy_from_slice(rest),
             })
         }

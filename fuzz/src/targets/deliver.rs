@@ -188,7 +188,7 @@ impl World {
             Body::Udp(datagram) => {
                 std::mem::swap(&mut datagram.src_port, &mut datagram.dst_port);
             }
-            Body::Icmp(_) | Body::Other { .. } => {}
+            Body::Icmp(_) | Body::Other { .. } | Body::Extended(_) => {}
         }
         self.stack.deliver(self.now, self.eth, packet);
     }
@@ -257,6 +257,7 @@ impl World {
                     payload,
                     segment: 0,
                     unsummed: false,
+                    extra: None,
                 };
                 let result = self.stack.udp_send(self.now, self.udp[n], send);
                 note(format!("{result:?}"));

@@ -450,12 +450,8 @@ impl World {
         transport.extend_from_slice(&self.remote_port.to_be_bytes());
         let seq = self.host_max - u32::from(s.u16() % 4000);
         transport.extend_from_slice(&seq.0.to_be_bytes());
-        let original = Box::new(Quoted {
-            ip: IpHeader::new(dst, src),
-            protocol: 6,
-            length: 500,
-            transport: transport.into(),
-        });
+        let ip = IpHeader::new(dst, src);
+        let original = Box::new(Quoted::plain(ip, 6, 500, transport.into()));
         let code = s.pick(&[
             Unreachable::PacketTooBig,
             Unreachable::Port,

@@ -186,6 +186,7 @@ impl Lab {
             payload,
             segment: 0,
             unsummed: false,
+            extra: None,
         };
         self.hosts[host].0.udp_send(now, id, send).unwrap();
     }

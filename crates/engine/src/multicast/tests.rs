@@ -77,6 +77,7 @@ fn send(stack: &mut Stack, id: UdpId, group: &str, port: u16, link: IfIndex) -> 
         flow_label: None,
         segment: 0,
         unsummed: false,
+        extra: None,
         tag: crate::tag::Tag::default(),
         payload: Payload::from(&b"x"[..]),
     };

@@ -91,6 +91,7 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
             payload,
             segment: 0,
             unsummed: false,
+            extra: None,
         },
     )
 }
@@ -134,7 +135,8 @@ fn two_hosts_talk() {
                 ttl: None,
                 payload: received.payload,
                 segment: 0,
-                unsummed: false
+                unsummed: false,
+                extra: None,
             }
         ),
         Ok(())

@@ -226,7 +226,9 @@ impl Connection {
         // What the header's 16-bit length can say bounds what a path can carry, whatever its MTU.
         let mtu = self.path.mtu.min(0xffff);
         let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));
-        mss = mss.saturating_sub(options).max(MSS_MIN);
+        // icsk_ext_hdr_len: what IP has of its own.
+        let beside = self.opts.extra().map_or(0, |extra| extra.len(ip == 40));
+        mss = mss.saturating_sub(options + beside as u32).max(MSS_MIN);
         if self.max_window > 0 {
             let half = if self.max_window > 536 {
                 self.max_window / 2

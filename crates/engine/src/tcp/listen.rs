@@ -9,6 +9,7 @@
 //! Accept queue: backlog + 1 (Linux compares with >). SYN queue: backlog; beyond it, SYNs are dropped (Linux would answer
 //! with SYN cookies). SYN-ACKs are sent again tcp_synack_retries times, fewer when the queue is more than half full.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -21,6 +22,7 @@ use switchboard_wire::{
 use super::connection::FourTuple;
 use super::user::InitialWindow;
 use crate::event::TcpId;
+use crate::extended::SendExtra;
 use crate::route::RouteInfo;
 use crate::time::Instant;
 
@@ -93,6 +95,8 @@ pub(crate) struct Request {
     pub(crate) rto_max: Duration,
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
+    /// The answer to the IPv4 options of the SYN, or the listener's IPv6 extension headers.
+    pub(crate) extra: Option<Box<SendExtra>>,
 }
 
 impl Request {

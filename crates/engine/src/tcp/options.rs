@@ -10,6 +10,7 @@ use super::fastopen::{FastOpenKeys, FastOpenOptions};
 use super::repair::Repair;
 use super::timing::Timing;
 use crate::config::Sysctl;
+use crate::extended::SendExtra;
 
 /// Settings of one socket; an accepted connection inherits its listener's.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ struct Rare {
     min_hops: u8,
     nonlocal: bool,
     ports: u32,
+    /// IPv4 options or IPv6 extension headers that every segment has.
+    extra: Option<Box<SendExtra>>,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -261,6 +264,18 @@ impl TcpOptionsSet {
 
     fn rare<T>(&self, get: impl FnOnce(&Rare) -> T) -> Option<T> {
         self.rare.as_deref().map(get)
+    }
+
+    /// IP_OPTIONS, IPV6_HOPOPTS and kin.
+    #[inline]
+    pub(crate) fn extra(&self) -> Option<&SendExtra> {
+        self.rare.as_deref()?.extra.as_deref()
+    }
+
+    pub(crate) fn set_extra(&mut self, extra: Option<Box<SendExtra>>) {
+        if extra.is_some() || self.extra().is_some() {
+            self.rare_mut().extra = extra;
+        }
     }
 
     /// TCP_KEEPIDLE.

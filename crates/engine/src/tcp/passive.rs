@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use bytes::Bytes;
 use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, emit};
@@ -129,6 +130,11 @@ impl Stack {
             } else {
                 opts.hops
             },
+            extra: match (&self.arriving, tuple.remote) {
+                (Some(arrived), IpAddr::V4(_)) => arrived.answer().map(Box::new),
+                (_, IpAddr::V6(_)) => opts.extra().cloned().map(Box::new),
+                _ => None,
+            },
         };
         match self.fastopen_decide(id, tuple, segment) {
             Decision::Ordinary => {}
@@ -141,10 +147,11 @@ impl Stack {
             listener.requests += 1;
             listener.young += 1;
         }
+        let extra = request.extra.clone();
         let request = self.tcp.insert(Kind::Request(Box::new(request)));
         self.tcp.hash_in(request.index);
         self.tcp_arm(request.index, now + syn_ack_timeout(0, rto_max));
-        self.tcp_emit(&route, *tuple, tos, ttl, segment);
+        self.tcp_emit_with(now, &route, *tuple, tos, ttl, extra.as_deref(), segment);
     }
 
     pub(super) fn tcp_request_input(
@@ -191,12 +198,13 @@ impl Stack {
                     return;
                 };
                 request.last_answer = now;
+                let extra = request.extra.clone();
                 let answer = if judgement == Judgement::RepeatSynAck {
                     request.syn_ack(now)
                 } else {
                     request.plain_ack(now)
                 };
-                self.tcp_emit(&route, tuple, tos, ttl, answer);
+                self.tcp_emit_with(now, &route, tuple, tos, ttl, extra.as_deref(), answer);
             }
             Judgement::RepeatSynAck | Judgement::Acknowledge => {}
             Judgement::Reset => self.tcp_reset_reply(ip, Head::of(segment)),
@@ -336,6 +344,7 @@ impl Stack {
             request.retransmits = request.retransmits.saturating_add(1);
             out = Some((request.route, request.tuple, request.syn_ack(now)));
         }
+        let extra = request.extra.clone();
         let (tos, ttl) = (request.tos, request.ttl);
         if first
             && let Some(listener) = self
@@ -347,7 +356,7 @@ impl Stack {
         }
         self.tcp_arm(index, again);
         if let Some((route, tuple, segment)) = out {
-            self.tcp_emit(&route, tuple, tos, ttl, segment);
+            self.tcp_emit_with(now, &route, tuple, tos, ttl, extra.as_deref(), segment);
         }
     }
 }
@@ -386,6 +395,7 @@ pub(super) fn child_of(
         socket.conn.opts.inherited(),
     );
     conn.opts.set_saved_syn(request.saved_syn.clone());
+    conn.opts.set_extra(request.extra.clone());
     conn.state = State::SynRecv;
     // sk_clone copies them: what was shut down before listen(2) is shut in every child.
     conn.rcv_shutdown = socket.conn.rcv_shutdown;

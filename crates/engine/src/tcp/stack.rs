@@ -15,6 +15,7 @@ use super::table::Kind;
 use super::time_wait::{TimeWait, TimeWaitVerdict};
 use super::timers::TIME_WAIT_LEN;
 use crate::event::{EventKind, Queued, SocketHandle, TcpId};
+use crate::extended::SendExtra;
 use crate::iface::IfIndex;
 use crate::ports::{BindKey, BindState};
 use crate::report::IcmpReport;
@@ -278,21 +279,20 @@ impl Stack {
                 };
                 stamps.sent((now, id), &ip, &segment, tcp_stamps);
             }
+            let mut body = Body::Tcp(segment);
+            if let Some(extra) = socket.conn.opts.extra() {
+                ip.dst = extra.first_hop().unwrap_or(ip.dst);
+                body = extra.wrap(now, &ip, tuple.remote, body);
+            }
             if route.interface == IfIndex::LO {
                 let hint = Hint {
                     from: index,
                     to: socket.peer,
                 };
-                return Some((hint, ip, Body::Tcp(segment)));
+                return Some((hint, ip, body));
             }
             let route = *route;
-            self.ip_output(
-                &route,
-                Packet {
-                    ip,
-                    body: Body::Tcp(segment),
-                },
-            );
+            self.ip_output(&route, Packet { ip, body });
         }
     }
 
@@ -589,6 +589,21 @@ impl Stack {
         ttl: Option<u8>,
         segment: TcpSegment,
     ) {
+        self.tcp_emit_with(Instant::BOOT, route, tuple, tos, ttl, None, segment);
+    }
+
+    /// [`tcp_emit`](Self::tcp_emit) with IPv4 options or IPv6 extension headers.
+    #[allow(clippy::too_many_arguments)] // A segment and all that its header says.
+    pub(super) fn tcp_emit_with(
+        &mut self,
+        now: Instant,
+        route: &RouteInfo,
+        tuple: FourTuple,
+        tos: u8,
+        ttl: Option<u8>,
+        extra: Option<&SendExtra>,
+        segment: TcpSegment,
+    ) {
         self.counters.tcp_out_segs += 1;
         self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
         let mut ip = IpHeader::new(tuple.local, tuple.remote);
@@ -597,13 +612,11 @@ impl Stack {
             IpAddr::V4(_) => self.sysctl.ip_default_ttl,
             IpAddr::V6(_) => self.sysctl.ipv6_hop_limit,
         });
-        self.ip_output(
-            route,
-            Packet {
-                ip,
-                body: Body::Tcp(segment),
-            },
-        );
+        let mut body = Body::Tcp(segment);
+        if let Some(extra) = extra {
+            body = extra.wrap(now, &ip, tuple.remote, body);
+        }
+        self.ip_output(route, Packet { ip, body });
     }
 
     /// RFC 9293, 3.10.7.1: a reset that the sender of the segment will believe.
@@ -641,7 +654,12 @@ impl Stack {
             options: TcpOptions::default(),
             payload: switchboard_wire::Payload::new(),
         };
-        self.tcp_emit(&route, tuple, 0, None, segment);
+        // ip_send_unicast_reply: with the options of what it answers.
+        let (answer, now) = match (&self.arriving, tuple.remote) {
+            (Some(arrived), IpAddr::V4(_)) => (arrived.answer(), arrived.at),
+            _ => (None, Instant::BOOT),
+        };
+        self.tcp_emit_with(now, &route, tuple, 0, None, answer.as_ref(), segment);
     }
 
     /// An ICMP error about a segment of ours (tcp_v4_err, tcp_v6_err).

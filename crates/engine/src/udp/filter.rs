@@ -175,7 +175,10 @@ impl Stack {
         let Some(filter) = Filters::socket_of(filters) else {
             return Some(bytes.clone());
         };
-        let header = if from_network { ip.header_len() } else { 0 };
+        let header = match bytes.first() {
+            Some(first) if from_network => usize::from(first & 15) * 4,
+            _ => 0,
+        };
         let payload = &bytes.slice(header.min(bytes.len())..);
         let packet = Inspected {
             now,

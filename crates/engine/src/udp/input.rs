@@ -45,6 +45,7 @@ impl Stack {
             stamped: false,
             drops: 0,
             peeked: false,
+            extra: None,
             tag,
             payload,
         };
@@ -103,6 +104,9 @@ impl Stack {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
+        if let Some(arrived) = &self.arriving {
+            datagram.extra = Some(arrived.clone());
+        }
         datagram.noted = socket.notes.contains(Notes::PACKET_INFO);
         datagram.stamped = socket.notes.contains(Notes::STAMPS);
         if socket.notes.contains(Notes::DROPS) {

@@ -135,7 +135,10 @@ impl Stack {
             },
         };
         let ip = self.udp_header(&route, send.tos, send.ttl);
-        let body = Body::Icmp(message);
+        let mut body = Body::Icmp(message);
+        if let Some(extra) = &send.extra {
+            body = extra.wrap(now, &ip, send.dst.ip().to_canonical(), body);
+        }
         let len = body.wire_len();
         check_size(&route, &ip, len, len)?;
         self.counters.icmp_out_msgs += 1;

@@ -7,11 +7,13 @@
 //! of its own, and gives memory back when it has taken a quarter of the buffer or the batch is empty
 //! (udp_rmem_release). So how many datagrams fit depends on how they were read, here as there.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
 use switchboard_wire::Payload;
 
+use crate::extended::Arrived;
 use crate::iface::IfIndex;
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -46,6 +48,8 @@ pub struct UdpReceived {
     pub peeked: bool,
     /// What its sender marked it with, if that is a socket of this host.
     pub tag: Tag,
+    /// What it came with, if that is more than a plain header.
+    pub extra: Option<Box<Arrived>>,
     /// The data.
     pub payload: Payload,
 }

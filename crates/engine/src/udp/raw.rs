@@ -8,7 +8,7 @@
 //!
 //! # Limits
 //! There are no fragments yet: a packet that the caller marks as one is sent and lost, and one larger than the MTU of
-//! an interface other than `lo` is refused. A header of the caller's own (IP_HDRINCL) has no IPv4 options.
+//! an interface other than `lo` is refused.
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use switchboard_wire::{
-    Body, IcmpMessage, IpHeader, Packet, Payload, checksum, emit_body, emit_parts,
+    Body, Extended, Fragment, IcmpMessage, IpHeader, Packet, Payload, checksum, emit_body,
+    emit_parts,
 };
 
 use super::queue::UdpReceived;
@@ -193,7 +194,10 @@ impl Stack {
                 ip.ident = self.random.u32() as u16;
             }
             let payload = Bytes::from(data);
-            let body = Body::Other { protocol, payload };
+            let mut body = Body::Other { protocol, payload };
+            if let Some(extra) = &send.extra {
+                body = extra.wrap(now, &ip, dst, body);
+            }
             Packet { ip, body }
         };
         let len = packet.wire_len() - packet.ip.header_len();
@@ -234,7 +238,10 @@ impl Stack {
         } else {
             emit_parts(ip, body)
         });
-        let at = if v6 { 0 } else { ip.header_len() };
+        let at = match bytes.first() {
+            Some(first) if !v6 => usize::from(first & 15) * 4,
+            _ => 0,
+        };
         for id in ids {
             let Some(raw) = self.udp.get(id).and_then(UdpSocket::raw) else {
                 continue;
@@ -307,6 +314,7 @@ impl UdpReceived {
             stamped: false,
             drops: 0,
             peeked: false,
+            extra: None,
             tag: Tag::default(),
             payload,
         }
@@ -332,18 +340,27 @@ fn own_header(v6: bool, bytes: &Bytes) -> Option<Packet> {
     let (ip, protocol, payload) = match bytes.first()? >> 4 {
         4 if !v6 => {
             let h: &[u8; 20] = bytes.first_chunk()?;
-            let fragment = u16::from_be_bytes([h[6], h[7]]);
-            // More fragments, or an offset.
-            if h[0] & 15 != 5 || fragment & 0x3fff != 0 {
+            let place = u16::from_be_bytes([h[6], h[7]]);
+            let len = usize::from(h[0] & 15) * 4;
+            if len < h.len() || bytes.len() < len {
                 return None;
             }
+            let fragment = (place & 0x3fff != 0).then_some(Fragment {
+                ident: 0,
+                offset: u32::from(place & 0x1fff) << 3,
+                more: place & 0x2000 != 0,
+            });
+            let options = bytes.slice(h.len()..len);
             let addr = |at: usize| Ipv4Addr::new(h[at], h[at + 1], h[at + 2], h[at + 3]).into();
             let mut ip = IpHeader::new(addr(12), addr(16));
             ip.tos = h[1];
             ip.ident = u16::from_be_bytes([h[4], h[5]]);
-            ip.dont_fragment = fragment & 0x4000 != 0;
+            ip.dont_fragment = place & 0x4000 != 0;
             ip.hop_limit = h[8];
-            (ip, h[9], bytes.slice(20..))
+            let (protocol, payload) = (h[9], bytes.slice(len..));
+            let body = Body::Other { protocol, payload };
+            let body = Extended::with_options(options, fragment, body);
+            return Some(Packet { ip, body });
         }
         6 if v6 => {
             let h: &[u8; 40] = bytes.first_chunk()?;

@@ -1,11 +1,13 @@
 //! Sending: what datagrams of UDP, raw and ping sockets have in common on their way out, and UDP's own.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
 use super::{Role, canonical, segment};
 use crate::event::UdpId;
+use crate::extended::SendExtra;
 use crate::iface::IfIndex;
 use crate::route::{RouteError, RouteInfo, RouteKind};
 use crate::stack::Stack;
@@ -35,6 +37,8 @@ pub struct UdpSend {
     pub segment: u16,
     /// Without a checksum (UDP_NO_CHECK6_TX).
     pub unsummed: bool,
+    /// IPv4 options or IPv6 extension headers.
+    pub extra: Option<Box<SendExtra>>,
 }
 
 /// Why a datagram was not sent.
@@ -83,6 +87,7 @@ impl Stack {
             unsummed,
             tag,
             flow_label,
+            extra,
             ..
         } = send;
         let mut ip = self.udp_header(&route, tos, ttl);
@@ -91,7 +96,8 @@ impl Stack {
             0 => datagram,
             size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
         };
-        check_size(&route, &ip, datagram, largest)?;
+        let beside = extra.as_ref().map_or(0, |extra| extra.len(ip.is_v6()));
+        check_size(&route, &ip, datagram + beside, largest + beside)?;
         let socket = self.udp.open(id);
         let src_port = socket.local.port();
         let lite = match &socket.role {
@@ -107,6 +113,10 @@ impl Stack {
                     .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
             });
         }
+        let wrap = |body| match &extra {
+            Some(extra) => extra.wrap(now, &ip, dst.ip(), body),
+            None => body,
+        };
         let datagram = UdpDatagram {
             src_port,
             dst_port: dst.port(),
@@ -123,7 +133,7 @@ impl Stack {
         }
         let mut seen = None;
         if segment == 0 || segment::stays_whole(route.interface, &ip, datagram.payload.len()) {
-            let body = Body::Udp(datagram);
+            let body = wrap(Body::Udp(datagram));
             if see {
                 let body = body.clone();
                 seen = Some(Packet { ip, body });
@@ -135,7 +145,7 @@ impl Stack {
             self.udp_output(id, &route, tag, Packet { ip, body });
         } else {
             for datagram in segment::cut(datagram) {
-                let body = Body::Udp(datagram);
+                let body = wrap(Body::Udp(datagram));
                 let packet = Packet { ip, body };
                 if see && seen.is_none() {
                     seen = Some(packet.clone());
@@ -184,9 +194,12 @@ impl Stack {
         send: &UdpSend,
     ) -> Result<RouteInfo, UdpSendError> {
         let socket = self.udp.open(id);
+        let hop = send.extra.as_ref().and_then(|extra| extra.first_hop());
+        let dst = hop.unwrap_or(dst);
         match socket.route {
             Some((then, route))
                 if then == self.routes.generation()
+                    && hop.is_none()
                     && send.src.is_none()
                     && send.device.is_none()
                     && socket.remote == Some(canonical(send.dst)) =>

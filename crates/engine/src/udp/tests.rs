@@ -62,6 +62,7 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpS
         payload: data.into(),
         segment: 0,
         unsummed: false,
+        extra: None,
     };
     stack.udp_send(NOW, id, send)
 }
@@ -99,6 +100,7 @@ fn a_datagram_is_there_when_send_returns() {
             stamped: false,
             drops: 0,
             peeked: false,
+            extra: None,
             flow_label: 0,
             noted: false,
             segment: 0,
@@ -362,6 +364,7 @@ fn header_fields_come_through() {
         payload: Payload::new(),
         segment: 0,
         unsummed: false,
+        extra: None,
     };
     stack.udp_send(NOW, server, send).unwrap();
     let received = stack.udp_pop(server).unwrap();
@@ -509,6 +512,7 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                     payload,
                     segment: 0,
                     unsummed: false,
+                    extra: None,
                 };
                 format!("{:?}", stack.udp_send(NOW, id, send))
             }

@@ -31,8 +31,8 @@ use raw::Datagram;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, EventKind, Family, IfIndex, RouteInfo, RouteKind, SocketHandle, TcpId, UdpId,
-    UdpSet,
+    BindRequest, EventKind, Family, IfIndex, RouteInfo, RouteKind, SendExtra, SocketHandle, TcpId,
+    UdpId, UdpSet,
 };
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index; those of TCP are
@@ -186,6 +186,8 @@ pub(crate) struct RareOptions {
     pub(crate) multicast_if6: Option<IfIndex>,
     /// What `IPV6_RECVPATHMTU` has to tell.
     pub(crate) path_mtu: Option<(SocketAddrV6, u32)>,
+    /// `IP_OPTIONS`, and `IPV6_HOPOPTS` and kin, of a datagram socket: the engine has those of a connection.
+    pub(crate) extra: Option<Box<SendExtra>>,
 }
 
 impl InetOptions {

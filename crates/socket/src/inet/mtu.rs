@@ -46,6 +46,7 @@ impl Host {
         route: Option<RouteInfo>,
     ) -> Result<(), Fail> {
         let (dst, v6) = (plan.dst, plan.dst.is_ipv6());
+        let len = len + plan.beside();
         // The 16-bit length counts the IPv4 header and not the IPv6 one.
         let (counted, packet) = match v6 {
             false => (len + 20, len + 20),
@@ -57,7 +58,7 @@ impl Host {
         let find = || {
             let found = self
                 .stack
-                .udp_route(s.handle, dst.ip(), plan.src, plan.device);
+                .udp_route(s.handle, plan.via(), plan.src, plan.device);
             found.map_err(crate::error::route)
         };
         let route = match route {

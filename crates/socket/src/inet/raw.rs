@@ -305,8 +305,13 @@ impl Host {
             }
             .into());
         }
+        // raw_sendmsg(): options beside a header of the caller's own are nonsense.
+        if v4 && header && to.beside() > 0 {
+            return Err(Errno::EINVAL.into());
+        }
         let mut mtu = u32::MAX;
-        if Some(dst) != connected || to.src.is_some() || to.device.is_some() {
+        let elsewhere = to.src.is_some() || to.device.is_some() || to.via() != dst.ip();
+        if Some(dst) != connected || elsewhere {
             let route = self.udp_send_route(handle, &to)?;
             self.udp_check_broadcast(id, route.kind)?;
             mtu = route.mtu;
@@ -325,7 +330,7 @@ impl Host {
             _ => What::Packet(protocol),
         };
         let held = self.udp(id)?.held();
-        let packet = held + request.len + if v4 { HEADER } else { HEADER6 };
+        let packet = held + request.len + to.beside() + if v4 { HEADER } else { HEADER6 };
         let counted = if v4 { packet } else { packet - HEADER6 };
         if !header && (counted > 0xffff || packet > mtu as usize) && !on_loopback(mtu) {
             return Err(Errno::EMSGSIZE.into());
@@ -366,13 +371,13 @@ impl Host {
         data: &Payload,
     ) -> Result<(), Errno> {
         let mut head = [0; HEADER];
-        let n = data.copy_to(&mut head);
+        data.copy_to(&mut head);
         match plan.what {
             What::Packet(_) => Ok(()),
             What::Header => {
                 let length = usize::from(head[0] & 15) * 4;
-                // IPv4 options in it are not here yet.
-                if n < HEADER || length != HEADER {
+                // raw_send_hdrinc(): options and all.
+                if length < HEADER || length > data.len() {
                     return Err(Errno::EINVAL);
                 }
                 Ok(())

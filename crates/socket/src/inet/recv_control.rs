@@ -5,11 +5,12 @@ use super::udp::UdpSocket;
 use super::{InetFlags, InetOptions};
 use crate::host::Host;
 use crate::message::ControlOut;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use switchboard_abi::SockAddr;
 use switchboard_abi::number::*;
-use switchboard_engine::{IcmpReport, UdpReceived};
+use switchboard_engine::{Arrived, IcmpReport, UdpReceived};
 
 fn raw(level: i32, kind: i32, data: &[u8]) -> ControlOut {
     ControlOut::Raw {
@@ -37,7 +38,7 @@ fn pktinfo6(ip: IpAddr, interface: u32) -> Vec<u8> {
 }
 
 /// What IP says of a packet that came in, as far as sockets are told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     /// Where it was sent to.
     pub(crate) to: IpAddr,
@@ -50,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) ttl: u8,
     pub(crate) tos: u8,
     pub(crate) flow_label: u32,
+    /// Its options or extension headers.
+    pub(crate) extra: Option<Box<Arrived>>,
 }
 
 impl Facts {
@@ -79,6 +82,7 @@ impl Facts {
             ttl: m.ttl,
             tos: m.tos,
             flow_label: m.flow_label,
+            extra: m.extra.clone(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Facts {
             ttl: report.ip.hop_limit,
             tos: report.ip.tos,
             flow_label: report.ip.flow_label,
+            extra: None,
         }
     }
 
@@ -120,6 +125,19 @@ impl Facts {
         if options.has(InetFlags::RECVTOS) {
             // A byte, where IP_TTL is an int.
             out.push(raw(SOL_IP, IP_TOS, &[self.tos]));
+        }
+        let came = self.extra.as_ref().and_then(|extra| extra.options.as_ref());
+        if options.has(InetFlags::RECVOPTS)
+            && let Some(came) = came
+        {
+            out.push(raw(SOL_IP, IP_RECVOPTS, came.bytes()));
+        }
+        // ip_cmsg_recv_retopts(): an answer that carries nothing is told too.
+        if options.has(InetFlags::RETOPTS)
+            && came.is_some()
+            && let Some(answer) = self.extra.as_ref().and_then(|extra| extra.answer.as_ref())
+        {
+            out.push(raw(SOL_IP, IP_RETOPTS, &answer.undo()));
         }
         if options.has(InetFlags::RECVORIGDSTADDR)
             && let Some(port) = self.port

@@ -18,13 +18,15 @@ use crate::options::peek::PeekEffect;
 use crate::options::timestamping::Sof;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, Family, IfIndex, RouteInfo, RouteKind, SocketHandle, UdpId, UdpReceived, UdpSend,
+    BindRequest, Family, IfIndex, IpOptions, RouteInfo, RouteKind, SendExtra, SocketHandle, UdpId,
+    UdpReceived, UdpSend,
 };
 use switchboard_wire::Payload;
 
@@ -65,6 +67,8 @@ pub(crate) struct UdpSendPlan {
     pub(super) segment: u16,
     /// `UDP_NO_CHECK6_TX`, over IPv6.
     pub(super) unsummed: bool,
+    /// IPv4 options or IPv6 extension headers.
+    pub(super) extra: Option<Box<SendExtra>>,
 }
 
 #[derive(Debug)]
@@ -123,7 +127,30 @@ impl UdpSendPlan {
             probe: flags & MSG_PROBE != 0,
             segment: 0,
             unsummed: false,
+            extra: inet
+                .rare
+                .as_deref()
+                .and_then(|rare| rare.extra.clone())
+                .filter(|extra| extra.len(dst.is_ipv6()) > 0),
         }
+    }
+
+    /// Where it goes first: a source route leads elsewhere than to the destination.
+    pub(super) fn via(&self) -> IpAddr {
+        let hop = self.extra.as_ref().and_then(|extra| extra.first_hop());
+        hop.unwrap_or(self.dst.ip())
+    }
+
+    /// What stands between the IP header and the datagram.
+    pub(super) fn beside(&self) -> usize {
+        let extra = self.extra.as_ref();
+        extra.map_or(0, |extra| extra.len(self.dst.is_ipv6()))
+    }
+
+    /// Whether the first stop has to be on the link (`RTO_ONLINK`).
+    pub(super) fn is_strict(&self) -> bool {
+        let options = self.extra.as_ref().and_then(|e| e.options.as_ref());
+        options.is_some_and(IpOptions::is_strict)
     }
 
     /// What `UDP_CORK` held back, when it is pushed.
@@ -157,6 +184,7 @@ impl UdpSendPlan {
             unsummed: self.unsummed,
             tag: self.cookie.tag,
             flow_label: self.flow_label,
+            extra: self.extra,
             payload,
         }
     }
@@ -410,7 +438,7 @@ impl Host {
             return Err(Errno::ENODEV);
         }
         self.stack
-            .udp_route(handle, plan.dst.ip(), plan.src, plan.device)
+            .udp_route(handle, plan.via(), plan.src, plan.device)
             .map_err(crate::error::route)
     }
 
@@ -512,9 +540,11 @@ impl Host {
         }
         // A connected socket has its route; another asks for one each time.
         let mut route = None;
-        let on_link =
-            request.flags & MSG_DONTROUTE != 0 || self.get(id)?.common.has(CommonFlags::DONTROUTE);
-        if Some(dst) != connected || plan.src.is_some() || plan.device.is_some() || on_link {
+        let on_link = request.flags & MSG_DONTROUTE != 0
+            || self.get(id)?.common.has(CommonFlags::DONTROUTE)
+            || plan.is_strict();
+        let elsewhere = plan.src.is_some() || plan.device.is_some() || plan.via() != dst.ip();
+        if Some(dst) != connected || elsewhere || on_link {
             let found = self.udp_send_route(handle, &plan)?;
             super::check_on_link(&found, on_link)?;
             self.udp_check_broadcast(id, found.kind)?;

@@ -6,10 +6,11 @@ use crate::call::Cx;
 use crate::host::Host;
 use crate::message::SendControl;
 use crate::table::SocketId;
+use alloc::boxed::Box;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::IfIndex;
+use switchboard_engine::{IfIndex, MAX_OPTIONS, SendExtra, SendHeaders};
 
 /// The value of a control message that is one `int`.
 fn int(data: &[u8]) -> Result<i32, Errno> {
@@ -47,6 +48,14 @@ impl Host {
                     plan.cookie.apply(cx.cred.caps, common, *kind, data)?;
                 }
                 SOL_IPV6 if mapped && *kind == IPV6_PKTINFO => mapped_pktinfo(data, plan)?,
+                SOL_IP if plan.dst.is_ipv4() && *kind == IP_RETOPTS => {
+                    let room = data.len().min(MAX_OPTIONS);
+                    let options = self.compile_options(cx, &data[..room])?;
+                    plan.extra = Some(Box::new(SendExtra {
+                        options: Some(options),
+                        headers: SendHeaders::default(),
+                    }));
+                }
                 SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
                 SOL_IPV6 if plan.dst.is_ipv6() => self.control_v6(*kind, data, plan)?,
                 // Other levels are not for this protocol and are passed over.

@@ -15,6 +15,7 @@ pub(crate) mod control;
 mod device;
 mod filter;
 mod ip;
+mod ip_options;
 mod ipv4;
 mod ipv6;
 mod multicast;

@@ -7,8 +7,8 @@ use super::tcp_repair;
 use super::tcp_syn;
 use super::udp;
 use super::{
-    Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ipv4, ipv6, multicast, netlink,
-    pace, peek, raw, socket, tcp, timestamping, unix,
+    Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ip_options, ipv4, ipv6,
+    multicast, netlink, pace, peek, raw, socket, tcp, timestamping, unix,
 };
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
@@ -242,13 +242,13 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_IP, IP_TOS, "IP_TOS", Inet, Done, Some(ip::get_tos), Some(ip::set_tos)),
     row(SOL_IP, IP_TTL, "IP_TTL", Inet, Done, Some(ip::get_ttl), Some(ip::set_ttl)),
     row(SOL_IP, IP_PKTINFO, "IP_PKTINFO", Inet, Done, Some(ip::get_pktinfo), Some(ip::set_pktinfo)),
-    noted(row(SOL_IP, IP_HDRINCL, "IP_HDRINCL", Inet, Done, Some(raw::get_hdrincl), Some(raw::set_hdrincl)),
-        "no IPv4 options in the header"),
-    refused(SOL_IP, IP_OPTIONS, "IP_OPTIONS", Inet),
+    row(SOL_IP, IP_HDRINCL, "IP_HDRINCL", Inet, Done, Some(raw::get_hdrincl), Some(raw::set_hdrincl)),
+    noted(row(SOL_IP, IP_OPTIONS, "IP_OPTIONS", Inet, Done, Some(ip_options::get), Some(ip_options::set)),
+        "timestamps count from the host's start; source routes are sent and, as by default on Linux, not taken"),
     noted(row(SOL_IP, IP_ROUTER_ALERT, "IP_ROUTER_ALERT", Inet, Stored, Some(ipv4::get_flag::<{ InetFlags::ROUTER_ALERT.bits() }>), Some(ipv4::set_router_alert)),
         "the host forwards nothing"),
-    refused(SOL_IP, IP_RECVOPTS, "IP_RECVOPTS", Inet),
-    refused(SOL_IP, IP_RETOPTS, "IP_RETOPTS", Inet),
+    flag4::<{ InetFlags::RECVOPTS.bits() }>(IP_RECVOPTS, "IP_RECVOPTS", Done, ipv4::set_flag::<{ InetFlags::RECVOPTS.bits() }>),
+    flag4::<{ InetFlags::RETOPTS.bits() }>(IP_RETOPTS, "IP_RETOPTS", Done, ipv4::set_flag::<{ InetFlags::RETOPTS.bits() }>),
     noted(row(SOL_IP, IP_PKTOPTIONS, "IP_PKTOPTIONS", Inet, Done, Some(ipv4::get_pktoptions), None),
         "of an accepted connection as of one that connected: no interface, and IP_MULTICAST_TTL"),
     row(SOL_IP, IP_MTU_DISCOVER, "IP_MTU_DISCOVER", Inet, Done, Some(ipv4::get_discover), Some(ipv4::set_discover)),

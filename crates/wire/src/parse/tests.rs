@@ -79,14 +79,23 @@ fn trailing_bytes_are_padding() {
 }
 
 #[test]
-fn a_fragment_is_refused() {
+fn a_fragment_is_not_looked_into() {
     let mut bytes = emit(&udp(IpHeader::new(v4(1), v4(2)), b"12345678"));
     bytes[6] = 0x20;
     bytes[10..12].fill(0);
     let (mut header, _) = Ipv4Header::from_slice(&bytes).unwrap();
     header.header_checksum = header.calc_header_checksum();
     bytes[..20].copy_from_slice(&header.to_bytes());
-    assert_eq!(parse(&bytes), Err(ParseError::Fragment));
+    let packet = parse(&bytes).unwrap();
+    let Body::Extended(extended) = &packet.body else {
+        panic!("a piece is marked as one");
+    };
+    assert_eq!(
+        extended.fragment.map(|f| (f.offset, f.more)),
+        Some((0, true))
+    );
+    assert!(matches!(extended.body, Body::Other { protocol: 17, .. }));
+    assert_eq!(emit(&packet), bytes);
 }
 
 #[test]

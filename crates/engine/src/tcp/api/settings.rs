@@ -1,9 +1,11 @@
 //! States, names and settings of sockets, for the socket layer.
 
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 use super::Status;
 use crate::event::TcpId;
+use crate::extended::SendExtra;
 use crate::stack::Stack;
 use crate::tcp::info::TcpInfo;
 use crate::tcp::options::{Linger2, TcpOptions, TcpOptionsSet, TcpSet};
@@ -124,6 +126,20 @@ impl Stack {
         self.tcp_finish(now, id.index);
         let conn = &mut self.tcp.open_mut(id).conn;
         conn.no_space |= !conn.writable(&self.sysctl);
+    }
+
+    /// IP_OPTIONS, IPV6_HOPOPTS and kin as they are.
+    pub fn tcp_extra(&self, id: TcpId) -> Option<&SendExtra> {
+        self.tcp.open(id).conn.opts.extra()
+    }
+
+    /// `setsockopt(fd, ...)` of IP_OPTIONS, IPV6_HOPOPTS and kin: every segment has them from now on.
+    pub fn tcp_set_extra(&mut self, id: TcpId, extra: Option<Box<SendExtra>>) {
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.opts.set_extra(extra);
+        if conn.state.is_synchronized() {
+            conn.sync_mss();
+        }
     }
 
     /// TCP_SAVED_SYN: the headers of the SYN that made this connection.

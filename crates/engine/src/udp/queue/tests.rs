@@ -15,6 +15,7 @@ fn datagram(len: usize, v6: bool) -> UdpReceived {
         stamped: false,
         drops: 0,
         peeked: false,
+        extra: None,
         flow_label: 0,
         noted: false,
         from: SocketAddr::new(to, 1),
