@@ -45,6 +45,7 @@ mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
 mod ping;
+mod proc_dirs;
 mod proc_net;
 mod rarer;
 mod raw;
@@ -120,6 +121,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_tcp_rare::TESTS,
     ping::TESTS,
     opt_udp::TESTS,
+    proc_dirs::TESTS,
     proc_net::TESTS,
     rarer::TESTS,
     raw::TESTS,

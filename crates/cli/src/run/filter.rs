@@ -1,6 +1,7 @@
 //! Which system calls come to the supervisor.
 
 use super::opens::{OPENS_I386, OPENS_X86_64};
+use super::supervisor::listing::{LISTINGS_I386, LISTINGS_X86_64};
 use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
 use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
@@ -69,6 +70,11 @@ fn rules(arch: Arch, credentials: &[u32], linger: bool) -> Vec<Rule> {
         Arch::I386 => OPENS_I386,
     };
     rules.extend(opens.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    let listings = match arch {
+        Arch::X86_64 => LISTINGS_X86_64,
+        Arch::I386 => LISTINGS_I386,
+    };
+    rules.extend(listings.map(|nr| Rule::new(nr, Action::Notify)));
     rules.extend(credentials.iter().map(|nr| Rule::new(*nr, Action::Notify)));
     rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
     rules

@@ -149,11 +149,7 @@ pub(super) fn place(tid: i32, open: &Open) -> Place {
 fn find(tid: i32, open: &Open) -> Option<String> {
     let base = std::str::from_utf8(open.base()).ok()?;
     let dir = directory(tid, open)?;
-    if fs::fstatfs(&dir).ok()?.f_type != PROC_SUPER_MAGIC {
-        return None;
-    }
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()?;
-    let below = below_proc(&path)?;
+    let below = directory_below_proc(&dir)?;
     // Its directories stay the kernel's.
     if let Ok(stat) = fs::statat(&dir, base, fs::AtFlags::SYMLINK_NOFOLLOW)
         && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
@@ -161,6 +157,15 @@ fn find(tid: i32, open: &Open) -> Option<String> {
         return None;
     }
     Some(format!("{below}/{base}"))
+}
+
+/// Which directory of the network's an open one is.
+pub(super) fn directory_below_proc(directory: &OwnedFd) -> Option<String> {
+    if fs::fstatfs(directory).ok()?.f_type != PROC_SUPER_MAGIC {
+        return None;
+    }
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    below_proc(&path.ok()?)
 }
 
 /// The directory that holds what is opened.

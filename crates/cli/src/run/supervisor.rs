@@ -14,6 +14,7 @@
 mod context;
 mod deliver;
 mod linger;
+pub(super) mod listing;
 mod proc_calls;
 
 use std::cell::RefCell;
@@ -349,6 +350,9 @@ impl Supervisor {
                 Some(open) => self.open_file(&call, &open),
                 None => self.go_on(&call),
             };
+        }
+        if let Some(layout) = listing::layout(arch, nr) {
+            return self.list(&call, layout);
         }
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));
         let decoded = match decode(arch, nr, call.data.args, &mut memory) {
