@@ -44,6 +44,11 @@ pub struct Sysctl {
     pub ip_local_port_range: (u16, u16),
     /// net.ipv4.ip_unprivileged_port_start: the first port that anyone may bind.
     pub ip_unprivileged_port_start: u16,
+    /// net.ipv4.ip_forward: packets for others are handed on, at first by all interfaces. To change it later there is
+    /// [`Stack::set_forwarding`](crate::Stack::set_forwarding).
+    pub ip_forward: bool,
+    /// net.ipv6.conf.all.forwarding.
+    pub ipv6_forwarding: bool,
     /// net.ipv4.ip_default_ttl.
     pub ip_default_ttl: u8,
     /// net.ipv6.conf.default.hop_limit.
@@ -179,6 +184,8 @@ impl Default for Sysctl {
             mld_max_msf: 64,
             ip_local_port_range: (32_768, 60_999),
             ip_unprivileged_port_start: 1024,
+            ip_forward: false,
+            ipv6_forwarding: false,
             ip_default_ttl: 64,
             ipv6_hop_limit: 64,
             bindv6only: false,

@@ -15,6 +15,8 @@ pub struct V6Counters {
     pub loop_octets: u64,
     /// Packets handed to a transport.
     pub in_delivers: u64,
+    /// Packets that were handed on.
+    pub forw_datagrams: u64,
     /// Packets the host made.
     pub out_requests: u64,
     /// Their bytes, as far as they were not for the host itself.
@@ -90,8 +92,14 @@ pub struct Counters {
     pub lite: [LiteCounters; 2],
     /// Packets that came in.
     pub ip_in_receives: u64,
-    /// Packets for addresses that are not the host's; it does not forward.
+    /// Packets for addresses that are not the host's, and that it does not forward.
     pub ip_in_addr_errors: u64,
+    /// Packets that were handed on.
+    pub ip_forw_datagrams: u64,
+    /// Packets to hand on that no route was found for.
+    pub ip_in_no_routes: u64,
+    /// Packets that were too long for the next link and must not be cut.
+    pub ip_frag_fails: u64,
     /// Packets that no link may carry, such as those with a loopback address from outside.
     pub ip_in_hdr_errors: u64,
     /// Packets handed to a transport.

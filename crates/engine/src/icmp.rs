@@ -84,6 +84,12 @@ pub(crate) enum Fault {
         code: u8,
         pointer: u32,
     },
+    /// A packet does not fit what it has to pass, and must not be cut.
+    TooBig(u32),
+    /// No route leads there.
+    NoRoute,
+    /// It has been handed on too often.
+    Hops,
 }
 
 impl Stack {
@@ -211,7 +217,10 @@ impl Stack {
             || packet.ip.src.is_multicast()
             || matches!(packet.ip.src, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4))
             || matches!(&packet.body, Body::Icmp(icmp) if icmp.is_error(v6));
-        if forbidden || !self.icmp_may_send(now, interface, packet.ip.src) {
+        if forbidden
+            // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up.
+            || !(matches!(fault, Fault::TooBig(_)) || self.icmp_may_send(now, interface, packet.ip.src))
+        {
             return;
         }
         let answer = self.arriving.as_ref().and_then(|a| a.answer.as_ref());
@@ -239,20 +248,26 @@ impl Stack {
                 pointer,
                 original,
             },
+            Fault::TooBig(mtu) => IcmpMessage::Unreachable {
+                code: Unreachable::PacketTooBig,
+                mtu,
+                original,
+            },
+            Fault::NoRoute => IcmpMessage::Unreachable {
+                code: Unreachable::Net,
+                mtu: 0,
+                original,
+            },
+            Fault::Hops => IcmpMessage::TimeExceeded { code: 0, original },
         };
         let tos = if v6 {
             0
         } else {
             packet.ip.tos & 0x1e | TOS_INTERNETWORK_CONTROL
         };
-        self.icmp_send(
-            now,
-            interface,
-            packet.ip.src,
-            Some(packet.ip.dst),
-            tos,
-            message,
-        );
+        // From the address that was meant, if it is one of the host.
+        let own = Some(packet.ip.dst).filter(|dst| self.interfaces.owner(*dst).is_some());
+        self.icmp_send(now, interface, packet.ip.src, own, tos, message);
     }
 
     fn icmp_send(

@@ -63,6 +63,8 @@ pub struct Interface {
     addresses: Vec<InterfaceAddress>,
     traffic: Traffic,
     up: bool,
+    /// Packets for others that come in here are handed on: IPv4, IPv6.
+    pub(crate) forwarding: [bool; 2],
     /// What ioctl(2) keeps here and gives back.
     pub(crate) flags: u16,
     pub(crate) queue_len: u32,
@@ -243,16 +245,19 @@ pub(crate) struct Interfaces {
     /// The broadcast addresses of all subnets.
     broadcasts: crate::hash::KeyedMap<Ipv4Addr, IfIndex>,
     lo_is_up: bool,
+    /// What a new interface has.
+    pub(crate) forwarding: [bool; 2],
 }
 
 impl Interfaces {
     /// With `lo`: 127.0.0.1/8 and ::1/128, MTU 65536.
-    pub(crate) fn new(hash: crate::hash::KeyedState) -> Interfaces {
+    pub(crate) fn new(hash: crate::hash::KeyedState, forwarding: [bool; 2]) -> Interfaces {
         let mut interfaces = Interfaces {
             list: Vec::new(),
             owners: crate::hash::KeyedMap::with_hasher(hash),
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
             lo_is_up: true,
+            forwarding,
         };
         let lo = interfaces.add(InterfaceConfig {
             name: String::from("lo"),
@@ -273,6 +278,7 @@ impl Interfaces {
             addresses: Vec::new(),
             traffic: Traffic::default(),
             up: true,
+            forwarding: self.forwarding,
             flags: 0,
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
@@ -315,6 +321,17 @@ impl Interfaces {
                     self.broadcasts.entry(broadcast).or_insert(interface.index);
                 }
             }
+        }
+    }
+
+    /// Sets forwarding of one interface, or of all there are and will be.
+    pub(crate) fn forward(&mut self, v6: bool, index: Option<IfIndex>, on: bool) {
+        if index.is_none() {
+            self.forwarding[usize::from(v6)] = on;
+        }
+        let them = self.list.iter_mut();
+        for interface in them.filter(|i| index.is_none_or(|index| index == i.index)) {
+            interface.forwarding[usize::from(v6)] = on;
         }
     }
 

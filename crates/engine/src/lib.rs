@@ -16,6 +16,7 @@ mod counters;
 mod event;
 mod extended;
 mod filter;
+mod forward;
 mod hash;
 mod icmp;
 mod iface;
@@ -36,13 +37,14 @@ pub use counters::{Counters, IcmpCounters, LiteCounters, V6Counters};
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use extended::{Arrived, SendExtra, SendHeaders};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
+pub use forward::Conf;
 pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Traffic};
 pub use ip_options::{BadOption, IpOptions, MAX_OPTIONS};
 pub use multicast::{FilterMode, Membership};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
-pub use stack::{InterfaceChange, Stack};
+pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
 pub use tcp::{
     Algorithm, ConnectError, FastOpenKeys, ListenError, Moments, NotConnected, RepairOption,

@@ -67,7 +67,7 @@ pub struct Stack {
     pub(crate) tcp_ports: BindTable,
     /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
     loopback: VecDeque<Looped>,
-    transmit: VecDeque<(IfIndex, Packet)>,
+    transmit: VecDeque<Outgoing>,
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
     pub(crate) groups: Groups,
@@ -102,6 +102,17 @@ impl Hint {
     };
 }
 
+/// A packet on its way out.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The interface it leaves by.
+    pub interface: IfIndex,
+    /// Who on the link is to take it: the destination itself, or a router.
+    pub next_hop: IpAddr,
+    /// The packet.
+    pub packet: Packet,
+}
+
 /// What may change about an interface.
 #[derive(Clone, Copy, Debug)]
 pub enum InterfaceChange<'a> {
@@ -131,6 +142,15 @@ pub(crate) enum Cast {
     Multicast,
 }
 
+/// Why a packet is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// No link may carry it; it is counted.
+    Martian,
+    /// It is for somebody else.
+    NotOurs,
+}
+
 impl Stack {
     /// A host with the interface `lo` (127.0.0.1/8, ::1/128, MTU 65536).
     pub fn new(config: Config) -> Stack {
@@ -138,7 +158,7 @@ impl Stack {
         let mut random = Random::new(seed);
         let hash = random.hash_state();
         Stack {
-            interfaces: Interfaces::new(hash),
+            interfaces: Interfaces::new(hash, [sysctl.ip_forward, sysctl.ipv6_forwarding]),
             routes: Routes::default(),
             icmp: IcmpState::new(hash, &sysctl),
             udp: UdpTable::new(hash, &mut random),
@@ -277,6 +297,12 @@ impl Stack {
 
     /// The next packet to carry, and the interface it leaves by. Packets on `lo` never come out.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(IfIndex, Packet)> {
+        let next = self.poll_outgoing(now)?;
+        Some((next.interface, next.packet))
+    }
+
+    /// [`poll_transmit`](Self::poll_transmit), with whom the packet is handed to.
+    pub fn poll_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
         let next = self.transmit.pop_front();
         if self.transmit.len() < TCP_QUEUE_LEN / 2 {
             self.tcp_resume(now);
@@ -352,6 +378,11 @@ impl Stack {
             let Packet { ip, body } = packet.clone();
             self.loop_back(route.interface, Hint::NONE, tag, ip, body);
         }
+        self.link_output(route, packet);
+    }
+
+    /// A packet leaves by a link.
+    pub(crate) fn link_output(&mut self, route: &RouteInfo, packet: Packet) {
         let links = self.interfaces.iter().len() - 1;
         if self.transmit.len() < TX_QUEUE_LEN * links {
             let bytes = packet.wire_len() as u64;
@@ -360,7 +391,11 @@ impl Stack {
                 self.counters.v6.out_octets += bytes;
             }
             self.interfaces.sent(route.interface, bytes);
-            self.transmit.push_back((route.interface, packet));
+            self.transmit.push_back(Outgoing {
+                interface: route.interface,
+                next_hop: route.next_hop,
+                packet,
+            });
         } else {
             self.counters.ip_out_discards += 1;
         }
@@ -488,8 +523,10 @@ impl Stack {
     ) {
         let bytes = (ip.header_len() + body.wire_len()) as u64;
         self.count_input(interface, ip, bytes);
-        let Some(cast) = self.accepts(interface, ip) else {
-            return;
+        let cast = match self.accepts(interface, ip) {
+            Ok(cast) => cast,
+            Err(Refusal::Martian) => return,
+            Err(Refusal::NotOurs) => return self.ip_forward(now, interface, ip, body),
         };
         match body {
             Body::Extended(extended) => {
@@ -606,8 +643,8 @@ impl Stack {
             .received(interface, bytes, ip.dst.is_multicast());
     }
 
-    /// Whether the host takes the packet, and how it was addressed. Drops are counted here.
-    fn accepts(&mut self, interface: IfIndex, ip: &IpHeader) -> Option<Cast> {
+    /// Whether the host takes the packet, and how it was addressed. Martians are counted here.
+    fn accepts(&mut self, interface: IfIndex, ip: &IpHeader) -> Result<Cast, Refusal> {
         let (src, dst) = (ip.src, ip.dst);
         // RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3: loopback addresses stay inside the host. A source that is a group or a
         // broadcast address is a martian (RFC 1122, 3.2.1.3).
@@ -617,26 +654,21 @@ impl Stack {
             || src.is_ipv4() != dst.is_ipv4();
         if martian {
             self.counters.ip_in_hdr_errors += 1;
-            return None;
+            return Err(Refusal::Martian);
         }
         // The weak host model (RFC 1122, 3.3.4.2), as in Linux: any own address on any interface.
         if self.interfaces.owner(dst).is_some() {
-            return Some(Cast::Unicast);
+            return Ok(Cast::Unicast);
         }
         match dst {
-            IpAddr::V4(v4) if self.interfaces.is_broadcast(v4) => Some(Cast::Broadcast),
+            IpAddr::V4(v4) if self.interfaces.is_broadcast(v4) => Ok(Cast::Broadcast),
             // 224.0.0.1 and ff02::1: every host is in the all-hosts group (RFC 1112, 4; RFC 4291, 2.8).
-            IpAddr::V4(v4) if v4.octets() == [224, 0, 0, 1] => Some(Cast::Multicast),
-            IpAddr::V6(v6) if v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1] => {
-                Some(Cast::Multicast)
-            }
+            IpAddr::V4(v4) if v4.octets() == [224, 0, 0, 1] => Ok(Cast::Multicast),
+            IpAddr::V6(v6) if v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1] => Ok(Cast::Multicast),
             _ if dst.is_multicast() && self.groups.is_wanted(interface, dst, src) => {
-                Some(Cast::Multicast)
+                Ok(Cast::Multicast)
             }
-            _ => {
-                self.counters.ip_in_addr_errors += 1;
-                None
-            }
+            _ => Err(Refusal::NotOurs),
         }
     }
 }

@@ -16,7 +16,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Config, IfIndex, Instant, Stack, State};
+use switchboard_engine::{Config, IfIndex, Instant, Outgoing, Stack, State};
 use switchboard_wire::{Packet, Payload};
 
 /// How to make a [`Host`].
@@ -488,6 +488,11 @@ impl Host {
     /// The next packet to put on an interface.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(IfIndex, Packet)> {
         self.stack.poll_transmit(now)
+    }
+
+    /// [`poll_transmit`](Self::poll_transmit), with whom on the link the packet is handed to.
+    pub fn poll_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
+        self.stack.poll_outgoing(now)
     }
 
     /// When [`Host::handle_timeout`] wants to be called next.

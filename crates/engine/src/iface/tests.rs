@@ -6,7 +6,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn interfaces() -> Interfaces {
-    let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state());
+    let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state(), [false; 2]);
     let eth0 = interfaces.add(InterfaceConfig {
         name: "eth0".into(),
         mtu: 1500,

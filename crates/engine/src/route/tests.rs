@@ -10,7 +10,7 @@ const ETH0: IfIndex = IfIndex::new(2).unwrap();
 const ETH1: IfIndex = IfIndex::new(3).unwrap();
 
 fn host() -> (Interfaces, Routes) {
-    let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state());
+    let mut interfaces = Interfaces::new(Random::new([1; 32]).hash_state(), [false; 2]);
     for (name, addresses) in [
         ("eth0", [("10.0.0.1", 24), ("fd00::1", 64), ("fe80::1", 64)]),
         (

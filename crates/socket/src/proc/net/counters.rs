@@ -45,16 +45,21 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
     let c = host.stack.counters();
     let four = |both: u64, six: u64| number(both.saturating_sub(six));
     let requests = four(c.ip_out_requests, c.v6.out_requests);
+    let forwarded = four(c.ip_forw_datagrams, c.v6.forw_datagrams);
     group(
         out,
         "Ip",
         &[
-            ("Forwarding", 2),
+            // ipfwd_seq: 1 is a router, 2 is none.
+            (
+                "Forwarding",
+                if host.stack.sysctl().ip_forward { 1 } else { 2 },
+            ),
             ("DefaultTTL", host.stack.sysctl().ip_default_ttl.into()),
             ("InReceives", four(c.ip_in_receives, c.v6.in_receives)),
             ("InHdrErrors", number(c.ip_in_hdr_errors)),
             ("InAddrErrors", number(c.ip_in_addr_errors)),
-            ("ForwDatagrams", 0),
+            ("ForwDatagrams", forwarded),
             ("InUnknownProtos", number(c.ip_in_unknown_protos)),
             ("InDiscards", number(c.ip_in_discards)),
             ("InDelivers", four(c.ip_in_delivers, c.v6.in_delivers)),
@@ -68,7 +73,7 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("FragOKs", 0),
             ("FragFails", 0),
             ("FragCreates", 0),
-            ("OutTransmits", requests),
+            ("OutTransmits", requests + forwarded),
         ],
     );
     let (i, o) = (&c.icmp_in[0], &c.icmp_out[0]);
@@ -184,14 +189,14 @@ pub(super) fn snmp6(host: &Host, out: &mut String) {
         ("Ip6InTruncatedPkts", 0),
         ("Ip6InDiscards", 0),
         ("Ip6InDelivers", six.in_delivers),
-        ("Ip6OutForwDatagrams", 0),
+        ("Ip6OutForwDatagrams", six.forw_datagrams),
         ("Ip6OutRequests", six.out_requests),
         ("Ip6OutDiscards", 0),
         ("Ip6OutNoRoutes", 0),
         ("Ip6InOctets", six.in_octets),
         ("Ip6OutOctets", out_octets(host).1),
         ("Ip6InNoECTPkts", six.in_receives),
-        ("Ip6OutTransmits", six.out_requests),
+        ("Ip6OutTransmits", six.out_requests + six.forw_datagrams),
         ("Icmp6InMsgs", six.icmp_in_msgs),
         ("Icmp6InErrors", 0),
         ("Icmp6OutMsgs", six.icmp_out_msgs),

@@ -23,7 +23,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_engine::Interface;
+use switchboard_engine::{Conf, Interface};
 
 /// A tunable.
 #[derive(Clone, Copy)]
@@ -75,6 +75,8 @@ enum Value {
     Stored(i64),
     /// The MTU of the interface in the name.
     Mtu,
+    /// Forwarding of what is in the name; of IPv6 when it is true.
+    Forwarding(bool),
     /// Write-only: forgets cached routes.
     Flush,
 }
@@ -262,10 +264,29 @@ impl Host {
             Value::Text { get, .. } => get(self),
             Value::Stored(default) => list(&[kept().unwrap_or(default)]),
             Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
+            Value::Forwarding(v6) => {
+                let now = (self.conf_named(&tunable.name))
+                    .is_some_and(|conf| self.stack.forwarding(v6, conf));
+                list(&[kept()
+                    .filter(|kept| (*kept != 0) == now)
+                    .unwrap_or(now.into())])
+            }
             Value::Flush => return String::new(),
         };
         text.push('\n');
         text
+    }
+
+    /// Whom the entry of a `conf` directory is for.
+    fn conf_named(&self, name: &str) -> Option<Conf> {
+        match name.split('/').nth(2)? {
+            "all" => Some(Conf::All),
+            "default" => Some(Conf::Default),
+            word => {
+                let found = self.stack.interfaces().find(|i| i.name() == word)?;
+                Some(Conf::Interface(found.index()))
+            }
+        }
     }
 
     fn mtu_named(&self, name: &str) -> i64 {
@@ -362,6 +383,12 @@ impl Host {
                 }
                 None => {}
             },
+            Value::Forwarding(v6) => {
+                if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
+                    self.stack.set_forwarding(v6, conf, value != 0);
+                    self.kept.insert(tunable.name.clone(), value);
+                }
+            }
             Value::Flush => self.stack.forget_routes(),
             Value::Mtu | Value::Text { .. } => {}
         }

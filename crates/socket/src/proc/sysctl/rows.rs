@@ -8,7 +8,7 @@ use crate::options::Status::{self, Done, Refused, Stored};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use switchboard_engine::{Algorithm, Sysctl};
+use switchboard_engine::{Algorithm, Conf, Sysctl};
 
 const INT: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
@@ -146,7 +146,8 @@ const NATURAL: (i64, i64) = (0, INT);
 const NO_LOG: &str = "there is no kernel log";
 const NO_DEVICE: &str = "no device is polled";
 const NO_NEIGHBOURS: &str = "links have no neighbours to resolve";
-const NO_FORWARDING: &str = "0: a host does not forward; another value is EINVAL";
+const NO_FORWARDING: &str = "0: groups are not forwarded; another value is EINVAL";
+const NO_REDIRECTS: &str = "redirects are not sent";
 const NO_PRESSURE: &str = "there is no memory pressure";
 const ONLY_SPEED: &str = "a lookup order, which shows nowhere";
 
@@ -228,7 +229,11 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
     number!("ipv4/igmp_max_memberships", Int, ANY, igmp_max_memberships),
     number!("ipv4/igmp_max_msf", Int, ANY, igmp_max_msf),
-    fixed("ipv4/ip_forward", 0, NO_FORWARDING),
+    row("ipv4/ip_forward", Done, "", Form::Int, ANY, Value::Number {
+        get: |host| host.stack.forwarding(false, Conf::All).into(),
+        set: |host, value| host.stack.set_forwarding(false, Conf::All, value != 0),
+        means: |value| i64::from(value != 0),
+    }),
     stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/tcp_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/udp_early_demux", BYTE, 1, ONLY_SPEED),
@@ -295,11 +300,11 @@ pub(super) const ROWS: &[Row] = &[
     Row { mode: 0o200, ..row("ipv4/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
     Row { mode: 0o200, ..row("ipv6/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
 
-    fixed("ipv4/conf/*/forwarding", 0, NO_FORWARDING),
+    row("ipv4/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(false)),
     Row { mode: 0o444, ..fixed("ipv4/conf/*/mc_forwarding", 0, NO_FORWARDING) },
     fixed("ipv4/conf/*/rp_filter", 0, "0: sources are not checked; another value is EINVAL"),
     fixed("ipv4/conf/*/route_localnet", 0, "0: 127.0.0.0/8 stays inside; another value is EINVAL"),
-    stored("ipv4/conf/*/send_redirects", ANY, 1, NO_FORWARDING),
+    stored("ipv4/conf/*/send_redirects", ANY, 1, NO_REDIRECTS),
     stored("ipv4/conf/*/log_martians", ANY, 0, NO_LOG),
     stored("ipv4/conf/*/tag", ANY, 0, "a number for whoever wants one"),
     stored("ipv4/conf/*/arp_accept", ANY, 0, NO_NEIGHBOURS),
@@ -317,7 +322,7 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv6/icmp/echo_ignore_all", BYTE, icmp6_echo_ignore_all),
     switch!("ipv6/icmp/echo_ignore_multicast", BYTE, icmp6_echo_ignore_multicast),
     time!("ipv6/icmp/ratelimit", NATURAL, from_millis, as_millis, icmp6_ratelimit),
-    fixed("ipv6/conf/*/forwarding", 0, NO_FORWARDING),
+    row("ipv6/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(true)),
     Row { mode: 0o444, ..fixed("ipv6/conf/*/mc_forwarding", 0, NO_FORWARDING) },
     fixed("ipv6/conf/*/disable_ipv6", 0, "0: IPv6 is there; another value is EINVAL"),
     number!("ipv6/conf/*/hop_limit", Int, (1, 255), ipv6_hop_limit),

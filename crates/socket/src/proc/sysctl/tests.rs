@@ -1,3 +1,4 @@
+use alloc::string::ToString;
 use crate::cred::{Caps, Cred};
 use crate::host::{Host, HostConfig};
 use switchboard_abi::Errno;
@@ -87,17 +88,51 @@ fn vectors_in_part() {
 #[test]
 fn what_is_fixed_stays() {
     let mut host = host();
-    assert_eq!(host.set_sysctl("net.ipv4.ip_forward", "0"), Ok(()));
-    assert_eq!(
-        host.set_sysctl("net.ipv4.ip_forward", "1"),
-        Err(Errno::EINVAL)
-    );
+    let name = "net.ipv4.conf.all.rp_filter";
+    assert_eq!(host.set_sysctl(name, "0"), Ok(()));
+    assert_eq!(host.set_sysctl(name, "1"), Err(Errno::EINVAL));
     assert_eq!(
         host.set_sysctl("net.ipv4.tcp_congestion_control", "nope"),
         Err(Errno::ENOENT)
     );
     let fixed = host.set_sysctl("net.ipv4.tcp_available_congestion_control", "reno");
     assert_eq!(fixed, Err(Errno::EACCES));
+}
+
+/// `all` sets the others too; one interface is its own.
+#[test]
+fn forwarding_is_set_for_all_or_one() {
+    let mut host = host();
+    let values = |host: &Host| {
+        let one = |name: &str| host.sysctl(name).unwrap_or_default().trim().to_string();
+        [
+            "ip_forward",
+            "conf.all.forwarding",
+            "conf.default.forwarding",
+            "conf.lo.forwarding",
+        ]
+        .map(|name| one(&alloc::format!("net.ipv4.{name}")))
+    };
+    assert_eq!(values(&host), ["0", "0", "0", "0"]);
+    assert_eq!(host.set_sysctl("net.ipv4.ip_forward", "1"), Ok(()));
+    assert_eq!(values(&host), ["1", "1", "1", "1"]);
+    assert_eq!(host.set_sysctl("net.ipv4.conf.lo.forwarding", "0"), Ok(()));
+    assert_eq!(
+        host.set_sysctl("net.ipv4.conf.default.forwarding", "0"),
+        Ok(())
+    );
+    assert_eq!(values(&host), ["1", "1", "0", "0"]);
+    assert_eq!(host.set_sysctl("net.ipv4.conf.all.forwarding", "2"), Ok(()));
+    assert_eq!(values(&host), ["1", "2", "1", "1"]);
+    assert_eq!(
+        host.sysctl("net.ipv6.conf.all.forwarding").as_deref(),
+        Ok("0\n")
+    );
+    assert_eq!(host.set_sysctl("net.ipv6.conf.all.forwarding", "1"), Ok(()));
+    assert_eq!(
+        host.sysctl("net.ipv6.conf.lo.forwarding").as_deref(),
+        Ok("1\n")
+    );
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! Forwarding: packets for others, on the way from one link to the next (RFC 1812, 5; RFC 8200, 3).
+//!
+//! # Theory of operation
+//! A packet that came in and is for none of this host's addresses is handed on when forwarding is on: in IPv4 where it
+//! came in (net.ipv4.conf.IF.forwarding), in IPv6 for the host as a whole (net.ipv6.conf.all.forwarding), as in Linux. The
+//! order of the checks is Linux's: the route, the hops that are left, the length.
+//!
+//! # Limits
+//! Groups are not forwarded, nor broadcasts. Redirects are neither sent nor heard.
+
+use core::net::IpAddr;
+
+use switchboard_wire::{Body, IpHeader, Packet};
+
+use crate::icmp::Fault;
+use crate::iface::IfIndex;
+use crate::route::{self, RouteKind};
+use crate::stack::{Cast, Stack};
+use crate::time::Instant;
+
+/// Which interfaces something is set for, as the directories of /proc/sys/net/ipv4/conf have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conf {
+    /// `all`: for IPv4 all there are and will be.
+    All,
+    /// `default`: those that will be.
+    Default,
+    /// One.
+    Interface(IfIndex),
+}
+
+impl Stack {
+    /// net.ipv4.conf.*.forwarding, net.ipv6.conf.*.forwarding.
+    pub fn forwarding(&self, v6: bool, conf: Conf) -> bool {
+        match conf {
+            Conf::All if v6 => self.sysctl.ipv6_forwarding,
+            Conf::All => self.sysctl.ip_forward,
+            Conf::Default => self.interfaces.forwarding[usize::from(v6)],
+            Conf::Interface(index) => {
+                (self.interfaces.get(index)).is_some_and(|i| i.forwarding[usize::from(v6)])
+            }
+        }
+    }
+
+    /// Sets it. `all` changes all others too (inet_forward_change, addrconf_fixup_forwarding).
+    pub fn set_forwarding(&mut self, v6: bool, conf: Conf, on: bool) {
+        match conf {
+            Conf::All => {
+                if v6 {
+                    self.sysctl.ipv6_forwarding = on;
+                } else {
+                    self.sysctl.ip_forward = on;
+                }
+                self.interfaces.forward(v6, None, on);
+            }
+            Conf::Default => self.interfaces.forwarding[usize::from(v6)] = on,
+            Conf::Interface(index) => self.interfaces.forward(v6, Some(index), on),
+        }
+        self.routes.touch();
+    }
+
+    /// A packet that is not for this host.
+    pub(crate) fn ip_forward(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        body: &Body,
+    ) {
+        let v6 = ip.is_v6();
+        let on = if v6 {
+            self.sysctl.ipv6_forwarding
+        } else {
+            self.forwarding(false, Conf::Interface(interface))
+        };
+        if !on || !may_travel(ip) {
+            self.counters.ip_in_addr_errors += 1;
+            return;
+        }
+        let found = route::lookup(&self.interfaces, &self.routes, ip.dst, Some(ip.src), None);
+        let mut packet = Packet {
+            ip: *ip,
+            body: body.clone(),
+        };
+        let route = match found {
+            // A subnet's broadcast (RFC 2644), or the host's own network.
+            Ok(route) if route.kind != RouteKind::Unicast || route.interface == IfIndex::LO => {
+                self.counters.ip_in_addr_errors += 1;
+                return;
+            }
+            Ok(route) => route,
+            Err(_) => {
+                self.counters.ip_in_no_routes += 1;
+                return self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::NoRoute);
+            }
+        };
+        if ip.hop_limit <= 1 {
+            self.counters.ip_in_hdr_errors += 1;
+            return self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Hops);
+        }
+        if packet.wire_len() > route.mtu as usize {
+            self.counters.ip_frag_fails += 1;
+            return self.icmp_error(
+                now,
+                interface,
+                Cast::Unicast,
+                &packet,
+                Fault::TooBig(route.mtu),
+            );
+        }
+        packet.ip.hop_limit -= 1;
+        self.counters.ip_forw_datagrams += 1;
+        self.counters.v6.forw_datagrams += u64::from(v6);
+        self.link_output(&route, packet);
+    }
+}
+
+/// Whether the addresses are such that routers hand the packet on (RFC 4291, 2.5.2, 2.5.6; RFC 1122, 3.2.1.3).
+fn may_travel(ip: &IpHeader) -> bool {
+    let one = |addr: IpAddr| match addr {
+        IpAddr::V4(v4) => !(v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0),
+        IpAddr::V6(v6) => !(v6.is_multicast() || v6.is_unspecified() || v6.is_unicast_link_local()),
+    };
+    one(ip.src) && one(ip.dst)
+}
+
+#[cfg(test)]
+mod tests;
