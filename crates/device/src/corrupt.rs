@@ -10,9 +10,13 @@ pub(crate) fn corrupt(random: &mut Random, packet: Packet) -> Option<Packet> {
     let mut bytes = emit(&packet);
     let at = random.below(bytes.len() as u32) as usize;
     bytes[at] ^= 1 << random.below(8);
+    let known = matches!(
+        packet.body,
+        Body::Tcp(_) | Body::Udp(_) | Body::Icmp(_) | Body::Other { .. }
+    );
     match bytes.len().checked_sub(packet.body.wire_len()) {
         // A wrong header checksum (IPv4), another version, another length; in IPv6 addresses and hop limit may pass.
-        Some(header) if at < header => parse(&bytes).ok(),
+        Some(header) if at < header || !known => parse(&bytes).ok(),
         Some(header) => {
             let protocol = packet.protocol();
             let payload = bytes.split_off(header);

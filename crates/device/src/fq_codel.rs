@@ -92,7 +92,7 @@ impl FqCodel {
         match body {
             Body::Tcp(tcp) => (tcp.src_port, tcp.dst_port).hash(&mut hasher),
             Body::Udp(udp) => (udp.src_port, udp.dst_port).hash(&mut hasher),
-            Body::Icmp(_) | Body::Other { .. } | Body::Extended(_) => {}
+            _ => {}
         }
         (((hasher.finish() >> 32) * u64::from(self.config.flows.max(1))) >> 32) as u32
     }

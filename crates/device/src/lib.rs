@@ -8,6 +8,8 @@
 
 extern crate alloc;
 
+mod calendar;
+mod capture;
 mod chance;
 mod codel;
 mod corrupt;
@@ -23,6 +25,7 @@ mod segment;
 #[cfg(test)]
 mod testing;
 
+pub use capture::{Seen, capture_header, capture_packet};
 pub use chance::{Chance, Probability};
 pub use codel::CodelConfig;
 pub use counters::PipeCounters;
@@ -33,4 +36,4 @@ pub use loss::Loss;
 pub use pipe::{Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;
-pub use segment::{Arrival, AttachError, Port, Segment, SegmentConfig, SegmentCounters};
+pub use segment::{Arrival, AttachError, Cable, Port, Segment, SegmentConfig, SegmentCounters};

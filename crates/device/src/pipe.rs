@@ -14,6 +14,7 @@
 
 use alloc::collections::BinaryHeap;
 use core::cmp::{Ordering, Reverse};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use switchboard_engine::Instant;
@@ -134,6 +135,7 @@ struct UnderWay {
     /// The order among those that arrive at once.
     number: u64,
     packet: Packet,
+    next_hop: Option<IpAddr>,
 }
 
 impl UnderWay {
@@ -228,6 +230,17 @@ impl Pipe {
 
     /// A packet is sent into it.
     pub fn send(&mut self, now: Instant, random: &mut Random, packet: Packet) {
+        self.send_to(now, random, packet, None);
+    }
+
+    /// [`send`](Self::send), with whom the packet is to be handed to at the other end.
+    pub(crate) fn send_to(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        packet: Packet,
+        next_hop: Option<IpAddr>,
+    ) {
         let len = packet.wire_len() as u32;
         self.counters.sent += 1;
         self.counters.sent_bytes += u64::from(len);
@@ -236,62 +249,54 @@ impl Pipe {
         } else if len > self.config.mtu {
             self.counters.too_big += 1;
         } else {
-            self.impair(now, random, packet, len, self.config.duplicate);
+            let since = now;
+            let waiting = Waiting {
+                packet,
+                len,
+                since,
+                next_hop,
+            };
+            self.impair(random, waiting, self.config.duplicate);
         }
     }
 
     /// netem_enqueue, of a packet that may be duplicated with this chance.
-    fn impair(
-        &mut self,
-        now: Instant,
-        random: &mut Random,
-        mut packet: Packet,
-        len: u32,
-        duplicate: Chance,
-    ) {
+    fn impair(&mut self, random: &mut Random, mut waiting: Waiting, duplicate: Chance) {
         let twice = self.duplicates.happens(random, duplicate);
         let mut lost = self.losses.is_lost(random, &self.config.loss);
-        if lost && self.config.loss_marks && mark(&mut packet) {
+        if lost && self.config.loss_marks && mark(&mut waiting.packet) {
             self.counters.marked += 1;
             lost = false;
         }
-        if lost && twice {
-            // One of the two is; the other goes on as the only one.
-            self.counters.duplicated += 1;
-            self.counters.lost += 1;
-            return self.go_on(now, random, packet, len);
+        self.counters.duplicated += u64::from(twice);
+        self.counters.lost += u64::from(lost);
+        match (twice, lost) {
+            (false, true) => return,
+            // One of the two is lost; the other goes on as the only one.
+            (true, true) | (false, false) => {}
+            (true, false) => self.impair(random, waiting.clone(), Chance::NEVER),
         }
-        if lost {
-            self.counters.lost += 1;
-            return;
-        }
-        if twice {
-            self.counters.duplicated += 1;
-            self.impair(now, random, packet.clone(), len, Chance::NEVER);
-        }
-        self.go_on(now, random, packet, len);
+        self.go_on(random, waiting);
     }
 
-    fn go_on(&mut self, now: Instant, random: &mut Random, packet: Packet, len: u32) {
-        let mut packet = packet;
+    fn go_on(&mut self, random: &mut Random, mut waiting: Waiting) {
         if self.corruptions.happens(random, self.config.corrupt) {
             self.counters.corrupted += 1;
-            match corrupt(random, packet) {
-                Some(changed) => packet = changed,
+            match corrupt(random, waiting.packet) {
+                Some(changed) => waiting.packet = changed,
                 None => {
                     self.counters.unreadable += 1;
                     return;
                 }
             }
         }
+        let now = waiting.since;
         if self.config.rate.is_none() && self.queue.len() == 0 {
-            return self.launch(now, random, packet);
+            return self.launch(now, random, waiting);
         }
         // What was due before it comes is done before it comes.
         self.run(now, random);
-        let since = now;
-        self.queue
-            .push(Waiting { packet, len, since }, &mut self.counters);
+        self.queue.push(waiting, &mut self.counters);
         self.free_at = self.free_at.max(now);
         self.run(now, random);
     }
@@ -307,21 +312,20 @@ impl Pipe {
                 Some(_) => self.free_at,
                 None => now,
             };
-            let Some(Waiting { packet, len, .. }) = self.queue.pop(begin, &mut self.counters)
-            else {
+            let Some(waiting) = self.queue.pop(begin, &mut self.counters) else {
                 continue;
             };
             let time = self
                 .config
                 .rate
-                .map_or(Duration::ZERO, |rate| rate.time(len));
+                .map_or(Duration::ZERO, |rate| rate.time(waiting.len));
             self.free_at = begin + time;
-            self.launch(self.free_at, random, packet);
+            self.launch(self.free_at, random, waiting);
         }
     }
 
     /// A packet has left the transmitter.
-    fn launch(&mut self, at: Instant, random: &mut Random, packet: Packet) {
+    fn launch(&mut self, at: Instant, random: &mut Random, waiting: Waiting) {
         if self.under_way.len() >= self.config.limit as usize {
             self.counters.over_limit += 1;
             return;
@@ -341,20 +345,31 @@ impl Pipe {
         self.under_way.push(Reverse(UnderWay {
             at: arrival,
             number,
-            packet,
+            packet: waiting.packet,
+            next_hop: waiting.next_hop,
         }));
     }
 
     /// The next packet that has arrived by `now`, and when it did.
     pub fn poll_arrival(&mut self, now: Instant, random: &mut Random) -> Option<(Instant, Packet)> {
+        let (at, packet, _) = self.poll_arrival_to(now, random)?;
+        Some((at, packet))
+    }
+
+    /// [`poll_arrival`](Self::poll_arrival), with whom the packet is to be handed to.
+    pub(crate) fn poll_arrival_to(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+    ) -> Option<(Instant, Packet, Option<IpAddr>)> {
         self.run(now, random);
         self.under_way
             .peek()
             .filter(|Reverse(next)| next.at <= now)?;
-        let Reverse(UnderWay { at, packet, .. }) = self.under_way.pop()?;
+        let Reverse(arrived) = self.under_way.pop()?;
         self.counters.delivered += 1;
-        self.counters.delivered_bytes += packet.wire_len() as u64;
-        Some((at, packet))
+        self.counters.delivered_bytes += arrived.packet.wire_len() as u64;
+        Some((arrived.at, arrived.packet, arrived.next_hop))
     }
 
     /// When something happens by itself next.

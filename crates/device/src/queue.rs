@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::net::IpAddr;
 
 use switchboard_engine::Instant;
 use switchboard_wire::Packet;
@@ -53,6 +54,8 @@ pub(crate) struct Waiting {
     pub(crate) len: u32,
     /// Since when.
     pub(crate) since: Instant,
+    /// Whom it is to be handed to at the other end.
+    pub(crate) next_hop: Option<IpAddr>,
 }
 
 /// Packets in the order of their coming, and their bytes.

@@ -1,35 +1,39 @@
-//! A segment: an ideal switch that joins hosts by IP address.
+//! A segment: a switch that joins hosts by IP address, each at the end of a cable of its own.
 //!
 //! # Theory of operation
-//! Each host's interface is attached to a [`Port`] with its addresses. A packet sent into a port goes to the port that has
-//! the packet's destination; a broadcast or a group goes to all other ports. It arrives after the sending port's delay.
-//! There is no link layer: no MAC addresses and no ARP. Arrivals are ordered by time, and at one time by the order of
-//! sending, so the same inputs give the same outputs.
+//! Each host's interface is attached to a [`Port`] with its addresses, by a cable with two [`Pipe`]s: up to the switch and
+//! down to the host. A packet that comes up goes down to the port of whom it is handed to; a broadcast or a group goes
+//! down to all other ports. The switch itself takes no time. There is no link layer: no MAC addresses and no ARP.
+//!
+//! The same inputs and the same generator give the same outputs. Packets that arrive at one time at one port do so in
+//! the order in which they came down.
 //!
 //! # Limits
 //! - A packet larger than the MTU is dropped and counted, as a switch drops a giant frame.
-//! - [`SegmentConfig::queue`] packets may be on the way at once; more are dropped and counted.
+//! - The limits of the pipes: [`SegmentConfig::queue`] packets on the way in each, where a cable has none of its own.
 //! - An address belongs to one port.
 //!
 //! # Timeouts
-//! [`Segment::poll_timeout`] is the arrival time of the next packet.
+//! [`Segment::poll_timeout`] is the time when something happens in any pipe.
 
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cmp::{Ordering, Reverse};
 use core::net::IpAddr;
 use core::time::Duration;
 
 use switchboard_engine::Instant;
 use switchboard_wire::Packet;
 
+use crate::calendar::Calendar;
+use crate::{Delay, Pipe, PipeConfig, PipeCounters, Random};
+
 /// What a segment is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentConfig {
     /// The largest packet it carries, in bytes from the IP header on.
     pub mtu: u32,
-    /// How many packets may be on the way at once.
-    pub queue: usize,
+    /// How many packets may be on the way at once in each direction of each cable.
+    pub queue: u32,
 }
 
 impl Default for SegmentConfig {
@@ -45,6 +49,22 @@ impl Default for SegmentConfig {
 /// Where a host is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port(u32);
+
+impl Port {
+    /// Ports are counted from 0, in the order of being attached.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A direction of a port's cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cable {
+    /// What the host sends.
+    Up,
+    /// What it gets.
+    Down,
+}
 
 /// Why an address could not be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +95,8 @@ pub struct SegmentCounters {
     pub unknown_destination: u64,
     /// Packets dropped: larger than the MTU.
     pub too_big: u64,
-    /// Packets dropped: too many on the way.
-    pub overflow: u64,
+    /// Packets dropped by cables, for whatever reason; [`Segment::pipe`] knows more.
+    pub dropped: u64,
 }
 
 /// A packet at the end of its way.
@@ -94,50 +114,16 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct Segment {
     config: SegmentConfig,
-    /// By port: the delay from it to any other.
-    delays: Vec<Duration>,
+    /// By port: up and down.
+    cables: Vec<[Pipe; 2]>,
     /// Ordered, since hash maps would need a seed.
     owners: BTreeMap<IpAddr, Port>,
     /// Directed broadcast addresses of the attached subnets.
     broadcasts: Vec<IpAddr>,
-    under_way: BinaryHeap<Reverse<UnderWay>>,
-    sent: u64,
-    counters: SegmentCounters,
-}
-
-#[derive(Debug)]
-struct UnderWay {
-    at: Instant,
-    /// Number of sending: the order among those that arrive at once.
-    number: u64,
-    port: Port,
-    packet: Packet,
-}
-
-impl UnderWay {
-    fn key(&self) -> (Instant, u64) {
-        (self.at, self.number)
-    }
-}
-
-impl PartialEq for UnderWay {
-    fn eq(&self, other: &UnderWay) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for UnderWay {}
-
-impl PartialOrd for UnderWay {
-    fn partial_cmp(&self, other: &UnderWay) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for UnderWay {
-    fn cmp(&self, other: &UnderWay) -> Ordering {
-        self.key().cmp(&other.key())
-    }
+    /// When each pipe has something to do. Ups have the even numbers.
+    calendar: Calendar,
+    unknown_destination: u64,
+    too_big: u64,
 }
 
 impl Segment {
@@ -145,12 +131,12 @@ impl Segment {
     pub fn new(config: SegmentConfig) -> Segment {
         Segment {
             config,
-            delays: Vec::new(),
+            cables: Vec::new(),
             owners: BTreeMap::new(),
             broadcasts: Vec::new(),
-            under_way: BinaryHeap::new(),
-            sent: 0,
-            counters: SegmentCounters::default(),
+            calendar: Calendar::default(),
+            unknown_destination: 0,
+            too_big: 0,
         }
     }
 
@@ -161,18 +147,67 @@ impl Segment {
 
     /// What it did so far.
     pub fn counters(&self) -> SegmentCounters {
-        self.counters
+        let all = || self.cables.iter().flatten().map(Pipe::counters);
+        SegmentCounters {
+            delivered: self.cables.iter().map(|c| c[1].counters().delivered).sum(),
+            unknown_destination: self.unknown_destination,
+            too_big: self.too_big,
+            dropped: all().map(|counters| counters.dropped()).sum(),
+        }
+    }
+
+    /// A cable that does nothing.
+    pub fn plain(&self) -> PipeConfig {
+        PipeConfig {
+            mtu: self.config.mtu,
+            limit: self.config.queue,
+            ..PipeConfig::default()
+        }
     }
 
     /// Attaches a host's interface. What it sends takes `delay` to arrive; with zero it arrives at once.
-    pub fn attach(&mut self, delay: Duration) -> Port {
-        self.delays.push(delay);
-        Port(self.delays.len() as u32 - 1)
+    pub fn attach(&mut self, random: &mut Random, delay: Duration) -> Port {
+        let down = self.plain();
+        let up = PipeConfig {
+            delay: Delay::fixed(delay),
+            ..down
+        };
+        self.cables
+            .push([up, down].map(|config| Pipe::new(config, random)));
+        Port(self.cables.len() as u32 - 1)
     }
 
-    /// Changes the delay of what a port sends from now on. Packets may overtake earlier ones when it becomes shorter.
-    pub fn set_delay(&mut self, port: Port, delay: Duration) {
-        self.delays[port.0 as usize] = delay;
+    /// A direction of a port's cable.
+    pub fn pipe(&self, port: Port, cable: Cable) -> &Pipe {
+        &self.cables[port.index()][cable as usize]
+    }
+
+    /// What a direction of a port's cable did.
+    pub fn pipe_counters(&self, port: Port, cable: Cable) -> PipeCounters {
+        self.pipe(port, cable).counters()
+    }
+
+    /// Makes a direction of a port's cable another from `now` on.
+    pub fn change(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        (port, cable): (Port, Cable),
+        config: PipeConfig,
+    ) {
+        self.cables[port.index()][cable as usize].change(now, random, config);
+        self.note(port, cable);
+    }
+
+    /// Whether a new port could have this address.
+    pub fn may_add(&self, addr: IpAddr) -> Result<(), AttachError> {
+        if addr.is_unspecified() || is_many(addr) {
+            return Err(AttachError::NotUnicast);
+        }
+        if self.owners.contains_key(&addr) {
+            return Err(AttachError::AddressInUse);
+        }
+        Ok(())
     }
 
     /// Says which addresses are reached by a port; `prefix_len` tells the subnet's broadcast address.
@@ -182,11 +217,8 @@ impl Segment {
         addr: IpAddr,
         prefix_len: u8,
     ) -> Result<(), AttachError> {
-        if addr.is_unspecified() || is_many(addr) {
-            return Err(AttachError::NotUnicast);
-        }
-        if self.owners.get(&addr).is_some_and(|owner| *owner != port) {
-            return Err(AttachError::AddressInUse);
+        if self.owners.get(&addr) != Some(&port) {
+            self.may_add(addr)?;
         }
         self.owners.insert(addr, port);
         let address = switchboard_engine::InterfaceAddress { addr, prefix_len };
@@ -198,60 +230,78 @@ impl Segment {
         Ok(())
     }
 
-    /// A host sends a packet.
-    pub fn send(&mut self, now: Instant, from: Port, packet: Packet) {
+    /// A host sends a packet, which is handed to `next_hop`: its destination, or a router.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        from: Port,
+        next_hop: IpAddr,
+        packet: Packet,
+    ) {
         if packet.wire_len() > self.config.mtu as usize {
-            self.counters.too_big += 1;
+            self.too_big += 1;
             return;
         }
-        let at = now + self.delays[from.0 as usize];
-        let dst = packet.ip.dst;
-        if is_many(dst) || self.broadcasts.contains(&dst) {
-            for port in (0..self.delays.len() as u32)
-                .map(Port)
-                .filter(|port| *port != from)
-            {
-                self.launch(at, port, packet.clone());
-            }
-        } else {
-            match self.owners.get(&dst) {
-                // A packet for the sender itself has nowhere to go: a switch does not send a frame back.
-                Some(&port) if port != from => self.launch(at, port, packet),
-                _ => self.counters.unknown_destination += 1,
-            }
-        }
+        let up = &mut self.cables[from.index()][0];
+        up.send_to(now, random, packet, Some(next_hop));
+        self.rise(now, random, from);
     }
 
-    fn launch(&mut self, at: Instant, port: Port, packet: Packet) {
-        if self.under_way.len() >= self.config.queue {
-            self.counters.overflow += 1;
-            return;
+    /// What has come up a cable goes down others.
+    fn rise(&mut self, now: Instant, random: &mut Random, from: Port) {
+        while let Some((at, packet, next_hop)) =
+            self.cables[from.index()][0].poll_arrival_to(now, random)
+        {
+            let next_hop = next_hop.unwrap_or(packet.ip.dst);
+            if is_many(next_hop) || self.broadcasts.contains(&next_hop) {
+                for to in (0..self.cables.len() as u32).map(Port) {
+                    if to != from {
+                        self.fall(at, random, to, packet.clone());
+                    }
+                }
+                continue;
+            }
+            match self.owners.get(&next_hop) {
+                // A packet for the sender itself has nowhere to go: a switch does not send a frame back.
+                Some(&to) if to != from => self.fall(at, random, to, packet),
+                _ => self.unknown_destination += 1,
+            }
         }
-        let number = self.sent;
-        self.sent += 1;
-        self.under_way.push(Reverse(UnderWay {
-            at,
-            number,
-            port,
-            packet,
-        }));
+        self.note(from, Cable::Up);
+    }
+
+    fn fall(&mut self, at: Instant, random: &mut Random, to: Port, packet: Packet) {
+        self.cables[to.index()][1].send(at, random, packet);
+        self.note(to, Cable::Down);
+    }
+
+    /// A pipe's next time has changed.
+    fn note(&mut self, port: Port, cable: Cable) {
+        let at = self.pipe(port, cable).poll_timeout();
+        self.calendar.set(port.0 * 2 + cable as u32, at);
     }
 
     /// The next packet that has arrived by `now`.
-    pub fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
-        self.under_way
-            .peek()
-            .filter(|Reverse(next)| next.at <= now)?;
-        let Reverse(UnderWay {
-            at, port, packet, ..
-        }) = self.under_way.pop()?;
-        self.counters.delivered += 1;
-        Some(Arrival { port, at, packet })
+    pub fn poll_arrival(&mut self, now: Instant, random: &mut Random) -> Option<Arrival> {
+        loop {
+            let (due, who) = self.calendar.first().filter(|(at, _)| *at <= now)?;
+            let port = Port(who / 2);
+            if who % 2 == 0 {
+                self.rise(due, random, port);
+                continue;
+            }
+            let arrived = self.cables[port.index()][1].poll_arrival(due, random);
+            self.note(port, Cable::Down);
+            if let Some((at, packet)) = arrived {
+                return Some(Arrival { port, at, packet });
+            }
+        }
     }
 
-    /// When the next packet arrives.
+    /// When something happens next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.under_way.peek().map(|Reverse(next)| next.at)
+        self.calendar.first().map(|(at, _)| at)
     }
 }
 

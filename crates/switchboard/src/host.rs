@@ -1,5 +1,6 @@
 //! A virtual host.
 
+use crate::link::plug_in;
 use crate::net::Net;
 use crate::process::proc;
 use crate::process::{Epolls, Process, ProcessBuilder};
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_engine::{Config, InterfaceConfig, Sysctl};
+use switchboard_engine::{Config, Sysctl};
 use switchboard_socket::{Cred, HostConfig, MemoryPaths};
 
 /// A virtual host. Cloning gives another handle to the same host.
@@ -72,32 +73,15 @@ impl HostBuilder {
             seed,
             sysctl: self.sysctl,
         };
-        let mut layer = switchboard_socket::Host::new(HostConfig { stack });
-        let mut attached = None;
-        if !self.addresses.is_empty() {
-            let mtu = world.segment.mtu();
-            let port = world.segment.attach(self.delay);
-            let config = InterfaceConfig {
-                name: "eth0".into(),
-                mtu,
-            };
-            let interface = layer.stack_mut().add_interface(config);
-            for &(addr, prefix_len) in &self.addresses {
-                world
-                    .segment
-                    .add_address(port, addr, prefix_len)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-                layer.stack_mut().add_address(interface, addr, prefix_len);
-            }
-            let _ = world.ports.insert(port, (index, interface));
-            attached = Some(port);
-        }
+        world.may_attach(0, &self.addresses)?;
+        let layer = switchboard_socket::Host::new(HostConfig { stack });
         world.hosts.push(HostState {
             name: self.name.into(),
             layer,
             paths: MemoryPaths::default(),
             cred: Arc::new(Cred::root(1)),
-            port: attached,
+            plugs: BTreeMap::new(),
+            captures: BTreeMap::new(),
             waiters: Vec::new(),
             epolls: Epolls::default(),
             rights: BTreeMap::new(),
@@ -106,6 +90,10 @@ impl HostBuilder {
             tasks: first_task(),
             quiet: None,
         });
+        if !self.addresses.is_empty() {
+            let (addresses, delay) = (&self.addresses, self.delay);
+            let _ = plug_in(&self.net, &mut world, index, 0, addresses, delay)?;
+        }
         drop(world);
         Ok(Host {
             net: self.net,

@@ -36,10 +36,13 @@
 //! calls give the same packets.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod clock;
 mod guest;
 mod host;
+mod link;
 mod net;
+mod network;
 mod process;
 mod sigio;
 mod sockets;
@@ -48,6 +51,7 @@ mod world;
 pub use clock::{Clock, RealClock};
 pub use guest::GuestMemory;
 pub use host::{Host, HostBuilder};
+pub use link::{Interface, Link, LinkBuilder, Partition, Segment};
 pub use net::Net;
 pub use process::{EpollEvent, EpollOp, FdFlags, PollFd, Process, ProcessBuilder, epoll};
 pub use sigio::{Owner, Signal};
@@ -56,6 +60,10 @@ pub use sockets::{
 };
 pub use switchboard_abi::sysno::Arch;
 pub use switchboard_abi::{Errno, Word};
+pub use switchboard_device::{
+    Cable, Chance, CodelConfig, Delay, Distribution, End, FifoConfig, FqCodelConfig, Loss,
+    PipeConfig, PipeCounters, Probability, QueueConfig, Rate, Reorder, SegmentConfig,
+};
 pub use switchboard_engine::Sysctl;
 pub use switchboard_socket::{Caps, Cred, PollMask};
 pub use switchboard_syscall::{Fault, IoVec, Memory};

@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, RealClock};
 use crate::host::HostBuilder;
+use crate::network::Network;
 use crate::world::{Time, Waiter, World};
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +10,7 @@ use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_device::{Segment, SegmentConfig};
+use switchboard_device::SegmentConfig;
 use switchboard_engine::Instant;
 use switchboard_socket::{PollMask, SocketId};
 
@@ -69,8 +70,10 @@ impl Net {
     fn new(time: Time, seed: [u8; 32]) -> Net {
         let world = World {
             hosts: Vec::new(),
-            segment: Segment::new(SegmentConfig::default()),
-            ports: BTreeMap::new(),
+            networks: vec![Network::segment(SegmentConfig::default(), seed, 0)],
+            owners: BTreeMap::new(),
+            cuts: Vec::new(),
+            cuts_made: 0,
             time,
             seed,
             recent: Instant::BOOT,

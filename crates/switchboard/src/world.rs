@@ -1,19 +1,24 @@
-//! What the lock of a net protects: the hosts, the segment between them, and the time.
+//! What the lock of a net protects: the hosts, the networks between them, and the time.
 //!
 //! # Theory of operation
 //!
 //! Every call takes the lock, attempts what it wants, and calls [`World::settle`]: packets cross
-//! the segment, events wake the threads that wait for them and mark epoll items. There is one lock
+//! the networks, events wake the threads that wait for them and mark epoll items. There is one lock
 //! per net, held for the time of one call.
 
+use crate::capture::Capture;
 use crate::clock::Clock;
+use crate::link::Cut;
+use crate::network::{Medium, Network, Plug};
 use crate::process::{Epolls, OpenFile};
 use crate::sigio::Tasks;
 use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 use switchboard_abi::number::AF_UNIX;
-use switchboard_device::{Port, Segment};
+use switchboard_device::Seen;
 use switchboard_engine::{IfIndex, Instant};
 use switchboard_socket::{Cred, Cx, Event, MemoryPaths, PollMask, SocketId};
 
@@ -38,8 +43,13 @@ pub(crate) enum Timing {
 
 pub(crate) struct World {
     pub(crate) hosts: Vec<HostState>,
-    pub(crate) segment: Segment,
-    pub(crate) ports: BTreeMap<Port, (usize, IfIndex)>,
+    /// The first one is the net's own segment, which [`HostBuilder::address`](crate::HostBuilder::address) joins.
+    pub(crate) networks: Vec<Network>,
+    /// Whose address it is.
+    pub(crate) owners: BTreeMap<IpAddr, usize>,
+    pub(crate) cuts: Vec<Cut>,
+    /// How many there ever were.
+    pub(crate) cuts_made: u64,
     pub(crate) time: Time,
     pub(crate) seed: [u8; 32],
     /// The time when it was last asked for.
@@ -57,8 +67,10 @@ pub(crate) struct HostState {
     pub(crate) layer: switchboard_socket::Host,
     pub(crate) paths: MemoryPaths,
     pub(crate) cred: Arc<Cred>,
-    /// Its interface on the segment.
-    pub(crate) port: Option<Port>,
+    /// Where its interfaces are plugged in.
+    pub(crate) plugs: BTreeMap<IfIndex, Plug>,
+    /// Who listens at them.
+    pub(crate) captures: BTreeMap<IfIndex, Capture>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) epolls: Epolls,
     /// Open files in flight.
@@ -156,8 +168,8 @@ impl World {
     #[inline]
     pub(crate) fn settle(&mut self, host: usize) -> bool {
         self.hosts[host].tell(&mut self.trash);
-        if self.hosts[host].port.is_some() {
-            self.carry();
+        if !self.hosts[host].plugs.is_empty() {
+            self.carry(vec![host]);
         }
         if self.is_virtual() {
             return false;
@@ -166,11 +178,8 @@ impl World {
             .layer
             .poll_timeout()
             .unwrap_or(Instant::MAX);
-        let next = self
-            .segment
-            .poll_timeout()
-            .unwrap_or(Instant::MAX)
-            .min(timer);
+        let networks = self.networks.iter().filter_map(Network::poll_timeout);
+        let next = networks.min().unwrap_or(Instant::MAX).min(timer);
         let earlier = next < self.planned;
         if earlier {
             self.planned = next;
@@ -178,30 +187,61 @@ impl World {
         earlier
     }
 
-    /// Moves packets between the hosts until none can move now.
-    fn carry(&mut self) {
+    /// Moves packets between the hosts until none can move now. `busy` are those that may have something to send.
+    fn carry(&mut self, mut busy: Vec<usize>) {
         let now = self.now();
+        let at = self.epoch() + Duration::from_nanos(now.as_nanos());
         loop {
-            let mut moved = false;
-            for host in &mut self.hosts {
-                let Some(port) = host.port else { continue };
-                while let Some((_, packet)) = host.layer.poll_transmit(now) {
-                    self.segment.send(now, port, packet);
-                    moved = true;
+            while let Some(index) = busy.pop() {
+                let host = &mut self.hosts[index];
+                while let Some(outgoing) = host.layer.poll_outgoing(now) {
+                    if let Some(capture) = host.captures.get_mut(&outgoing.interface) {
+                        capture.packet(at, Seen::Outbound, &outgoing.packet);
+                    }
+                    if let Some(plug) = host.plugs.get(&outgoing.interface) {
+                        self.networks[plug.network].send(now, plug.member, outgoing);
+                    }
                 }
             }
-            while let Some(arrival) = self.segment.poll_arrival(now) {
-                moved = true;
-                if let Some(&(host, interface)) = self.ports.get(&arrival.port) {
-                    let host = &mut self.hosts[host];
-                    host.layer.deliver(now, interface, arrival.packet);
+            for network in &mut self.networks {
+                if network.poll_timeout().is_none_or(|at| at > now) {
+                    continue;
+                }
+                while let Some((member, packet)) = network.poll_arrival(now) {
+                    let sender = self.owners.get(&packet.ip.src);
+                    if let Some(&sender) = sender.filter(|_| !self.cuts.is_empty())
+                        && self.cuts.iter().any(|cut| cut.parts(sender, member.host))
+                    {
+                        continue;
+                    }
+                    let host = &mut self.hosts[member.host];
+                    if let Some(capture) = host.captures.get_mut(&member.interface) {
+                        capture.packet(at, Seen::Inbound, &packet);
+                    }
+                    host.layer.deliver(now, member.interface, packet);
                     host.tell(&mut self.trash);
+                    if busy.last() != Some(&member.host) {
+                        busy.push(member.host);
+                    }
                 }
             }
-            if !moved {
+            if busy.is_empty() {
                 return;
             }
         }
+    }
+
+    /// Whether these addresses can be had on a network.
+    pub(crate) fn may_attach(&self, network: usize, addresses: &[(IpAddr, u8)]) -> io::Result<()> {
+        let Medium::Segment(segment) = &self.networks[network].medium else {
+            return Ok(());
+        };
+        for &(addr, _) in addresses {
+            segment
+                .may_add(addr)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        }
+        Ok(())
     }
 
     /// When something happens by itself next.
@@ -210,19 +250,22 @@ impl World {
             .hosts
             .iter()
             .filter_map(|host| host.layer.poll_timeout());
-        hosts.chain(self.segment.poll_timeout()).min()
+        let networks = self.networks.iter().filter_map(Network::poll_timeout);
+        hosts.chain(networks).min()
     }
 
     /// Runs what is due now: timers, arrivals.
     pub(crate) fn run_due(&mut self) {
         let now = self.now();
-        for host in &mut self.hosts {
+        let mut busy = Vec::new();
+        for (index, host) in self.hosts.iter_mut().enumerate() {
             if host.layer.poll_timeout().is_some_and(|at| at <= now) {
                 host.layer.handle_timeout(now);
                 host.tell(&mut self.trash);
+                busy.push(index);
             }
         }
-        self.carry();
+        self.carry(busy);
     }
 
     /// Virtual time: jumps to the next thing that happens, but not beyond `limit`. False when

@@ -90,7 +90,16 @@ fn trace(config: CodelConfig, tos: u8, load: impl Fn(u64) -> usize) -> (Vec<u16>
             let mut packet = packet(sent, LEN);
             packet.ip.tos = tos;
             let (len, since) = (LEN as u32, at(t));
-            codel.push(Waiting { packet, len, since }, &mut counters);
+            let next_hop = None;
+            codel.push(
+                Waiting {
+                    packet,
+                    len,
+                    since,
+                    next_hop,
+                },
+                &mut counters,
+            );
             reference.queue.push_back((at(t).as_nanos(), sent));
             sent += 1;
         }
@@ -162,7 +171,16 @@ fn the_limit_is_drop_tail() {
     let mut codel = Codel::new(config, 1500);
     for n in 0..5 {
         let (packet, len, since) = (packet(n, LEN), LEN as u32, at(0));
-        codel.push(Waiting { packet, len, since }, &mut counters);
+        let next_hop = None;
+        codel.push(
+            Waiting {
+                packet,
+                len,
+                since,
+                next_hop,
+            },
+            &mut counters,
+        );
     }
     assert_eq!((codel.len(), counters.queue_full), (3, 2));
 }

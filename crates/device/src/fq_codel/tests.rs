@@ -8,6 +8,7 @@ fn waiting(port: u16, len: usize, ms: u64) -> Waiting {
         packet: packet(port, len),
         len: len as u32,
         since: at(ms),
+        next_hop: None,
     }
 }
 

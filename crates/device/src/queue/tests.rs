@@ -6,6 +6,7 @@ fn waiting(port: u16, len: usize) -> Waiting {
         packet: packet(port, len),
         len: len as u32,
         since: at(0),
+        next_hop: None,
     }
 }
 

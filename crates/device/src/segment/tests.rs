@@ -7,13 +7,16 @@ use switchboard_engine::{
 use switchboard_wire::{Body, IpHeader, UdpDatagram};
 
 use super::*;
+use crate::testing::{at, random};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn at(ms: u64) -> Instant {
-    Instant::from_millis(ms)
+/// Hands a packet to its destination itself.
+fn send(segment: &mut Segment, now: Instant, from: Port, packet: Packet) {
+    let dst = packet.ip.dst;
+    segment.send(now, &mut random(0), from, dst, packet);
 }
 
 fn packet(dst: &str, len: usize) -> Packet {
@@ -35,7 +38,7 @@ fn packet(dst: &str, len: usize) -> Packet {
 /// Three hosts, 10.0.0.1 to 10.0.0.3, the first one 5 ms away from the others.
 fn three() -> (Segment, [Port; 3]) {
     let mut segment = Segment::new(SegmentConfig::default());
-    let ports = [5, 0, 0].map(|ms| segment.attach(Duration::from_millis(ms)));
+    let ports = [5, 0, 0].map(|ms| segment.attach(&mut random(0), Duration::from_millis(ms)));
     for (port, addr) in ports.into_iter().zip(["10.0.0.1", "10.0.0.2", "10.0.0.3"]) {
         segment.add_address(port, ip(addr), 24).unwrap();
     }
@@ -45,15 +48,17 @@ fn three() -> (Segment, [Port; 3]) {
 #[test]
 fn a_packet_arrives_at_its_address_after_the_senders_delay() {
     let (mut segment, [a, b, c]) = three();
-    segment.send(at(1), a, packet("10.0.0.2", 1));
+    send(&mut segment, at(1), a, packet("10.0.0.2", 1));
     assert_eq!(segment.poll_timeout(), Some(at(6)));
-    assert_eq!(segment.poll_arrival(at(5)), None);
-    let arrival = segment.poll_arrival(at(9)).unwrap();
+    assert_eq!(segment.poll_arrival(at(5), &mut random(0)), None);
+    let arrival = segment.poll_arrival(at(9), &mut random(0)).unwrap();
     assert_eq!((arrival.port, arrival.at), (b, at(6)));
     assert_eq!(segment.poll_timeout(), None);
-    segment.send(at(9), c, packet("10.0.0.1", 1));
+    send(&mut segment, at(9), c, packet("10.0.0.1", 1));
     assert_eq!(
-        segment.poll_arrival(at(9)).map(|arrival| arrival.port),
+        segment
+            .poll_arrival(at(9), &mut random(0))
+            .map(|arrival| arrival.port),
         Some(a)
     );
 }
@@ -62,7 +67,8 @@ fn a_packet_arrives_at_its_address_after_the_senders_delay() {
 fn those_that_arrive_at_once_keep_their_order() {
     let (mut segment, [_, b, c]) = three();
     for len in 0..100 {
-        segment.send(
+        send(
+            &mut segment,
             at(1),
             if len % 2 == 0 { b } else { c },
             packet("10.0.0.1", len),
@@ -70,7 +76,9 @@ fn those_that_arrive_at_once_keep_their_order() {
     }
     for len in 0..100 {
         assert_eq!(
-            segment.poll_arrival(at(1)).map(|a| a.packet.wire_len()),
+            segment
+                .poll_arrival(at(1), &mut random(0))
+                .map(|a| a.packet.wire_len()),
             Some(28 + len)
         );
     }
@@ -80,8 +88,8 @@ fn those_that_arrive_at_once_keep_their_order() {
 fn broadcasts_and_groups_reach_all_others() {
     for dst in ["10.0.0.255", "255.255.255.255", "224.0.0.1"] {
         let (mut segment, [a, b, c]) = three();
-        segment.send(at(0), b, packet(dst, 1));
-        let ports: Vec<Port> = core::iter::from_fn(|| segment.poll_arrival(at(0)))
+        send(&mut segment, at(0), b, packet(dst, 1));
+        let ports: Vec<Port> = core::iter::from_fn(|| segment.poll_arrival(at(0), &mut random(0)))
             .map(|a| a.port)
             .collect();
         assert_eq!(ports, [a, c], "{dst}");
@@ -91,23 +99,26 @@ fn broadcasts_and_groups_reach_all_others() {
 #[test]
 fn drops_are_counted() {
     let (mut segment, [a, b, _]) = three();
-    segment.send(at(0), a, packet("10.0.0.9", 1));
-    segment.send(at(0), a, packet("10.0.0.1", 1));
-    segment.send(at(0), a, packet("10.0.0.2", 1473));
-    segment.send(at(0), a, packet("10.0.0.2", 1472));
-    assert!(segment.poll_arrival(at(5)).is_some());
+    send(&mut segment, at(0), a, packet("10.0.0.9", 1));
+    send(&mut segment, at(0), a, packet("10.0.0.1", 1));
+    send(&mut segment, at(0), a, packet("10.0.0.2", 1473));
+    send(&mut segment, at(0), a, packet("10.0.0.2", 1472));
+    assert!(segment.poll_arrival(at(5), &mut random(0)).is_some());
     let mut small = Segment::new(SegmentConfig {
         queue: 1,
         ..SegmentConfig::default()
     });
-    let ports = [small.attach(Duration::ZERO), small.attach(Duration::ZERO)];
+    let ports = [
+        small.attach(&mut random(0), Duration::ZERO),
+        small.attach(&mut random(0), Duration::ZERO),
+    ];
     small.add_address(ports[1], ip("10.0.0.2"), 24).unwrap();
-    small.send(at(0), ports[0], packet("10.0.0.2", 1));
-    small.send(at(0), ports[0], packet("10.0.0.2", 1));
+    send(&mut small, at(0), ports[0], packet("10.0.0.2", 1));
+    send(&mut small, at(0), ports[0], packet("10.0.0.2", 1));
     assert_eq!(
         small.counters(),
         SegmentCounters {
-            overflow: 1,
+            dropped: 1,
             ..Default::default()
         }
     );
@@ -115,7 +126,7 @@ fn drops_are_counted() {
         delivered: 1,
         unknown_destination: 2,
         too_big: 1,
-        overflow: 0,
+        dropped: 0,
     };
     assert_eq!(segment.counters(), expected);
     assert_eq!(
@@ -147,7 +158,7 @@ impl Lab {
                 mtu: segment.mtu(),
             });
             stack.add_address(eth0, ip(addr), 24);
-            let port = segment.attach(delay);
+            let port = segment.attach(&mut random(0), delay);
             segment.add_address(port, ip(addr), 24).unwrap();
             (stack, port)
         });
@@ -196,14 +207,16 @@ impl Lab {
         loop {
             for (stack, port) in &mut self.hosts {
                 while let Some((ETH0, packet)) = stack.poll_transmit(now) {
-                    self.segment.send(now, *port, packet);
+                    send(&mut self.segment, now, *port, packet);
                 }
             }
             let Some(next) = self.segment.poll_timeout() else {
                 return now;
             };
             now = now.max(next);
-            while let Some(Arrival { port, packet, .. }) = self.segment.poll_arrival(now) {
+            while let Some(Arrival { port, packet, .. }) =
+                self.segment.poll_arrival(now, &mut random(0))
+            {
                 let (stack, _) = self.hosts.iter_mut().find(|host| host.1 == port).unwrap();
                 stack.deliver(now, ETH0, packet);
             }
@@ -250,12 +263,15 @@ proptest! {
         sends.sort_by_key(|send| send.0);
         for &(ms, from, dst) in &sends {
             let dst = alloc::format!("10.0.0.{dst}");
-            segment.send(at(ms), ports[from], packet(&dst, 1));
+            send(&mut segment, at(ms), ports[from], packet(&dst, 1));
         }
         let mut last = Instant::BOOT;
         let mut count = 0;
         while let Some(next) = segment.poll_timeout() {
-            let arrival = segment.poll_arrival(next).unwrap();
+            // It may be that a packet has come up to the switch, and is on its way down.
+            let Some(arrival) = segment.poll_arrival(next, &mut random(0)) else {
+                continue;
+            };
             prop_assert_eq!(arrival.at, next);
             prop_assert!(next >= last);
             last = next;
@@ -265,4 +281,42 @@ proptest! {
         prop_assert_eq!(counters.delivered, count);
         prop_assert_eq!(counters.delivered + counters.unknown_destination, sends.len() as u64);
     }
+}
+
+#[test]
+fn a_router_gets_what_is_handed_to_it() {
+    let (mut segment, [a, b, c]) = three();
+    segment.send(
+        at(0),
+        &mut random(0),
+        b,
+        ip("10.0.0.3"),
+        packet("192.0.2.1", 1),
+    );
+    let arrival = segment.poll_arrival(at(0), &mut random(0)).unwrap();
+    assert_eq!((arrival.port, arrival.packet.ip.dst), (c, ip("192.0.2.1")));
+    assert_eq!(segment.pipe_counters(a, Cable::Up).sent, 0);
+}
+
+#[test]
+fn each_cable_has_impairments_of_its_own() {
+    let (mut segment, [a, b, c]) = three();
+    let mut random = random(3);
+    let lossy = PipeConfig {
+        loss: crate::Loss::percent(50.0),
+        ..segment.plain()
+    };
+    segment.change(at(0), &mut random, (b, Cable::Down), lossy);
+    for _ in 0..200 {
+        for to in ["10.0.0.2", "10.0.0.3"] {
+            segment.send(at(0), &mut random, a, ip(to), packet(to, 1));
+        }
+    }
+    let mut arrived = [0; 3];
+    while let Some(arrival) = segment.poll_arrival(at(10), &mut random) {
+        arrived[arrival.port.index()] += 1;
+    }
+    assert_eq!((arrived[a.index()], arrived[c.index()]), (0, 200));
+    assert!((60..140).contains(&arrived[b.index()]), "{arrived:?}");
+    assert_eq!(segment.counters().dropped, 200 - arrived[b.index()]);
 }

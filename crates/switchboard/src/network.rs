@@ -1,0 +1,168 @@
+//! What joins hosts, as the world keeps it: a segment or a link, its chances, and whose interfaces are on it.
+
+use std::time::Duration;
+use switchboard_device::{
+    Cable, End, Link, Pipe, PipeConfig, Port, Random, Segment, SegmentConfig,
+};
+use switchboard_engine::{IfIndex, Instant, Outgoing};
+use switchboard_wire::Packet;
+
+/// Where an interface is plugged in: the network's place in the world's list, and the member's in the network's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plug {
+    pub(crate) network: usize,
+    pub(crate) member: usize,
+}
+
+/// An interface on a network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) host: usize,
+    pub(crate) interface: IfIndex,
+    port: Option<Port>,
+}
+
+pub(crate) enum Medium {
+    Segment(Segment),
+    /// Its members are its ends.
+    Link(Link),
+}
+
+pub(crate) struct Network {
+    pub(crate) medium: Medium,
+    pub(crate) random: Random,
+    pub(crate) members: Vec<Member>,
+}
+
+impl Network {
+    /// The chances of each network are its own, whatever happens on others.
+    pub(crate) fn segment(config: SegmentConfig, seed: [u8; 32], number: usize) -> Network {
+        Network {
+            medium: Medium::Segment(Segment::new(config)),
+            random: Random::new(seed, number as u64),
+            members: Vec::new(),
+        }
+    }
+
+    pub(crate) fn link(config: PipeConfig, seed: [u8; 32], number: usize) -> Network {
+        let mut random = Random::new(seed, number as u64);
+        Network {
+            medium: Medium::Link(Link::new(config, &mut random)),
+            random,
+            members: Vec::new(),
+        }
+    }
+
+    /// The largest packet of a new member.
+    pub(crate) fn mtu(&self) -> u32 {
+        match &self.medium {
+            Medium::Segment(segment) => segment.mtu(),
+            Medium::Link(link) => link.pipe(End::A).config().mtu,
+        }
+    }
+
+    /// Plugs an interface in; what it sends takes `delay`, on a segment. The member's number.
+    pub(crate) fn attach(&mut self, host: usize, interface: IfIndex, delay: Duration) -> usize {
+        let port = match &mut self.medium {
+            Medium::Segment(segment) => Some(segment.attach(&mut self.random, delay)),
+            Medium::Link(_) => None,
+        };
+        self.members.push(Member {
+            host,
+            interface,
+            port,
+        });
+        self.members.len() - 1
+    }
+
+    /// A member's port of a segment.
+    pub(crate) fn port(&self, member: usize) -> Option<Port> {
+        self.members.get(member)?.port
+    }
+
+    fn end(member: usize) -> End {
+        if member == 0 { End::A } else { End::B }
+    }
+
+    /// The pipe in which a member sends, or gets.
+    pub(crate) fn pipe(&self, member: usize, cable: Cable) -> Option<&Pipe> {
+        match &self.medium {
+            Medium::Segment(segment) => Some(segment.pipe(self.port(member)?, cable)),
+            Medium::Link(link) => {
+                let own = Self::end(member);
+                let from = match cable {
+                    Cable::Up => own,
+                    Cable::Down => own.other(),
+                };
+                Some(link.pipe(from))
+            }
+        }
+    }
+
+    pub(crate) fn change(
+        &mut self,
+        now: Instant,
+        member: usize,
+        cable: Cable,
+        change: impl FnOnce(&mut PipeConfig),
+    ) {
+        let Some(pipe) = self.pipe(member, cable) else {
+            return;
+        };
+        let mut config = *pipe.config();
+        change(&mut config);
+        let port = self.port(member);
+        let random = &mut self.random;
+        match (&mut self.medium, port) {
+            (Medium::Segment(segment), Some(port)) => {
+                segment.change(now, random, (port, cable), config);
+            }
+            (Medium::Link(link), _) => {
+                let own = Self::end(member);
+                let from = match cable {
+                    Cable::Up => own,
+                    Cable::Down => own.other(),
+                };
+                link.change(now, random, from, config);
+            }
+            (Medium::Segment(_), None) => {}
+        }
+    }
+
+    /// A member sends a packet.
+    pub(crate) fn send(&mut self, now: Instant, member: usize, outgoing: Outgoing) {
+        let Some(from) = self.members.get(member) else {
+            return;
+        };
+        let random = &mut self.random;
+        match (&mut self.medium, from.port) {
+            (Medium::Segment(segment), Some(port)) => {
+                segment.send(now, random, port, outgoing.next_hop, outgoing.packet);
+            }
+            (Medium::Link(link), _) => link.send(now, random, Self::end(member), outgoing.packet),
+            (Medium::Segment(_), None) => {}
+        }
+    }
+
+    /// The next packet that has arrived, and at whose interface.
+    pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<(Member, Packet)> {
+        let (member, packet) = match &mut self.medium {
+            Medium::Segment(segment) => {
+                let arrival = segment.poll_arrival(now, &mut self.random)?;
+                (arrival.port.index(), arrival.packet)
+            }
+            Medium::Link(link) => {
+                let (end, _, packet) = link.poll_arrival(now, &mut self.random)?;
+                (end as usize, packet)
+            }
+        };
+        Some((*self.members.get(member)?, packet))
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.medium {
+            Medium::Segment(segment) => segment.poll_timeout(),
+            Medium::Link(link) => link.poll_timeout(),
+        }
+    }
+}
