@@ -25,7 +25,7 @@ pub(crate) struct Member {
 pub(crate) enum Medium {
     Segment(Segment),
     /// Its members are its ends.
-    Link(Link),
+    Link(Box<Link>),
 }
 
 pub(crate) struct Network {
@@ -47,7 +47,7 @@ impl Network {
     pub(crate) fn link(config: PipeConfig, seed: [u8; 32], number: usize) -> Network {
         let mut random = Random::new(seed, number as u64);
         Network {
-            medium: Medium::Link(Link::new(config, &mut random)),
+            medium: Medium::Link(Box::new(Link::new(config, &mut random))),
             random,
             members: Vec::new(),
         }

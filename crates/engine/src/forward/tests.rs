@@ -49,6 +49,7 @@ fn datagram(src: &str, dst: &str, len: usize) -> Packet {
             payload: vec![0; len].into(),
             segment: 0,
             unsummed: false,
+            lite: None,
         }),
     }
 }
