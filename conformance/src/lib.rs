@@ -35,6 +35,7 @@ mod registry;
 mod run;
 mod scene;
 pub mod signal;
+mod support;
 mod sys;
 
 pub use addr::Addr;
@@ -44,3 +45,4 @@ pub use expect::{Expectations, Kind, files as expectations};
 pub use kernel::{Kernel, SocketCall};
 pub use registry::{Needs, Test, all_tests};
 pub use run::{Maker, RunOptions, Summary, run_tests};
+pub use support::{reference_name, reference_names, support_document};

@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
 use switchboard_conformance::{Expectations, HostKernel, Kernel, LibraryKernel, Needs, RunOptions};
-use switchboard_conformance::{SocketcallEntry, all_tests, expectations, lockstep, run_tests};
+use switchboard_conformance::{
+    SocketcallEntry, all_tests, expectations, lockstep, run_tests, support_document,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arm {
@@ -78,6 +80,8 @@ enum Command {
         #[arg(long)]
         stats: bool,
     },
+    /// Print docs/support.md.
+    Support,
 }
 
 /// A kernel of this arm for a test that needs `needs`.
@@ -108,6 +112,10 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<bool, String> {
     let mut out = std::io::stdout();
     let (arm, entry) = (args.arm, args.entry);
+    if let Some(Command::Support) = args.command {
+        print!("{}", support_document()?);
+        return Ok(true);
+    }
     if let Some(Command::Lockstep {
         seed,
         sequences,

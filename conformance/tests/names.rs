@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use switchboard_conformance::all_tests;
+use switchboard_conformance::{all_tests, reference_name, reference_names, support_document};
 use switchboard_socket::{Status, support_table};
-use switchboard_syscall::{Kind, SupportRow, support};
+use switchboard_syscall::{Kind, support};
 
 /// Names that bodies write otherwise.
 const WRITTEN: &[(&str, &[&str])] = &[
@@ -25,21 +25,6 @@ fn manifest(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Name and where it is looked at.
-fn names() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(manifest("reference-names.txt")).expect("the list");
-    let mut names = BTreeMap::new();
-    for line in text
-        .lines()
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-    {
-        let (name, place) = line.split_at(29);
-        let old = names.insert(name.trim().to_string(), place.trim().to_string());
-        assert_eq!(old, None, "{name} twice");
-    }
-    names
-}
-
 /// The words of a text that may be names.
 fn words(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -52,12 +37,11 @@ fn rows() -> BTreeMap<String, bool> {
     for row in support_table() {
         let _ = rows.insert(row.name.to_string(), row.status == Status::Refused);
     }
-    // Files under /proc have lists of their own.
-    let in_proc = |row: &SupportRow| matches!(row.kind, Kind::Sysctl | Kind::Proc);
-    for row in support().into_iter().filter(|row| !in_proc(row)) {
-        for name in row.name.split(", ") {
-            let name = name.split(" (").next().unwrap_or(name);
-            let _ = rows.insert(name.to_string(), row.status == Status::Refused);
+    // Tunables have a list of their own.
+    for row in support().iter().filter(|row| row.kind != Kind::Sysctl) {
+        for name in row.names() {
+            let refused = row.status == Status::Refused;
+            let _ = rows.insert(reference_name(row, name), refused);
         }
     }
     rows
@@ -68,16 +52,16 @@ fn each_name_is_tested_or_refused() {
     let tests: BTreeSet<&str> = all_tests().iter().map(|t| t.short_name()).collect();
     let rows = rows();
     let mut wrong = Vec::new();
-    for (name, place) in names() {
+    for (name, place) in reference_names().expect("the list") {
         if place == "refused" {
-            if rows.get(&name) != Some(&true) {
+            if rows.get(name) != Some(&true) {
                 wrong.push(format!(
                     "{name}: the support matrix does not refuse it (any more)"
                 ));
             }
             continue;
         }
-        if rows.get(&name) == Some(&true) && !place.starts_with("not tested") {
+        if rows.get(name) == Some(&true) && !place.starts_with("not tested") {
             // Tested on the host already, and expected to fail on the other arms.
             continue;
         }
@@ -85,7 +69,7 @@ fn each_name_is_tested_or_refused() {
             assert!(!why.trim().is_empty(), "{name}: no reason");
             continue;
         }
-        if !tests.contains(place.as_str()) {
+        if !tests.contains(place) {
             wrong.push(format!("{name}: there is no test {place}"));
             continue;
         }
@@ -93,7 +77,7 @@ fn each_name_is_tested_or_refused() {
         let source = std::fs::read_to_string(manifest(&format!("src/bodies/{area}.rs")));
         let source = source.expect("the area's file");
         let source = words(&source);
-        for word in words(&name) {
+        for word in words(name) {
             let written = WRITTEN.iter().find(|(n, _)| *n == word);
             let found = match written {
                 Some((_, others)) => others.iter().any(|other| source.contains(other)),
@@ -115,6 +99,15 @@ fn mentioned(source: &BTreeSet<&str>, word: &str) -> bool {
     }
     let call = word.chars().all(|c| !c.is_ascii_uppercase());
     source.contains(word) || (call && source.iter().any(|w| w.contains(word)))
+}
+
+#[test]
+fn the_support_document_is_up_to_date() {
+    let document = std::fs::read_to_string(manifest("../docs/support.md")).unwrap_or_default();
+    assert!(
+        support_document().expect("made") == document,
+        "docs/support.md is not what `conformance support` prints"
+    );
 }
 
 /// Each tunable is in the list that `sysctl::defaults` and `sysctl::values_taken_and_refused` go through.
@@ -141,10 +134,10 @@ fn each_tunable_is_tested() {
 
 #[test]
 fn what_is_done_is_listed() {
-    let names = names();
+    let names = reference_names().expect("the list");
     let missing: Vec<String> = rows()
         .into_iter()
-        .filter(|(name, refused)| !refused && !names.contains_key(name))
+        .filter(|(name, refused)| !refused && !names.contains_key(name.as_str()))
         .map(|(name, _)| name)
         .collect();
     assert!(missing.is_empty(), "no test is named for: {missing:?}");
@@ -157,7 +150,7 @@ fn the_reference_is_covered() {
     if !beside.exists() {
         return;
     }
-    let names = names();
+    let names = reference_names().expect("the list");
     let read = |file: &str| std::fs::read_to_string(beside.join(file)).unwrap_or_default();
     let mut missing = BTreeSet::new();
     let calls = read("socketcall.2.txt");
@@ -200,7 +193,7 @@ fn the_reference_is_covered() {
             missing.extend(heads.iter().map(|call| format!("{call}:{errno}")));
         }
     }
-    missing.retain(|name| !names.contains_key(name));
+    missing.retain(|name| !names.contains_key(name.as_str()));
     assert!(
         missing.is_empty(),
         "not in reference-names.txt: {missing:?}"

@@ -23,6 +23,7 @@ tests! {
     bytes_on_lo [ROOT],
     addresses_and_routes [ROOT],
     groups,
+    no_link_groups_of_lo,
     read_again_from_the_beginning,
     read_in_small_pieces,
     inodes_are_fstats [FILES],
@@ -586,6 +587,14 @@ fn groups(k: &mut dyn Kernel) -> Outcome {
     let text = k.file_text("/proc/net/igmp6")?;
     let all = format!("1    lo              ff02{:028}     1 0000000C 0\n", 1);
     check!(text.contains(&all), "{text}");
+    Ok(())
+}
+
+/// Groups of the link layer, which lo has not: dev_mcast.
+fn no_link_groups_of_lo(k: &mut dyn Kernel) -> Outcome {
+    let text = k.file_text("/proc/net/dev_mcast")?;
+    let of_lo = |line: &&str| line.split_whitespace().nth(1) == Some("lo");
+    eq!(text.lines().find(of_lo), None);
     Ok(())
 }
 

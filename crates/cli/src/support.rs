@@ -1,7 +1,6 @@
 //! `switchboard support`: what is implemented, option by option.
 
 use std::fmt::Write;
-use switchboard_abi::number::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE};
 use switchboard_socket::{OptionRow, Status, support_table};
 use switchboard_syscall::{Kind, SupportRow, support};
 
@@ -48,7 +47,7 @@ pub(crate) fn text(json: bool, markdown: bool) -> String {
             put!(
                 out,
                 "{:12} {:28} {}{note}",
-                level(row),
+                row.level_name(),
                 row.name,
                 status(row)
             );
@@ -83,11 +82,11 @@ fn other_to_json(row: &SupportRow) -> serde_json::Value {
     })
 }
 
-/// The table of the README: a line a kind or level and status.
+/// The table of the README: a line a kind or level. What works is counted; the whole of it is in docs/support.md.
 fn put_markdown(out: &mut String) {
-    put!(out, "| what | status | names |");
-    put!(out, "|---|---|---|");
-    for wanted_kind in [
+    put!(out, "| what | done | stored | refused |");
+    put!(out, "|---|---|---|---|");
+    for wanted in [
         Kind::Family,
         Kind::Call,
         Kind::Flag,
@@ -96,54 +95,44 @@ fn put_markdown(out: &mut String) {
         Kind::Sysctl,
         Kind::Proc,
     ] {
-        for wanted in ["done", "stored", "refused"] {
-            let names: Vec<_> = support()
-                .iter()
-                .filter(|row| row.kind == wanted_kind && word(row.status) == wanted)
-                .map(|row| match row.note {
-                    "" => row.name.to_owned(),
-                    note => format!("{} ({note})", row.name),
-                })
-                .collect();
-            if !names.is_empty() {
-                put!(
-                    out,
-                    "| {} | {wanted} | {} |",
-                    kind(wanted_kind),
-                    names.join("; ")
-                );
-            }
+        let rows = support();
+        let of_kind = rows.iter().filter(|row| row.kind == wanted);
+        let names = of_kind.flat_map(|row| row.names().map(|name| (row.status, name)));
+        put_line(out, kind(wanted), names);
+    }
+    let mut levels: Vec<&str> = Vec::new();
+    for row in support_table() {
+        if !levels.contains(&row.level_name()) {
+            levels.push(row.level_name());
         }
     }
-    for level_number in [SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_UDPLITE, SOL_IP, SOL_IPV6] {
-        for wanted in ["done", "done, read-only", "stored", "refused"] {
-            let names: Vec<_> = support_table()
-                .iter()
-                .filter(|row| row.level == level_number && status(row) == wanted)
-                .map(|row| match row.note {
-                    "" => row.name.to_owned(),
-                    note => format!("{} ({note})", row.name),
-                })
-                .collect();
-            if let Some(row) = support_table().iter().find(|row| row.level == level_number)
-                && !names.is_empty()
-            {
-                put!(out, "| {} | {wanted} | {} |", level(row), names.join(", "));
-            }
-        }
+    for level in levels {
+        let of_level = support_table()
+            .iter()
+            .filter(|row| row.level_name() == level);
+        put_line(out, level, of_level.map(|row| (row.status, row.name)));
     }
 }
 
-fn level(row: &OptionRow) -> &'static str {
-    match row.level {
-        SOL_SOCKET => "SOL_SOCKET",
-        SOL_TCP => "IPPROTO_TCP",
-        SOL_UDP => "IPPROTO_UDP",
-        SOL_UDPLITE => "IPPROTO_UDPLITE",
-        SOL_IP => "IPPROTO_IP",
-        SOL_IPV6 => "IPPROTO_IPV6",
-        _ => "?",
+fn put_line<'a>(out: &mut String, what: &str, names: impl Iterator<Item = (Status, &'a str)>) {
+    let (mut done, mut stored, mut refused) = (0, Vec::new(), Vec::new());
+    for (status, name) in names {
+        match status {
+            Status::Done => done += 1,
+            Status::Stored => stored.push(name),
+            Status::Refused => refused.push(name),
+        }
     }
+    // Tunables that are stored are many and alike.
+    let stored = match stored.len() {
+        many @ 30.. => many.to_string(),
+        _ => stored.join(", "),
+    };
+    put!(
+        out,
+        "| {what} | {done} | {stored} | {} |",
+        refused.join(", ")
+    );
 }
 
 fn status(row: &OptionRow) -> &'static str {
@@ -158,7 +147,7 @@ fn status(row: &OptionRow) -> &'static str {
 fn to_json(row: &OptionRow) -> serde_json::Value {
     let (get, set) = row.access();
     serde_json::json!({
-        "level": level(row), "name": row.name, "number": row.number,
-        "status": word(row.status), "note": row.note, "note": row.note, "get": get, "set": set,
+        "level": row.level_name(), "name": row.name, "number": row.number,
+        "status": word(row.status), "note": row.note, "get": get, "set": set,
     })
 }

@@ -38,6 +38,13 @@ pub struct SupportRow {
     pub note: &'static str,
 }
 
+impl SupportRow {
+    /// A row may hold several names that are alike.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.name.split(", ")
+    }
+}
+
 const fn row(kind: Kind, name: &'static str, status: Status, note: &'static str) -> SupportRow {
     SupportRow {
         kind,

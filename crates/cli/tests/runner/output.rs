@@ -69,7 +69,7 @@ fn the_support_matrix_is_text_and_a_table() {
     assert!(
         table
             .out
-            .starts_with("| what | status | names |\n|---|---|---|\n")
+            .starts_with("| what | done | stored | refused |\n|---|---|---|---|\n")
     );
     assert!(
         table

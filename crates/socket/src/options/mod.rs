@@ -79,6 +79,22 @@ impl core::fmt::Debug for OptionRow {
 }
 
 impl OptionRow {
+    /// Its level's name in the man pages.
+    pub fn level_name(&self) -> &'static str {
+        match self.level {
+            SOL_SOCKET => "SOL_SOCKET",
+            SOL_TCP => "IPPROTO_TCP",
+            SOL_UDP => "IPPROTO_UDP",
+            SOL_UDPLITE => "IPPROTO_UDPLITE",
+            SOL_IP => "IPPROTO_IP",
+            SOL_IPV6 => "IPPROTO_IPV6",
+            SOL_RAW => "IPPROTO_RAW",
+            SOL_ICMPV6 => "IPPROTO_ICMPV6",
+            SOL_NETLINK => "SOL_NETLINK",
+            _ => "another level",
+        }
+    }
+
     /// Whether getsockopt(2) and setsockopt(2) take it.
     pub fn access(&self) -> (bool, bool) {
         (self.get.is_some(), self.set.is_some())
