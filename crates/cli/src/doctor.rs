@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
-use switchboard_notify::{Support, probe};
+use switchboard_notify::{Closings, Support, probe};
+
+use crate::run::descriptors::ALLOW;
 
 /// What to print, and the exit status.
 pub(crate) fn text() -> (String, ExitCode) {
@@ -68,13 +70,20 @@ pub(crate) fn text() -> (String, ExitCode) {
     row(
         "pidfd_getfd",
         report.pidfd_getfd,
-        "poll could not be told that a socket is empty again",
+        &format!("poll could not be told that a socket is empty again; {ALLOW}"),
         true,
     );
     row(
         "/proc/PID/fd",
         report.proc_fd,
         "needed where pidfd_getfd is refused",
+        false,
+    );
+    let closings = Closings::new().map(drop);
+    row(
+        "inotify of sockets",
+        closings.map_or_else(Support::No, |()| Support::Yes),
+        "a datagram socket's error shows as an arrival",
         false,
     );
     match report.ptrace_scope {

@@ -2,6 +2,7 @@
 
 mod bpf;
 mod clock;
+pub(crate) mod descriptors;
 mod epolls;
 mod files;
 mod filter;
@@ -35,9 +36,7 @@ use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::process::{Pid, Resource, Rlimit};
 use rustix::time::Timespec;
 use switchboard_engine::{Config, Instant};
-use switchboard_notify::{
-    FdError, InstallError, Interrupts, Pending, Processes, SignalMask, Spawn, SpawnError,
-};
+use switchboard_notify::{InstallError, Interrupts, Pending, SignalMask, Spawn, SpawnError};
 use switchboard_socket::{Host, HostConfig, SocketId};
 
 use crate::args::RunArgs;
@@ -92,7 +91,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     reap::become_subreaper();
-    check_descriptors()?;
+    descriptors::check().map_err(setup)?;
     let guard = match guard::split() {
         Ok(guard::Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
         Ok(guard::Side::Supervisor(guard)) => guard,
@@ -227,17 +226,6 @@ fn explain(error: &InstallError) -> String {
     }
 }
 
-/// Programs' descriptors must be to be had, or poll could not be told that a socket is empty again. Tried on
-/// ourselves: what can refuse it is a container's profile.
-fn check_descriptors() -> Result<(), Failure> {
-    match Processes::new(1).getfd(std::process::id() as i32, 0) {
-        Ok(_) | Err(FdError::NotOpen) => Ok(()),
-        Err(error) => Err(setup(format!(
-            "pidfd_open or pidfd_getfd does not work here: {error}; `switchboard doctor` says what this machine allows"
-        ))),
-    }
-}
-
 /// Each socket takes a descriptor here: as many as we may have.
 fn raise_descriptor_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -282,6 +270,18 @@ impl Driver {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Outcome::Broken(format!("poll: {error}")),
             };
+            // Received at once: until then any signal ends the call, with EINTR even where the kernel
+            // has none (docs/design/results-and-signals.md). It is served in its turn.
+            let mut received = None;
+            if call.contains(PollFlags::IN) {
+                match self.supervisor.listener.recv_ready() {
+                    Ok(call) => received = call,
+                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
+                }
+            } else if call.contains(PollFlags::HUP) {
+                // The last filtered thread is gone; SIGCHLD tells of the program itself.
+                listening = false;
+            }
             self.supervisor.clock.read();
             // Who has closed a socket sees it closed in whatever call comes next: the listener was
             // looked at first, so what happened before the call is in the epoll instance by now.
@@ -296,15 +296,8 @@ impl Driver {
             {
                 self.supervisor.on_time();
             }
-            if call.contains(PollFlags::IN) {
-                match self.supervisor.listener.recv_ready() {
-                    Ok(Some(call)) => self.supervisor.serve(call),
-                    Ok(None) => {}
-                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
-                }
-            } else if call.contains(PollFlags::HUP) {
-                // The last filtered thread is gone; SIGCHLD tells of the program itself.
-                listening = false;
+            if let Some(call) = received {
+                self.supervisor.serve(call);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which system calls come to the supervisor.
 
-use super::opens::{OPENS_I386, OPENS_X86_64};
+use super::opens::{self, OPENS_I386, OPENS_X86_64};
 use super::supervisor::listing::{LISTINGS_I386, LISTINGS_X86_64};
 use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
@@ -69,7 +69,21 @@ fn rules(arch: Arch, credentials: &[u32], linger: bool) -> Vec<Rule> {
         Arch::X86_64 => OPENS_X86_64,
         Arch::I386 => OPENS_I386,
     };
-    rules.extend(opens.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    for nr in opens {
+        if let Some(flags) = opens::flags_argument(arch, *nr) {
+            // A directory, a name, a new file: the kernel's, whatever the path is.
+            let (o_directory, o_path) = (libc::O_DIRECTORY as u32, libc::O_PATH as u32);
+            let new = (libc::O_CREAT | libc::O_EXCL) as u32;
+            let directory_or_name = [o_directory, o_path, o_directory | o_path];
+            let rule = Rule::new(*nr, Action::Allow);
+            rules.push(
+                rule.clone()
+                    .when(flags, o_directory | o_path, directory_or_name),
+            );
+            rules.push(rule.when(flags, new, [new]));
+        }
+        rules.push(Rule::new(*nr, Action::Notify));
+    }
     let listings = match arch {
         Arch::X86_64 => LISTINGS_X86_64,
         Arch::I386 => LISTINGS_I386,

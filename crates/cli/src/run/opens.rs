@@ -18,6 +18,15 @@ use switchboard_socket::{Host, ProcOpen};
 pub(super) const OPENS_X86_64: &[u32] = &[2, 85, 257, 437];
 pub(super) const OPENS_I386: &[u32] = &[5, 8, 295, 437];
 
+/// Which argument holds the flags, where one does: creat(2) has none, openat2(2)'s are in memory.
+pub(super) fn flags_argument(arch: Arch, nr: u32) -> Option<u8> {
+    match (arch, nr) {
+        (Arch::X86_64, 2) | (Arch::I386, 5) => Some(1),
+        (Arch::X86_64, 257) | (Arch::I386, 295) => Some(2),
+        _ => None,
+    }
+}
+
 /// PROC_SUPER_MAGIC of statfs(2).
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// Longest path (PATH_MAX), with its NUL.

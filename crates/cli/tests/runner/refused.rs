@@ -148,6 +148,8 @@ fn what_there_is_another_way_for() {
         &[libc::SYS_close_range],
         &[libc::SYS_io_uring_setup],
         &[libc::SYS_unshare, libc::SYS_setns],
+        &[libc::SYS_inotify_init1],
+        &[libc::SYS_inotify_add_watch],
     ] {
         for errno in [libc::EPERM, libc::ENOSYS] {
             let ended = talks(calls, errno);
@@ -175,9 +177,13 @@ fn clone3() {
 
 #[test]
 fn the_way_to_descriptors() {
-    for call in [libc::SYS_pidfd_getfd, libc::SYS_pidfd_open] {
+    for (call, line) in [
+        (libc::SYS_pidfd_getfd, "pidfd_getfd does not work here"),
+        (libc::SYS_pidfd_getfd, "--cap-add SYS_PTRACE"),
+        (libc::SYS_pidfd_open, "pidfd_open does not work here"),
+    ] {
         for errno in [libc::EPERM, libc::ENOSYS] {
-            talks(&[call], errno).complains(125, "pidfd_getfd does not work here");
+            talks(&[call], errno).complains(125, line);
             let doctor = without(&[call], errno, &["doctor"]);
             assert_eq!(doctor.status, 1, "{doctor:?}");
         }
