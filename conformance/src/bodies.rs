@@ -22,6 +22,7 @@ mod interface_settings;
 mod interfaces;
 mod ip_control;
 mod ip_options;
+mod ipv6_headers;
 mod lingering;
 mod listen;
 mod mmsg;
@@ -98,6 +99,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     interfaces::TESTS,
     ip_control::TESTS,
     ip_options::TESTS,
+    ipv6_headers::TESTS,
     lingering::TESTS,
     listen::TESTS,
     mmsg::TESTS,

@@ -25,7 +25,8 @@ tests! {
     of_one_message,
     bad_options_of_a_message,
     leave_less_room,
-    source_routes_are_not_taken,
+    source_routes_are_not_taken [ROOT],
+    source_routes_of_an_ordinary_user [ROOT|DROP],
     mapped_has_them_too,
     accepted_connection_answers,
     a_connection_carries_them,
@@ -65,11 +66,6 @@ fn given_back_as_set(k: &mut dyn Kernel) -> Outcome {
         (&[7, 7, 4, 0, 0, 0, 0], &[7, 7, 4, 0, 0, 0, 0, 0]),
         (&[7, 3, 4], &[7, 3, 4, 0]),
         (&ROUTER_ALERT, &ROUTER_ALERT),
-        (&[131, 7, 4, 127, 0, 0, 1], &[131, 7, 4, 127, 0, 0, 1, 0]),
-        (
-            &[137, 11, 4, 127, 0, 0, 1, 127, 0, 0, 2],
-            &[137, 11, 4, 127, 0, 0, 1, 127, 0, 0, 2, 0],
-        ),
         (&[68, 8, 5, 0, 0, 0, 0, 0], &[68, 8, 5, 0, 0, 0, 0, 0]),
         (
             &[68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -319,6 +315,9 @@ fn leave_less_room(k: &mut dyn Kernel) -> Outcome {
 fn source_routes_are_not_taken(k: &mut dyn Kernel) -> Outcome {
     let (to, addr) = listener(k)?;
     let from = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
+    let given = [137, 11, 4, 127, 0, 0, 1, 127, 0, 0, 2];
+    ret!(set(k, from, &given), 0);
+    eq!(get(k, from)?, [&given[..], &[0]].concat());
     for kind in [131, 137] {
         ret!(set(k, from, &[kind, 7, 4, 127, 0, 0, 1]), 0);
         ret!(k.sendto(from, b"x", 0, &addr), 1);
@@ -328,6 +327,18 @@ fn source_routes_are_not_taken(k: &mut dyn Kernel) -> Outcome {
     ret!(set(k, from, &[]), 0);
     ret!(k.sendto(from, b"x", 0, &addr), 1);
     ret!(k.recvmsg(to, &mut msg, 0), 1);
+    Ok(())
+}
+
+fn source_routes_of_an_ordinary_user(k: &mut dyn Kernel) -> Outcome {
+    check!(k.drop_privileges(), "could not become an ordinary user");
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    for kind in [131, 137] {
+        err!(set(k, fd, &[kind, 7, 4, 127, 0, 0, 1]), EPERM);
+        // What is malformed is that first.
+        err!(set(k, fd, &[kind, 7, 8, 127, 0, 0, 1]), EINVAL);
+    }
+    eq!(get(k, fd)?, vec![]);
     Ok(())
 }
 

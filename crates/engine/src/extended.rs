@@ -283,8 +283,8 @@ fn parse_routing(bytes: &[u8], at: u32, cast: Cast) -> Verdict {
         return Verdict::Drop;
     }
     match (kind, left) {
-        // net.ipv6.conf.all.seg6_enabled and rpl_seg_enabled are off, and there is no mobility (RFC 6275).
-        (3 | 4, _) | (2, 0) => Verdict::Drop,
+        // net.ipv6.conf.all.seg6_enabled and rpl_seg_enabled are off.
+        (3 | 4, _) => Verdict::Drop,
         (_, 0) => Verdict::Pass,
         // RFC 8200, 4.4; RFC 5095.
         _ => Verdict::Tell(0, at + 2),

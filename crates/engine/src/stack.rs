@@ -19,7 +19,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, is_extension, parse_body};
+use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, is_extension, parse_transport};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
@@ -566,7 +566,7 @@ impl Stack {
     ) {
         if let Body::Other { protocol, payload } = body {
             // What a raw socket sent is bytes until it arrives.
-            match parse_body(ip, *protocol, payload) {
+            match parse_transport(ip, *protocol, payload) {
                 Ok(Body::Other { .. }) if heard => {}
                 // RFC 8200, 4.7: nothing follows.
                 Ok(Body::Other {

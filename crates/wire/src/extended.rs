@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::parse::parse_plain;
+use crate::parse::parse_transport;
 use crate::{Body, IpHeader, ParseError};
 
 /// IPv6's hop-by-hop options.
@@ -76,9 +76,23 @@ impl Extended {
     }
 
     /// An IPv6 body behind these headers; the plain body without any.
-    pub fn with_headers(headers: Vec<ExtHeader>, fragment: Option<Fragment>, body: Body) -> Body {
+    pub fn with_headers(
+        mut headers: Vec<ExtHeader>,
+        fragment: Option<Fragment>,
+        body: Body,
+    ) -> Body {
         if headers.is_empty() && fragment.is_none() {
             return body;
+        }
+        let mut next = fragment.map_or(body.protocol(true), |_| FRAGMENT);
+        for header in headers.iter_mut().rev() {
+            if header.bytes.first() != Some(&next) {
+                let mut bytes = header.bytes.to_vec();
+                bytes.resize(bytes.len().max(1), 0);
+                bytes[0] = next;
+                header.bytes = Bytes::from(bytes);
+            }
+            next = header.kind;
         }
         Body::Extended(alloc::boxed::Box::new(Extended {
             v6: true,
@@ -125,7 +139,7 @@ impl Extended {
         let next = self.headers.iter().skip(1).map(|header| header.kind);
         for (header, next) in self.headers.iter().zip(next.chain([last])) {
             out.push(next);
-            out.extend_from_slice(&header.bytes[1..]);
+            out.extend_from_slice(header.bytes.get(1..).unwrap_or_default());
         }
         if let Some(fragment) = self.fragment {
             let place = (fragment.offset as u16) & !7 | u16::from(fragment.more);
@@ -179,7 +193,7 @@ pub(crate) fn parse_chain(ip: &IpHeader, kind: u8, bytes: &[u8]) -> Result<Body,
         rest = &rest[len..];
         kind = next;
     }
-    let body = parse_plain(ip, kind, rest)?;
+    let body = parse_transport(ip, kind, rest)?;
     Ok(Extended::with_headers(headers, None, body))
 }
 

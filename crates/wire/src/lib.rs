@@ -29,7 +29,7 @@ pub use extended::{
 };
 pub use icmp::{IcmpMessage, Quoted, Unreachable};
 pub use packet::{Body, IpHeader, Packet, UdpDatagram};
-pub use parse::{ParseError, parse, parse_body};
+pub use parse::{ParseError, parse, parse_body, parse_transport};
 pub use payload::{IntoIter, Payload};
 pub use seq::SeqNum;
 pub use tcp::{FastOpenCookie, SackList, TcpFlags, TcpOptions, TcpSegment, Timestamps};

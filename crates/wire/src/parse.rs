@@ -84,10 +84,11 @@ pub fn parse_body(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, Par
     if ip.is_v6() && is_extension(protocol) {
         return parse_chain(ip, protocol, bytes);
     }
-    parse_plain(ip, protocol, bytes)
+    parse_transport(ip, protocol, bytes)
 }
 
-pub(crate) fn parse_plain(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, ParseError> {
+/// [`parse_body`] of what stands behind the last extension header, or without any: nothing is taken for one.
+pub fn parse_transport(ip: &IpHeader, protocol: u8, bytes: &[u8]) -> Result<Body, ParseError> {
     Ok(match protocol {
         6 => Body::Tcp(parse_tcp(ip, bytes)?),
         17 => Body::Udp(parse_udp(ip, bytes)?),

@@ -46,7 +46,12 @@ impl Host {
         route: Option<RouteInfo>,
     ) -> Result<(), Fail> {
         let (dst, v6) = (plan.dst, plan.dst.is_ipv6());
-        let len = len + plan.beside();
+        // __ip6_append_data() counts destination options twice.
+        let behind = match &plan.extra {
+            Some(extra) if v6 => extra.headers.lens().1,
+            _ => 0,
+        };
+        let len = len + plan.beside() + behind;
         // The 16-bit length counts the IPv4 header and not the IPv6 one.
         let (counted, packet) = match v6 {
             false => (len + 20, len + 20),

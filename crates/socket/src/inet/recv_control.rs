@@ -11,6 +11,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use switchboard_abi::SockAddr;
 use switchboard_abi::number::*;
 use switchboard_engine::{Arrived, IcmpReport, UdpReceived};
+use switchboard_wire::{DESTINATION_OPTIONS, ExtHeader, HOP_OPTIONS, ROUTING};
 
 fn raw(level: i32, kind: i32, data: &[u8]) -> ControlOut {
     ControlOut::Raw {
@@ -161,6 +162,7 @@ impl Facts {
         if options.has(InetFlags::RECVFLOWINFO) && flow != 0 {
             out.push(raw(SOL_IPV6, IPV6_FLOWINFO, &flow.to_be_bytes()));
         }
+        self.tell_headers(options, out);
         if options.has(InetFlags::PKTINFO_2292) {
             let info = pktinfo6(self.to, self.interface);
             out.push(raw(SOL_IPV6, IPV6_2292PKTINFO, &info));
@@ -168,11 +170,52 @@ impl Facts {
         if options.has(InetFlags::HOPLIMIT_2292) {
             out.push(raw(SOL_IPV6, IPV6_2292HOPLIMIT, &hops));
         }
+        self.tell_headers_2292(options, out);
         if options.has(InetFlags::RECVORIGDSTADDR6)
             && let Some(port) = self.port
         {
             let to = name(SocketAddr::new(self.to, port));
             out.push(raw(SOL_IPV6, IPV6_ORIGDSTADDR, &to));
         }
+    }
+
+    fn headers(&self) -> &[ExtHeader] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.headers)
+    }
+
+    /// RFC 3542: hop-by-hop options first, then the others in their order.
+    fn tell_headers(&self, options: &InetOptions, out: &mut Vec<ControlOut>) {
+        for header in self.headers() {
+            let (flag, kind) = match header.kind {
+                HOP_OPTIONS => (InetFlags::RECVHOPOPTS, IPV6_HOPOPTS),
+                ROUTING => (InetFlags::RECVRTHDR, IPV6_RTHDR),
+                _ => (InetFlags::RECVDSTOPTS, IPV6_DSTOPTS),
+            };
+            if options.has(flag) {
+                out.push(raw(SOL_IPV6, kind, &header.bytes));
+            }
+        }
+    }
+
+    /// RFC 2292: of destination options the last before the routing header, and the last behind it.
+    fn tell_headers_2292(&self, options: &InetOptions, out: &mut Vec<ControlOut>) {
+        let headers = self.headers();
+        let find = |kind| headers.iter().rposition(|header| header.kind == kind);
+        let mut tell = |flag, kind, at: Option<usize>| {
+            if let Some(header) = at.and_then(|at| headers.get(at))
+                && options.has(flag)
+            {
+                out.push(raw(SOL_IPV6, kind, &header.bytes));
+            }
+        };
+        let (route, last) = (find(ROUTING), find(DESTINATION_OPTIONS));
+        let before = headers[..route.unwrap_or(0)]
+            .iter()
+            .rposition(|header| header.kind == DESTINATION_OPTIONS);
+        tell(InetFlags::HOPOPTS_2292, IPV6_2292HOPOPTS, find(HOP_OPTIONS));
+        tell(InetFlags::DSTOPTS_2292, IPV6_2292DSTOPTS, before);
+        tell(InetFlags::RTHDR_2292, IPV6_2292RTHDR, route);
+        let behind = last.filter(|last| route.is_none_or(|route| *last > route));
+        tell(InetFlags::DSTOPTS_2292, IPV6_2292DSTOPTS, behind);
     }
 }

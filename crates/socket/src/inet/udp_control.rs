@@ -5,9 +5,11 @@ use super::udp::UdpSendPlan;
 use crate::call::Cx;
 use crate::host::Host;
 use crate::message::SendControl;
+use crate::options::control::Cookie;
+use crate::options::ipv6_headers;
 use crate::table::SocketId;
 use alloc::boxed::Box;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_engine::{IfIndex, MAX_OPTIONS, SendExtra, SendHeaders};
@@ -41,6 +43,7 @@ impl Host {
             }
         }
         let mapped = !v4 && plan.dst.is_ipv4();
+        let mut headers = SendHeaders::default();
         for (level, kind, data) in &control.other {
             match *level {
                 SOL_SOCKET => {
@@ -57,12 +60,47 @@ impl Host {
                     }));
                 }
                 SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
-                SOL_IPV6 if plan.dst.is_ipv6() => self.control_v6(*kind, data, plan)?,
+                SOL_IPV6 if plan.dst.is_ipv6() => {
+                    match ipv6_headers::control(cx.cred.caps, *kind, data, &mut headers) {
+                        Some(done) => done?,
+                        None => self.control_v6(*kind, data, plan)?,
+                    }
+                }
                 // Other levels are not for this protocol and are passed over.
                 _ => {}
             }
         }
+        // Those of the message, if it has any, and otherwise the socket's.
+        if !headers.is_empty() {
+            plan.extra = Some(Box::new(SendExtra {
+                options: None,
+                headers,
+            }));
+        }
         Ok(())
+    }
+
+    /// The extension headers that these messages bring, each of which has to be right.
+    pub(crate) fn headers_of(
+        &self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        control: &SendControl,
+    ) -> Result<SendHeaders, Errno> {
+        let dst = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        let cookie = Cookie::new(&self.get(id)?.common);
+        let mut plan = UdpSendPlan::to(dst, self.inet_options(id)?, cookie, 0);
+        plan.extra = None;
+        let mut own = SendControl::default();
+        let other = control.other.iter();
+        own.other = other
+            .filter(|(level, ..)| *level != SOL_UDP)
+            .cloned()
+            .collect();
+        self.udp_control_in(cx, id, false, &own, &mut plan)?;
+        Ok(plan
+            .extra
+            .map_or_else(SendHeaders::default, |extra| extra.headers))
     }
 
     fn control_v6(&self, kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {

@@ -14,8 +14,13 @@ impl Host {
     /// ip_options_get(): security options and what nobody knows are for who may send raw packets.
     pub(crate) fn compile_options(&self, cx: &Cx<'_>, bytes: &[u8]) -> Result<IpOptions, Errno> {
         let privileged = cx.cred.caps.contains(Caps::NET_RAW);
-        IpOptions::compile(bytes, privileged, |addr| self.stack.is_elsewhere(addr))
-            .map_err(|_| Errno::EINVAL)
+        let compiled = IpOptions::compile(bytes, privileged, |addr| self.stack.is_elsewhere(addr));
+        let options = compiled.map_err(|_| Errno::EINVAL)?;
+        // Linux 6.18: nobody else chooses a packet's way.
+        if options.first_hop().is_some() && !privileged {
+            return Err(Errno::EPERM);
+        }
+        Ok(options)
     }
 
     /// What the socket sends beside a plain IP header.

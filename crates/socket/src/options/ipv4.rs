@@ -397,20 +397,7 @@ pub(super) fn get_pktoptions(
     };
     let options = &s.inet;
     let mut out = Vec::new();
-    let mut put = |kind: i32, data: &[u8]| {
-        // put_cmsg(): what does not fit is cut.
-        let header = a.word.cmsghdr_size();
-        let left = a.len - out.len();
-        if left < header {
-            return;
-        }
-        let (at, len) = (out.len(), left.min(header + data.len()));
-        out.extend_from_slice(&(len as u64).to_ne_bytes()[..a.word.size()]);
-        out.extend_from_slice(&SOL_IP.to_ne_bytes());
-        out.extend_from_slice(&kind.to_ne_bytes());
-        out.extend_from_slice(&data[..len - header]);
-        out.resize(at + left.min(a.word.cmsg_space(data.len())), 0);
-    };
+    let mut put = |kind: i32, data: &[u8]| super::put_control(&mut out, a, SOL_IP, kind, data);
     if options.pktinfo {
         let local = match h.stack.tcp_local(s.handle).map(|local| local.ip()) {
             Some(core::net::IpAddr::V4(ip)) => ip.octets(),

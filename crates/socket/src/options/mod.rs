@@ -18,6 +18,7 @@ mod ip;
 mod ip_options;
 mod ipv4;
 mod ipv6;
+pub(crate) mod ipv6_headers;
 mod multicast;
 mod netlink;
 mod pace;
@@ -220,6 +221,21 @@ impl OptValue {
             count: None,
         }
     }
+}
+
+/// put_cmsg() into the value of an option: what does not fit is cut.
+fn put_control(out: &mut Vec<u8>, a: &GetArg, level: i32, kind: i32, data: &[u8]) {
+    let header = a.word.cmsghdr_size();
+    let left = a.len - out.len();
+    if left < header {
+        return;
+    }
+    let (at, len) = (out.len(), left.min(header + data.len()));
+    out.extend_from_slice(&(len as u64).to_ne_bytes()[..a.word.size()]);
+    out.extend_from_slice(&level.to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(&data[..len - header]);
+    out.resize(at + left.min(a.word.cmsg_space(data.len())), 0);
 }
 
 /// Every option the layer knows by name, whether it has it or refuses it.

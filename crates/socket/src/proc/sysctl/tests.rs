@@ -1,6 +1,6 @@
-use alloc::string::ToString;
 use crate::cred::{Caps, Cred};
 use crate::host::{Host, HostConfig};
+use alloc::string::ToString;
 use switchboard_abi::Errno;
 
 fn host() -> Host {
