@@ -64,6 +64,7 @@ mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
 mod tcp_fastopen;
+mod tcp_md5;
 mod tcp_repair;
 mod tcp_urgent;
 mod udp;
@@ -141,6 +142,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_close::TESTS,
     tcp_data::TESTS,
     tcp_fastopen::TESTS,
+    tcp_md5::TESTS,
     tcp_repair::TESTS,
     tcp_urgent::TESTS,
     udp::TESTS,

@@ -166,6 +166,12 @@ pub struct Counters {
     pub tcp_listen_overflows: u64,
     /// SYNs that a listener dropped, for that or another reason.
     pub tcp_listen_drops: u64,
+    /// Segments without the signature that TCP_MD5SIG asks for.
+    pub tcp_md5_not_found: u64,
+    /// Segments with a signature that nobody has a key for.
+    pub tcp_md5_unexpected: u64,
+    /// Segments with a wrong signature.
+    pub tcp_md5_failure: u64,
     /// TCP segments that were cut short or had a wrong checksum.
     pub tcp_in_errs: u64,
 }

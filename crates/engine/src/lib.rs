@@ -47,9 +47,10 @@ pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
 pub use tcp::{
-    Algorithm, ConnectError, FastOpenKeys, ListenError, Moments, NotConnected, RepairOption,
-    RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue, TcpEntry, TcpError,
-    TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpStamp, TcpTimer, TcpView, UrgentView,
+    Algorithm, ConnectError, FastOpenKeys, ListenError, Md5Error, Moments, NotConnected,
+    RepairOption, RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue,
+    TcpEntry, TcpError, TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpStamp, TcpTimer, TcpView,
+    UrgentView,
 };
 pub use time::Instant;
 pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};

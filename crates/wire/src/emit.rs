@@ -9,6 +9,7 @@ use etherparse::{
     TcpOptionElement,
 };
 
+use crate::tcp::MD5_LEN;
 use crate::{
     Body, Fragment, IcmpMessage, IpHeader, Packet, Quoted, TcpOptions, TcpSegment, UdpDatagram,
 };
@@ -177,6 +178,15 @@ pub fn emit_tcp_headers(ip: &IpHeader, tcp: &TcpSegment) -> Vec<u8> {
     out
 }
 
+/// A TCP header without its options, the checksum being zero.
+pub fn tcp_fixed_header(tcp: &TcpSegment) -> [u8; 20] {
+    let mut out = Vec::with_capacity(tcp.header_len());
+    push_tcp_header(&mut out, tcp);
+    let mut fixed = [0; 20];
+    fixed.copy_from_slice(&out[..20]);
+    fixed
+}
+
 /// The IP header, as bytes, of a packet with `len` bytes of a protocol.
 pub fn emit_ip_header(ip: &IpHeader, protocol: u8, len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(ip.header_len());
@@ -198,6 +208,8 @@ fn push_tcp(out: &mut Vec<u8>, tcp: &TcpSegment) {
 
 /// Option kinds: "no operation" (RFC 9293, 3.2), and Fast Open (RFC 7413).
 const NOP: u8 = 1;
+/// RFC 2385.
+pub(crate) const MD5: u8 = 19;
 pub(crate) const FAST_OPEN: u8 = 34;
 
 fn push_tcp_header(out: &mut Vec<u8>, tcp: &TcpSegment) {
@@ -219,6 +231,14 @@ fn push_tcp_header(out: &mut Vec<u8>, tcp: &TcpSegment) {
     // The layout never exceeds 40 bytes: wire_len() leaves out what does not fit.
     let fits = header.set_options(&elements[..n]);
     debug_assert!(fits.is_ok());
+    if let Some(signature) = &tcp.options.md5 {
+        let mut raw = Vec::with_capacity(TcpOptions::MAX_LEN);
+        raw.extend_from_slice(&[NOP, NOP, MD5, 18]);
+        raw.extend_from_slice(signature);
+        raw.extend_from_slice(header.options.as_slice());
+        let fits = header.set_options_raw(&raw);
+        debug_assert!(fits.is_ok());
+    }
     if let Some(cookie) = &tcp.options.fastopen {
         let mut raw = Vec::with_capacity(TcpOptions::MAX_LEN);
         raw.extend_from_slice(header.options.as_slice());
@@ -236,14 +256,15 @@ fn option_elements(options: &TcpOptions) -> ([TcpOptionElement; 9], usize) {
     use TcpOptionElement as E;
     let mut list = [const { E::Noop }; 9];
     let mut n = 0;
-    let mut used = 0;
+    // The signature goes first, and is no element.
+    let mut used = if options.md5.is_some() { MD5_LEN } else { 0 };
+    let mut len = used;
     let mut push = |element: E, len: usize| {
         list[n] = element;
         n += 1;
         used += len;
         used
     };
-    let mut len = 0;
     if let Some(mss) = options.mss {
         len = push(E::MaximumSegmentSize(mss), 4);
     }

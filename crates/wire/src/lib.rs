@@ -22,6 +22,7 @@ mod tcp;
 
 pub use emit::{
     checksum, emit, emit_body, emit_ip_header, emit_parts, emit_tcp_headers, emit_udp_headers,
+    tcp_fixed_header,
 };
 pub use extended::{
     DESTINATION_OPTIONS, ExtHeader, Extended, FRAGMENT, Fragment, HOP_OPTIONS, ROUTING,

@@ -206,6 +206,7 @@ fn parse_options(bytes: &[u8]) -> TcpOptions {
                     echo: word(4),
                 });
             }
+            (crate::emit::MD5, 16) => options.md5 = data.try_into().ok(),
             (crate::emit::FAST_OPEN, _) => options.fastopen = FastOpenCookie::new(data),
             _ => {}
         }

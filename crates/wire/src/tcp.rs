@@ -29,6 +29,9 @@ bitflags::bitflags! {
     }
 }
 
+/// The signature of RFC 2385 with the two bytes that pad it.
+pub(crate) const MD5_LEN: usize = 20;
+
 /// One TCP segment. Inside a host it may be larger than the MSS, as a GSO packet is in Linux.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpSegment {
@@ -70,6 +73,8 @@ pub struct TcpOptions {
     pub sack: SackList,
     /// Fast Open (RFC 7413, 4.1.1); on SYN only.
     pub fastopen: Option<FastOpenCookie>,
+    /// A signature (RFC 2385).
+    pub md5: Option<[u8; 16]>,
 }
 
 /// A Fast Open cookie of 4 to 16 bytes, or of none: the request for one (RFC 7413, 4.1.1).
@@ -155,6 +160,9 @@ impl TcpOptions {
     #[inline]
     pub fn wire_len(&self) -> usize {
         let mut len = 0;
+        if self.md5.is_some() {
+            len += MD5_LEN;
+        }
         if self.mss.is_some() {
             len += 4;
         }

@@ -222,7 +222,10 @@ impl Connection {
     /// the peer ever had (tcp_sync_mss, tcp_bound_to_half_wnd).
     pub(crate) fn sync_mss(&mut self) {
         let ip = if self.tuple.remote.is_ipv6() { 40 } else { 20 };
-        let options = if self.ts_ok { 12 } else { 0 };
+        let mut options = if self.ts_ok { 12 } else { 0 };
+        if self.opts.md5_key(self.tuple.remote).is_some() {
+            options += 20;
+        }
         // What the header's 16-bit length can say bounds what a path can carry, whatever its MTU.
         let mtu = self.path.mtu.min(0xffff);
         let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));

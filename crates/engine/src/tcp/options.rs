@@ -1,12 +1,14 @@
 //! Per-socket settings: what the TCP_* options and the SO_* options that TCP heeds set.
 
 use alloc::boxed::Box;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::congestion::Algorithm;
 use super::fastopen::{FastOpenKeys, FastOpenOptions};
+use super::md5::{Key, Keys};
 use super::repair::Repair;
 use super::timing::Timing;
 use crate::config::Sysctl;
@@ -72,6 +74,8 @@ struct Rare {
     ports: u32,
     /// IPv4 options or IPv6 extension headers that every segment has.
     extra: Option<Box<SendExtra>>,
+    /// TCP_MD5SIG.
+    md5: Keys,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -410,6 +414,23 @@ impl TcpOptionsSet {
     pub(crate) fn set_saved_syn(&mut self, headers: Option<Bytes>) {
         if headers.is_some() || self.rare.is_some() {
             self.rare_mut().saved_syn = headers;
+        }
+    }
+
+    /// TCP_MD5SIG: the keys.
+    pub(crate) fn md5_keys(&self) -> Option<&Keys> {
+        let keys = &self.rare.as_deref()?.md5;
+        (!keys.is_empty()).then_some(keys)
+    }
+
+    /// The key for segments to and from this peer.
+    pub(crate) fn md5_key(&self, peer: IpAddr) -> Option<&Key> {
+        self.rare.as_deref()?.md5.get(peer)
+    }
+
+    pub(crate) fn set_md5_keys(&mut self, keys: Keys) {
+        if !keys.is_empty() || self.rare.is_some() {
+            self.rare_mut().md5 = keys;
         }
     }
 

@@ -340,7 +340,8 @@ impl Connection {
         let offer_ts = if answer {
             self.ts_ok
         } else {
-            cx.sysctl.tcp_timestamps
+            // There is no room for both (tcp_syn_options).
+            cx.sysctl.tcp_timestamps && self.opts.md5_key(self.tuple.remote).is_none()
         };
         let offer_scale = if answer {
             self.wscale_ok

@@ -37,9 +37,18 @@ impl Stack {
     ) {
         let flags = segment.flags;
         let Some(id) = self.tcp_receiving_listener(now, interface, ip, tuple, segment) else {
+            // tcp_v4_send_reset: nobody has a key that a signed answer could be made with.
+            if segment.options.md5.is_some() {
+                return;
+            }
             // CLOSED: "all data in the incoming segment is discarded"; anything but a RST is answered with one.
             return self.tcp_reset_reply(ip, Head::of(segment));
         };
+        if (self.tcp.signs || segment.options.md5.is_some())
+            && !self.tcp_is_authentic(interface, ip, tuple, segment)
+        {
+            return;
+        }
         if self.tcp.has_filter(id) && self.tcp_filtered(now, id, interface, ip, segment).is_none() {
             return;
         }
@@ -396,6 +405,10 @@ pub(super) fn child_of(
     );
     conn.opts.set_saved_syn(request.saved_syn.clone());
     conn.opts.set_extra(request.extra.clone());
+    if let Some(keys) = conn.opts.md5_keys() {
+        let keys = keys.only_for(request.tuple.remote);
+        conn.opts.set_md5_keys(keys);
+    }
     conn.state = State::SynRecv;
     // sk_clone copies them: what was shut down before listen(2) is shut in every child.
     conn.rcv_shutdown = socket.conn.rcv_shutdown;

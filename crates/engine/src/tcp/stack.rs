@@ -85,6 +85,11 @@ impl Stack {
         let Some(index) = self.tcp.find_hinted(hint, &tuple) else {
             return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
+        if (self.tcp.signs || segment.options.md5.is_some())
+            && !self.tcp_is_authentic(interface, ip, &tuple, segment)
+        {
+            return;
+        }
         if let Kind::Socket(socket) = &self.tcp.entries[index as usize].kind
             && socket.filters.is_some()
         {
@@ -239,7 +244,7 @@ impl Stack {
             }
             let cx = Cx { now, sysctl };
             let retransmitted = socket.conn.counters.retrans;
-            let segment = socket.conn.poll_transmit(cx)?;
+            let mut segment = socket.conn.poll_transmit(cx)?;
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
             self.counters.tcp_out_segs += 1;
             self.counters.tcp_retrans_segs += u64::from(again);
@@ -272,6 +277,11 @@ impl Stack {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
             };
+            if tcp.signs
+                && let Some(key) = socket.conn.opts.md5_key(ip.dst)
+            {
+                key.sign(&ip, &mut segment);
+            }
             if let Some(stamps) = &mut socket.conn.stamps {
                 let id = TcpId {
                     index,
@@ -529,6 +539,7 @@ impl Stack {
             ts_recent_at: conn.ts_recent_at,
             last_answer: Instant::BOOT,
             deadline: now + wait,
+            md5: (conn.opts.md5_key(conn.tuple.remote)).map(|key| Box::new(key.clone())),
             tos: conn.opts.tos_of(conn.tuple.remote.is_ipv6()),
             ttl: if conn.tuple.remote.is_ipv4() {
                 conn.opts.ttl
@@ -602,7 +613,7 @@ impl Stack {
         tos: u8,
         ttl: Option<u8>,
         extra: Option<&SendExtra>,
-        segment: TcpSegment,
+        mut segment: TcpSegment,
     ) {
         self.counters.tcp_out_segs += 1;
         self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
@@ -612,6 +623,11 @@ impl Stack {
             IpAddr::V4(_) => self.sysctl.ip_default_ttl,
             IpAddr::V6(_) => self.sysctl.ipv6_hop_limit,
         });
+        if self.tcp.signs
+            && let Some(key) = self.tcp_md5_key(&tuple, route.interface)
+        {
+            key.sign(&ip, &mut segment);
+        }
         let mut body = Body::Tcp(segment);
         if let Some(extra) = extra {
             body = extra.wrap(now, &ip, tuple.remote, body);

@@ -103,6 +103,8 @@ pub(crate) struct TcpTable {
     pub(crate) throttled: VecDeque<TcpId>,
     pub(crate) orphans: u32,
     pub(crate) time_waits: u32,
+    /// Some socket has had a key (TCP_MD5SIG).
+    pub(super) signs: bool,
     /// Fast Open: what servers gave, and the host's own keys.
     pub(super) cookies: Cookies,
     pub(super) fastopen_keys: Option<FastOpenKeys>,
@@ -122,6 +124,7 @@ impl TcpTable {
             next_generation: 1,
             throttled: VecDeque::new(),
             orphans: 0,
+            signs: false,
             time_waits: 0,
             cookies,
             fastopen_keys: None,

@@ -1,10 +1,12 @@
 //! TIME_WAIT, and FIN_WAIT2 of orphans: a small entry answers for a connection that is gone (tcp_minisocks.c).
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
 use super::connection::FourTuple;
+use super::md5::Key;
 use super::timers::TIME_WAIT_LEN;
 use crate::config::Sysctl;
 use crate::ports::BindKey;
@@ -28,6 +30,8 @@ pub(crate) struct TimeWait {
     pub(crate) ts_recent_at: Instant,
     pub(crate) last_answer: Instant,
     pub(crate) deadline: Instant,
+    /// TCP_MD5SIG's key for the peer.
+    pub(crate) md5: Option<Box<Key>>,
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
 }

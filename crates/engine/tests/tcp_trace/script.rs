@@ -420,6 +420,7 @@ impl Trace {
             mss: want.mss,
             window_scale: want.scale,
             fastopen: self.cookie(&want),
+            md5: None,
             ..Default::default()
         };
         options.timestamps = want.ts.map(|(value, echo)| Timestamps { value, echo });

@@ -29,6 +29,7 @@ mod rows;
 mod socket;
 mod source;
 mod tcp;
+mod tcp_md5;
 mod tcp_repair;
 mod tcp_syn;
 pub(crate) mod timestamping;

@@ -3,6 +3,7 @@
 use super::On::Udp;
 use super::On::{All, Inet, Inet6, Netlink, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
+use super::tcp_md5;
 use super::tcp_repair;
 use super::tcp_syn;
 use super::udp;
@@ -203,7 +204,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     noted(row(SOL_TCP, TCP_CONGESTION, "TCP_CONGESTION", Tcp, Done, Some(tcp::get_congestion), Some(tcp::set_congestion)),
         "only reno"),
     row(SOL_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", Tcp, Done, Some(tcp::get_user_timeout), Some(tcp::set_user_timeout)),
-    refused(SOL_TCP, TCP_MD5SIG, "TCP_MD5SIG", Tcp),
+    row(SOL_TCP, TCP_MD5SIG, "TCP_MD5SIG", Tcp, Done, None, Some(tcp_md5::set_key)),
     row(SOL_TCP, TCP_THIN_LINEAR_TIMEOUTS, "TCP_THIN_LINEAR_TIMEOUTS", Tcp, Done, Some(tcp::get_thin_linear), Some(tcp::set_thin_linear)),
     noted(row(SOL_TCP, TCP_THIN_DUPACK, "TCP_THIN_DUPACK", Tcp, Stored, Some(tcp::get_thin_dupack), Some(tcp::set_thin_dupack)),
         "without effect, as on Linux since 4.13"),
@@ -221,7 +222,7 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_TCP, TCP_FASTOPEN_CONNECT, "TCP_FASTOPEN_CONNECT", Tcp, Done, Some(tcp_syn::get_fastopen_connect), Some(tcp_syn::set_fastopen_connect)),
     noted(row(SOL_TCP, TCP_ULP, "TCP_ULP", Tcp, Done, Some(tcp::get_ulp), Some(tcp::set_ulp)),
         "no protocol is known: ENOENT"),
-    refused(SOL_TCP, TCP_MD5SIG_EXT, "TCP_MD5SIG_EXT", Tcp),
+    row(SOL_TCP, TCP_MD5SIG_EXT, "TCP_MD5SIG_EXT", Tcp, Done, None, Some(tcp_md5::set_key_ext)),
     row(SOL_TCP, TCP_FASTOPEN_KEY, "TCP_FASTOPEN_KEY", Tcp, Done, Some(tcp_syn::get_fastopen_key), Some(tcp_syn::set_fastopen_key)),
     row(SOL_TCP, TCP_FASTOPEN_NO_COOKIE, "TCP_FASTOPEN_NO_COOKIE", Tcp, Done, Some(tcp_syn::get_no_cookie), Some(tcp_syn::set_no_cookie)),
     refused(SOL_TCP, TCP_ZEROCOPY_RECEIVE, "TCP_ZEROCOPY_RECEIVE", Tcp),

@@ -167,13 +167,14 @@ prop_compose! {
         timestamps in prop::option::of((any::<u32>(), any::<u32>())),
         sack in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5),
         cookie in prop::option::of(prop::collection::vec(any::<u8>(), 0..17)),
+        md5 in any::<Option<[u8; 16]>>(),
     ) -> TcpOptions {
         let mut list = SackList::new();
         for (left, right) in sack {
             list.push(SeqNum(left), SeqNum(right));
         }
         let timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
-        TcpOptions { mss, window_scale, sack_permitted, timestamps, sack: list, fastopen: cookie.and_then(|c| FastOpenCookie::new(&c)) }
+        TcpOptions { mss, window_scale, sack_permitted, timestamps, sack: list, fastopen: cookie.and_then(|c| FastOpenCookie::new(&c)).filter(|_| md5.is_none()), md5 }
     }
 }
 

@@ -9,6 +9,7 @@ fn syn_options_take_twenty_bytes_as_in_linux() {
         timestamps: Some(Timestamps { value: 1, echo: 0 }),
         sack: SackList::new(),
         fastopen: None,
+        md5: None,
     };
     assert_eq!(options.wire_len(), 20);
     // Linux's cookies have 8 bytes; kind, length and padding make it 12.
