@@ -282,6 +282,17 @@ fn a_path_descriptor(k: &mut dyn Kernel) -> Outcome {
     eq!(k.read_to_end(fd)?.trim_end(), want.as_str());
     let file = ok!(k.open("/proc/sys/net/core/somaxconn", O_PATH));
     err!(k.read(file, &mut [0; 4]), EBADF);
+    // Opened again by its link, it is the same file.
+    for links in ["/proc/self/fd", "/proc/thread-self/fd", "/dev/fd"] {
+        let again = ok!(k.open(&format!("{links}/{file}"), O_RDONLY));
+        eq!(k.read_to_end(again)?.trim_end(), want.as_str());
+        let text = ok!(k.open("/proc/net/tcp", O_RDONLY));
+        let again = ok!(k.open(&format!("{links}/{text}"), O_RDONLY));
+        check!(
+            k.read_to_end(again)?.starts_with("  sl  local_address"),
+            "{links}"
+        );
+    }
     Ok(())
 }
 

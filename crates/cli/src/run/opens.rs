@@ -82,6 +82,10 @@ impl Open {
     }
 }
 
+fn is_number(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
+}
+
 /// The bytes before the NUL.
 fn read_path(memory: RemoteMemory, address: u64) -> Option<Vec<u8>> {
     let mut path = Vec::new();
@@ -137,7 +141,10 @@ impl Names {
     pub(super) fn may_be_ours(&self, open: &Open) -> bool {
         let has = |word: &[u8]| open.path.windows(word.len()).any(|part| part == word);
         let base = open.base();
-        !base.is_empty() && (self.words.contains(base) || (has(b"proc") && has(b"net")))
+        !base.is_empty()
+            && (self.words.contains(base)
+                || (has(b"proc") && has(b"net"))
+                || (has(b"fd/") && is_number(base)))
     }
 }
 
@@ -158,6 +165,9 @@ pub(super) fn place(tid: i32, open: &Open) -> Place {
 fn find(tid: i32, open: &Open) -> Option<String> {
     let base = std::str::from_utf8(open.base()).ok()?;
     let dir = directory(tid, open)?;
+    if is_number(open.base()) {
+        return reopened(tid, base, &dir);
+    }
     let below = directory_below_proc(&dir)?;
     // Its directories stay the kernel's.
     if let Ok(stat) = fs::statat(&dir, base, fs::AtFlags::SYMLINK_NOFOLLOW)
@@ -166,6 +176,32 @@ fn find(tid: i32, open: &Open) -> Option<String> {
         return None;
     }
     Some(format!("{below}/{base}"))
+}
+
+/// The file that a descriptor of O_PATH names, which is opened again by its link below /proc/PID/fd.
+fn reopened(tid: i32, base: &str, dir: &OwnedFd) -> Option<String> {
+    if fs::fstatfs(dir).ok()?.f_type != PROC_SUPER_MAGIC {
+        return None;
+    }
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()?;
+    let words: Vec<&str> = path.iter().filter_map(OsStr::to_str).collect();
+    let (fds, above) = words.split_last()?;
+    let pid: i32 = above.last()?.parse().ok()?;
+    if *fds != "fd" {
+        return None;
+    }
+    // Here /proc/self is the supervisor; for the caller it is itself.
+    let whose = if pid == std::process::id() as i32 {
+        tid
+    } else {
+        pid
+    };
+    let link = format!("/proc/{whose}/fd/{base}");
+    let file = fs::stat(&link).ok()?;
+    if FileType::from_raw_mode(file.st_mode) != FileType::RegularFile {
+        return None;
+    }
+    below_proc(&std::fs::read_link(&link).ok()?)
 }
 
 /// Which directory of the network's an open one is.
