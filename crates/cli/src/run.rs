@@ -166,6 +166,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         early: Vec::new(),
         stopped: false,
         direct: None,
+        reaped: reap::Reaped::default(),
     };
     let outcome = driver.drive(&epoll);
     let clean = reap::end_all();
@@ -256,6 +257,7 @@ struct Driver {
     stopped: bool,
     /// The last signal that was passed on and did not come through the guard.
     direct: Option<(i32, Instant)>,
+    reaped: reap::Reaped,
 }
 
 impl Driver {
@@ -426,6 +428,12 @@ impl Driver {
                 continue;
             }
             let now = self.supervisor.clock.now();
+            if self.reaped.is_of_the_run(signal.sender) {
+                // An orphan that signals its parent thinks that we are init, which ignores it; who signals its
+                // group has reached the program already, and reaches the guard too.
+                self.direct = Some((signal.number, now));
+                continue;
+            }
             if signal.sender == self.guard.pid() {
                 // Sent to the guard; and to us in the same moment, if to a group: once is enough.
                 if let Some((number, at)) = self.direct
@@ -454,7 +462,7 @@ impl Driver {
     fn children(&mut self) -> Option<u8> {
         // Until we know who the program is, its status must not be taken as an orphan's.
         self.main?;
-        while let Some(status) = reap::collect(self.main) {
+        while let Some(status) = self.reaped.collect(self.main) {
             if let Some(code) = status.exit_status() {
                 return Some(self.ended(code as u8));
             }

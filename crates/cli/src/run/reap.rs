@@ -1,7 +1,7 @@
 //! What is left when the program has ended: every descendant that is still there is ended too.
 
 use rustix::process::{self, Pid, Signal, WaitOptions};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long a killed process may take to go. SIGKILL works at once but for a process that waits
@@ -29,15 +29,57 @@ fn childless() -> bool {
     }
 }
 
-/// Collects the children that have ended, and what has happened to `main`: the next thing, if anything has.
-pub(super) fn collect(main: Option<Pid>) -> Option<process::WaitStatus> {
-    let changes = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
-    while let Ok(Some((pid, status))) = process::wait(changes) {
-        if Some(pid) == main {
-            return Some(status);
+/// How many of the children that were collected are remembered: those between two looks at the signals.
+const REMEMBERED: usize = 64;
+
+/// The children that were collected last.
+#[derive(Default)]
+pub(super) struct Reaped {
+    last: VecDeque<Pid>,
+}
+
+impl Reaped {
+    /// Collects the children that have ended, and what has happened to `main`: the next thing, if anything has.
+    pub(super) fn collect(&mut self, main: Option<Pid>) -> Option<process::WaitStatus> {
+        let changes = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        while let Ok(Some((pid, status))) = process::wait(changes) {
+            if Some(pid) == main {
+                return Some(status);
+            }
+            if self.last.len() == REMEMBERED {
+                self.last.pop_front();
+            }
+            self.last.push_back(pid);
         }
+        None
     }
-    None
+
+    /// Whether a process is a descendant of ours, or was one until just now.
+    pub(super) fn is_of_the_run(&self, pid: u32) -> bool {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return false; // of another PID namespace
+        };
+        if self.last.contains(&pid) {
+            return true;
+        }
+        let us = process::getpid();
+        let mut ancestor = parent(pid);
+        while let Some(pid) = ancestor {
+            if pid == us {
+                return true;
+            }
+            ancestor = parent(pid);
+        }
+        false
+    }
+}
+
+/// By /proc.
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name is in parentheses and may hold anything; the fields follow the last one.
+    let (_, rest) = stat.rsplit_once(')')?;
+    Pid::from_raw(rest.split_whitespace().nth(1)?.parse().ok()?)
 }
 
 /// Ends every descendant and waits until they are gone. True when none is left.

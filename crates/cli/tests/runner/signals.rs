@@ -62,6 +62,28 @@ fn a_call_that_waits_is_ended_by_a_signal_to_the_run() {
 }
 
 #[test]
+fn an_orphan_that_signals_its_parent_reaches_nobody() {
+    // Its parent is whoever collects orphans: init, without a run, which ignores what it does not handle. At once
+    // gone, still there, and three deep.
+    let started = start(run(&[
+        "perl",
+        "-e",
+        "$| = 1; for my $case (0 .. 11) {
+           pipe my $r, my $w; my $child = fork;
+           if (!$child) {
+             my $middle = getppid; close $r;
+             if (!fork) { my $parent = $$; if (!fork) { select undef, undef, undef, 0.01 while getppid == $parent;
+               kill $_, getppid for qw(ALRM TERM USR1 HUP INT);
+               syswrite $w, 'x'; close $w; select undef, undef, undef, 0.1 if $case % 3; exit } exit }
+             wait; exit }
+           close $w; sysread $r, my $c, 1; waitpid $child, 0 }
+         select undef, undef, undef, 0.2; print qq(alive\n); exit 4",
+    ]));
+    let ended = started.ends();
+    assert_eq!((ended.status, &*ended.out), (4, "alive\n"), "{ended:?}");
+}
+
+#[test]
 fn whoever_waits_sees_the_program_stop_and_go_on() {
     let started = start(run(&["sh", "-c", "kill -STOP $$; echo on; exit 6"]));
     assert!(
