@@ -1,8 +1,10 @@
 //! The command line.
 
+use crate::units;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Parser, Debug)]
 #[command(name = "switchboard", version, about = "Linux sockets in user space")]
@@ -46,6 +48,26 @@ pub(crate) struct RunArgs {
     /// Set a tunable of the run's host before the program starts, such as net.core.somaxconn=128; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) sysctl: Vec<String>,
+    /// Write all packets on the run's loopback interface to FILE, as pcapng: for tshark, wireshark and their like.
+    ///
+    /// Checksums are those that the packets would have on a wire.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Let each packet on the run's loopback interface take TIME to arrive, such as 20ms; units are s, ms and us.
+    ///
+    /// A round trip takes twice as long, as with `tc qdisc add dev lo root netem delay`. Packets on lo have up to 64 KiB.
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub(crate) delay: Option<Duration>,
+    /// Lose so many of the packets on the run's loopback interface, such as 1%.
+    ///
+    /// Which ones is the seed's choice.
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
+    pub(crate) loss: Option<f64>,
+    /// Let the run's loopback interface send no more than RATE, such as 10mbit; units are bit, kbit, mbit and gbit.
+    ///
+    /// Up to 1000 packets wait; what comes on top is lost.
+    #[arg(long, value_name = "RATE", value_parser = units::rate)]
+    pub(crate) rate: Option<u64>,
     /// Let close(2) wait as SO_LINGER with a time asks.
     ///
     /// Each close, dup2 and dup3 of each program then comes to the supervisor, which costs some

@@ -4,6 +4,7 @@ mod args;
 mod doctor;
 mod run;
 mod support;
+mod units;
 
 use clap::Parser;
 use clap::error::ErrorKind;

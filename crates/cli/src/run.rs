@@ -9,6 +9,7 @@ mod filter;
 mod guard;
 mod inherited;
 mod interrupts;
+mod loopback;
 mod memory;
 mod mirror;
 mod opens;
@@ -43,6 +44,7 @@ use crate::args::RunArgs;
 use crate::complain;
 use clock::Clock;
 use inherited::Inherited;
+use loopback::Loopback;
 use mirror::Mirror;
 use supervisor::Supervisor;
 use trace::Trace;
@@ -100,13 +102,22 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     // A child has to ask for itself.
     reap::become_subreaper();
     raise_descriptor_limit();
+    let seed = clock::seed(args.seed);
     let stack = Config {
-        seed: clock::seed(args.seed),
+        seed,
         ..Config::default()
     };
     let mut host = Host::new(HostConfig { stack });
     host.set_possible_cpus(bpf::possible_cpus());
     sysctl::apply(&mut host, &args.sysctl).map_err(setup)?;
+    let loopback = Loopback::new(args, seed).map_err(|error| {
+        let path = args.pcap.as_deref().unwrap_or(Path::new(""));
+        setup(format!(
+            "cannot write the capture to {}: {error}",
+            path.display()
+        ))
+    })?;
+    host.stack_mut().carry_loopback(loopback.is_some());
     let trace = match &args.trace {
         None => None,
         Some(path) => Some(Trace::open(path).map_err(|error| {
@@ -154,6 +165,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         mirror,
         Clock::start(),
         trace,
+        loopback,
         uninterruptible,
     );
     let mut driver = Driver {

@@ -244,7 +244,10 @@ pub(crate) struct Interfaces {
     owners: crate::hash::KeyedMap<IpAddr, IfIndex>,
     /// The broadcast addresses of all subnets.
     broadcasts: crate::hash::KeyedMap<Ipv4Addr, IfIndex>,
-    lo_is_up: bool,
+    /// What is sent on `lo` comes straight in again: it is up, and nobody else carries it.
+    lo_is_direct: bool,
+    /// What is sent on `lo` is the caller's to carry.
+    pub(crate) lo_is_carried: bool,
     /// What a new interface has.
     pub(crate) forwarding: [bool; 2],
 }
@@ -256,7 +259,8 @@ impl Interfaces {
             list: Vec::new(),
             owners: crate::hash::KeyedMap::with_hasher(hash),
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
-            lo_is_up: true,
+            lo_is_direct: true,
+            lo_is_carried: false,
             forwarding,
         };
         let lo = interfaces.add(InterfaceConfig {
@@ -312,7 +316,7 @@ impl Interfaces {
         change(interface);
         self.owners.clear();
         self.broadcasts.clear();
-        self.lo_is_up = self.list.first().is_some_and(|lo| lo.up);
+        self.lo_is_direct = !self.lo_is_carried && self.lo_is_up();
         // fib_sync_down_dev: the host's own addresses stay its own while their interface is down.
         for interface in &self.list {
             for address in &interface.addresses {
@@ -339,10 +343,15 @@ impl Interfaces {
         self.list.get(index.0 as usize - 1)
     }
 
-    /// Whether what the host sends to itself arrives.
+    /// Whether what the host sends to itself comes straight in again.
     #[inline]
+    pub(crate) fn lo_is_direct(&self) -> bool {
+        self.lo_is_direct
+    }
+
+    /// Whether `lo` is up.
     pub(crate) fn lo_is_up(&self) -> bool {
-        self.lo_is_up
+        self.list.first().is_some_and(|lo| lo.up)
     }
 
     #[inline]

@@ -286,7 +286,7 @@ impl Stack {
         }
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
-        if self.interfaces.owner(packet.ip.src).is_some() {
+        if interface != IfIndex::LO && self.interfaces.owner(packet.ip.src).is_some() {
             self.counters.ip_in_hdr_errors += 1;
             return;
         }
@@ -295,7 +295,8 @@ impl Stack {
         self.run_loopback(now);
     }
 
-    /// The next packet to carry, and the interface it leaves by. Packets on `lo` never come out.
+    /// The next packet to carry, and the interface it leaves by. Packets on `lo` come out only where
+    /// [`carry_loopback`](Self::carry_loopback) asks for it.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(IfIndex, Packet)> {
         let next = self.poll_outgoing(now)?;
         Some((next.interface, next.packet))
@@ -383,8 +384,7 @@ impl Stack {
 
     /// A packet leaves by a link.
     pub(crate) fn link_output(&mut self, route: &RouteInfo, packet: Packet) {
-        let links = self.interfaces.iter().len() - 1;
-        if self.transmit.len() < TX_QUEUE_LEN * links {
+        if self.transmit.len() < self.transmit_room() {
             let bytes = packet.wire_len() as u64;
             self.counters.ip_out_octets += bytes;
             if packet.ip.is_v6() {
@@ -455,10 +455,8 @@ impl Stack {
 
     #[inline]
     fn loop_back(&mut self, interface: IfIndex, hint: Hint, tag: Tag, ip: IpHeader, body: Body) {
-        // noop_enqueue: what goes to a device that is down is lost.
-        if interface == IfIndex::LO && !self.interfaces.lo_is_up() {
-            self.counters.ip_out_discards += 1;
-            return;
+        if interface == IfIndex::LO && !self.interfaces.lo_is_direct() {
+            return self.carried_loopback(Packet { ip, body });
         }
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
@@ -473,10 +471,41 @@ impl Stack {
         }
     }
 
+    /// What is sent on `lo` does not come straight in again.
+    #[cold]
+    fn carried_loopback(&mut self, packet: Packet) {
+        // noop_enqueue: what goes to a device that is down is lost.
+        if !self.interfaces.lo_is_up() || self.transmit.len() >= self.transmit_room() {
+            self.counters.ip_out_discards += 1;
+            return;
+        }
+        self.transmit.push_back(Outgoing {
+            interface: IfIndex::LO,
+            next_hop: packet.ip.dst,
+            packet,
+        });
+    }
+
+    /// How many packets may wait for `poll_transmit`.
+    fn transmit_room(&self) -> usize {
+        let links = self.interfaces.iter().len() - 1;
+        TX_QUEUE_LEN * (links + usize::from(self.interfaces.lo_is_carried))
+    }
+
+    /// Whether what is sent on `lo` comes out of [`poll_outgoing`](Self::poll_outgoing), to be carried by the caller and
+    /// handed back by [`deliver`](Self::deliver): for whoever wants to see it, or to be in its way. Marks and priorities of
+    /// packets are lost on that way.
+    pub fn carry_loopback(&mut self, on: bool) {
+        self.interfaces.lo_is_carried = on;
+        self.interfaces.change(IfIndex::LO, |_| {});
+    }
+
     /// Whether a packet on `lo` would be the next to come in; not when `loop_back` has a reason to drop it.
     #[inline]
     pub(crate) fn loopback_is_free(&self) -> bool {
-        self.loopback.is_empty() && self.interfaces.lo_is_up() && self.sysctl.netdev_max_backlog > 0
+        self.loopback.is_empty()
+            && self.interfaces.lo_is_direct()
+            && self.sysctl.netdev_max_backlog > 0
     }
 
     /// [`tcp_loop_back`](Self::tcp_loop_back), and the packet comes in at once, nothing being before it.

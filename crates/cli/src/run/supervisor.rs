@@ -34,6 +34,7 @@ use super::clock::Clock;
 use super::files::{AtHand, Rights};
 use super::filter::changes_credentials;
 use super::interrupts::{self, ERESTARTSYS, Verdict};
+use super::loopback::Loopback;
 use super::memory::TargetMemory;
 use super::mirror::Mirror;
 use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
@@ -64,6 +65,7 @@ pub(super) struct Supervisor {
     parking: Parking,
     remembered: Remembered,
     trace: Option<Trace>,
+    loopback: Option<Loopback>,
     names: Names,
     proc_files: OpenFiles,
     /// Sockets whose descriptors are gone while calls on them still wait.
@@ -107,6 +109,7 @@ impl Supervisor {
         mirror: Mirror,
         clock: Clock,
         trace: Option<Trace>,
+        loopback: Option<Loopback>,
         uninterruptible: bool,
     ) -> Supervisor {
         let names = Names::new(&host);
@@ -124,6 +127,7 @@ impl Supervisor {
             parking: Parking::default(),
             remembered: Remembered::default(),
             trace,
+            loopback,
             closing: Vec::new(),
             woken: Vec::new(),
             lingering: HashMap::new(),
@@ -140,6 +144,7 @@ impl Supervisor {
             self.parking.next_deadline(),
             self.next_sweep,
             self.lingering_deadline(),
+            self.loopback.as_ref().and_then(Loopback::deadline),
         ]
         .into_iter()
         .flatten()
@@ -253,6 +258,11 @@ impl Supervisor {
     pub(super) fn end_trace(&self) {
         if let Some(error) = self.trace.as_ref().and_then(Trace::failed) {
             complain(&format!("some of the trace could not be written: {error}"));
+        }
+        if let Some(error) = self.loopback.as_ref().and_then(Loopback::failed) {
+            complain(&format!(
+                "some of the capture could not be written: {error}"
+            ));
         }
     }
 
@@ -566,6 +576,9 @@ impl Supervisor {
             self.next_sweep = Some(self.clock.now() + SWEEP_INTERVAL);
         }
         loop {
+            if let Some(loopback) = &mut self.loopback {
+                loopback.carry(&mut self.host, self.clock.now(), self.clock.realtime());
+            }
             self.show_events();
             if self.woken.is_empty() && self.owed.is_empty() {
                 break;

@@ -5,6 +5,7 @@
 
 mod killed;
 mod left_behind;
+mod loopback;
 mod output;
 mod refused;
 mod signals;

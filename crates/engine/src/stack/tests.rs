@@ -296,3 +296,35 @@ fn the_same_seed_gives_the_same_packets() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn a_carried_loopback_is_the_callers() {
+    let mut stack = host("10.0.0.1", 1);
+    let (a, b) = (
+        bind(&mut stack, "127.0.0.1:1000"),
+        bind(&mut stack, "127.0.0.1:53"),
+    );
+    stack.carry_loopback(true);
+    send(&mut stack, a, "127.0.0.1:53", 1).unwrap();
+    assert!(stack.udp_pop(b).is_none());
+    let outgoing = stack.poll_outgoing(NOW).unwrap();
+    assert_eq!(
+        (outgoing.interface, outgoing.next_hop),
+        (IfIndex::LO, ip("127.0.0.1"))
+    );
+    stack.deliver(NOW, IfIndex::LO, outgoing.packet);
+    assert!(stack.udp_pop(b).is_some());
+    // It is bounded, and while lo is down nothing is sent.
+    for _ in 0..5000 {
+        send(&mut stack, a, "127.0.0.1:53", 1).unwrap();
+    }
+    let all = core::iter::from_fn(|| stack.poll_outgoing(NOW)).count();
+    assert_eq!(all, 2 * TX_QUEUE_LEN);
+    stack.change_interface(IfIndex::LO, InterfaceChange::Up(false));
+    let _ = send(&mut stack, a, "127.0.0.1:53", 1);
+    assert!(stack.poll_outgoing(NOW).is_none());
+    stack.change_interface(IfIndex::LO, InterfaceChange::Up(true));
+    stack.carry_loopback(false);
+    send(&mut stack, a, "127.0.0.1:53", 1).unwrap();
+    assert!(stack.udp_pop(b).is_some());
+}

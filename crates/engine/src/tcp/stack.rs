@@ -227,9 +227,9 @@ impl Stack {
                 return None;
             };
             if busy
-                && socket
-                    .route
-                    .is_some_and(|route| route.interface != IfIndex::LO)
+                && socket.route.is_some_and(|route| {
+                    route.interface != IfIndex::LO || !interfaces.lo_is_direct()
+                })
                 && socket.conn.state.is_synchronized()
             {
                 // The rest leaves when the interface has taken what waits for it.

@@ -1,0 +1,160 @@
+//! `--pcap`, `--delay`, `--loss` and `--rate`.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Ended, Scratch, output, switchboard};
+
+fn perl(options: &[&str], program: &str) -> Ended {
+    let mut command = switchboard();
+    command.arg("run").args(options).args([
+        "--",
+        "perl",
+        "-MSocket",
+        "-MTime::HiRes=time,sleep",
+        "-e",
+        program,
+    ]);
+    output(command)
+}
+
+/// A connection, a few bytes of data, and how long that took.
+const TALK: &str = "socket(my $l, AF_INET, SOCK_STREAM, 0) or die $!;
+    bind $l, pack_sockaddr_in(7777, INADDR_LOOPBACK) or die $!;
+    listen $l, 5 or die $!;
+    socket(my $c, AF_INET, SOCK_STREAM, 0) or die $!;
+    my $begin = time;
+    connect $c, getsockname $l or die $!;
+    my $connected = time;
+    accept my $s, $l or die $!;
+    syswrite $c, 'x' x $ENV{BYTES};
+    my ($all, $n) = 0;
+    $all += $n while $all < $ENV{BYTES} and $n = sysread $s, my $got, 65536;
+    printf '%d %.3f %.3f', $all, $connected - $begin, time - $connected;";
+
+fn talk(options: &[&str], bytes: usize) -> (f64, f64) {
+    let program = TALK.replace("$ENV{BYTES}", &bytes.to_string());
+    let ended = perl(options, &program);
+    assert_eq!((ended.status, &*ended.err), (0, ""), "{ended:?}");
+    let words: Vec<f64> = ended.out.split(' ').map(|w| w.parse().unwrap()).collect();
+    assert_eq!(words[0] as usize, bytes);
+    (words[1], words[2])
+}
+
+#[test]
+fn a_delay_is_one_way() {
+    let (connected, arrived) = talk(&["--delay", "60ms"], 10);
+    // There and back; then there.
+    assert!((0.119..5.0).contains(&connected), "{connected}");
+    assert!((0.059..5.0).contains(&arrived), "{arrived}");
+}
+
+#[test]
+fn a_rate_slows_down() {
+    // 800,000 bits at a million a second.
+    let (_, arrived) = talk(&["--rate", "1mbit"], 100_000);
+    assert!((0.75..20.0).contains(&arrived), "{arrived}");
+}
+
+const DATAGRAMS: &str = "socket(my $b, AF_INET, SOCK_DGRAM, 0) or die $!;
+    bind $b, pack_sockaddr_in(7777, INADDR_LOOPBACK) or die $!;
+    socket(my $a, AF_INET, SOCK_DGRAM, 0) or die $!;
+    send $a, $_, 0, getsockname $b or die $! for 1 .. 100;
+    my $n = 0; my $got;
+    while (defined recv $b, $got, 10, MSG_DONTWAIT) { print qq($got ) }";
+
+#[test]
+fn losses_are_the_seeds() {
+    let lost = |options: &[&str]| {
+        let ended = perl(options, DATAGRAMS);
+        assert_eq!((ended.status, &*ended.err), (0, ""), "{ended:?}");
+        ended.out
+    };
+    let none: Vec<String> = (1..=100).map(|n| format!("{n} ")).collect();
+    assert_eq!(lost(&["--loss", "0%"]), none.concat());
+    assert_eq!(lost(&["--loss", "100%"]), "");
+    let some = lost(&["--loss", "30%", "--seed", "7"]);
+    assert!((40..95).contains(&some.split(' ').count()), "{some}");
+    assert_eq!(lost(&["--loss", "30%", "--seed", "7"]), some);
+    assert_ne!(lost(&["--loss", "30%", "--seed", "8"]), some);
+}
+
+#[test]
+fn tcp_gets_through_losses() {
+    talk(&["--loss", "10%", "--seed", "1"], 300_000);
+}
+
+#[test]
+fn a_capture_has_every_packet() {
+    let scratch = Scratch::new("pcap");
+    let path = scratch.path().join("lo.pcapng");
+    let name = path.to_str().unwrap();
+    talk(&["--pcap", name], 100_000);
+    let file = fs::read(&path).unwrap();
+    // A section header, and the data in full.
+    assert_eq!(file[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    assert!(file.iter().filter(|byte| **byte == b'x').count() >= 100_000);
+    let tshark = Command::new("tshark")
+        .args(["-r", name, "-o", "tcp.check_checksum:TRUE", "-T", "fields"])
+        .args([
+            "-e",
+            "tcp.flags",
+            "-e",
+            "tcp.checksum.status",
+            "-e",
+            "tcp.dstport",
+        ])
+        .output();
+    let Ok(tshark) = tshark else {
+        // Not installed.
+        return;
+    };
+    let text = String::from_utf8(tshark.stdout).unwrap();
+    assert!(
+        tshark.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tshark.stderr)
+    );
+    let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split('\t').collect()).collect();
+    assert_eq!(lines[0], ["0x0002", "1", "7777"], "{text}");
+    assert_eq!(lines[1][..2], ["0x0012", "1"], "{text}");
+    assert!(
+        lines.len() >= 5 && lines.iter().all(|line| line[1] == "1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (option, value, about) in [
+        ("--delay", "20", "a time has a unit"),
+        ("--delay", "-1ms", "a number of 0 or more"),
+        ("--loss", "101%", "a percentage"),
+        ("--rate", "10", "a rate has a unit"),
+        ("--rate", "0bit", "at least 1 bit"),
+    ] {
+        let mut command = switchboard();
+        command.args(["run", &format!("{option}={value}"), "--", "true"]);
+        let ended = output(command);
+        assert_eq!(ended.status, 125, "{ended:?}");
+        assert!(ended.err.contains(about), "{ended:?}");
+    }
+    let mut command = switchboard();
+    command.args(["run", "--pcap", "/nonexistent/lo", "--", "true"]);
+    output(command).complains(125, "cannot write the capture to /nonexistent/lo");
+}
+
+#[test]
+fn the_options_are_explained() {
+    let mut command = switchboard();
+    command.args(["run", "--help"]);
+    let ended = output(command);
+    for option in [
+        "--pcap <FILE>",
+        "--delay <TIME>",
+        "--loss <PERCENT>",
+        "--rate <RATE>",
+    ] {
+        assert!(ended.out.contains(option), "{option}: {}", ended.out);
+    }
+}
