@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use switchboard_wire::{Packet, emit};
+use switchboard_wire::{Body, Packet, TcpFlags, emit};
 
 /// LINKTYPE_RAW: IPv4 or IPv6, as the first four bits say.
 const LINKTYPE_RAW: u16 = 101;
@@ -61,6 +61,13 @@ pub fn capture_packet(
     packet: &Packet,
     comment: Option<&str>,
 ) -> Vec<u8> {
+    // A segment that stays inside a host may be longer than an IP header can say: it is shown as the two that it would be
+    // on a wire.
+    if let Some([first, second]) = halves(packet) {
+        let mut out = capture_packet(interface, at, seen, &first, comment);
+        out.extend(capture_packet(interface, at, seen, &second, comment));
+        return out;
+    }
     let bytes = emit(packet);
     let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
     let len = (bytes.len() as u32).to_le_bytes();
@@ -77,6 +84,27 @@ pub fn capture_packet(
     }
     end_options(&mut body);
     block(ENHANCED_PACKET, &body)
+}
+
+/// A TCP segment whose length does not fit 16 bits, in two parts.
+fn halves(packet: &Packet) -> Option<[Packet; 2]> {
+    let too_long = packet.wire_len() > usize::from(u16::MAX);
+    let Body::Tcp(tcp) = packet.body.clone() else {
+        return None;
+    };
+    if !too_long {
+        return None;
+    }
+    let half = tcp.payload.len() / 2;
+    let (mut first, mut second) = (tcp.clone(), tcp);
+    first.flags -= TcpFlags::FIN | TcpFlags::PSH;
+    first.payload = first.payload.slice(..half);
+    second.seq = second.seq + half as u32;
+    second.payload = second.payload.slice(half..);
+    Some([first, second].map(|tcp| Packet {
+        ip: packet.ip,
+        body: Body::Tcp(tcp),
+    }))
 }
 
 /// A block has its length at both ends.

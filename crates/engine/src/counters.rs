@@ -17,6 +17,8 @@ pub struct V6Counters {
     pub in_delivers: u64,
     /// Packets that were handed on.
     pub forw_datagrams: u64,
+    /// Packets that were too long for the next link.
+    pub in_too_big: u64,
     /// Packets the host made.
     pub out_requests: u64,
     /// Their bytes, as far as they were not for the host itself.
@@ -98,8 +100,12 @@ pub struct Counters {
     pub ip_forw_datagrams: u64,
     /// Packets to hand on that no route was found for.
     pub ip_in_no_routes: u64,
-    /// Packets that were too long for the next link and must not be cut.
+    /// Packets that were too long for the next link and could not be cut.
     pub ip_frag_fails: u64,
+    /// Packets that were cut.
+    pub ip_frag_oks: u64,
+    /// The pieces they were cut into.
+    pub ip_frag_creates: u64,
     /// Packets that no link may carry, such as those with a loopback address from outside.
     pub ip_in_hdr_errors: u64,
     /// Packets handed to a transport.

@@ -44,3 +44,35 @@ fn a_file_is_made_of_blocks() {
     assert_eq!(&body[164..171], b"by curl");
     assert_eq!(body[body.len() - 4..], [0; 4]);
 }
+
+#[test]
+fn what_no_header_can_say_is_shown_as_two() {
+    let ip = |text: &str| text.parse().unwrap();
+    let sent = Packet {
+        ip: switchboard_wire::IpHeader::new(ip("::1"), ip("::1")),
+        body: Body::Tcp(switchboard_wire::TcpSegment {
+            src_port: 1,
+            dst_port: 2,
+            seq: switchboard_wire::SeqNum(u32::MAX - 5),
+            ack: switchboard_wire::SeqNum(1),
+            flags: TcpFlags::ACK | TcpFlags::PSH,
+            window: 100,
+            urgent: 0,
+            options: Default::default(),
+            payload: alloc::vec![7; 65_537].into(),
+        }),
+    };
+    let file = capture_packet(0, Duration::ZERO, Seen::Inbound, &sent, None);
+    let mut total = 0;
+    for (_, body) in blocks(&file) {
+        let len = u32::from_le_bytes(body[12..16].try_into().unwrap()) as usize;
+        let packet = switchboard_wire::parse(&body[20..20 + len]).unwrap();
+        let Body::Tcp(tcp) = packet.body else {
+            panic!()
+        };
+        assert_eq!(tcp.seq.0, (u32::MAX - 5).wrapping_add(total));
+        assert_eq!(tcp.flags.contains(TcpFlags::PSH), total > 0);
+        total += tcp.payload.len() as u32;
+    }
+    assert_eq!(total, 65_537);
+}

@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::{at, ms, packet, port, random, thousand_a_second};
 use crate::{CodelConfig, FifoConfig, FqCodelConfig};
 
+mod random;
+
 fn ports(arrived: &[(Instant, u16)]) -> Vec<u16> {
     arrived.iter().map(|(_, port)| *port).collect()
 }

@@ -196,3 +196,60 @@ fn what_is_not_for_routers_stays() {
     }
     assert_eq!(stack.counters().ip_forw_datagrams, 0);
 }
+
+/// RFC 791, 3.2: all pieces but the last are as long as fits, in units of eight.
+#[test]
+fn without_df_it_is_cut() {
+    let mut stack = router();
+    let mut packet = datagram("10.0.0.2", "10.0.1.7", 3000);
+    packet.ip.dont_fragment = false;
+    packet.ip.ident = 77;
+    let whole = emit_body(&packet.ip, &packet.body);
+    stack.deliver(Instant::BOOT, ETH0, packet);
+    let pieces = out(&mut stack);
+    let mut got = Vec::new();
+    for (n, piece) in pieces.iter().enumerate() {
+        let piece = &piece.packet;
+        assert!(piece.wire_len() <= 1300);
+        assert_eq!((piece.ip.ident, piece.ip.hop_limit), (77, 63));
+        assert_eq!(
+            switchboard_wire::parse(&switchboard_wire::emit(piece)).as_ref(),
+            Ok(piece)
+        );
+        let Body::Extended(extended) = &piece.body else {
+            panic!("{piece:?}");
+        };
+        let fragment = extended.fragment.unwrap();
+        assert_eq!(
+            (fragment.offset as usize, fragment.more),
+            (got.len(), n + 1 < pieces.len())
+        );
+        got.extend(emit_body(&piece.ip, &extended.body));
+    }
+    assert!(got == whole);
+    let c = stack.counters();
+    assert_eq!(
+        (c.ip_frag_oks, c.ip_frag_creates, c.ip_frag_fails),
+        (1, 3, 0)
+    );
+    // A piece that is cut again keeps its place.
+    let middle = pieces[1].packet.clone();
+    let again = cut(middle, 700).unwrap();
+    let places: Vec<(u32, bool)> = again
+        .iter()
+        .map(|piece| match &piece.body {
+            Body::Extended(extended) => extended.fragment.map(|f| (f.offset, f.more)).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(places, [(1280, true), (1280 + 680, true)]);
+    assert!(cut(pieces[0].packet.clone(), 24).is_none());
+}
+
+#[test]
+fn only_options_that_say_so_are_in_each_piece() {
+    // Record route is not copied; a loose source route is, and what follows the end is not looked at.
+    let options = [7, 3, 4, 131, 7, 4, 10, 0, 0, 9, 1, 0];
+    assert_eq!(copied_options(&options)[..], [131, 7, 4, 10, 0, 0, 9, 0]);
+    assert!(copied_options(&[131, 9, 4, 0]).is_empty());
+}

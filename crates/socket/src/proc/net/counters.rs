@@ -70,9 +70,9 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("ReasmReqds", 0),
             ("ReasmOKs", 0),
             ("ReasmFails", 0),
-            ("FragOKs", 0),
-            ("FragFails", 0),
-            ("FragCreates", 0),
+            ("FragOKs", number(c.ip_frag_oks)),
+            ("FragFails", number(c.ip_frag_fails)),
+            ("FragCreates", number(c.ip_frag_creates)),
             ("OutTransmits", requests + forwarded),
         ],
     );
@@ -182,7 +182,7 @@ pub(super) fn snmp6(host: &Host, out: &mut String) {
     for (name, value) in [
         ("Ip6InReceives", six.in_receives),
         ("Ip6InHdrErrors", 0),
-        ("Ip6InTooBigErrors", 0),
+        ("Ip6InTooBigErrors", six.in_too_big),
         ("Ip6InNoRoutes", 0),
         ("Ip6InAddrErrors", 0),
         ("Ip6InUnknownProtos", 0),
