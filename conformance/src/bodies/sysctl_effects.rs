@@ -18,6 +18,9 @@ tests! {
     default_ttl [ROOT],
     default_hop_limit [ROOT],
     ephemeral_ports [ROOT],
+    reserved_ports [ROOT],
+    reserved_ports_are_a_set [ROOT],
+    challenge_acks_are_counted [ROOT],
     default_buffers [ROOT],
     greatest_buffers [ROOT],
     tcp_buffers [ROOT],
@@ -115,6 +118,118 @@ fn ephemeral_ports(k: &mut dyn Kernel) -> Outcome {
         let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
         err!(k.bind(fd, &Addr::lo4(0)), EADDRINUSE);
         Ok(())
+    })
+}
+
+fn reserved_ports(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv4/ip_local_port_range", "50100 50109", |k| {
+        with(
+            k,
+            "ipv4/ip_local_reserved_ports",
+            "50100-50106,50109",
+            |k| {
+                for ty in [SOCK_STREAM, SOCK_DGRAM] {
+                    let mut ports = Vec::new();
+                    for _ in 0..2 {
+                        let fd = ok!(k.socket(AF_INET, ty, 0));
+                        ret!(k.bind(fd, &Addr::lo4(0)), 0);
+                        ports.push(k.sockname(fd)?.port());
+                    }
+                    ports.sort_unstable();
+                    eq!(ports, [50_107, 50_108]);
+                    let fd = ok!(k.socket(AF_INET, ty, 0));
+                    err!(k.bind(fd, &Addr::lo4(0)), EADDRINUSE);
+                    // Who names one gets it.
+                    ret!(k.bind(fd, &Addr::lo4(50_103)), 0);
+                }
+                // All that connect(2) may choose is bound.
+                let (listener, _) = (ok!(k.socket(AF_INET, SOCK_STREAM, 0)), ());
+                ret!(k.bind(listener, &Addr::lo4(40_000)), 0);
+                ret!(k.listen(listener, 5), 0);
+                let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+                err!(k.connect(fd, &Addr::lo4(40_000)), EADDRNOTAVAIL);
+                Ok(())
+            },
+        )
+    })
+}
+
+fn reserved_ports_are_a_set(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let name = "ipv4/ip_local_reserved_ports";
+    for (written, shown) in [
+        ("1-3,2-7", "1-7"),
+        ("4,3,2", "2-4"),
+        ("8080,9000-9010\n", "8080,9000-9010"),
+        ("5,", "5"),
+        ("9,5,7", "5,7,9"),
+    ] {
+        with(k, name, written, |k| {
+            eq!(
+                (written, k.get_tunable(name)?),
+                (written, shown.to_string())
+            );
+            // What is wrong changes nothing.
+            for bad in ["5,,6", "5, 6", "1,x", "7-6,8", "65536", "1-2-3", ",5"] {
+                eq!(
+                    (bad, k.set_tunable(name, bad)?),
+                    (bad, -i64::from(libc::EINVAL))
+                );
+            }
+            eq!(k.get_tunable(name)?, shown);
+            ret!(k.set_tunable(name, "\n")?, 1);
+            eq!(k.get_tunable(name)?, "");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn challenge_acks_are_counted(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv4/tcp_invalid_ratelimit", "0", |k| {
+        with(k, "ipv4/tcp_challenge_ack_limit", "1", |k| {
+            let t = k.tcp(AF_INET)?;
+            // A SYN in the middle of a connection: RFC 5961, 4.2.
+            let raw = ok!(k.socket(AF_INET, libc::SOCK_RAW | NB, libc::IPPROTO_TCP));
+            ok!(k.bind(raw, &Addr::lo4(0)));
+            let (here, there) = (k.sockname(t.client)?.port(), k.peername(t.client)?.port());
+            let mut syn = [here.to_be_bytes(), there.to_be_bytes()].concat();
+            syn.extend([0; 8]);
+            syn.extend([0x50, 2, 4, 0, 0, 0, 0, 0]);
+            let mut sum = 0u32;
+            for pair in syn.chunks(2).chain([
+                &[127, 0][..],
+                &[0, 1],
+                &[127, 0],
+                &[0, 1],
+                &[0, 6],
+                &[0, 20],
+            ]) {
+                sum += u32::from(pair[0]) << 8 | u32::from(pair[1]);
+            }
+            while sum >> 16 != 0 {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            syn[16..18].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+            for _ in 0..10 {
+                ret!(k.sendto(raw, &syn, 0, &Addr::lo4(0)), 20);
+            }
+            let mut answers = 0;
+            loop {
+                let mut packet = [0; 200];
+                let got = k.recv(raw, &mut packet, 0);
+                if got < 0 {
+                    break;
+                }
+                let from = [packet[20], packet[21]] == there.to_be_bytes();
+                answers += i32::from(from && packet[33] == 0x10);
+            }
+            // One a second, and the second may have changed.
+            check!((1..=2).contains(&answers), "{answers}");
+            Ok(())
+        })
     })
 }
 

@@ -1,8 +1,10 @@
 //! What a host is made with: its seed, and the values that Linux keeps under /proc/sys/net.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use crate::ports::Choice;
 use crate::tcp::Algorithm;
 
 /// Makes a [`Stack`](crate::Stack).
@@ -42,6 +44,8 @@ pub struct Sysctl {
     pub mld_max_msf: u32,
     /// net.ipv4.ip_local_port_range: first and last ephemeral port.
     pub ip_local_port_range: (u16, u16),
+    /// net.ipv4.ip_local_reserved_ports: ranges of ephemeral ports that are not given away unasked, in order and apart.
+    pub ip_local_reserved_ports: Vec<(u16, u16)>,
     /// net.ipv4.ip_unprivileged_port_start: the first port that anyone may bind.
     pub ip_unprivileged_port_start: u16,
     /// net.ipv4.ip_forward: packets for others are handed on, at first by all interfaces. To change it later there is
@@ -148,7 +152,7 @@ impl Sysctl {
     /// Whether an address that is not the host's may be bound.
     /// inet_sk_get_local_port_range: the ephemeral ports of a socket that narrowed them (IP_LOCAL_PORT_RANGE; the lowest
     /// in the lower half). What is not within the host's own range does not count.
-    pub(crate) fn local_ports(&self, own: u32) -> (u16, u16) {
+    pub(crate) fn local_ports(&self, own: u32) -> Choice<'_> {
         let (mut low, mut high) = self.ip_local_port_range;
         let (own_low, own_high) = (own as u16, (own >> 16) as u16);
         if (low..=high).contains(&own_low) {
@@ -157,7 +161,7 @@ impl Sysctl {
         if (low..=high).contains(&own_high) {
             high = own_high;
         }
-        (low, high)
+        Choice::new(low, high, &self.ip_local_reserved_ports)
     }
 
     pub(crate) fn nonlocal_bind(&self, addr: IpAddr) -> bool {
@@ -183,6 +187,7 @@ impl Default for Sysctl {
             igmp_max_msf: 10,
             mld_max_msf: 64,
             ip_local_port_range: (32_768, 60_999),
+            ip_local_reserved_ports: Vec::new(),
             ip_unprivileged_port_start: 1024,
             ip_forward: false,
             ipv6_forwarding: false,

@@ -21,6 +21,41 @@ pub enum Family {
     V6,
 }
 
+/// The ports that the host chooses from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'a> {
+    low: u16,
+    high: u16,
+    /// net.ipv4.ip_local_reserved_ports: of them only who names one gets it. In order, and apart.
+    reserved: &'a [(u16, u16)],
+}
+
+impl<'a> Choice<'a> {
+    pub(crate) const fn new(low: u16, high: u16, reserved: &'a [(u16, u16)]) -> Choice<'a> {
+        Choice {
+            low,
+            high,
+            reserved,
+        }
+    }
+
+    /// inet_is_local_reserved_port.
+    #[inline]
+    fn is_reserved(&self, port: u16) -> bool {
+        if self.reserved.is_empty() {
+            return false;
+        }
+        let after = self.reserved.partition_point(|range| range.0 <= port);
+        after > 0 && port <= self.reserved[after - 1].1
+    }
+}
+
+impl From<(u16, u16)> for Choice<'_> {
+    fn from((low, high): (u16, u16)) -> Self {
+        Choice::new(low, high, &[])
+    }
+}
+
 /// What bind(2) asks for.
 ///
 /// `addr` is IPv4 for an IPv4 socket, and also for an IPv6 socket that binds an IPv4-mapped address (mapped addresses
@@ -161,10 +196,10 @@ impl BindTable {
     }
 
     /// bind(2): claims the port asked for, or an ephemeral one out of `range`.
-    pub(crate) fn bind(
+    pub(crate) fn bind<'a>(
         &mut self,
         request: &BindRequest,
-        range: (u16, u16),
+        range: impl Into<Choice<'a>>,
         random: &mut Random,
     ) -> Result<BindKey, BindError> {
         let key = if request.port != 0 {
@@ -174,6 +209,7 @@ impl BindTable {
             }
             key
         } else {
+            let range = range.into();
             let port = match self.transport {
                 Transport::Tcp => self.open_port_tcp(request, range, random),
                 Transport::Udp => self.open_port_udp(request, range, random),
@@ -231,7 +267,7 @@ impl BindTable {
     pub(crate) fn bind_founder(
         &mut self,
         request: &BindRequest,
-        range: (u16, u16),
+        range: Choice<'_>,
         random: &mut Random,
         founded: bool,
     ) -> Result<BindKey, BindError> {
@@ -281,15 +317,16 @@ impl BindTable {
     ///
     /// `offset` is a keyed hash of both addresses and the remote port (RFC 6056, algorithm 4). `unique` says whether
     /// the four-tuple with this port is free. Ports that bind(2) took are passed over.
-    pub(crate) fn connect_port(
+    pub(crate) fn connect_port<'a>(
         &mut self,
         key: BindKey,
-        (low, high): (u16, u16),
+        range: impl Into<Choice<'a>>,
         offset: u64,
         mut unique: impl FnMut(u16) -> bool,
     ) -> Option<BindKey> {
-        let low = u32::from(low);
-        let mut remaining = (u32::from(high) + 1).checked_sub(low)?;
+        let range = range.into();
+        let low = u32::from(range.low);
+        let mut remaining = (u32::from(range.high) + 1).checked_sub(low)?;
         if remaining > 1 {
             remaining &= !1;
         }
@@ -301,6 +338,7 @@ impl BindTable {
             for step in (0..remaining).step_by(2) {
                 let port = (low + (start + step) % remaining) as u16;
                 let free = match self.buckets.get(&port) {
+                    _ if range.is_reserved(port) => false,
                     None => true,
                     Some(bucket) => bucket.connect_only && unique(port),
                 };
@@ -325,9 +363,10 @@ impl BindTable {
     fn open_port_tcp(
         &self,
         request: &BindRequest,
-        (low, high): (u16, u16),
+        range: Choice<'_>,
         random: &mut Random,
     ) -> Option<u16> {
+        let Choice { low, high, .. } = range;
         let (low, high) = (u32::from(low), u32::from(high) + 1);
         let half = low + (high.saturating_sub(low) >> 2 << 1);
         let halves = request.reuse_addr && high.saturating_sub(low) >= 4;
@@ -348,7 +387,9 @@ impl BindTable {
             for start in [start, start - 1] {
                 for step in (0..remaining).step_by(2) {
                     let port = (low + (start + step) % remaining) as u16;
-                    if !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral) {
+                    if !range.is_reserved(port)
+                        && !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral)
+                    {
                         return Some(port);
                     }
                 }
@@ -361,13 +402,15 @@ impl BindTable {
     fn open_port_udp(
         &self,
         request: &BindRequest,
-        (low, high): (u16, u16),
+        range: Choice<'_>,
         random: &mut Random,
     ) -> Option<u16> {
+        let Choice { low, high, .. } = range;
         let count = (u32::from(high) + 1).saturating_sub(u32::from(low));
         let start = random.below(count);
         (0..count)
             .map(|step| (u32::from(low) + (start + step) % count) as u16)
+            .filter(|&port| !range.is_reserved(port))
             .find(|&port| !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral))
     }
 

@@ -252,6 +252,27 @@ fn an_ephemeral_tcp_port_is_not_shared_though_options_would_allow_it() {
 }
 
 #[test]
+fn reserved_ports_are_for_who_names_them() {
+    let reserved = [(1000, 1003), (1005, 1005), (1008, 2000)];
+    let range = Choice::new(1000, 1009, &reserved);
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut random = Random::new([7; 32]);
+        let hash = random.hash_state();
+        let mut table = BindTable::new(transport, hash, &mut random);
+        let any = request("127.0.0.1", 0);
+        let mut ports: Vec<u16> = (0..3)
+            .map(|_| table.bind(&any, range, &mut random).unwrap().port)
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [1004, 1006, 1007]);
+        let full = table.bind(&any, range, &mut random);
+        assert_eq!(full, Err(BindError::PortsExhausted));
+        let named = request("127.0.0.1", 1005);
+        assert!(table.bind(&named, range, &mut random).is_ok());
+    }
+}
+
+#[test]
 fn ephemeral_udp_ports_all_get_used() {
     let (mut table, mut random) = table(Transport::Udp);
     let any = request("0.0.0.0", 0);

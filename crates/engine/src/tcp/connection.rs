@@ -73,6 +73,8 @@ bitflags::bitflags! {
         const RETRANSMIT = 1 << 3;
         /// A zero-window or keepalive probe.
         const PROBE = 1 << 4;
+        /// A challenge ACK, if the host's limit allows one.
+        const CHALLENGE = 1 << 5;
     }
 }
 

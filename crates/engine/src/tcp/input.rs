@@ -14,6 +14,8 @@ use crate::time::Instant;
 
 /// After 24 days without segments the recent timestamp means nothing any more (RFC 7323, 5.5).
 const PAWS_IDLE: core::time::Duration = core::time::Duration::from_secs(24 * 24 * 3600);
+/// The default of net.ipv4.tcp_challenge_ack_limit, which is none.
+const UNLIMITED: u32 = i32::MAX as u32;
 /// RFC 7323, 2.3.
 pub(crate) const MAX_WINDOW_SCALE: u8 = 14;
 
@@ -393,7 +395,10 @@ impl Connection {
     /// A challenge ACK (RFC 5961, 7: rate-limited).
     pub(crate) fn challenge(&mut self, cx: Cx<'_>) {
         if self.may_answer_invalid(cx) {
-            self.out |= Out::ACK;
+            self.out |= match cx.sysctl.tcp_challenge_ack_limit {
+                UNLIMITED => Out::ACK,
+                _ => Out::CHALLENGE,
+            };
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod ack;
 mod api;
+mod challenge;
 mod chunks;
 mod congestion;
 mod connection;

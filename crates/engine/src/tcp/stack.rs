@@ -8,7 +8,7 @@ use switchboard_wire::{
     Body, IcmpMessage, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, Unreachable,
 };
 
-use super::connection::{Cx, FourTuple, Path};
+use super::connection::{Cx, FourTuple, Out, Path};
 use super::input::Reply;
 use super::state::{State, TcpError};
 use super::table::Kind;
@@ -220,6 +220,7 @@ impl Stack {
                 interfaces,
                 routes,
                 tcp_stamps,
+                random,
                 ..
             } = self;
             let entry = &mut tcp.entries[index as usize];
@@ -243,6 +244,16 @@ impl Stack {
                 return None;
             }
             let cx = Cx { now, sysctl };
+            if socket.conn.out.contains(Out::CHALLENGE) {
+                socket.conn.out.remove(Out::CHALLENGE);
+                let allowed = tcp
+                    .challenges
+                    .take(now, sysctl.tcp_challenge_ack_limit, random);
+                socket
+                    .conn
+                    .out
+                    .set(Out::ACK, allowed || socket.conn.out.contains(Out::ACK));
+            }
             let retransmitted = socket.conn.counters.retrans;
             let mut segment = socket.conn.poll_transmit(cx)?;
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);

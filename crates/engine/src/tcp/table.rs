@@ -18,6 +18,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use switchboard_wire::SeqNum;
 
+use super::challenge::Challenges;
 use super::connection::{Connection, FourTuple};
 use super::fastopen::{Cookies, FastOpenKeys};
 use super::listen::Request;
@@ -103,6 +104,7 @@ pub(crate) struct TcpTable {
     pub(crate) throttled: VecDeque<TcpId>,
     pub(crate) orphans: u32,
     pub(crate) time_waits: u32,
+    pub(super) challenges: Challenges,
     /// Some socket has had a key (TCP_MD5SIG).
     pub(super) signs: bool,
     /// Fast Open: what servers gave, and the host's own keys.
@@ -125,6 +127,7 @@ impl TcpTable {
             throttled: VecDeque::new(),
             orphans: 0,
             signs: false,
+            challenges: Challenges::default(),
             time_waits: 0,
             cookies,
             fastopen_keys: None,

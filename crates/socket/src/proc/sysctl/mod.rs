@@ -9,6 +9,7 @@
 //! Tunables without a row do not exist here (`ENOENT`). A write is looked at up to a page.
 
 mod number;
+mod ports;
 mod rows;
 
 #[cfg(test)]
@@ -70,6 +71,11 @@ enum Value {
         get: fn(&Host) -> String,
         /// False where there is nothing of that name.
         set: fn(&mut Host, &[u8]) -> bool,
+    },
+    /// Ports and ranges of them, with commas between (proc_do_large_bitmap()).
+    Ports {
+        get: fn(&Host) -> &[(u16, u16)],
+        set: fn(&mut Host, Vec<(u16, u16)>),
     },
     /// In [`Kept`], with this default.
     Stored(i64),
@@ -262,6 +268,7 @@ impl Host {
             }
             Value::Vector { len, get, .. } => list(&get(self)[..len]),
             Value::Text { get, .. } => get(self),
+            Value::Ports { get, .. } => ports::shown(get(self)),
             Value::Stored(default) => list(&[kept().unwrap_or(default)]),
             Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
             Value::Forwarding(v6) => {
@@ -326,8 +333,13 @@ impl Host {
     }
 
     fn write_text(&mut self, row: &Row, data: &[u8]) -> Result<usize, Errno> {
-        let Value::Text { set, .. } = row.value else {
-            return Err(Errno::EINVAL);
+        let set = match row.value {
+            Value::Text { set, .. } => set,
+            Value::Ports { set, .. } => {
+                set(self, ports::parse(data)?);
+                return Ok(data.len());
+            }
+            _ => return Err(Errno::EINVAL),
         };
         let end = data.iter().position(|byte| matches!(byte, 0 | b'\n'));
         if set(self, &data[..end.unwrap_or(data.len())]) {
@@ -390,7 +402,7 @@ impl Host {
                 }
             }
             Value::Flush => self.stack.forget_routes(),
-            Value::Mtu | Value::Text { .. } => {}
+            Value::Mtu | Value::Text { .. } | Value::Ports { .. } => {}
         }
         if parsed.bad {
             Err(Errno::EINVAL)

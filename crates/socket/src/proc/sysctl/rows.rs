@@ -226,6 +226,10 @@ pub(super) const ROWS: &[Row] = &[
             true
         },
     }),
+    row("ipv4/ip_local_reserved_ports", Done, "", Form::Text, (0, 0), Value::Ports {
+        get: |host| &host.stack.sysctl().ip_local_reserved_ports,
+        set: |host, ports| host.stack.sysctl_mut().ip_local_reserved_ports = ports,
+    }),
     switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
     number!("ipv4/igmp_max_memberships", Int, ANY, igmp_max_memberships),
     number!("ipv4/igmp_max_msf", Int, ANY, igmp_max_msf),
@@ -268,6 +272,7 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_tw_reuse", Uint, (0, 2), tcp_tw_reuse),
     switch!("ipv4/tcp_moderate_rcvbuf", BYTE, tcp_moderate_rcvbuf),
     switch!("ipv4/tcp_slow_start_after_idle", BYTE, tcp_slow_start_after_idle),
+    number!("ipv4/tcp_challenge_ack_limit", Int, ANY, tcp_challenge_ack_limit),
     time!("ipv4/tcp_invalid_ratelimit", NATURAL, from_millis, as_millis, tcp_invalid_ratelimit),
     number!("ipv4/tcp_notsent_lowat", Uint, (0, UINT), tcp_notsent_lowat),
     row("ipv4/tcp_fastopen", Done, "", Form::Int, ANY, Value::Number {
