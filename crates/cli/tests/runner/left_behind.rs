@@ -36,6 +36,28 @@ fn no_file_is_made() {
     assert_eq!(scratch.names(), [] as [&str; 0]);
 }
 
+/// Nobody hangs up on the supervisor there: the kernel tells it of the close.
+#[test]
+fn datagram_sockets_go_with_who_was_killed() {
+    let script = "perl -MSocket -e '
+            for (1 .. 200) {
+                socket(my $s, AF_INET, SOCK_DGRAM, 0) or die $!;
+                bind $s, pack_sockaddr_in(0, INADDR_LOOPBACK) or die $!;
+                push @all, $s;
+            }
+            system qq(grep UDP: /proc/net/sockstat);
+            kill KILL => $$';
+        grep UDP: /proc/net/sockstat";
+    let ended = output(run(&["sh", "-c", script]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let counts: Vec<&str> = ended
+        .out
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2))
+        .collect();
+    assert_eq!(counts, ["200", "0"], "{ended:?}");
+}
+
 #[test]
 fn the_supervisor_keeps_no_socket_of_who_was_killed() {
     let mut command = switchboard();
