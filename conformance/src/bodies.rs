@@ -30,6 +30,9 @@ mod msg_header;
 mod multicast;
 mod name;
 mod netlink;
+mod netlink_changes;
+mod netlink_route;
+mod netlink_socket;
 mod opt_buffers;
 mod opt_common;
 mod opt_device;
@@ -51,11 +54,13 @@ mod proc_net;
 mod rarer;
 mod raw;
 mod readiness;
+mod route_ioctl;
 mod scm_creds;
 mod scm_rights;
 mod scm_rights_errors;
 mod sigio;
 mod signals;
+mod sock_diag;
 mod socketcall;
 mod stamp_ioctl;
 mod sysctl;
@@ -108,6 +113,9 @@ pub(crate) const ALL: &[&[Test]] = &[
     multicast::TESTS,
     name::TESTS,
     netlink::TESTS,
+    netlink_changes::TESTS,
+    netlink_route::TESTS,
+    netlink_socket::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,
@@ -129,11 +137,13 @@ pub(crate) const ALL: &[&[Test]] = &[
     rarer::TESTS,
     raw::TESTS,
     readiness::TESTS,
+    route_ioctl::TESTS,
     scm_creds::TESTS,
     scm_rights::TESTS,
     scm_rights_errors::TESTS,
     sigio::TESTS,
     signals::TESTS,
+    sock_diag::TESTS,
     socketcall::TESTS,
     stamp_ioctl::TESTS,
     sysctl::TESTS,

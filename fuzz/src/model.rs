@@ -56,6 +56,8 @@ pub(crate) fn stack(seed: u8, sysctl: Sysctl) -> (Stack, IfIndex) {
             interface: eth,
             source: None,
             metric: 0,
+            protocol: 3,
+            scope: 0,
         });
     }
     (stack, eth)

@@ -48,7 +48,7 @@ const DUMP: u16 = 0x301;
 const SOL_NETLINK: i32 = 270;
 
 /// `struct sockaddr_nl`.
-fn nl(port: u32, groups: u32) -> Addr {
+pub(super) fn nl(port: u32, groups: u32) -> Addr {
     let mut bytes = (AF_NETLINK as u16).to_ne_bytes().to_vec();
     bytes.extend([0; 2]);
     bytes.extend(port.to_ne_bytes());
@@ -56,12 +56,12 @@ fn nl(port: u32, groups: u32) -> Addr {
     Addr(bytes)
 }
 
-fn route(k: &mut dyn Kernel) -> Got<Fd> {
+pub(super) fn route(k: &mut dyn Kernel) -> Got<Fd> {
     let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
     Ok(fd)
 }
 
-fn request(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn request(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     let mut m = (16 + body.len() as u32).to_ne_bytes().to_vec();
     m.extend(kind.to_ne_bytes());
     m.extend(flags.to_ne_bytes());
@@ -71,7 +71,7 @@ fn request(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     m
 }
 
-fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
     let mut a = (4 + data.len() as u16).to_ne_bytes().to_vec();
     a.extend(kind.to_ne_bytes());
     a.extend(data);
@@ -80,22 +80,22 @@ fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// `struct ifinfomsg`.
-fn ifinfo(index: i32) -> Vec<u8> {
+pub(super) fn ifinfo(index: i32) -> Vec<u8> {
     let mut m = vec![0; 16];
     m[4..8].copy_from_slice(&index.to_ne_bytes());
     m
 }
 
-struct Answer {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
-    body: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) port: u32,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    fn attribute(&self, skip: usize, wanted: u16) -> Option<Vec<u8>> {
+    pub(super) fn attribute(&self, skip: usize, wanted: u16) -> Option<Vec<u8>> {
         let mut rest = self.body.get(skip..)?;
         while rest.len() >= 4 {
             let len = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
@@ -107,13 +107,13 @@ impl Answer {
         None
     }
 
-    fn errno(&self) -> i32 {
+    pub(super) fn errno(&self) -> i32 {
         i32::from_ne_bytes([self.body[0], self.body[1], self.body[2], self.body[3]])
     }
 }
 
 /// Every message that is there.
-fn answers(k: &mut dyn Kernel, fd: Fd) -> Vec<Answer> {
+pub(super) fn answers(k: &mut dyn Kernel, fd: Fd) -> Vec<Answer> {
     let mut out = Vec::new();
     let mut buf = vec![0u8; 65_536];
     loop {
@@ -140,7 +140,7 @@ fn answers(k: &mut dyn Kernel, fd: Fd) -> Vec<Answer> {
 }
 
 /// A dump's answers, without the NLMSG_DONE that has to end it.
-fn dump(k: &mut dyn Kernel, kind: u16, body: &[u8]) -> Got<Vec<Answer>> {
+pub(super) fn dump(k: &mut dyn Kernel, kind: u16, body: &[u8]) -> Got<Vec<Answer>> {
     let fd = route(k)?;
     let m = request(kind, DUMP, 7, body);
     ret!(k.sendto(fd, &m, 0, &nl(0, 0)), m.len());
@@ -161,7 +161,7 @@ fn dump(k: &mut dyn Kernel, kind: u16, body: &[u8]) -> Got<Vec<Answer>> {
 }
 
 /// The only answer to a request that is no dump.
-fn single(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<Answer> {
+pub(super) fn single(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<Answer> {
     let fd = route(k)?;
     let m = request(kind, flags, 9, body);
     ret!(k.send(fd, &m, 0), m.len());

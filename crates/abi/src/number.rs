@@ -83,6 +83,7 @@ numbers! { u32, ioctl:
     SIOCGIFADDR SIOCSIFADDR SIOCGIFDSTADDR SIOCSIFDSTADDR SIOCGIFBRDADDR SIOCSIFBRDADDR
     SIOCGIFNETMASK SIOCSIFNETMASK SIOCGIFMETRIC SIOCSIFMETRIC SIOCGIFMTU SIOCSIFMTU SIOCSIFHWADDR
     SIOCGIFHWADDR SIOCSIFMAP SIOCDIFADDR SIOCSIFNAME SIOCGIFINDEX SIOCGIFTXQLEN SIOCSIFTXQLEN SIOCGIFMAP
+    SIOCDARP SIOCGARP SIOCSARP
 }
 
 macro_rules! own_numbers {
@@ -164,11 +165,15 @@ own_numbers! {
     UDP_SEGMENT: i32 = 103, "Generic segmentation offload.";
     UDP_GRO: i32 = 104, "Generic receive offload.";
     NETLINK_ROUTE: i32 = 0, "netlink(7): links, addresses and routes.";
+    NETLINK_USERSOCK: i32 = 2, "netlink(7): between processes.";
+    NETLINK_SOCK_DIAG: i32 = 4, "sock_diag(7).";
+    NETLINK_KOBJECT_UEVENT: i32 = 15, "netlink(7): kernel messages to user space.";
     NETLINK_ADD_MEMBERSHIP: i32 = 1, "netlink(7).";
     NETLINK_DROP_MEMBERSHIP: i32 = 2, "netlink(7).";
     NETLINK_PKTINFO: i32 = 3, "netlink(7).";
     NETLINK_BROADCAST_ERROR: i32 = 4, "netlink(7).";
     NETLINK_NO_ENOBUFS: i32 = 5, "netlink(7).";
+    NETLINK_LISTEN_ALL_NSID: i32 = 8, "netlink(7).";
     NETLINK_LIST_MEMBERSHIPS: i32 = 9, "netlink(7).";
     NETLINK_CAP_ACK: i32 = 10, "netlink(7).";
     NETLINK_EXT_ACK: i32 = 11, "linux/netlink.h.";

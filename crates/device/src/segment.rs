@@ -221,7 +221,7 @@ impl Segment {
             self.may_add(addr)?;
         }
         self.owners.insert(addr, port);
-        let address = switchboard_engine::InterfaceAddress { addr, prefix_len };
+        let address = switchboard_engine::InterfaceAddress::new(addr, prefix_len);
         if let Some(broadcast) = address.broadcast().map(IpAddr::from)
             && !self.broadcasts.contains(&broadcast)
         {

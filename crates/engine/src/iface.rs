@@ -83,6 +83,10 @@ pub struct InterfaceAddress {
     pub addr: IpAddr,
     /// How many of its leading bits name the subnet.
     pub prefix_len: u8,
+    /// Whose leading bits these are: the address itself, or that of the other end (IFA_ADDRESS).
+    pub peer: IpAddr,
+    /// A broadcast address that was given, besides the subnet's own.
+    pub given_broadcast: Option<Ipv4Addr>,
 }
 
 impl Interface {
@@ -156,6 +160,11 @@ impl Interface {
         }
     }
 
+    /// Takes an address away.
+    pub(crate) fn remove(&mut self, address: &InterfaceAddress) {
+        self.addresses.retain(|a| a != address);
+    }
+
     /// Below IPV6_MIN_MTU there is no IPv6; it comes back when the interface is set up anew.
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
         self.mtu = mtu;
@@ -171,45 +180,62 @@ impl Interface {
         }
     }
 
-    /// Takes the address away; whether it was there.
-    pub(crate) fn remove(&mut self, addr: IpAddr) -> bool {
-        let before = self.addresses.len();
-        self.addresses.retain(|a| a.addr != addr);
-        self.addresses.len() < before
+    /// The address that makes this one a secondary one (IFA_F_SECONDARY): an earlier one of the same IPv4 subnet.
+    pub fn primary(&self, address: &InterfaceAddress) -> Option<IpAddr> {
+        if !address.addr.is_ipv4() {
+            return None;
+        }
+        let mut earlier = self.addresses.iter().take_while(|a| *a != address);
+        earlier
+            .find(|a| a.prefix_len == address.prefix_len && a.covers(address.peer))
+            .map(|a| a.addr)
     }
 
-    /// Puts another in the place of its first IPv4 address.
-    pub(crate) fn set_first_v4(&mut self, address: Option<InterfaceAddress>) {
-        let first = self.addresses.iter().position(|a| a.addr.is_ipv4());
-        match (first, address) {
-            (Some(at), Some(address)) => self.addresses[at] = address,
-            (Some(at), None) => {
-                self.addresses.remove(at);
-            }
-            (None, Some(address)) => self.addresses.insert(0, address),
-            (None, None) => {}
-        }
+    /// Adds an address where Linux lists it: in IPv4 behind the primary ones or behind all, in IPv6 before what has a
+    /// smaller scope.
+    pub(crate) fn insert(&mut self, address: InterfaceAddress) {
+        let at = if address.addr.is_ipv4() {
+            let secondary = self
+                .addresses
+                .iter()
+                .any(|a| a.prefix_len == address.prefix_len && a.covers(address.peer));
+            let is_secondary = |a: &InterfaceAddress| self.primary(a).is_some();
+            self.addresses
+                .iter()
+                .position(|a| a.addr.is_ipv6() || (!secondary && is_secondary(a)))
+        } else {
+            let scope = crate::route::scope_of(address.addr);
+            self.addresses
+                .iter()
+                .position(|a| a.addr.is_ipv6() && crate::route::scope_of(a.addr) < scope)
+        };
+        self.addresses
+            .insert(at.unwrap_or(self.addresses.len()), address);
     }
 }
 
-const LOOPBACK_V4: InterfaceAddress = InterfaceAddress {
-    addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
-    prefix_len: 8,
-};
-const LOOPBACK_V6: InterfaceAddress = InterfaceAddress {
-    addr: IpAddr::V6(Ipv6Addr::LOCALHOST),
-    prefix_len: 128,
-};
+const LOOPBACK_V4: InterfaceAddress = InterfaceAddress::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8);
+const LOOPBACK_V6: InterfaceAddress = InterfaceAddress::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128);
 
 impl InterfaceAddress {
+    /// An address without a peer, with its subnet's broadcast address.
+    pub const fn new(addr: IpAddr, prefix_len: u8) -> InterfaceAddress {
+        InterfaceAddress {
+            addr,
+            prefix_len,
+            peer: addr,
+            given_broadcast: None,
+        }
+    }
+
     /// Whether `addr` is in the subnet.
     pub fn covers(&self, addr: IpAddr) -> bool {
-        in_prefix(addr, self.addr, self.prefix_len)
+        in_prefix(addr, self.peer, self.prefix_len)
     }
 
     /// The subnet's broadcast address; none in IPv6 and in subnets of one or two addresses (RFC 3021).
     pub fn broadcast(&self) -> Option<Ipv4Addr> {
-        match self.addr {
+        match self.peer {
             IpAddr::V4(addr) if self.prefix_len < 31 => Some(Ipv4Addr::from_bits(
                 addr.to_bits() | u32::MAX >> self.prefix_len,
             )),
@@ -248,6 +274,10 @@ pub(crate) struct Interfaces {
     lo_is_direct: bool,
     /// What is sent on `lo` is the caller's to carry.
     pub(crate) lo_is_carried: bool,
+    /// Subnets of `lo` but 127.0.0.0/8, which are the host's own as a whole.
+    local_nets: Vec<InterfaceAddress>,
+    /// Of a secondary address the primary one, from which packets to it come.
+    primaries: crate::hash::KeyedMap<IpAddr, IpAddr>,
     /// What a new interface has.
     pub(crate) forwarding: [bool; 2],
 }
@@ -261,6 +291,8 @@ impl Interfaces {
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
             lo_is_direct: true,
             lo_is_carried: false,
+            local_nets: Vec::new(),
+            primaries: crate::hash::KeyedMap::with_hasher(hash),
             forwarding,
         };
         let lo = interfaces.add(InterfaceConfig {
@@ -292,20 +324,17 @@ impl Interfaces {
 
     pub(crate) fn add_address(&mut self, index: IfIndex, addr: IpAddr, prefix_len: u8) {
         let longest = if addr.is_ipv4() { 32 } else { 128 };
-        let address = InterfaceAddress {
-            addr,
-            prefix_len: prefix_len.min(longest),
-        };
+        let mut address = InterfaceAddress::new(addr, prefix_len.min(longest));
+        if index != IfIndex::LO {
+            address.given_broadcast = address.broadcast();
+        }
         let Some(interface) = self.list.get_mut(index.0 as usize - 1) else {
             return;
         };
         if !interface.addresses.contains(&address) {
             interface.addresses.push(address);
         }
-        self.owners.entry(addr).or_insert(index);
-        if let Some(broadcast) = address.broadcast() {
-            self.broadcasts.entry(broadcast).or_insert(index);
-        }
+        self.note(index);
     }
 
     /// Changes an interface; what follows from its addresses is worked out anew.
@@ -317,13 +346,35 @@ impl Interfaces {
         self.owners.clear();
         self.broadcasts.clear();
         self.lo_is_direct = !self.lo_is_carried && self.lo_is_up();
+        self.local_nets.clear();
+        self.primaries.clear();
         // fib_sync_down_dev: the host's own addresses stay its own while their interface is down.
-        for interface in &self.list {
-            for address in &interface.addresses {
-                self.owners.entry(address.addr).or_insert(interface.index);
-                if let Some(broadcast) = address.broadcast() {
-                    self.broadcasts.entry(broadcast).or_insert(interface.index);
+        for index in 1..=self.list.len() as u32 {
+            self.note(IfIndex(index));
+        }
+    }
+
+    /// What follows from an interface's addresses.
+    fn note(&mut self, index: IfIndex) {
+        let Some(interface) = self.list.get(index.0 as usize - 1) else {
+            return;
+        };
+        for address in &interface.addresses {
+            self.owners.entry(address.addr).or_insert(index);
+            for broadcast in [address.broadcast(), address.given_broadcast] {
+                if let Some(broadcast) = broadcast {
+                    self.broadcasts.entry(broadcast).or_insert(index);
                 }
+            }
+            if let Some(primary) = interface.primary(address) {
+                self.primaries.insert(address.addr, primary);
+            } else if interface.is_loopback()
+                && address.addr.is_ipv4()
+                && !address.addr.to_canonical().is_loopback()
+                && !self.local_nets.contains(address)
+            {
+                // fib_add_ifaddr(): the whole subnet is the host's own.
+                self.local_nets.push(*address);
             }
         }
     }
@@ -379,8 +430,34 @@ impl Interfaces {
     pub(crate) fn owner(&self, addr: IpAddr) -> Option<IfIndex> {
         match addr {
             IpAddr::V4(v4) if v4.is_loopback() && !self.is_broadcast(v4) => Some(IfIndex::LO),
-            _ => self.owners.get(&addr).copied(),
+            _ => match self.owners.get(&addr) {
+                Some(owner) => Some(*owner),
+                None if self.local_nets.is_empty() => None,
+                None => self.local_net(addr).map(|_| IfIndex::LO),
+            },
         }
+    }
+
+    #[cold]
+    fn local_net(&self, addr: IpAddr) -> Option<&InterfaceAddress> {
+        let many = matches!(addr, IpAddr::V4(v4) if self.is_broadcast(v4));
+        self.local_nets.iter().find(|net| !many && net.covers(addr))
+    }
+
+    /// The preferred source of a local route: the address itself, but the primary one of its subnet.
+    pub(crate) fn local_source(&self, dst: IpAddr) -> IpAddr {
+        if matches!(dst, IpAddr::V4(v4) if v4.is_loopback()) {
+            return Ipv4Addr::LOCALHOST.into();
+        }
+        if !self.primaries.is_empty()
+            && let Some(primary) = self.primaries.get(&dst)
+        {
+            return *primary;
+        }
+        if self.local_nets.is_empty() || self.owners.contains_key(&dst) {
+            return dst;
+        }
+        self.local_net(dst).map_or(dst, |net| net.addr)
     }
 
     /// Whether this is the limited broadcast address or that of one of the host's subnets.

@@ -23,6 +23,10 @@ pub struct RouteConfig {
     pub source: Option<IpAddr>,
     /// The smaller one wins among routes with the same prefix.
     pub metric: u32,
+    /// Who made it (RTPROT_*), which is only kept.
+    pub protocol: u8,
+    /// How far the destination is (RT_SCOPE_*), which is only kept.
+    pub scope: u8,
 }
 
 /// What kind of destination a route leads to.
@@ -92,6 +96,20 @@ impl Routes {
         self.touch();
     }
 
+    /// Takes those away that `goes` names.
+    pub(crate) fn remove(&mut self, goes: impl Fn(&RouteConfig) -> bool) {
+        self.list.retain(|route| !goes(route));
+        self.touch();
+    }
+
+    /// Puts another in the place of the first that `goes` names.
+    pub(crate) fn replace(&mut self, goes: impl Fn(&RouteConfig) -> bool, new: RouteConfig) {
+        if let Some(place) = self.list.iter_mut().find(|route| goes(route)) {
+            *place = new;
+        }
+        self.touch();
+    }
+
     pub(crate) fn iter(&self) -> core::slice::Iter<'_, RouteConfig> {
         self.list.iter()
     }
@@ -134,7 +152,7 @@ pub(crate) fn lookup(
     };
     let on = |interface: IfIndex| device.is_none_or(|d| d == interface || d == IfIndex::LO);
     if interfaces.owner(dst).is_some_and(on) {
-        let source = src.unwrap_or_else(|| local_source(dst));
+        let source = src.unwrap_or_else(|| interfaces.local_source(dst));
         return Ok(info(
             interfaces,
             IfIndex::LO,
@@ -157,7 +175,11 @@ pub(crate) fn lookup(
         .ok_or(RouteError::Unreachable)?;
     let source = match src.or(preferred) {
         Some(src) => src,
-        None => select_source(interfaces, link, dst).ok_or(RouteError::NoSource)?,
+        // fib_info_update_nhc_saddr(): IPv4 looks from the gateway.
+        None => {
+            let towards = if dst.is_ipv4() { next_hop } else { dst };
+            select_source(interfaces, link, towards).ok_or(RouteError::NoSource)?
+        }
     };
     Ok(info(interfaces, interface, dst, source, next_hop, kind))
 }
@@ -178,14 +200,6 @@ fn info(
         interface,
         next_hop,
         kind,
-    }
-}
-
-/// The preferred source of a local route: the address itself, but 127.0.0.1 for all of 127.0.0.0/8.
-fn local_source(dst: IpAddr) -> IpAddr {
-    match dst {
-        IpAddr::V4(v4) if v4.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-        _ => dst,
     }
 }
 
@@ -272,8 +286,15 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
         // inet_select_addr: the link's first address, on the destination's subnet if one is, else any of the host's.
         IpAddr::V4(_) => {
             let own = || link.addresses().iter().filter(|a| a.addr.is_ipv4());
+            // Those of 127.0.0.0/8 are of the host's scope, too narrow for what goes further.
+            let wide = |a: &&crate::iface::InterfaceAddress| match a.addr {
+                IpAddr::V4(addr) => !addr.is_loopback(),
+                IpAddr::V6(_) => false,
+            };
             own()
+                .filter(wide)
                 .find(|a| a.covers(dst))
+                .or_else(|| own().find(wide))
                 .or_else(|| own().next())
                 .or_else(|| all().find(|a| a.addr.is_ipv4()))
                 .map(|a| a.addr)
@@ -298,6 +319,13 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
             }
             best.map(|(addr, _)| addr.into())
         }
+    }
+}
+
+pub(crate) fn scope_of(addr: IpAddr) -> i8 {
+    match addr {
+        IpAddr::V6(v6) => scope(v6),
+        IpAddr::V4(_) => 14,
     }
 }
 

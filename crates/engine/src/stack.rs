@@ -128,10 +128,10 @@ pub enum InterfaceChange<'a> {
     Hardware([u8; 6]),
     /// Its name.
     Name(&'a str),
-    /// Its first IPv4 address.
-    FirstV4(Option<InterfaceAddress>),
+    /// An address comes.
+    Add(InterfaceAddress),
     /// An address goes.
-    Remove(IpAddr),
+    Remove(InterfaceAddress),
 }
 
 /// To whom a packet was addressed.
@@ -215,11 +215,23 @@ impl Stack {
             InterfaceChange::QueueLen(len) => i.queue_len = len,
             InterfaceChange::Hardware(address) => i.hardware = address,
             InterfaceChange::Name(name) => i.set_name(name),
-            InterfaceChange::FirstV4(address) => i.set_first_v4(address),
-            InterfaceChange::Remove(addr) => {
-                i.remove(addr);
-            }
+            InterfaceChange::Add(address) => i.insert(address),
+            InterfaceChange::Remove(address) => i.remove(&address),
         });
+        // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
+        if let InterfaceChange::Up(false) = change {
+            self.routes.remove(|route| route.interface == interface);
+        }
+    }
+
+    /// Takes the added routes away that `goes` names.
+    pub fn remove_routes(&mut self, goes: impl Fn(&RouteConfig) -> bool) {
+        self.routes.remove(goes);
+    }
+
+    /// Puts another in the place of the first added route that `goes` names.
+    pub fn replace_route(&mut self, goes: impl Fn(&RouteConfig) -> bool, new: RouteConfig) {
+        self.routes.replace(goes, new);
     }
 
     /// Adds a route.

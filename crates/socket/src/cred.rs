@@ -15,6 +15,8 @@ bitflags! {
         const SETUID = 1 << 7;
         /// `CAP_NET_BIND_SERVICE`: bind ports below `ip_unprivileged_port_start`.
         const NET_BIND_SERVICE = 1 << 10;
+        /// `CAP_NET_BROADCAST`: hear other network namespaces.
+        const NET_BROADCAST = 1 << 11;
         /// `CAP_NET_ADMIN`: administer the network.
         const NET_ADMIN = 1 << 12;
         /// `CAP_NET_RAW`: raw sockets.

@@ -12,7 +12,7 @@ use crate::message::{
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::{SocketId, Table};
 use crate::{inet, unix};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
@@ -32,6 +32,10 @@ pub struct Host {
     pub(crate) sockets: Table,
     pub(crate) unix: unix::Namespace,
     pub(crate) inet: inet::Tables,
+    /// The AF_NETLINK sockets among them.
+    pub(crate) netlinks: BTreeSet<SocketId>,
+    /// What was said of interfaces' addresses.
+    pub(crate) address_notes: BTreeMap<crate::netlink::AddressKey, crate::netlink::AddressNote>,
     pub(crate) bpf: crate::filter::Objects,
     pub(crate) events: VecDeque<Event>,
     /// Files in flight that nobody will receive any more.
@@ -50,6 +54,8 @@ impl Host {
             sockets: Table::default(),
             unix: unix::Namespace::default(),
             inet: inet::Tables::default(),
+            netlinks: BTreeSet::new(),
+            address_notes: BTreeMap::new(),
             bpf: crate::filter::Objects::default(),
             events: VecDeque::new(),
             released: Vec::new(),
@@ -262,7 +268,7 @@ impl Host {
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
-            RecvEffect::Netlink(effect) => self.netlink_commit_recv(id, effect),
+            RecvEffect::Netlink(effect) => self.netlink_commit_recv(cx.now.as_nanos(), id, effect),
             RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
             RecvEffect::PathMtu(effect) => self.commit_path_mtu(id, effect),
         }
@@ -344,7 +350,7 @@ impl Host {
         self.bpf_forget_socket(id);
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
-            Ok(Kind::Netlink(_)) => drop(self.sockets.remove(id)),
+            Ok(Kind::Netlink(_)) => self.netlink_close(id),
             Ok(Kind::Tcp(_)) => return self.tcp_close(cx, id),
             Ok(Kind::Udp(_)) => self.udp_close(cx, id),
             Err(_) => {}

@@ -32,6 +32,8 @@ pub(crate) struct Common {
     /// `IPPROTO_*`
     pub(crate) protocol: u16,
     pub(crate) flags: CommonFlags,
+    /// The inode of the file that stands for it; 0 until the embedder has said so.
+    pub(crate) inode: u32,
     /// The creator's effective user, as SO_REUSEPORT compares it.
     pub(crate) uid: u32,
     /// `SO_SNDBUF` as getsockopt(2) tells it (doubled). For TCP the engine's value rules.

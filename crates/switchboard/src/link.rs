@@ -386,6 +386,8 @@ impl Host {
                 interface: route.interface,
                 source: None,
                 metric: 0,
+                protocol: 3,
+                scope: 0,
             });
             Ok(())
         })

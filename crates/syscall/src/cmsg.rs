@@ -13,8 +13,18 @@ use switchboard_socket::{ControlOut, Right, SendControl, Ucred};
 /// `sizeof(struct ucred)`: the same for both word sizes.
 const UCRED_SIZE: usize = 12;
 
-/// The control part of ____sys_sendmsg(). `unix`: the socket passes rights and credentials; other
-/// families step over both. The rights taken are the caller's to release. Messages of `limit`
+/// Which of a socket's control messages at `SOL_SOCKET` mean something to its family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Passes {
+    /// AF_UNIX: rights and credentials.
+    Both,
+    /// AF_NETLINK: credentials; rights are `EINVAL` (__scm_send()).
+    Credentials,
+    /// Other families step over both.
+    Neither,
+}
+
+/// The control part of ____sys_sendmsg(). The rights taken are the caller's to release. Messages of `limit`
 /// bytes (net.core.optmem_max) or more are refused.
 pub(crate) fn read_control(
     mem: &mut dyn Memory,
@@ -22,7 +32,7 @@ pub(crate) fn read_control(
     word: Word,
     addr: u64,
     len: u64,
-    unix: bool,
+    passes: Passes,
     limit: u32,
 ) -> Result<SendControl, Errno> {
     let mut control = SendControl::default();
@@ -35,7 +45,7 @@ pub(crate) fn read_control(
     }
     let mut bytes = vec![0; len as usize];
     mem.read(addr, &mut bytes)?;
-    let result = parse(&bytes, files, word, unix, &mut control);
+    let result = parse(&bytes, files, word, passes, &mut control);
     if let Err(errno) = result {
         release(files, &mut control.rights);
         return Err(errno);
@@ -47,7 +57,7 @@ fn parse(
     bytes: &[u8],
     files: &mut dyn Files,
     word: Word,
-    unix: bool,
+    passes: Passes,
     control: &mut SendControl,
 ) -> Result<(), Errno> {
     let header = word.cmsghdr_size();
@@ -67,8 +77,13 @@ fn parse(
         let kind = read_i32(rest, word.size() + 4);
         let data = &rest[header..len];
         match (level, kind) {
-            (SOL_SOCKET, SCM_RIGHTS) if unix => read_rights(data, files, control)?,
-            (SOL_SOCKET, SCM_CREDENTIALS) if unix => {
+            (SOL_SOCKET, SCM_RIGHTS) if passes == Passes::Both => {
+                read_rights(data, files, control)?;
+            }
+            (SOL_SOCKET, SCM_RIGHTS) if passes == Passes::Credentials => {
+                return Err(Errno::EINVAL);
+            }
+            (SOL_SOCKET, SCM_CREDENTIALS) if passes != Passes::Neither => {
                 if data.len() != UCRED_SIZE {
                     return Err(Errno::EINVAL);
                 }

@@ -38,15 +38,9 @@ fn broadcast_addresses() {
     ] {
         assert_eq!(interfaces.is_broadcast(addr.parse().unwrap()), is, "{addr}");
     }
-    let pair = InterfaceAddress {
-        addr: ip("10.0.0.1"),
-        prefix_len: 31,
-    };
+    let pair = InterfaceAddress::new(ip("10.0.0.1"), 31);
     assert_eq!(pair.broadcast(), None);
-    let all = InterfaceAddress {
-        addr: ip("10.0.0.1"),
-        prefix_len: 0,
-    };
+    let all = InterfaceAddress::new(ip("10.0.0.1"), 0);
     assert_eq!(all.broadcast(), Some(Ipv4Addr::BROADCAST));
 }
 
@@ -57,4 +51,26 @@ fn prefixes() {
     assert!(in_prefix(ip("8.8.8.8"), ip("0.0.0.0"), 0));
     assert!(!in_prefix(ip("::1"), ip("0.0.0.0"), 0));
     assert!(in_prefix(ip("2001:db8::5"), ip("2001:db8::"), 64));
+}
+
+#[test]
+fn subnets_of_lo_are_local() {
+    let mut interfaces = interfaces();
+    let other = InterfaceAddress::new(ip("10.7.0.1"), 24);
+    let second = InterfaceAddress::new(ip("10.7.0.2"), 24);
+    interfaces.change(IfIndex::LO, |lo| {
+        lo.insert(other);
+        lo.insert(second);
+    });
+    assert_eq!(interfaces.owner(ip("10.7.0.9")), Some(IfIndex::LO));
+    assert_eq!(interfaces.owner(ip("10.7.0.255")), None);
+    assert_eq!(interfaces.owner(ip("10.7.1.1")), None);
+    // Packets to a secondary address, and to one that nobody gave, come from the primary one.
+    assert_eq!(interfaces.local_source(ip("10.7.0.1")), ip("10.7.0.1"));
+    assert_eq!(interfaces.local_source(ip("10.7.0.2")), ip("10.7.0.1"));
+    assert_eq!(interfaces.local_source(ip("10.7.0.9")), ip("10.7.0.1"));
+    interfaces.change(IfIndex::LO, |lo| lo.remove(&other));
+    assert_eq!(interfaces.local_source(ip("10.7.0.2")), ip("10.7.0.2"));
+    interfaces.change(IfIndex::LO, |lo| lo.remove(&second));
+    assert_eq!(interfaces.owner(ip("10.7.0.9")), None);
 }

@@ -37,6 +37,8 @@ fn default_route(via: &str, interface: IfIndex, metric: u32) -> RouteConfig {
         interface,
         source: None,
         metric,
+        protocol: 3,
+        scope: 0,
     }
 }
 

@@ -1,12 +1,14 @@
 //! netdevice(7): what the privileged may change about interfaces.
 //!
 //! # Limits
-//! Addresses have no labels: `lo:1` is refused with EOPNOTSUPP. So are broadcast and point-to-point addresses
-//! (SIOCSIFBRDADDR, SIOCSIFDSTADDR). A hardware address is only kept: links here have none.
+//! A hardware address is only kept: links here have none.
 
+use crate::call::Cx;
 use crate::cred::{Caps, Cred};
 use crate::host::Host;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::netlink::{AddressNote, Teller};
+use alloc::string::String;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange};
 
@@ -58,8 +60,25 @@ pub enum InterfaceSetting<'a> {
     Address(u16, Ipv4Addr),
     /// SIOCSIFNETMASK: family and mask.
     Netmask(u16, Ipv4Addr),
-    /// SIOCSIFMETRIC, SIOCSIFMAP and what is listed above.
+    /// SIOCSIFBRDADDR: family and address.
+    Broadcast(u16, Ipv4Addr),
+    /// SIOCSIFDSTADDR: family and the other end's address.
+    Destination(u16, Ipv4Addr),
+    /// SIOCSIFMETRIC, SIOCSIFMAP.
     Unsupported,
+}
+
+impl InterfaceSetting<'_> {
+    /// Family and address of what is set about an address.
+    fn address(&self) -> Option<(u16, Ipv4Addr)> {
+        match *self {
+            InterfaceSetting::Address(family, addr)
+            | InterfaceSetting::Netmask(family, addr)
+            | InterfaceSetting::Broadcast(family, addr)
+            | InterfaceSetting::Destination(family, addr) => Some((family, addr)),
+            _ => None,
+        }
+    }
 }
 
 /// Root and whoever administers the network.
@@ -93,48 +112,141 @@ fn is_name(name: &str) -> bool {
         && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
 }
 
-fn first_v4(interface: &Interface) -> Option<InterfaceAddress> {
-    let mut addresses = interface.addresses().iter();
-    addresses.find(|a| a.addr.is_ipv4()).copied()
-}
-
 impl Host {
-    /// ioctl(2) that sets something about the interface of this name: `EPERM` before `ENODEV`, as Linux looks.
+    /// ioctl(2) that sets something about the interface of this name: `EPERM` before `ENODEV`, as Linux looks. `inet`: the
+    /// socket is an AF_INET one, to which a label such as `lo:1` is an address (devinet_ioctl()).
     pub fn set_interface(
         &mut self,
-        cred: &Cred,
+        cx: &Cx<'_>,
+        inet: bool,
         name: &str,
         setting: InterfaceSetting<'_>,
     ) -> Result<(), Errno> {
-        if !may_administer(cred) {
+        const AF_INET: u16 = switchboard_abi::number::AF_INET as u16;
+        if !may_administer(cx.cred) {
             return Err(Errno::EPERM);
+        }
+        if setting
+            .address()
+            .is_some_and(|(family, _)| family != AF_INET)
+        {
+            return Err(Errno::EINVAL);
         }
         let (base, label) = name.split_once(':').unwrap_or((name, ""));
         let interface = self.stack.interfaces().find(|i| i.name() == base);
-        let interface = interface.ok_or(Errno::ENODEV)?;
-        if !label.is_empty() {
-            return Err(Errno::EOPNOTSUPP);
+        let index = interface.ok_or(Errno::ENODEV)?.index();
+        let teller = Teller::ioctl(cx.now);
+        if let Some((_, addr)) = setting.address() {
+            return self.set_address(&teller, index, name, setting, addr);
         }
-        let index = interface.index();
-        let change = self.change_of(interface, setting)?;
-        if let Some(change) = change {
-            self.stack.change_interface(index, change);
-        }
-        if let InterfaceSetting::Flags(flags) = setting {
-            let up = flags & IFF_UP != 0;
-            if self.stack.interface(index).is_some_and(|i| i.is_up() != up) {
-                self.stack.change_interface(index, InterfaceChange::Up(up));
+        if let (InterfaceSetting::Flags(flags), true) = (setting, inet && !label.is_empty()) {
+            let own = self.labelled(index, name).ok_or(Errno::EADDRNOTAVAIL)?;
+            if flags & IFF_UP == 0 {
+                self.remove_address(&teller, index, &own);
             }
+            return Ok(());
+        }
+        self.make_setting(&teller, index, setting)
+    }
+
+    /// The first IPv4 address with this label.
+    fn labelled(&self, index: IfIndex, name: &str) -> Option<InterfaceAddress> {
+        let interface = self.stack.interface(index)?;
+        self.labelled_addresses(interface)
+            .find(|(label, _)| *label == name)
+            .map(|(_, address)| *address)
+    }
+
+    /// The IPv4 addresses of an interface with their labels.
+    pub fn labelled_addresses<'a>(
+        &'a self,
+        interface: &'a Interface,
+    ) -> impl Iterator<Item = (&'a str, &'a InterfaceAddress)> {
+        let v4 = interface.addresses().iter().filter(|a| a.addr.is_ipv4());
+        v4.map(move |a| {
+            let label = self.address_label(interface, a);
+            (label.unwrap_or(interface.name()), a)
+        })
+    }
+
+    /// devinet_ioctl(), where it sets: the address goes, and comes back changed.
+    fn set_address(
+        &mut self,
+        teller: &Teller,
+        index: IfIndex,
+        name: &str,
+        setting: InterfaceSetting<'_>,
+        addr: Ipv4Addr,
+    ) -> Result<(), Errno> {
+        let old = self.labelled(index, name);
+        let many = self
+            .stack
+            .interface(index)
+            .is_some_and(|i| !i.is_loopback());
+        let mut new = match setting {
+            InterfaceSetting::Address(..) => {
+                let prefix_len = class_prefix(addr).ok_or(Errno::EINVAL)?;
+                if old.is_some_and(|old| old.addr == addr) {
+                    return Ok(());
+                }
+                InterfaceAddress::new(addr.into(), prefix_len)
+            }
+            _ => old.ok_or(Errno::EADDRNOTAVAIL)?,
+        };
+        match setting {
+            InterfaceSetting::Netmask(..) => {
+                let prefix_len = prefix_of(addr).ok_or(Errno::EINVAL)?;
+                if prefix_len == new.prefix_len {
+                    return Ok(());
+                }
+                let own = |prefix_len| InterfaceAddress {
+                    prefix_len,
+                    peer: new.addr,
+                    ..new
+                };
+                // A broadcast address that was the old mask's becomes the new one's.
+                if many && prefix_len < 31 && new.given_broadcast == own(new.prefix_len).broadcast()
+                {
+                    new.given_broadcast = own(prefix_len).broadcast();
+                }
+                new.prefix_len = prefix_len;
+            }
+            InterfaceSetting::Broadcast(..) => {
+                let given = Some(addr).filter(|addr| !addr.is_unspecified());
+                if given == new.given_broadcast {
+                    return Ok(());
+                }
+                new.given_broadcast = given;
+            }
+            InterfaceSetting::Destination(..) => {
+                if new.peer == addr {
+                    return Ok(());
+                }
+                class_prefix(addr).ok_or(Errno::EINVAL)?;
+                new.peer = addr.into();
+            }
+            _ => {
+                if many {
+                    new.given_broadcast = new.broadcast();
+                }
+            }
+        }
+        if let Some(old) = old {
+            self.remove_address(teller, index, &old);
+        }
+        if !new.addr.is_unspecified() {
+            let label = Some(String::from(name)).filter(|name| name.contains(':'));
+            let note = AddressNote { label, scope: None };
+            self.add_address(teller, index, new, note);
         }
         Ok(())
     }
 
-    fn change_of<'a>(
+    pub(crate) fn change_of<'a>(
         &self,
         interface: &Interface,
         setting: InterfaceSetting<'a>,
     ) -> Result<Option<InterfaceChange<'a>>, Errno> {
-        const AF_INET: u16 = switchboard_abi::number::AF_INET as u16;
         const ARPHRD_ETHER: u16 = 1;
         const ARPHRD_LOOPBACK: u16 = 772;
         Ok(Some(match setting {
@@ -182,25 +294,11 @@ impl Host {
                 }
                 InterfaceChange::Hardware(address)
             }
-            InterfaceSetting::Address(family, _) | InterfaceSetting::Netmask(family, _)
-                if family != AF_INET =>
-            {
-                return Err(Errno::EINVAL);
-            }
-            InterfaceSetting::Address(_, addr) => {
-                let prefix_len = class_prefix(addr).ok_or(Errno::EINVAL)?;
-                let addr = IpAddr::V4(addr);
-                let new = InterfaceAddress { addr, prefix_len };
-                InterfaceChange::FirstV4(Some(new).filter(|_| !addr.is_unspecified()))
-            }
-            InterfaceSetting::Netmask(_, mask) => {
-                let first = first_v4(interface).ok_or(Errno::EADDRNOTAVAIL)?;
-                let prefix_len = prefix_of(mask).ok_or(Errno::EINVAL)?;
-                InterfaceChange::FirstV4(Some(InterfaceAddress {
-                    prefix_len,
-                    ..first
-                }))
-            }
+            // They are the interface's addresses'.
+            InterfaceSetting::Address(..)
+            | InterfaceSetting::Netmask(..)
+            | InterfaceSetting::Broadcast(..)
+            | InterfaceSetting::Destination(..) => return Ok(None),
             InterfaceSetting::Unsupported => return Err(Errno::EOPNOTSUPP),
         }))
     }
@@ -208,12 +306,12 @@ impl Host {
     /// SIOCSIFADDR on an AF_INET6 socket: adds an address.
     pub fn add_v6_address(
         &mut self,
-        cred: &Cred,
+        cx: &Cx<'_>,
         index: i32,
         addr: Ipv6Addr,
         prefix_len: u32,
     ) -> Result<(), Errno> {
-        let interface = self.v6_interface(cred, index, prefix_len)?;
+        let interface = self.v6_interface(cx.cred, index, prefix_len)?;
         let known = interface.addresses().iter().any(|a| a.addr == addr);
         let index = interface.index();
         // ipv6_add_addr() wants a host's address on an interface that is up.
@@ -223,26 +321,29 @@ impl Host {
         if known {
             return Err(Errno::EEXIST);
         }
-        self.stack.add_address(index, addr.into(), prefix_len as u8);
+        let address = InterfaceAddress::new(addr.into(), prefix_len as u8);
+        self.add_address(
+            &Teller::ioctl(cx.now),
+            index,
+            address,
+            AddressNote::default(),
+        );
         Ok(())
     }
 
     /// SIOCDIFADDR on an AF_INET6 socket: takes an address away.
     pub fn remove_v6_address(
         &mut self,
-        cred: &Cred,
+        cx: &Cx<'_>,
         index: i32,
         addr: Ipv6Addr,
         prefix_len: u32,
     ) -> Result<(), Errno> {
-        let interface = self.v6_interface(cred, index, prefix_len)?;
+        let interface = self.v6_interface(cx.cred, index, prefix_len)?;
         let same = |a: &InterfaceAddress| a.addr == addr && u32::from(a.prefix_len) == prefix_len;
-        if !interface.addresses().iter().any(same) {
-            return Err(Errno::EADDRNOTAVAIL);
-        }
-        let index = interface.index();
-        self.stack
-            .change_interface(index, InterfaceChange::Remove(addr.into()));
+        let found = interface.addresses().iter().find(|a| same(a)).copied();
+        let (found, index) = (found.ok_or(Errno::EADDRNOTAVAIL)?, interface.index());
+        self.remove_address(&Teller::ioctl(cx.now), index, &found);
         Ok(())
     }
 

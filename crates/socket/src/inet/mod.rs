@@ -10,6 +10,7 @@ mod notices;
 pub(crate) mod raw;
 mod recv_control;
 mod repair;
+pub(crate) mod route_ioctl;
 mod stamp;
 pub(crate) mod tcp;
 mod tcp_data;
@@ -301,6 +302,7 @@ impl Host {
             ty: ty as u16,
             protocol: protocol as u16,
             flags: CommonFlags::empty(),
+            inode: 0,
             uid: cx.cred.euid,
             sndbuf,
             rcvbuf,

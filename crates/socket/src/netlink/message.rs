@@ -1,6 +1,8 @@
 //! `struct nlmsghdr` and its attributes, in and out.
 
+use super::NetlinkFlags;
 use alloc::vec::Vec;
+use switchboard_abi::Errno;
 
 /// `NLMSG_HDRLEN`
 pub(super) const HEADER: usize = 16;
@@ -13,7 +15,78 @@ const MULTI: u16 = 2;
 pub(super) const ACK: u16 = 4;
 /// `NLM_F_ROOT` or `NLM_F_MATCH`: one of them makes a dump.
 pub(super) const DUMP: u16 = 0x300;
+/// What a request that makes something says: replace it, only if it is not there, make it, at the end.
+pub(super) const REPLACE: u16 = 0x100;
+pub(super) const EXCL: u16 = 0x200;
+pub(super) const CREATE: u16 = 0x400;
+pub(super) const APPEND: u16 = 0x800;
+/// The request's fields have narrowed the dump.
+pub(super) const DUMP_FILTERED: u16 = 0x20;
 const CAPPED: u16 = 0x100;
+const ACK_TLVS: u16 = 0x200;
+/// `NLMSGERR_ATTR_MSG`, `NLMSGERR_ATTR_OFFS`
+const ERROR_TEXT: u16 = 1;
+const ERROR_OFFSET: u16 = 2;
+
+/// What a request gets.
+pub(super) enum Answer {
+    /// Nothing but the acknowledgment that it may ask for.
+    Done,
+    /// One message.
+    One(Vec<u8>),
+    /// A dump that ends with an error before it has begun.
+    NoDump(Errno),
+    /// The messages of a dump, without the one that ends it.
+    Dump {
+        messages: Vec<Vec<u8>>,
+        /// The request's fields have narrowed it.
+        filtered: bool,
+    },
+}
+
+impl Answer {
+    pub(super) fn dump(messages: Vec<Vec<u8>>) -> Answer {
+        Answer::Dump {
+            messages,
+            filtered: false,
+        }
+    }
+}
+
+/// Why a request is refused (`struct netlink_ext_ack`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Option<Errno>,
+    /// What NETLINK_EXT_ACK tells.
+    pub(super) text: Option<&'static str>,
+    /// The attribute that is at fault, as an offset in the message.
+    pub(super) at: Option<usize>,
+}
+
+impl Refusal {
+    pub(super) const NONE: Refusal = Refusal {
+        errno: None,
+        text: None,
+        at: None,
+    };
+
+    pub(super) const fn new(errno: Errno, text: &'static str) -> Refusal {
+        Refusal {
+            errno: Some(errno),
+            text: Some(text),
+            at: None,
+        }
+    }
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Refusal {
+        Refusal {
+            errno: Some(errno),
+            ..Refusal::NONE
+        }
+    }
+}
 
 /// A request.
 pub(super) struct Request<'a> {
@@ -32,21 +105,26 @@ impl<'a> Request<'a> {
 
     /// The attribute of this type behind a family header of `skip` bytes.
     pub(super) fn attribute(&self, skip: usize, wanted: u16) -> Option<&'a [u8]> {
-        let mut rest = self.body().get(align(skip)..)?;
-        loop {
-            let (len, kind) = (word(rest, 0)?, word(rest, 2)?);
-            let len = usize::from(len);
-            if len < 4 {
-                return None;
-            }
-            let data = rest.get(4..len)?;
-            // NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the type.
-            if kind & 0x3fff == wanted {
-                return Some(data);
-            }
-            rest = rest.get(align(len)..)?;
-        }
+        let mut all = attributes(self.body().get(align(skip)..)?);
+        all.find(|(kind, _)| *kind == wanted).map(|(_, data)| data)
     }
+
+    /// The types of all attributes there.
+    pub(super) fn kinds(&self, skip: usize) -> impl Iterator<Item = u16> + 'a {
+        let rest = self.body().get(align(skip)..).unwrap_or(&[]);
+        attributes(rest).map(|(kind, _)| kind)
+    }
+}
+
+/// Types and data of attributes, up to one that is cut short.
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    core::iter::from_fn(move || {
+        let (len, kind) = (usize::from(word(rest, 0)?), word(rest, 2)?);
+        let data = rest.get(4..len)?;
+        rest = rest.get(align(len)..).unwrap_or(&[]);
+        // NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the type.
+        Some((kind & 0x3fff, data))
+    })
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
@@ -100,12 +178,6 @@ impl Message {
         Message { bytes }
     }
 
-    /// One of the many that answer a dump.
-    pub(super) fn part(kind: u16, request: &Request<'_>, port: u32, body: &[u8]) -> Message {
-        let flags = if request.flags & DUMP != 0 { MULTI } else { 0 };
-        Message::new(kind, flags, request.sequence, port, body)
-    }
-
     /// nla_put()
     pub(super) fn put(&mut self, kind: u16, data: &[u8]) {
         let len = 4 + data.len() as u16;
@@ -133,20 +205,50 @@ impl Message {
     }
 }
 
-/// netlink_ack(): 0, or a negative errno and the request that it is about. `capped` leaves that at its header.
-pub(super) fn ack(request: &Request<'_>, port: u32, error: i32, capped: bool) -> Vec<u8> {
-    let capped = capped || error == 0;
-    let (flags, quoted) = if capped {
+/// netlink_ack(): 0, or a negative errno and the request that it is about, which NETLINK_CAP_ACK leaves at its header;
+/// with NETLINK_EXT_ACK what is known beside.
+pub(super) fn ack(
+    request: &Request<'_>,
+    port: u32,
+    refusal: &Refusal,
+    socket: NetlinkFlags,
+) -> Vec<u8> {
+    let error = refusal.errno.map_or(0, |errno| -i32::from(errno.0));
+    let capped = error == 0 || socket.contains(NetlinkFlags::CAP_ACK);
+    let (mut flags, quoted) = if capped {
         (CAPPED, &request.bytes[..HEADER])
     } else {
         (0, request.bytes)
     };
+    let told = socket.contains(NetlinkFlags::EXT_ACK);
+    let text = refusal.text.filter(|_| told);
+    let at = refusal.at.filter(|_| told);
+    if text.is_some() || at.is_some() {
+        flags |= ACK_TLVS;
+    }
     let mut body = error.to_ne_bytes().to_vec();
     body.extend_from_slice(quoted);
-    Message::new(ERROR, flags, request.sequence, port, &body).finish()
+    body.resize(align(body.len()), 0);
+    let mut m = Message::new(ERROR, flags, request.sequence, port, &body);
+    if let Some(text) = text {
+        m.put_text(ERROR_TEXT, text);
+    }
+    if let Some(at) = at {
+        m.put_u32(ERROR_OFFSET, at as u32);
+    }
+    m.finish()
 }
 
-/// NLMSG_DONE, which ends a dump.
-pub(super) fn done(request: &Request<'_>, port: u32) -> Vec<u8> {
-    Message::new(DONE, MULTI, request.sequence, port, &[0; 4]).finish()
+/// NLMSG_DONE, which ends a dump: 0, or a negative errno.
+pub(super) fn done(request: &Request<'_>, port: u32, flags: u16, error: i32) -> Vec<u8> {
+    let body = error.to_ne_bytes();
+    Message::new(DONE, MULTI | flags, request.sequence, port, &body).finish()
+}
+
+/// Sets flags of a message that is written.
+pub(super) fn add_flags(message: &mut [u8], flags: u16) {
+    if let Some(field) = message.get_mut(6..8) {
+        let old = u16::from_ne_bytes([field[0], field[1]]);
+        field.copy_from_slice(&(old | flags).to_ne_bytes());
+    }
 }

@@ -1,30 +1,33 @@
-//! AF_NETLINK: netlink(7), of which NETLINK_ROUTE is here, to read.
+//! AF_NETLINK: netlink(7), of which NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK and NETLINK_KOBJECT_UEVENT are
+//! here.
 //!
 //! # Theory of operation
 //! A socket has a port, which the kernel chooses when bind(2) does not. What it sends to port 0 is a list of requests,
-//! each answered at once by messages in the socket's queue; a dump is a list of them that `NLMSG_DONE` ends. Nothing
-//! on a virtual host changes by itself, so no group has anything to tell; membership is kept all the same.
+//! each answered at once by messages in the socket's queue (`serve`); a dump is a list of them that `NLMSG_DONE` ends.
+//! What it sends to another port or to a group goes to the sockets there, and what changes on the host is told to
+//! rtnetlink's groups (`queue`).
 //!
 //! # Limits
-//! A dump is cut into datagrams of [`DATAGRAM`] bytes. The queue is bounded by SO_RCVBUF: what does not fit is lost and
-//! the reader gets ENOBUFS, as on Linux. Messages that change something are EPERM without CAP_NET_ADMIN and EOPNOTSUPP
-//! with it.
+//! A dump is cut into datagrams of [`DATAGRAM`] bytes, of which as many are queued as half of SO_RCVBUF takes; the
+//! others follow as the reader reads. The queue is bounded by SO_RCVBUF: what does not fit is lost and
+//! the reader gets ENOBUFS, as on Linux. No device comes or goes, so nothing is ever told by NETLINK_KOBJECT_UEVENT.
 //!
 //! See [netlink(7)] and [rtnetlink(7)].
 //!
 //! [netlink(7)]: https://man7.org/linux/man-pages/man7/netlink.7.html
 //! [rtnetlink(7)]: https://man7.org/linux/man-pages/man7/rtnetlink.7.html
 
+mod diag;
 mod message;
+mod queue;
 mod route;
+mod serve;
 
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::cred::Caps;
 use crate::host::Host;
 use crate::mask::PollMask;
-use crate::message::{
-    ControlOut, PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest,
-};
+use crate::message::{PlanKind, SendPlan, SendRequest, Ucred};
 use crate::socket::{Kind, Socket};
 use crate::table::SocketId;
 use alloc::boxed::Box;
@@ -32,7 +35,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
-use message::{ACK, DUMP, MIN_TYPE, REQUEST};
+pub(crate) use message::Refusal;
+use queue::{Dump, Queued};
+pub(crate) use route::{AddressKey, AddressNote, RouteWanted, Teller};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
 use switchboard_abi::{Errno, SockAddr};
@@ -42,10 +47,19 @@ use switchboard_wire::Payload;
 const SOCKADDR_NL_SIZE: usize = 12;
 /// `MAX_LINKS`: protocols are below it.
 const MAX_LINKS: i32 = 32;
+/// Those that are here.
+const PROTOCOLS: [i32; 4] = [
+    NETLINK_ROUTE,
+    NETLINK_USERSOCK,
+    NETLINK_SOCK_DIAG,
+    NETLINK_KOBJECT_UEVENT,
+];
 /// How much of a dump goes in one datagram at most: readers with a page of room are common.
 const DATAGRAM: usize = 3584;
-/// What a queued datagram is charged beside its bytes: sizeof(struct sk_buff) with its shared info.
-const OVERHEAD: usize = 256 + 320;
+/// `RTNLGRP_MAX` of Linux 6.18; every other protocol has 32 groups.
+const ROUTE_GROUPS: u32 = 39;
+/// `RTNLGRP_IPV4_MROUTE_R` and `RTNLGRP_IPV6_MROUTE_R`: for CAP_NET_ADMIN.
+const PRIVILEGED_GROUPS: u64 = 3 << 29;
 
 pub(crate) struct NetlinkSocket {
     /// `NETLINK_*`
@@ -54,10 +68,19 @@ pub(crate) struct NetlinkSocket {
     port: u32,
     /// The groups that are joined, from 1 on.
     groups: u64,
+    /// Room for groups was made (nlk->ngroups), so NETLINK_LIST_MEMBERSHIPS tells of them.
+    grouped: bool,
+    /// Its opener had CAP_NET_ADMIN.
+    admin: bool,
+    /// Something was lost and the queue not empty since (NETLINK_S_CONGESTED).
+    congested: bool,
+    /// How much was lost.
+    drops: u32,
     /// Where send(2) goes: port and groups.
     peer: (u32, u32),
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<Queued>,
     charged: usize,
+    dump: Option<Box<Dump>>,
     error: Option<Errno>,
     pub(crate) flags: NetlinkFlags,
 }
@@ -72,11 +95,20 @@ bitflags! {
         const CAP_ACK = 1 << 3;
         const EXT_ACK = 1 << 4;
         const STRICT = 1 << 5;
+        const LISTEN_ALL_NSID = 1 << 6;
     }
 }
 
+/// Where a datagram goes.
 #[derive(Debug)]
-pub(crate) struct NetlinkSendPlan;
+pub(crate) struct NetlinkSendPlan {
+    port: u32,
+    /// The first of the groups that were named, or 0.
+    group: u32,
+    /// The call named where it goes, so the socket's opener answers for it too (NETLINK_SKB_DST).
+    named: bool,
+    creds: Ucred,
+}
 
 #[derive(Debug)]
 pub(crate) struct NetlinkRecvEffect;
@@ -107,7 +139,7 @@ impl Host {
         if ty != SOCK_RAW && ty != SOCK_DGRAM {
             return Err(Errno::ESOCKTNOSUPPORT);
         }
-        if !(0..MAX_LINKS).contains(&protocol) || protocol != NETLINK_ROUTE {
+        if !(0..MAX_LINKS).contains(&protocol) || !PROTOCOLS.contains(&protocol) {
             return Err(Errno::EPROTONOSUPPORT);
         }
         let common = self.new_common(cx, AF_NETLINK, ty, protocol);
@@ -115,13 +147,25 @@ impl Host {
             protocol,
             port: 0,
             groups: 0,
+            grouped: false,
+            admin: cx.cred.caps.contains(Caps::NET_ADMIN),
+            congested: false,
+            drops: 0,
             peer: (0, 0),
             queue: VecDeque::new(),
             charged: 0,
+            dump: None,
             error: None,
             flags: NetlinkFlags::default(),
         }));
-        Ok(self.sockets.insert(Socket { common, kind }))
+        let id = self.sockets.insert(Socket { common, kind });
+        self.netlinks.insert(id);
+        Ok(id)
+    }
+
+    pub(crate) fn netlink_close(&mut self, id: SocketId) {
+        self.netlinks.remove(&id);
+        drop(self.sockets.remove(id));
     }
 
     pub(crate) fn netlink(&self, id: SocketId) -> Result<&NetlinkSocket, Errno> {
@@ -138,11 +182,56 @@ impl Host {
         }
     }
 
+    /// Who has a port.
+    fn netlink_at(&self, protocol: i32, port: u32) -> Option<SocketId> {
+        let has = |id: &SocketId| {
+            self.netlink(*id)
+                .is_ok_and(|s| s.protocol == protocol && s.port == port)
+        };
+        self.netlinks.iter().copied().find(has)
+    }
+
     fn netlink_port_is_taken(&self, protocol: i32, port: u32) -> bool {
-        self.sockets.iter().any(|(_, socket)| match &socket.kind {
-            Kind::Netlink(s) => s.protocol == protocol && s.port == port,
-            _ => false,
-        })
+        self.netlink_at(protocol, port).is_some()
+    }
+
+    /// netlink_allowed() of NL_CFG_F_NONROOT_RECV, and rtnetlink_bind(): whether these groups may be joined.
+    fn netlink_may_join(cx: &Cx<'_>, protocol: i32, groups: u64) -> bool {
+        cx.cred.caps.contains(Caps::NET_ADMIN)
+            || match protocol {
+                NETLINK_USERSOCK => groups == 0,
+                NETLINK_ROUTE => groups & PRIVILEGED_GROUPS == 0,
+                _ => true,
+            }
+    }
+
+    /// NETLINK_ADD_MEMBERSHIP and NETLINK_DROP_MEMBERSHIP; groups count from 1.
+    pub(crate) fn netlink_join(
+        &mut self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        group: u32,
+        on: bool,
+    ) -> Result<(), Errno> {
+        let protocol = self.netlink(id)?.protocol;
+        if protocol == NETLINK_USERSOCK && !Host::netlink_may_join(cx, protocol, 1) {
+            return Err(Errno::EPERM);
+        }
+        self.netlink_mut(id)?.grouped = true;
+        if !(1..=group_count(protocol)).contains(&group) {
+            return Err(Errno::EINVAL);
+        }
+        let bit = 1 << (group - 1);
+        if on && !Host::netlink_may_join(cx, protocol, bit) {
+            return Err(Errno::EPERM);
+        }
+        let s = self.netlink_mut(id)?;
+        if on {
+            s.groups |= bit;
+        } else {
+            s.groups &= !bit;
+        }
+        Ok(())
     }
 
     /// netlink_insert(): `port`, or with 0 the process's own number, or one that nobody has.
@@ -164,7 +253,7 @@ impl Host {
         Ok(())
     }
 
-    /// netlink_bind(). Anyone may hear rtnetlink's groups (NL_CFG_F_NONROOT_RECV).
+    /// netlink_bind()
     pub(crate) fn netlink_bind(
         &mut self,
         cx: &mut Cx<'_>,
@@ -172,7 +261,19 @@ impl Host {
         raw: &[u8],
     ) -> Result<(), Errno> {
         let (port, groups) = own_address(raw)?;
-        let bound = self.netlink(id)?.port;
+        let s = self.netlink(id)?;
+        let (bound, protocol) = (s.port, s.protocol);
+        let left_out = |count| u32::MAX.checked_shr(32u32.saturating_sub(count));
+        let groups = groups & left_out(group_count(protocol)).unwrap_or(0);
+        if groups != 0 {
+            // Room is made before the socket is asked what it may hear.
+            if protocol != NETLINK_USERSOCK || Host::netlink_may_join(cx, protocol, 1) {
+                self.netlink_mut(id)?.grouped = true;
+            }
+            if !Host::netlink_may_join(cx, protocol, groups.into()) {
+                return Err(Errno::EPERM);
+            }
+        }
         if bound == 0 {
             self.netlink_claim(cx, id, port)?;
         } else if port != bound {
@@ -181,6 +282,16 @@ impl Host {
         let s = self.netlink_mut(id)?;
         s.groups = s.groups & !u64::from(u32::MAX) | u64::from(groups);
         Ok(())
+    }
+
+    /// netlink_allowed() of NL_CFG_F_NONROOT_SEND.
+    fn netlink_may_send(&self, cx: &Cx<'_>, id: SocketId, to: (u32, u32)) -> Result<(), Errno> {
+        let free = self.netlink(id)?.protocol == NETLINK_USERSOCK;
+        if to == (0, 0) || free || cx.cred.caps.contains(Caps::NET_ADMIN) {
+            Ok(())
+        } else {
+            Err(Errno::EPERM)
+        }
     }
 
     /// netlink_connect()
@@ -196,9 +307,7 @@ impl Host {
             return Ok(());
         }
         let peer = own_address(raw)?;
-        if peer != (0, 0) && !cx.cred.caps.contains(Caps::NET_ADMIN) {
-            return Err(Errno::EPERM);
-        }
+        self.netlink_may_send(cx, id, peer)?;
         if self.netlink(id)?.port == 0 {
             self.netlink_claim(cx, id, 0)?;
         }
@@ -231,13 +340,15 @@ impl Host {
         if request.len == 0 {
             return Err(Errno::ENODATA.into());
         }
-        crate::error::check_control(request.control)?;
+        crate::unix::check_control(cx, request.control)?;
+        // __scm_send(): files go over AF_UNIX only.
+        if !request.control.rights.is_empty() {
+            return Err(Errno::EINVAL.into());
+        }
         let to = match request.name {
             Some(raw) => {
                 let to = own_address(raw)?;
-                if to != (0, 0) && !cx.cred.caps.contains(Caps::NET_ADMIN) {
-                    return Err(Errno::EPERM.into());
-                }
+                self.netlink_may_send(cx, id, to)?;
                 to
             }
             None => self.netlink(id)?.peer,
@@ -246,143 +357,85 @@ impl Host {
         if request.len > room.saturating_sub(32) {
             return Err(Errno::EMSGSIZE.into());
         }
-        // Only the kernel listens; nobody hears a group.
-        if to.0 != 0 {
-            return Err(Errno::ECONNREFUSED.into());
+        let s = self.netlink(id)?;
+        let plan = NetlinkSendPlan {
+            port: to.0,
+            group: if to.1 == 0 {
+                0
+            } else {
+                to.1.trailing_zeros() + 1
+            },
+            named: request.name.is_some(),
+            creds: request.control.credentials.unwrap_or(Ucred {
+                pid: cx.cred.pid,
+                uid: cx.cred.ruid,
+                gid: cx.cred.rgid,
+            }),
+        };
+        if plan.group == 0 && (plan.port != 0 || s.protocol == NETLINK_USERSOCK) {
+            // A socket that is not bound has port 0 and is not to be found.
+            let receiver = self.netlink_at(s.protocol, plan.port);
+            let Some(receiver) = receiver.filter(|_| plan.port != 0) else {
+                return Err(Errno::ECONNREFUSED.into());
+            };
+            // NETLINK_CONNECTED: it hears only its peer.
+            let only = self.netlink(receiver)?.peer.0;
+            if only != 0 && only != s.port {
+                return Err(Errno::ECONNREFUSED.into());
+            }
+            let item = Queued {
+                bytes: Bytes::from(alloc::vec![0; request.len]),
+                ..Queued::answer(Vec::new())
+            };
+            if !self.netlink_has_room(receiver, &item) {
+                if request.last {
+                    return Err(Errno::EAGAIN.into());
+                }
+                return Ok(Attempt::Blocked(Blocked {
+                    interest: PollMask::OUT,
+                    timeout: self.get(id)?.common.sndtimeo,
+                }));
+            }
         }
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
             charge: 0,
-            kind: PlanKind::Netlink(NetlinkSendPlan),
+            kind: PlanKind::Netlink(plan),
         }))
     }
 
-    /// netlink_rcv_skb(): answers each request of the datagram.
+    /// netlink_unicast() and netlink_broadcast(): to the kernel, to a port, to a group.
     pub(crate) fn netlink_commit_send(
         &mut self,
         cx: &mut Cx<'_>,
         id: SocketId,
-        _: NetlinkSendPlan,
+        plan: NetlinkSendPlan,
         data: Payload,
     ) {
         if self.netlink(id).is_ok_and(|s| s.port == 0) && self.netlink_claim(cx, id, 0).is_err() {
             return;
         }
         let Ok(s) = self.netlink(id) else { return };
-        let (port, capped) = (s.port, s.flags.contains(NetlinkFlags::CAP_ACK));
-        let data = data.to_vec();
-        for request in message::requests(&data) {
-            let answered = if request.flags & REQUEST == 0 || request.kind < MIN_TYPE {
-                Ok(Vec::new())
-            } else {
-                self.rtnetlink(cx.cred.caps, &request, port)
-            };
-            let dumped = request.flags & DUMP != 0
-                && request.flags & REQUEST != 0
-                && request.kind >= MIN_TYPE
-                && request.kind & 3 == 2
-                && !request.body().is_empty();
-            match answered {
-                Ok(messages) => {
-                    let mut datagram = Vec::new();
-                    for message in messages {
-                        if !datagram.is_empty() && datagram.len() + message.len() > DATAGRAM {
-                            self.netlink_queue(id, core::mem::take(&mut datagram));
-                        }
-                        datagram.extend_from_slice(&message);
-                    }
-                    if !datagram.is_empty() {
-                        self.netlink_queue(id, datagram);
-                    }
-                    // A dump ends with NLMSG_DONE and has no acknowledgment.
-                    if dumped {
-                        self.netlink_queue(id, message::done(&request, port));
-                    } else if request.flags & ACK != 0 {
-                        self.netlink_queue(id, message::ack(&request, port, 0, capped));
-                    }
-                }
-                Err(errno) => {
-                    let errno = -i32::from(errno.0);
-                    self.netlink_queue(id, message::ack(&request, port, errno, capped));
-                }
-            }
+        let (protocol, from, opener) = (s.protocol, s.port, s.admin);
+        let now = cx.now.as_nanos();
+        let item = Queued {
+            bytes: Bytes::from(data.to_vec()),
+            from,
+            group: plan.group,
+            creds: plan.creds,
+        };
+        if plan.group != 0 {
+            self.netlink_broadcast(now, protocol, Some(id), plan.port, &item);
         }
-    }
-
-    fn netlink_queue(&mut self, id: SocketId, bytes: Vec<u8>) {
-        let Ok(limit) = self.get(id).map(|s| s.common.rcvbuf as usize) else {
+        if plan.port != 0 {
+            if let Some(receiver) = self.netlink_at(protocol, plan.port) {
+                self.netlink_queue(now, receiver, item);
+            }
             return;
-        };
-        let Ok(s) = self.netlink_mut(id) else { return };
-        if s.charged > 0 && s.charged + bytes.len() + OVERHEAD > limit {
-            // netlink_overrun()
-            if !s.flags.contains(NetlinkFlags::NO_ENOBUFS) {
-                s.error = Some(Errno::ENOBUFS);
-            }
-            return self.wake(id, PollMask::ERR);
         }
-        s.charged += bytes.len() + OVERHEAD;
-        s.queue.push_back(bytes.into());
-        self.wake(id, PollMask::READABLE);
-    }
-
-    /// netlink_recvmsg()
-    pub(crate) fn netlink_attempt_recv(
-        &mut self,
-        id: SocketId,
-        request: &mut RecvRequest<'_>,
-    ) -> Result<Attempt<Received>, Fail> {
-        if request.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
-        let timeout = self.get(id)?.common.rcvtimeo;
-        let s = self.netlink(id)?;
-        if let (Some(errno), 0) = (s.error, request.skip.messages) {
-            return Err(Fail::pending(errno));
-        }
-        let Some(message) = s.queue.get(request.skip.messages) else {
-            if request.last {
-                return Err(Errno::EAGAIN.into());
-            }
-            return Ok(Attempt::Blocked(Blocked {
-                interest: PollMask::IN,
-                timeout,
-            }));
-        };
-        let whole = message.len();
-        let n = request.len.min(whole);
-        let mut control = Vec::new();
-        if s.flags.contains(NetlinkFlags::PKTINFO) {
-            // struct nl_pktinfo: the group, which is none.
-            control.push(ControlOut::Raw {
-                level: SOL_NETLINK,
-                kind: NETLINK_PKTINFO,
-                data: alloc::vec![0; 4],
-            });
-        }
-        let peek = request.flags & MSG_PEEK != 0;
-        Ok(Attempt::Ready(Received {
-            data: Payload::from(message.slice(..n)),
-            ret: if request.flags & MSG_TRUNC != 0 {
-                whole
-            } else {
-                n
-            },
-            msg_flags: if n < whole { MSG_TRUNC } else { 0 },
-            name: Some(SockAddr::Netlink { port: 0, groups: 0 }),
-            control,
-            effect: if peek {
-                RecvEffect::None
-            } else {
-                RecvEffect::Netlink(NetlinkRecvEffect)
-            },
-        }))
-    }
-
-    pub(crate) fn netlink_commit_recv(&mut self, id: SocketId, _: NetlinkRecvEffect) {
-        let Ok(s) = self.netlink_mut(id) else { return };
-        if let Some(message) = s.queue.pop_front() {
-            s.charged -= message.len() + OVERHEAD;
+        if protocol != NETLINK_USERSOCK {
+            let admin = cx.cred.caps.contains(Caps::NET_ADMIN) && (!plan.named || opener);
+            self.netlink_serve(cx, id, protocol, admin, &item.bytes);
         }
     }
 
@@ -402,42 +455,23 @@ impl Host {
     }
 }
 
+/// How many groups a protocol has.
+fn group_count(protocol: i32) -> u32 {
+    match protocol {
+        NETLINK_ROUTE => ROUTE_GROUPS,
+        _ => 32,
+    }
+}
+
 impl NetlinkSocket {
-    /// SO_MEMINFO's rmem_alloc.
-    pub(crate) fn charged(&self) -> u32 {
-        self.charged as u32
-    }
-
-    pub(crate) fn error(&self) -> Option<Errno> {
-        self.error
-    }
-
-    pub(crate) fn set_error(&mut self, error: Option<Errno>) {
-        self.error = error;
-    }
-
-    /// Whether something is left to read behind this many messages.
-    pub(crate) fn readable_after(&self, messages: usize) -> bool {
-        self.queue.len() > messages
-    }
-
-    /// NETLINK_ADD_MEMBERSHIP and NETLINK_DROP_MEMBERSHIP; groups count from 1, and rtnetlink has 38 of them
-    /// (RTNLGRP_MAX of Linux 6.18), rounded up to a word.
-    pub(crate) fn join(&mut self, group: u32, on: bool) -> Result<(), Errno> {
-        if !(1..=64).contains(&group) {
-            return Err(Errno::EINVAL);
-        }
-        let bit = 1 << (group - 1);
-        if on {
-            self.groups |= bit;
-        } else {
-            self.groups &= !bit;
-        }
-        Ok(())
-    }
-
-    /// NETLINK_LIST_MEMBERSHIPS
-    pub(crate) fn memberships(&self) -> [u8; 8] {
-        self.groups.to_ne_bytes()
+    /// NETLINK_LIST_MEMBERSHIPS: whole words, and none before there was talk of groups.
+    pub(crate) fn memberships(&self) -> Vec<u8> {
+        let bytes = self.groups.to_ne_bytes();
+        let len = match (self.grouped, self.protocol) {
+            (false, _) => 0,
+            (true, NETLINK_ROUTE) => 8,
+            _ => 4,
+        };
+        bytes[..len].to_vec()
     }
 }

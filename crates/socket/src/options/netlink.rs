@@ -2,6 +2,7 @@
 
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
+use crate::cred::Caps;
 use crate::host::Host;
 use crate::netlink::NetlinkFlags;
 use crate::table::SocketId;
@@ -42,29 +43,60 @@ macro_rules! flag {
 
 flag!(get_pktinfo, set_pktinfo, PKTINFO);
 flag!(get_broadcast_error, set_broadcast_error, BROADCAST_ERROR);
-flag!(get_no_enobufs, set_no_enobufs, NO_ENOBUFS);
+flag!(get_no_enobufs, set_no_enobufs_flag, NO_ENOBUFS);
 flag!(get_cap_ack, set_cap_ack, CAP_ACK);
 flag!(get_ext_ack, set_ext_ack, EXT_ACK);
 flag!(get_strict, set_strict, STRICT);
+flag!(get_listen_all, set_listen_all_flag, LISTEN_ALL_NSID);
+
+/// `NETLINK_NO_ENOBUFS` forgets what was lost.
+pub(super) fn set_no_enobufs(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_no_enobufs_flag(h, cx, id, a)?;
+    if h.netlink(id)?.flags.contains(NetlinkFlags::NO_ENOBUFS) {
+        h.netlink_mut(id)?.forget_overrun();
+    }
+    Ok(())
+}
+
+/// `NETLINK_LISTEN_ALL_NSID`: for CAP_NET_BROADCAST. A virtual host is the only one that its sockets can hear.
+pub(super) fn set_listen_all(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if a.len >= 4 {
+        a.int()?;
+    }
+    if !cx.cred.caps.contains(Caps::NET_BROADCAST) {
+        return Err(Errno::EPERM);
+    }
+    set_listen_all_flag(h, cx, id, a)
+}
 
 pub(super) fn set_add(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let group = int_or_zero(a)? as u32;
-    h.netlink_mut(id)?.join(group, true)
+    h.netlink_join(cx, id, group, true)
 }
 
 pub(super) fn set_drop(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let group = int_or_zero(a)? as u32;
-    h.netlink_mut(id)?.join(group, false)
+    h.netlink_join(cx, id, group, false)
 }
 
 /// The words that fit; the length says how many there are in all.

@@ -8,7 +8,7 @@ use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 
-/// sk_may_scm_recv(): AF_UNIX alone, here.
+/// Of AF_UNIX alone.
 fn only_unix(h: &Host, id: SocketId) -> Result<(), Errno> {
     match h.kind(id)? {
         Kind::Unix(_) => Ok(()),
@@ -53,7 +53,9 @@ pub(super) fn get_passsec(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    get(h, id, a, CommonFlags::PASSSEC)
+    may_passsec(h, id)?;
+    let on = h.get(id)?.common.has(CommonFlags::PASSSEC);
+    Ok(OptValue::bool(on, a))
 }
 
 pub(super) fn set_passsec(
@@ -62,7 +64,18 @@ pub(super) fn set_passsec(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    set(h, id, a, CommonFlags::PASSSEC)
+    let on = a.int()? != 0;
+    may_passsec(h, id)?;
+    h.get_mut(id)?.common.flags.set(CommonFlags::PASSSEC, on);
+    Ok(())
+}
+
+/// sk_may_scm_recv(): of AF_NETLINK too.
+fn may_passsec(h: &Host, id: SocketId) -> Result<(), Errno> {
+    match h.kind(id)? {
+        Kind::Unix(_) | Kind::Netlink(_) => Ok(()),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
 }
 
 /// `SO_PASSRIGHTS`: on from the start.

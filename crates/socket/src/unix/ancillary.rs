@@ -60,7 +60,7 @@ fn sender_credentials(cred: &Cred) -> Ucred {
 }
 
 /// __scm_send(): the control messages of a send.
-pub(super) fn check_control(cx: &Cx<'_>, control: &SendControl) -> Result<(), Errno> {
+pub(crate) fn check_control(cx: &Cx<'_>, control: &SendControl) -> Result<(), Errno> {
     crate::error::check_control(control)?;
     match control.credentials {
         Some(given) => check_credentials(cx.cred, given, control.stranger),

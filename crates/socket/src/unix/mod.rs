@@ -35,6 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ancillary::check_control;
 pub(crate) use names::Namespace;
 
 use crate::call::{Attempt, Blocked, Cx, Fail};
@@ -280,6 +281,40 @@ impl UnixSocket {
             embryo: matches!(&self.state, State::Connected(c) if c.embryo),
             name: self.name.as_deref(),
         }
+    }
+
+    /// The inode that it is bound to.
+    pub(crate) fn file(&self) -> Option<paths::Inode> {
+        match self.bound {
+            Bound::File(inode) => Some(inode),
+            Bound::No | Bound::Abstract => None,
+        }
+    }
+
+    pub(crate) fn peer_id(&self) -> Option<SocketId> {
+        self.peer().map(|peer| peer.id)
+    }
+
+    /// Connections that accept(2) has not handed out.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = SocketId> + Clone {
+        let listening = match &self.state {
+            State::Listening(listening) => Some(&listening.embryos),
+            _ => None,
+        };
+        listening.into_iter().flatten().copied()
+    }
+
+    /// Of a listener: how many may wait.
+    pub(crate) fn backlog(&self) -> Option<u32> {
+        match &self.state {
+            State::Listening(listening) => Some(listening.backlog),
+            _ => None,
+        }
+    }
+
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN.
+    pub(crate) fn shut_bits(&self) -> u8 {
+        self.shut.bits()
     }
 
     pub(crate) fn is_stream(&self) -> bool {

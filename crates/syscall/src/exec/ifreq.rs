@@ -8,7 +8,7 @@ use alloc::vec;
 use core::net::{IpAddr, Ipv4Addr};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
-use switchboard_engine::{IfIndex, Interface};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress};
 use switchboard_socket::{InterfaceSetting, interface_flags, may_administer};
 
 /// `IFNAMSIZ`: the name's place in `struct ifreq`, and where its union begins.
@@ -90,10 +90,10 @@ pub(super) fn set(
         let prefix = switchboard_abi::layout::read_i32(&request, 16) as u32;
         let index = switchboard_abi::layout::read_i32(&request, 20);
         return if cmd == SIOCSIFADDR {
-            env.host.add_v6_address(&cred, index, addr.into(), prefix)
+            env.host.add_v6_address(env.cx, index, addr.into(), prefix)
         } else {
             env.host
-                .remove_v6_address(&cred, index, addr.into(), prefix)
+                .remove_v6_address(env.cx, index, addr.into(), prefix)
         };
     }
     if cmd == SIOCDIFADDR {
@@ -119,9 +119,12 @@ pub(super) fn set(
         }
         SIOCSIFADDR => InterfaceSetting::Address(half, addr),
         SIOCSIFNETMASK => InterfaceSetting::Netmask(half, addr),
+        SIOCSIFBRDADDR => InterfaceSetting::Broadcast(half, addr),
+        SIOCSIFDSTADDR => InterfaceSetting::Destination(half, addr),
         _ => InterfaceSetting::Unsupported,
     };
-    env.host.set_interface(&cred, name, setting)
+    env.host
+        .set_interface(env.cx, family == AF_INET, name, setting)
 }
 
 fn is_address(cmd: u32) -> bool {
@@ -160,15 +163,19 @@ pub(super) fn ioctl(
         return Ok(env.mem.write(arg, &name)?);
     }
     let whole = name_of(&head[..NAME]);
-    // A label after a colon names an address of the interface, of which there are none.
+    // A label after a colon names an address of the interface.
     let labelled = whole.iter().position(|byte| *byte == b':');
     let name = &whole[..labelled.unwrap_or(whole.len())];
     let interface = stack
         .interfaces()
         .find(|interface| interface.name().as_bytes() == name)
         .ok_or(Errno::ENODEV)?;
-    if labelled.is_some() && is_address(cmd) {
-        return Err(Errno::EADDRNOTAVAIL);
+    if is_address(cmd) {
+        let mut all = env.host.labelled_addresses(interface);
+        let found = all.find(|(label, _)| label.as_bytes() == whole);
+        let (_, address) = found.ok_or(Errno::EADDRNOTAVAIL)?;
+        let value = sockaddr(address_value(address, cmd));
+        return Ok(env.mem.write(arg + NAME as u64, &value)?);
     }
     if cmd == SIOCGIFMAP {
         // No link has memory, ports or interrupts.
@@ -204,20 +211,26 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
             out[..2].copy_from_slice(&kind.to_ne_bytes());
             out[2..8].copy_from_slice(&interface.hardware());
         }
-        _ => {
-            let (addr, prefix) = ipv4(interface).next().ok_or(Errno::EADDRNOTAVAIL)?;
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            let addr = match cmd {
-                SIOCGIFNETMASK => Ipv4Addr::from_bits(mask),
-                SIOCGIFBRDADDR if loopback => Ipv4Addr::UNSPECIFIED,
-                SIOCGIFBRDADDR => Ipv4Addr::from_bits(addr.to_bits() | !mask),
-                // Without a point-to-point peer the destination is the address itself.
-                _ => addr,
-            };
-            out = sockaddr(addr);
-        }
+        _ => return Err(Errno::ENOTTY),
     }
     Ok(out)
+}
+
+/// devinet_ioctl(), where it gets.
+fn address_value(address: &InterfaceAddress, cmd: u32) -> Ipv4Addr {
+    let v4 = |addr| match addr {
+        IpAddr::V4(addr) => addr,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    match cmd {
+        SIOCGIFADDR => v4(address.addr),
+        SIOCGIFDSTADDR => v4(address.peer),
+        SIOCGIFBRDADDR => address.given_broadcast.unwrap_or(Ipv4Addr::UNSPECIFIED),
+        _ => {
+            let bits = 32 - u32::from(address.prefix_len);
+            Ipv4Addr::from_bits(u32::MAX.checked_shl(bits).unwrap_or(0))
+        }
+    }
 }
 
 /// dev_ifconf(): every interface that has an IPv4 address, once for each.
@@ -229,10 +242,10 @@ fn configurations(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Result<(), Err
     let size = ifreq_size(word);
     let mut bytes = vec![];
     for interface in env.host.stack().interfaces() {
-        for (addr, _) in ipv4(interface) {
+        for (label, address) in env.host.labelled_addresses(interface) {
             let start = bytes.len();
-            bytes.extend_from_slice(&padded(interface.name()));
-            bytes.extend_from_slice(&sockaddr(addr));
+            bytes.extend_from_slice(&padded(label));
+            bytes.extend_from_slice(&sockaddr(address_value(address, SIOCGIFADDR)));
             bytes.resize(start + size, 0);
         }
     }
@@ -243,16 +256,6 @@ fn configurations(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Result<(), Err
         env.mem.write(buffer, &bytes)?;
     }
     Ok(write_int(env.mem, arg, bytes.len() as i32)?)
-}
-
-fn ipv4(interface: &Interface) -> impl Iterator<Item = (Ipv4Addr, u8)> + '_ {
-    interface
-        .addresses()
-        .iter()
-        .filter_map(|address| match address.addr {
-            IpAddr::V4(addr) => Some((addr, address.prefix_len)),
-            IpAddr::V6(_) => None,
-        })
 }
 
 fn padded(name: &str) -> [u8; NAME] {

@@ -1,6 +1,6 @@
 //! ioctl(2) on a socket.
 
-use super::ifreq;
+use super::{ifreq, rtentry};
 use crate::effect::Reply;
 use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
@@ -45,6 +45,11 @@ impl Pending {
             _ if ifreq::is_setting(cmd) => {
                 let family = env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain);
                 ifreq::set(env, self.word, family, cmd, arg)?;
+                return Ok(Reply::happened(0).into());
+            }
+            _ if rtentry::is_route(cmd) => {
+                let family = env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain);
+                rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
             }
             _ if ifreq::is_interface(cmd) => {

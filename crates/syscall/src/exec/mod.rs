@@ -8,6 +8,7 @@ mod name;
 mod option;
 mod recv;
 mod recvmmsg;
+mod rtentry;
 mod rw;
 mod send;
 mod sendmmsg;
@@ -30,6 +31,8 @@ pub(crate) struct Target {
     /// The descriptor it was found by.
     pub(crate) fd: i32,
     pub(crate) unix: bool,
+    /// Which control messages of `SOL_SOCKET` it takes.
+    pub(crate) passes: crate::cmsg::Passes,
     /// `SOCK_STREAM`: bytes, not messages.
     pub(crate) stream: bool,
     /// `SOCK_SEQPACKET`: write(2) ends a record.
@@ -47,6 +50,11 @@ impl Target {
             id,
             fd,
             unix: domain == AF_UNIX,
+            passes: match domain {
+                AF_UNIX => crate::cmsg::Passes::Both,
+                AF_NETLINK => crate::cmsg::Passes::Credentials,
+                _ => crate::cmsg::Passes::Neither,
+            },
             stream: ty == SOCK_STREAM,
             seqpacket: ty == SOCK_SEQPACKET,
         }))

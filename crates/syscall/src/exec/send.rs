@@ -65,7 +65,7 @@ impl SendWork {
             word,
             header.control,
             header.controllen,
-            target.unix,
+            target.passes,
             env.host.stack().sysctl().optmem_max,
         )?;
         let flags = flags | (header.flags & allowed);

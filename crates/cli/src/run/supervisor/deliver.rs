@@ -117,6 +117,7 @@ impl Supervisor {
                     for (id, placeholder) in made {
                         if let Some(id) = id.or(accepted) {
                             self.mirror.insert(id, placeholder);
+                            self.host.set_inode(id, self.mirror.inode(id).unwrap_or(0));
                             let mask = self.host.poll(id);
                             self.mirror.show(id, mask, PollMask::empty(), None);
                         }
@@ -325,6 +326,7 @@ impl Supervisor {
         let replaced = self.listener.set_fd(call.id, a.as_fd(), fd, cloexec);
         if replaced.is_ok() {
             self.mirror.insert(id, placeholder);
+            self.host.set_inode(id, self.mirror.inode(id).unwrap_or(0));
             let mask = self.host.poll(id);
             self.mirror
                 .show(id, mask, PollMask::empty(), Some(a.as_fd()));

@@ -190,27 +190,32 @@ pub(super) fn route(host: &Host, out: &mut String) {
     };
     let name = |index| host.stack.interface(index).map_or("*", Interface::name);
     // The main table: neither the host's own addresses nor those of lo stand in it.
+    let mut rows = alloc::vec::Vec::new();
     for route in host.stack.routes() {
         if let IpAddr::V4(to) = route.prefix {
-            let gateway = route.gateway.and_then(|gateway| match gateway {
-                IpAddr::V4(gateway) => Some(gateway),
-                IpAddr::V6(_) => None,
-            });
-            line(
-                name(route.interface),
-                to,
-                route.prefix_len,
-                gateway,
-                route.metric,
-            );
+            let gateway = match route.gateway {
+                Some(IpAddr::V4(gateway)) => Some(gateway),
+                _ => None,
+            };
+            let device = name(route.interface);
+            rows.push((to, route.prefix_len, route.metric, device, gateway));
         }
     }
-    for interface in host.stack.interfaces().filter(|i| !i.is_loopback()) {
+    let links = host.stack.interfaces();
+    for interface in links.filter(|i| !i.is_loopback() && i.is_up()) {
         for address in interface.addresses() {
-            if let IpAddr::V4(addr) = address.addr {
-                line(interface.name(), addr, address.prefix_len, None, 0);
+            if let (IpAddr::V4(net), None) = (address.peer, interface.primary(address)) {
+                rows.push((net, address.prefix_len, 0, interface.name(), None));
             }
         }
+    }
+    // In the order in which the tree is walked.
+    rows.sort_by_key(|(to, len, metric, ..)| {
+        let net = to.to_bits() & mask(*len);
+        (net, core::cmp::Reverse(*len), *metric)
+    });
+    for (to, len, metric, name, gateway) in rows {
+        line(name, to, len, gateway, metric);
     }
 }
 

@@ -1,0 +1,247 @@
+//! Routes and neighbours by ioctl(2): SIOCADDRT, SIOCDELRT, SIOCSARP, SIOCGARP, SIOCDARP.
+
+use crate::call::Cx;
+use crate::cred::Caps;
+use crate::host::Host;
+use crate::netlink::{RouteWanted, Teller};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_abi::number::AF_INET;
+use switchboard_engine::{IfIndex, RouteKind};
+
+/// RTF_GATEWAY, RTF_HOST, RTF_REJECT, and RTF_MTU, RTF_WINDOW and RTF_IRTT, which a route here has none of its own of.
+const GATEWAY: u32 = 0x2;
+const TO_HOST: u32 = 0x4;
+const REJECT: u32 = 0x200;
+const METRICS: u32 = 0x40 | 0x80 | 0x100;
+/// NLM_F_CREATE
+const CREATE: u16 = 0x400;
+/// RTPROT_BOOT, RTN_UNICAST, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_TABLE_MAIN
+const BOOT: u8 = 3;
+const UNICAST: u8 = 1;
+const LINK: u8 = 253;
+const NOWHERE: u8 = 255;
+const MAIN: u32 = 254;
+
+/// `struct rtentry`, as far as it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteEntry<'a> {
+    /// `rt_dst`: family and address.
+    pub dst: (u16, Ipv4Addr),
+    /// `rt_gateway`
+    pub gateway: (u16, Ipv4Addr),
+    /// `rt_genmask`
+    pub mask: (u16, Ipv4Addr),
+    /// `rt_flags`
+    pub flags: u16,
+    /// `rt_metric`: one more than it is.
+    pub metric: i16,
+    /// `rt_dev`
+    pub device: Option<&'a [u8]>,
+}
+
+/// `struct in6_rtmsg`, as far as it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteEntry6 {
+    /// `rtmsg_dst` and `rtmsg_dst_len`
+    pub dst: (Ipv6Addr, u16),
+    /// `rtmsg_gateway`
+    pub gateway: Ipv6Addr,
+    /// `rtmsg_metric`
+    pub metric: u32,
+    /// `rtmsg_flags`
+    pub flags: u32,
+    /// `rtmsg_ifindex`
+    pub interface: i32,
+}
+
+/// What an ARP ioctl does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArpCall {
+    /// SIOCSARP
+    Set,
+    /// SIOCGARP
+    Get,
+    /// SIOCDARP
+    Delete,
+}
+
+impl Host {
+    /// ioctl(2) with SIOCADDRT (`add`) or SIOCDELRT on an AF_INET socket: ip_rt_ioctl().
+    pub fn ioctl_route(
+        &mut self,
+        cx: &Cx<'_>,
+        add: bool,
+        entry: &RouteEntry<'_>,
+    ) -> Result<(), Errno> {
+        const INET: u16 = AF_INET as u16;
+        if !cx.cred.caps.contains(Caps::NET_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let ((family, dst), (mask_family, mask)) = (entry.dst, entry.mask);
+        if family != INET {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let flags = u32::from(entry.flags);
+        let mut len = 32;
+        if flags & TO_HOST == 0 {
+            if mask_family != INET && (mask_family != 0 || !mask.is_unspecified()) {
+                return Err(Errno::EAFNOSUPPORT);
+            }
+            let bits = mask.to_bits();
+            len = bits.leading_ones() as u8;
+            if bits.count_ones() != u32::from(len) || dst.to_bits() & !bits != 0 {
+                return Err(Errno::EINVAL);
+            }
+        }
+        if flags & (REJECT | METRICS) != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let (mut interface, mut source) = (None, None);
+        if let Some(whole) = entry.device {
+            let base = whole.split(|b| *b == b':').next().unwrap_or(whole);
+            let mut all = self.stack.interfaces();
+            let found = all.find(|i| i.name().as_bytes() == base);
+            let found = found.ok_or(Errno::ENODEV)?;
+            interface = Some(found.index().get());
+            if base.len() < whole.len() {
+                // A label is the address to prefer.
+                let mut labelled = self.labelled_addresses(found);
+                let own = labelled.find(|(label, _)| label.as_bytes() == whole);
+                source = Some(own.ok_or(Errno::ENODEV)?.1.addr);
+            }
+        }
+        let (gateway_family, via) = entry.gateway;
+        let gateway = (gateway_family == INET && !via.is_unspecified()).then_some(IpAddr::V4(via));
+        let mut scope = NOWHERE;
+        if let Some(via) = gateway
+            && flags & GATEWAY != 0
+        {
+            let route = self.stack.route(via, None, None);
+            let own = route.is_ok_and(|route| route.kind != RouteKind::Unicast);
+            if !own {
+                scope = 0;
+            }
+        }
+        let wanted = RouteWanted {
+            to: dst.into(),
+            len,
+            table: MAIN,
+            protocol: if add { BOOT } else { 0 },
+            scope,
+            kind: UNICAST,
+            gateway,
+            interface,
+            source,
+            metric: match entry.metric {
+                0 => 0,
+                metric => metric as u32 - 1,
+            },
+            flags: CREATE,
+        };
+        let teller = Teller::ioctl(cx.now);
+        if !add {
+            return errno(self.remove_route(&teller, &wanted));
+        }
+        if flags & GATEWAY != 0 && gateway.is_none() {
+            return Err(Errno::EINVAL);
+        }
+        let scope = if scope == NOWHERE { LINK } else { scope };
+        errno(self.insert_route(&teller, &RouteWanted { scope, ..wanted }))
+    }
+
+    /// The same on an AF_INET6 socket: ipv6_route_ioctl().
+    pub fn ioctl_route6(
+        &mut self,
+        cx: &Cx<'_>,
+        add: bool,
+        entry: &RouteEntry6,
+    ) -> Result<(), Errno> {
+        /// IP6_RT_PRIO_USER
+        const USER_METRIC: u32 = 1024;
+        if !cx.cred.caps.contains(Caps::NET_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let (dst, len) = entry.dst;
+        if len > 128 {
+            return Err(Errno::EINVAL);
+        }
+        if entry.flags & REJECT != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let bits = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+        let via = entry.flags & GATEWAY != 0;
+        let wanted = RouteWanted {
+            to: Ipv6Addr::from_bits(dst.to_bits() & bits).into(),
+            len: len as u8,
+            table: MAIN,
+            protocol: if add { BOOT } else { 0 },
+            scope: 0,
+            kind: 0,
+            gateway: via.then_some(IpAddr::V6(entry.gateway)),
+            interface: u32::try_from(entry.interface)
+                .ok()
+                .filter(|index| *index != 0),
+            source: None,
+            metric: match entry.metric {
+                0 if add => USER_METRIC,
+                metric => metric,
+            },
+            flags: CREATE,
+        };
+        let teller = Teller::ioctl(cx.now);
+        if add {
+            return errno(self.insert_route(&teller, &wanted));
+        }
+        let gone = errno(self.remove_route(&teller, &wanted));
+        // fib6_locate(): where there is no node at all.
+        gone.map_err(|e| match (e, wanted.len, wanted.interface) {
+            (Errno::ESRCH, 0, None) => Errno::ENOENT,
+            (e, ..) => e,
+        })
+    }
+
+    /// ioctl(2) about the neighbour table: arp_ioctl(). No link here resolves addresses, so there is no entry.
+    pub fn ioctl_arp(
+        &self,
+        cx: &Cx<'_>,
+        call: ArpCall,
+        family: u16,
+        addr: Ipv4Addr,
+        flags: i32,
+        device: &[u8],
+    ) -> Result<(), Errno> {
+        /// ATF_PUBL, ATF_NETMASK and ATF_DONTPUB
+        const PUBLISHED: i32 = 0x8;
+        const OF_PUBLISHED: i32 = 0x20 | 0x40;
+        if call != ArpCall::Get && !cx.cred.caps.contains(Caps::NET_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        if i32::from(family) != AF_INET {
+            return Err(Errno::EPFNOSUPPORT);
+        }
+        if flags & PUBLISHED == 0 && flags & OF_PUBLISHED != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if !device.is_empty() {
+            let mut all = self.stack.interfaces();
+            all.find(|i| i.name().as_bytes() == device)
+                .ok_or(Errno::ENODEV)?;
+        } else if call == ArpCall::Get {
+            return Err(Errno::ENODEV);
+        } else {
+            let route = self.stack.route(addr.into(), None, None);
+            let route = route.map_err(|_| Errno::ENETUNREACH)?;
+            debug_assert!(route.interface >= IfIndex::LO);
+        }
+        match call {
+            // The device resolves nothing (IFF_NOARP, IFF_LOOPBACK).
+            ArpCall::Set => Err(Errno::EINVAL),
+            ArpCall::Get | ArpCall::Delete => Err(Errno::ENXIO),
+        }
+    }
+}
+
+fn errno(done: Result<(), crate::netlink::Refusal>) -> Result<(), Errno> {
+    done.map_err(|refusal| refusal.errno.unwrap_or(Errno::EINVAL))
+}

@@ -1,0 +1,537 @@
+//! Addresses: RTM_GETADDR, RTM_NEWADDR, RTM_DELADDR.
+
+use super::super::message::{Answer, EXCL, Message, REPLACE, Refusal, Request};
+use super::super::serve::Asker;
+use super::rows::{Row, TO_HOST, brought};
+use super::{
+    Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
+    IFADDRMSG, LINK, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
+    address_of, family_of, octets, text_of, word_of,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use switchboard_abi::Errno;
+use switchboard_abi::number::{AF_INET, AF_INET6};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange, RouteConfig};
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
+const IFA_BROADCAST: u16 = 4;
+const IFA_CACHEINFO: u16 = 6;
+const IFA_FLAGS: u16 = 8;
+
+/// IFA_F_PERMANENT, IFA_F_SECONDARY
+const PERMANENT: u32 = 0x80;
+const SECONDARY: u32 = 0x01;
+/// IFA_F_NODAD, IFA_F_MANAGETEMPADDR and IFA_F_NOPREFIXROUTE change how an address comes; of them the first changes
+/// nothing here, where no address is probed for.
+const NODAD: u32 = 0x02;
+
+/// RFC 2462's infinity.
+const FOR_EVER: u32 = u32::MAX;
+/// IPV6_MIN_MTU
+const IPV6_MIN_MTU: u32 = 1280;
+
+/// What an address has that the stack does not ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AddressNote {
+    /// `IFA_LABEL`, where it is not the interface's name.
+    pub(crate) label: Option<String>,
+    /// The scope, where it was said.
+    pub(crate) scope: Option<u8>,
+}
+
+/// Names an address of a host: interface, address, prefix and peer.
+pub(crate) type AddressKey = (IfIndex, IpAddr, u8, IpAddr);
+
+fn key(index: IfIndex, address: &InterfaceAddress) -> AddressKey {
+    (index, address.addr, address.prefix_len, address.peer)
+}
+
+/// What a request says of an address.
+struct Wanted<'a> {
+    index: Option<IfIndex>,
+    address: InterfaceAddress,
+    flags: u32,
+    scope: u8,
+    label: Option<&'a [u8]>,
+}
+
+impl Host {
+    /// What was said of an address.
+    pub(crate) fn address_label(
+        &self,
+        interface: &Interface,
+        address: &InterfaceAddress,
+    ) -> Option<&str> {
+        let note = self.address_notes.get(&key(interface.index(), address))?;
+        note.label.as_deref()
+    }
+
+    /// RT_SCOPE_HOST for what is on lo from the start, RT_SCOPE_LINK for fe80::.
+    fn address_scope(&self, index: IfIndex, address: &InterfaceAddress) -> u8 {
+        let said = self.address_notes.get(&key(index, address));
+        match (said.and_then(|note| note.scope), address.addr) {
+            (Some(scope), _) => scope,
+            (None, IpAddr::V4(a)) if a.is_loopback() => HOST,
+            (None, IpAddr::V6(a)) if a.is_loopback() => HOST,
+            (None, IpAddr::V6(a)) if a.is_unicast_link_local() => LINK,
+            (None, _) => UNIVERSE,
+        }
+    }
+
+    /// inet_fill_ifaddr(), inet6_fill_ifaddr()
+    fn address_message(
+        &self,
+        form: &Form,
+        interface: &Interface,
+        address: &InterfaceAddress,
+        secondary: bool,
+    ) -> Message {
+        let scope = self.address_scope(interface.index(), address);
+        let flags = PERMANENT | if secondary { SECONDARY } else { 0 };
+        let family = family_of(address.addr);
+        let mut head = [family, address.prefix_len, flags as u8, scope, 0, 0, 0, 0];
+        head[4..].copy_from_slice(&interface.index().get().to_ne_bytes());
+        let mut m = form.message(&head);
+        m.put(IFA_ADDRESS, &octets(address.peer));
+        if address.addr.is_ipv4() || address.peer != address.addr {
+            m.put(IFA_LOCAL, &octets(address.addr));
+        }
+        if address.addr.is_ipv4() {
+            if let Some(all) = address.given_broadcast {
+                m.put(IFA_BROADCAST, &all.octets());
+            }
+            let label = self.address_label(interface, address);
+            m.put_text(IFA_LABEL, label.unwrap_or(interface.name()));
+        }
+        m.put_u32(IFA_FLAGS, flags);
+        // Valid for ever.
+        let mut cache = [0xff; 16];
+        cache[8..].fill(0);
+        m.put(IFA_CACHEINFO, &cache);
+        m
+    }
+
+    pub(super) fn address_dump(
+        &self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let mut only = None;
+        // inet_valid_dump_ifaddr_req()
+        if asker.strict {
+            let text = "ipv4: Invalid header for address dump request";
+            let head: &[u8; IFADDRMSG] =
+                (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
+            if head[1..4] != [0; 3] {
+                let text = "ipv4: Invalid values in header for address dump request";
+                return Err(Refusal::new(Errno::EINVAL, text));
+            }
+            only = IfIndex::new(word_of(&head[4..])?);
+            if only.is_some_and(|index| self.stack.interface(index).is_none()) {
+                return Err(Errno::ENODEV.into());
+            }
+        }
+        let form = Form::part(RTM_NEWADDR, request, asker.port);
+        let mut messages = Vec::new();
+        for wanted in [AF_INET as u8, AF_INET6 as u8] {
+            if family != 0 && family != wanted {
+                continue;
+            }
+            let all = self.stack.interfaces();
+            for interface in all.filter(|i| only.is_none_or(|only| i.index() == only)) {
+                let own = interface.addresses().iter();
+                for address in own.filter(|a| family_of(a.addr) == wanted) {
+                    let secondary = interface.primary(address).is_some();
+                    let m = self.address_message(&form, interface, address, secondary);
+                    messages.push(m.finish());
+                }
+            }
+        }
+        Ok(Answer::Dump {
+            messages,
+            filtered: only.is_some(),
+        })
+    }
+
+    fn wanted<'a>(&self, request: &Request<'a>, family: u8) -> Result<Wanted<'a>, Refusal> {
+        let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let (v4, prefix_len) = (i32::from(family) == AF_INET, head[1]);
+        let given = |kind| {
+            let data = request.attribute(IFADDRMSG, kind);
+            data.map(|data| address_of(family, data)).transpose()
+        };
+        let (local, address) = (given(IFA_LOCAL)?, given(IFA_ADDRESS)?);
+        let peer = address.or(local);
+        let addr = if v4 { local } else { local.or(address) };
+        let none = if v4 {
+            "ipv4: Local address is not supplied"
+        } else {
+            "ipv6: address not supplied"
+        };
+        let addr = addr.ok_or(Refusal::new(Errno::EINVAL, none))?;
+        let given_broadcast = match given(IFA_BROADCAST)? {
+            Some(IpAddr::V4(all)) if v4 => Some(all),
+            _ => None,
+        };
+        let flags = match request.attribute(IFADDRMSG, IFA_FLAGS) {
+            Some(data) => word_of(data)?,
+            None => head[2].into(),
+        };
+        Ok(Wanted {
+            index: IfIndex::new(word_of(&head[4..])?),
+            address: InterfaceAddress {
+                addr,
+                prefix_len,
+                peer: peer.unwrap_or(addr),
+                given_broadcast,
+            },
+            flags,
+            scope: head[3],
+            label: request.attribute(IFADDRMSG, IFA_LABEL).map(text_of),
+        })
+    }
+
+    /// inet_rtm_newaddr(), inet6_rtm_newaddr()
+    pub(super) fn new_address(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let v4 = match i32::from(family) {
+            AF_INET => true,
+            AF_INET6 => false,
+            _ => return Err(Errno::EOPNOTSUPP.into()),
+        };
+        let wanted = self.wanted(request, family)?;
+        let address = wanted.address;
+        let refuse = |errno, of_v4, of_v6| Refusal::new(errno, if v4 { of_v4 } else { of_v6 });
+        if address.prefix_len > if v4 { 32 } else { 128 } {
+            let (a, b) = ("ipv4: Invalid prefix length", "ipv6: Invalid prefix length");
+            return Err(refuse(Errno::EINVAL, a, b));
+        }
+        let interface = wanted.index.and_then(|index| self.stack.interface(index));
+        let interface = interface.ok_or(refuse(
+            Errno::ENODEV,
+            "ipv4: Device not found",
+            "ipv6: Unable to find the interface",
+        ))?;
+        let index = interface.index();
+        if let Some(cache) = request.attribute(IFADDRMSG, IFA_CACHEINFO) {
+            let times = cache.get(..8).ok_or(Errno::EINVAL)?;
+            let (preferred, valid) = (word_of(&times[..4])?, word_of(&times[4..])?);
+            if preferred > valid || valid == 0 {
+                let (a, b) = (
+                    "ipv4: Invalid lifetime value",
+                    "ipv6: address lifetime invalid",
+                );
+                return Err(refuse(Errno::EINVAL, a, b));
+            }
+            if (preferred, valid) != (FOR_EVER, FOR_EVER) {
+                let text = "Addresses last for ever on this host";
+                return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+            }
+        }
+        if wanted.flags & !(PERMANENT | NODAD) != 0 {
+            let text = "Address flags are not supported on this host";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        let matching = interface.addresses().iter().find(|a| match v4 {
+            true => {
+                a.addr == address.addr
+                    && a.prefix_len == address.prefix_len
+                    && a.covers(address.peer)
+            }
+            false => a.addr == address.addr,
+        });
+        if let Some(old) = matching.copied() {
+            if request.flags & (EXCL | REPLACE) != REPLACE {
+                let (a, b) = (
+                    "ipv4: Address already assigned",
+                    "ipv6: address already assigned",
+                );
+                return Err(refuse(Errno::EEXIST, a, b));
+            }
+            // Of what may be replaced, lifetimes and flags, nothing can differ here.
+            self.tell_address(&Teller::of(asker, request), RTM_NEWADDR, index, &old, false);
+            return Ok(Answer::Done);
+        }
+        if v4 {
+            let mut same = interface.addresses().iter();
+            let other = same.find(|a| {
+                a.addr.is_ipv4() && a.prefix_len == address.prefix_len && a.covers(address.peer)
+            });
+            if other.is_some_and(|a| self.address_scope(index, a) != wanted.scope) {
+                return Err(Refusal::new(Errno::EINVAL, "ipv4: Invalid scope value"));
+            }
+        } else {
+            // ipv6_find_idev(), ipv6_add_addr()
+            if interface.mtu() < IPV6_MIN_MTU {
+                return Err(Errno::EINVAL.into());
+            }
+            let addr = address.addr;
+            let loopback = addr.is_loopback() && !interface.is_loopback();
+            if addr.is_unspecified() || addr.is_multicast() || loopback {
+                return Err(Refusal::new(Errno::EADDRNOTAVAIL, "ipv6: Invalid address"));
+            }
+            if address.peer != addr {
+                let text = "Peers of IPv6 addresses are not supported on this host";
+                return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+            }
+        }
+        let label = match wanted.label {
+            Some(label) if label != interface.name().as_bytes() => {
+                let text = core::str::from_utf8(label).map_err(|_| Errno::EINVAL)?;
+                // IFNAMSIZ
+                if text.len() > 15 {
+                    return Err(Errno::ERANGE.into());
+                }
+                Some(String::from(text))
+            }
+            _ => None,
+        };
+        let note = AddressNote {
+            label,
+            scope: v4.then_some(wanted.scope),
+        };
+        let teller = Teller::of(asker, request);
+        self.add_address(&teller, index, address, note);
+        Ok(Answer::Done)
+    }
+
+    /// Adds an address, and tells of it and of the routes it brings.
+    pub(crate) fn add_address(
+        &mut self,
+        teller: &Teller,
+        index: IfIndex,
+        address: InterfaceAddress,
+        note: AddressNote,
+    ) {
+        self.address_notes.insert(key(index, &address), note);
+        self.stack
+            .change_interface(index, InterfaceChange::Add(address));
+        let Some(interface) = self.stack.interface(index) else {
+            return;
+        };
+        let rows = brought(interface, &address);
+        let secondary = interface.primary(&address).is_some();
+        let v4 = address.addr.is_ipv4();
+        let (before, after) = rows.split_at(if v4 { 0 } else { rows.len() - 1 });
+        let (before, after) = (before.to_vec(), after.to_vec());
+        self.tell_routes(teller, RTM_NEWROUTE, before);
+        self.tell_address(teller, RTM_NEWADDR, index, &address, secondary);
+        self.tell_routes(teller, RTM_NEWROUTE, after);
+    }
+
+    /// inet_rtm_deladdr(), inet6_rtm_deladdr()
+    pub(super) fn delete_address(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let v4 = match i32::from(family) {
+            AF_INET => true,
+            AF_INET6 => false,
+            _ => return Err(Errno::EOPNOTSUPP.into()),
+        };
+        let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let prefix_len = head[1];
+        let given = |kind| {
+            let data = request.attribute(IFADDRMSG, kind);
+            data.map(|data| address_of(family, data)).transpose()
+        };
+        let (local, address) = (given(IFA_LOCAL)?, given(IFA_ADDRESS)?);
+        let label = request.attribute(IFADDRMSG, IFA_LABEL).map(text_of);
+        let index = IfIndex::new(word_of(&head[4..])?);
+        let interface = index.and_then(|index| self.stack.interface(index));
+        let Some(interface) = interface else {
+            let text = if v4 {
+                "ipv4: Device not found"
+            } else {
+                "ipv6: Unable to find the interface"
+            };
+            return Err(Refusal::new(Errno::ENODEV, text));
+        };
+        if !v4 && local.or(address).is_none() {
+            return Err(Errno::EINVAL.into());
+        }
+        let matches = |a: &&InterfaceAddress| {
+            if v4 {
+                let name = self.address_label(interface, a).unwrap_or(interface.name());
+                local.is_none_or(|local| a.addr == local)
+                    && label.is_none_or(|label| name.as_bytes() == label)
+                    && address.is_none_or(|peer| a.prefix_len == prefix_len && a.covers(peer))
+                    && a.addr.is_ipv4()
+            } else {
+                Some(a.addr) == local.or(address) && a.prefix_len == prefix_len
+            }
+        };
+        let Some(found) = interface.addresses().iter().find(matches).copied() else {
+            let text = if v4 {
+                "ipv4: Address not found"
+            } else {
+                "ipv6: address not found"
+            };
+            return Err(Refusal::new(Errno::EADDRNOTAVAIL, text));
+        };
+        let (teller, index) = (Teller::of(asker, request), interface.index());
+        self.remove_address(&teller, index, &found);
+        Ok(Answer::Done)
+    }
+
+    /// __inet_del_ifa(): a primary address takes its secondary ones along, which go first; then what it brought, and
+    /// routes that prefer it as a source (fib_sync_down_addr()).
+    pub(crate) fn remove_address(
+        &mut self,
+        teller: &Teller,
+        index: IfIndex,
+        address: &InterfaceAddress,
+    ) {
+        let Some(interface) = self.stack.interface(index) else {
+            return;
+        };
+        let mut going = Vec::new();
+        if interface.primary(address).is_none() {
+            let all = interface.addresses().iter();
+            let mut under = all.filter(|a| {
+                *a != address
+                    && a.prefix_len == address.prefix_len
+                    && interface.primary(a).is_some()
+                    && address.covers(a.peer)
+            });
+            going.extend(under.by_ref().copied());
+        }
+        going.push(*address);
+        for address in going {
+            let Some(interface) = self.stack.interface(index) else {
+                return;
+            };
+            let mut rows = brought(interface, &address);
+            // The address itself goes last of its routes in IPv4.
+            if address.addr.is_ipv4() {
+                rows.rotate_left(1);
+            } else {
+                rows.reverse();
+            }
+            let secondary = interface.primary(&address).is_some();
+            self.tell_address(teller, RTM_DELADDR, index, &address, secondary);
+            let change = InterfaceChange::Remove(address);
+            self.stack.change_interface(index, change);
+            self.address_notes.remove(&key(index, &address));
+            // Of what it brought, another address may keep some.
+            let left = self.route_rows();
+            rows.retain(|row| {
+                let same = |l: &Row| {
+                    (l.to, l.len, l.table, l.kind) == (row.to, row.len, row.table, row.kind)
+                        && l.interface == row.interface
+                };
+                !left.iter().any(same)
+            });
+            self.tell_routes(teller, RTM_DELROUTE, rows);
+            let gone = |route: &RouteConfig| route.source == Some(address.addr);
+            if !self.stack.is_local(address.addr) {
+                self.stack.remove_routes(gone);
+            }
+        }
+    }
+
+    pub(super) fn addresses_of(&self, index: IfIndex) -> Vec<InterfaceAddress> {
+        let interface = self.stack.interface(index);
+        interface.map_or(Vec::new(), |i| i.addresses().to_vec())
+    }
+
+    /// An interface went down: IPv6's addresses and routes go.
+    pub(super) fn tell_lost(
+        &mut self,
+        teller: &Teller,
+        index: IfIndex,
+        addresses: &[InterfaceAddress],
+        routes: &[RouteConfig],
+    ) {
+        let left = self.addresses_of(index);
+        let gone: Vec<_> = addresses.iter().filter(|a| !left.contains(a)).collect();
+        let lost = routes.iter().filter(|route| route.prefix.is_ipv6());
+        let mut rows: Vec<Row> = lost.map(Row::added).collect();
+        for address in &gone {
+            let Some(interface) = self.stack.interface(index) else {
+                return;
+            };
+            rows.extend(brought(interface, address));
+        }
+        self.tell_routes(teller, RTM_DELROUTE, rows);
+        for address in gone {
+            self.tell_address(teller, RTM_DELADDR, index, address, false);
+            self.address_notes.remove(&key(index, address));
+        }
+    }
+
+    /// An interface came up: the loopback addresses come, and the subnets of IPv4's addresses.
+    pub(super) fn tell_found(
+        &mut self,
+        teller: &Teller,
+        index: IfIndex,
+        before: &[InterfaceAddress],
+    ) {
+        for address in self.addresses_of(index) {
+            let known = before.contains(&address);
+            let Some(interface) = self.stack.interface(index) else {
+                return;
+            };
+            let mut rows = brought(interface, &address);
+            if known {
+                rows.retain(|row| row.kind != TO_HOST);
+            } else {
+                self.tell_address(teller, RTM_NEWADDR, index, &address, false);
+            }
+            self.tell_routes(teller, RTM_NEWROUTE, rows);
+        }
+    }
+
+    /// rtmsg_ifa()
+    fn tell_address(
+        &mut self,
+        teller: &Teller,
+        kind: u16,
+        index: IfIndex,
+        address: &InterfaceAddress,
+        secondary: bool,
+    ) {
+        let Some(interface) = self.stack.interface(index) else {
+            return;
+        };
+        let form = match address.addr {
+            IpAddr::V4(_) => teller.form(kind),
+            IpAddr::V6(_) => Form::news(kind),
+        };
+        let message = self.address_message(&form, interface, address, secondary);
+        let group = if address.addr.is_ipv4() {
+            GROUP_V4_ADDRESS
+        } else {
+            GROUP_V6_ADDRESS
+        };
+        self.tell(teller, group, message);
+    }
+
+    /// rtmsg_fib(), inet6_rt_notify()
+    pub(super) fn tell_routes(&mut self, teller: &Teller, kind: u16, rows: Vec<Row>) {
+        for row in rows {
+            self.tell_route(teller, &Form::news(kind), &row);
+        }
+    }
+
+    pub(super) fn tell_route(&mut self, teller: &Teller, form: &Form, row: &Row) {
+        let message = row.message(form);
+        let group = if row.to.is_ipv4() {
+            GROUP_V4_ROUTE
+        } else {
+            GROUP_V6_ROUTE
+        };
+        self.tell(teller, group, message);
+    }
+}

@@ -1,0 +1,383 @@
+//! Routes: RTM_NEWROUTE and RTM_DELROUTE, and their dump.
+
+use super::super::message::{APPEND, Answer, CREATE, EXCL, REPLACE, Refusal, Request};
+use super::super::serve::Asker;
+use super::rows::{Row, UNICAST, USER_METRIC};
+use super::{
+    Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
+    address_of, bits, family_of, network, word_of,
+};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_abi::number::{AF_INET, AF_INET6};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_CACHEINFO: u16 = 12;
+const RTA_TABLE: u16 = 15;
+const RTA_PREF: u16 = 20;
+
+/// RT_TABLE_UNSPEC, RT_TABLE_COMPAT
+const NO_TABLE: u32 = 0;
+/// RTM_F_CLONED: cached routes, of which there are none to show. RTM_F_PREFIX: of IPv6, those that a router announced.
+const CLONED: u32 = 0x200;
+const PREFIX: u32 = 0x800;
+/// RTN_MAX
+const LAST_KIND: u8 = 11;
+
+/// A route as a request names it.
+#[derive(Clone, Copy)]
+pub(crate) struct RouteWanted {
+    pub(crate) to: IpAddr,
+    pub(crate) len: u8,
+    pub(crate) table: u32,
+    pub(crate) protocol: u8,
+    pub(crate) scope: u8,
+    pub(crate) kind: u8,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) interface: Option<u32>,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) metric: u32,
+    /// NLM_F_*
+    pub(crate) flags: u16,
+}
+
+impl RouteWanted {
+    fn main(&self) -> bool {
+        self.table == NO_TABLE || self.table == u32::from(MAIN)
+    }
+
+    /// Whether a route is the one that a deletion names (fib_table_delete(), ip6_route_del()).
+    fn names(&self, row: &Row) -> bool {
+        let given = |n: u8, of: u8| n == 0 || n == of;
+        (row.to, row.len) == (self.to, self.len)
+            && (given(self.kind, row.kind))
+            && (self.scope == NOWHERE || self.to.is_ipv6() || self.scope == row.scope)
+            && given(self.protocol, row.protocol)
+            && (self.metric == 0 || row.metric == Some(self.metric))
+            && self.gateway.is_none_or(|via| row.gateway == Some(via))
+            && self.interface.is_none_or(|dev| row.interface.get() == dev)
+            && (self.source.is_none() || self.source == row.source)
+    }
+}
+
+impl Host {
+    pub(super) fn routes_by(&self, index: IfIndex) -> Vec<RouteConfig> {
+        let all = self.stack.routes();
+        all.filter(|route| route.interface == index)
+            .copied()
+            .collect()
+    }
+
+    pub(super) fn route_dump(
+        &self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let mut shown = self.route_rows();
+        shown.retain(|row| family == 0 || family_of(row.to) == family);
+        let head: Option<&[u8; RTMSG]> = request.body().first_chunk();
+        let flags = head.map_or(Ok(0), |head| word_of(&head[8..]))?;
+        let mut filtered = false;
+        // ip_valid_fib_dump_req()
+        if asker.strict {
+            let refuse = |text| Refusal::new(Errno::EINVAL, text);
+            let head = head.ok_or(refuse("Invalid header for FIB dump request"))?;
+            let [_, dst_len, src_len, tos, table, protocol, scope, kind, ..] = *head;
+            if [dst_len, src_len, tos, scope] != [0; 4] {
+                return Err(refuse("Invalid values in header for FIB dump request"));
+            }
+            if flags & !(CLONED | PREFIX) != 0 {
+                return Err(refuse("Invalid flags for FIB dump request"));
+            }
+            let mut table = u32::from(table);
+            if let Some(data) = request.attribute(RTMSG, RTA_TABLE) {
+                table = word_of(data)?;
+            }
+            let by = request.attribute(RTMSG, RTA_OIF).map(word_of).transpose()?;
+            if let Some(by) = by
+                && IfIndex::new(by).is_none_or(|by| self.stack.interface(by).is_none())
+            {
+                return Err(Errno::ENODEV.into());
+            }
+            if table > 0 && table != u32::from(MAIN) && table != u32::from(LOCAL) {
+                return match i32::from(family) {
+                    AF_INET => Err(Refusal::new(
+                        Errno::ENOENT,
+                        "ipv4: FIB table does not exist",
+                    )),
+                    AF_INET6 => Err(Refusal::new(
+                        Errno::ENOENT,
+                        "ipv6: FIB table does not exist",
+                    )),
+                    _ => Ok(Answer::dump(Vec::new())),
+                };
+            }
+            filtered = table > 0 || protocol > 0 || kind > 0 || by.is_some();
+            shown.retain(|row| {
+                (table == 0 || u32::from(row.table) == table)
+                    && (protocol == 0 || row.protocol == protocol)
+                    && (kind == 0 || row.kind == kind)
+                    && by.is_none_or(|by| row.interface.get() == by)
+            });
+        }
+        if flags & (CLONED | PREFIX) != 0 {
+            shown.clear();
+        }
+        let form = Form::part(RTM_NEWROUTE, request, asker.port);
+        Ok(Answer::Dump {
+            messages: shown.iter().map(|r| r.message(&form).finish()).collect(),
+            filtered,
+        })
+    }
+
+    /// rtm_to_fib_config(), rtm_to_fib6_config()
+    fn route_wanted(&self, request: &Request<'_>, family: u8) -> Result<RouteWanted, Refusal> {
+        let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let [_, len, src_len, tos, table, protocol, scope, kind, ..] = *head;
+        let any = match i32::from(family) {
+            AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => return Err(Errno::EOPNOTSUPP.into()),
+        };
+        let refuse = |text| Refusal::new(Errno::EINVAL, text);
+        if len > bits(any) {
+            return Err(refuse("Invalid prefix length"));
+        }
+        if kind > LAST_KIND {
+            return Err(refuse("Invalid route type"));
+        }
+        let known = [
+            RTA_DST,
+            RTA_OIF,
+            RTA_GATEWAY,
+            RTA_PRIORITY,
+            RTA_PREFSRC,
+            RTA_CACHEINFO,
+            RTA_TABLE,
+            RTA_PREF,
+        ];
+        if src_len != 0 || tos != 0 || request.kinds(RTMSG).any(|k| !known.contains(&k)) {
+            let text = "Not supported by this host's routes";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        let addr = |kind| {
+            let data = request.attribute(RTMSG, kind);
+            data.map(|data| address_of(family, data)).transpose()
+        };
+        let word = |kind| request.attribute(RTMSG, kind).map(word_of).transpose();
+        let to = addr(RTA_DST)?.unwrap_or(any);
+        if any.is_ipv4() && network(to, len) != to {
+            return Err(refuse("Invalid prefix for given prefix length"));
+        }
+        Ok(RouteWanted {
+            to: network(to, len),
+            len,
+            table: word(RTA_TABLE)?.unwrap_or(table.into()),
+            protocol,
+            scope,
+            kind,
+            gateway: addr(RTA_GATEWAY)?.filter(|via| !via.is_unspecified()),
+            interface: word(RTA_OIF)?.filter(|index| *index != 0),
+            source: addr(RTA_PREFSRC)?.filter(|source| !source.is_unspecified()),
+            metric: word(RTA_PRIORITY)?.unwrap_or(0),
+            flags: request.flags,
+        })
+    }
+
+    pub(super) fn new_route(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let wanted = self.route_wanted(request, family)?;
+        self.insert_route(&Teller::of(asker, request), &wanted)?;
+        Ok(Answer::Done)
+    }
+
+    /// fib_table_insert(), ip6_route_add()
+    pub(crate) fn insert_route(
+        &mut self,
+        teller: &Teller,
+        wanted: &RouteWanted,
+    ) -> Result<(), Refusal> {
+        if !wanted.main() || wanted.kind > UNICAST {
+            let text = "Only unicast routes of the table main on this host";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        let interface = self.next_hop(wanted)?;
+        if let Some(source) = wanted.source
+            && !self.stack.is_local(source)
+        {
+            let text = match source {
+                IpAddr::V4(_) => "Invalid prefsrc address",
+                IpAddr::V6(_) => "Invalid source address",
+            };
+            return Err(Refusal::new(Errno::EINVAL, text));
+        }
+        let v4 = wanted.to.is_ipv4();
+        let route = RouteConfig {
+            prefix: wanted.to,
+            prefix_len: wanted.len,
+            gateway: wanted.gateway,
+            interface,
+            source: wanted.source,
+            metric: match wanted.metric {
+                0 if !v4 => USER_METRIC,
+                metric => metric,
+            },
+            protocol: wanted.protocol,
+            scope: if v4 { wanted.scope } else { 0 },
+        };
+        let like = |r: &RouteConfig| {
+            (r.prefix, r.prefix_len, r.metric) == (route.prefix, route.prefix_len, route.metric)
+        };
+        let flags = wanted.flags;
+        let existing: Vec<RouteConfig> = self.stack.routes().filter(|r| like(r)).copied().collect();
+        // A connected subnet stands in the same table: it has IPv6's metric 256 and IPv4's 0.
+        let derived = self.route_rows();
+        let derived = derived.iter().any(|row| {
+            (row.to, row.len, row.table) == (route.prefix, route.prefix_len, MAIN)
+                && row.metric.unwrap_or(0) == route.metric
+                && row.protocol == super::BY_KERNEL
+        });
+        match existing.first().copied() {
+            _ if (derived || !existing.is_empty()) && flags & EXCL != 0 => {
+                return Err(Errno::EEXIST.into());
+            }
+            Some(old) if flags & REPLACE != 0 => {
+                if old != route && existing.contains(&route) {
+                    return Err(Errno::EEXIST.into());
+                }
+                self.stack.replace_route(|r| *r == old, route);
+            }
+            Some(_) if existing.contains(&route) => return Err(Errno::EEXIST.into()),
+            Some(_) if flags & APPEND == 0 && v4 => {
+                // In front of those that are like it.
+                self.stack.remove_routes(like);
+                self.stack.add_route(route);
+                existing.iter().for_each(|r| self.stack.add_route(*r));
+            }
+            Some(_) => self.stack.add_route(route),
+            None if flags & CREATE == 0 => return Err(Errno::ENOENT.into()),
+            None => self.stack.add_route(route),
+        }
+        self.tell_route(teller, &teller.form(RTM_NEWROUTE), &Row::added(&route));
+        Ok(())
+    }
+
+    /// fib_check_nh(), ip6_route_check_nh(): the interface that the route leaves by.
+    fn next_hop(&self, wanted: &RouteWanted) -> Result<IfIndex, Refusal> {
+        let v4 = wanted.to.is_ipv4();
+        let asked = match wanted.interface {
+            Some(index) => {
+                let found = IfIndex::new(index).and_then(|index| self.stack.interface(index));
+                Some(found.ok_or(Errno::ENODEV)?)
+            }
+            None => None,
+        };
+        if asked.is_some_and(|interface| !interface.is_up()) {
+            let text = if v4 {
+                "Device for nexthop is not up"
+            } else {
+                "Nexthop device is not up"
+            };
+            return Err(Refusal::new(Errno::ENETDOWN, text));
+        }
+        let Some(via) = wanted.gateway else {
+            return Ok(asked.ok_or(Errno::ENODEV)?.index());
+        };
+        if via.is_multicast() || matches!(via, IpAddr::V4(via) if via.is_broadcast()) {
+            let text = if v4 {
+                "Nexthop has invalid gateway"
+            } else {
+                "Invalid gateway address"
+            };
+            return Err(Refusal::new(Errno::EINVAL, text));
+        }
+        let may = |i: &Interface| i.is_up() && asked.is_none_or(|a| a.index() == i.index());
+        let has = |i: &Interface, test: &dyn Fn(&InterfaceAddress) -> bool| {
+            may(i) && i.addresses().iter().any(test)
+        };
+        // The gateway has to be nearer than what is behind it (flowi4_scope).
+        let need = if v4 {
+            wanted.scope.saturating_add(1).max(LINK)
+        } else {
+            LINK
+        };
+        let own = |i: &&Interface| {
+            let lo = i.is_loopback();
+            has(i, &|a| a.addr == via || (lo && a.covers(via)))
+        };
+        if let (true, Some(interface)) = (v4 && need <= HOST, self.stack.interfaces().find(own)) {
+            return Ok(interface.index());
+        }
+        let on_link = |i: &&Interface| !i.is_loopback() && has(i, &|a| a.covers(via));
+        if let (true, Some(interface)) = (need <= LINK, self.stack.interfaces().find(on_link)) {
+            return Ok(interface.index());
+        }
+        let direct = self.stack.routes().find(|r| {
+            let near = if v4 {
+                r.scope >= need
+            } else {
+                r.gateway.is_none()
+            };
+            near && network(via, r.prefix_len) == r.prefix
+                && r.prefix.is_ipv4() == v4
+                && asked.is_none_or(|a| a.index() == r.interface)
+        });
+        match direct {
+            Some(route) => Ok(route.interface),
+            None if v4 => {
+                let text = "Nexthop has invalid gateway";
+                Err(Refusal::new(Errno::ENETUNREACH, text))
+            }
+            None => Err(Errno::EHOSTUNREACH.into()),
+        }
+    }
+
+    pub(super) fn delete_route(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        let wanted = self.route_wanted(request, family)?;
+        self.remove_route(&Teller::of(asker, request), &wanted)?;
+        Ok(Answer::Done)
+    }
+
+    /// fib_table_delete(), ip6_route_del()
+    pub(crate) fn remove_route(
+        &mut self,
+        teller: &Teller,
+        wanted: &RouteWanted,
+    ) -> Result<(), Refusal> {
+        let mut all = self.stack.routes();
+        let found = all.find(|route| wanted.main() && wanted.names(&Row::added(route)));
+        let found = found.copied();
+        drop(all);
+        if let Some(route) = found {
+            self.stack.remove_routes(|r| *r == route);
+            self.tell_route(teller, &teller.form(RTM_DELROUTE), &Row::added(&route));
+            return Ok(());
+        }
+        let table = |row: &Row| match wanted.main() {
+            true => row.table == MAIN,
+            false => u32::from(row.table) == wanted.table,
+        };
+        let derived = |row: &Row| table(row) && wanted.names(row);
+        if self.route_rows().iter().any(derived) {
+            let text = "The route stays as long as its address on this host";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        Err(Errno::ESRCH.into())
+    }
+}

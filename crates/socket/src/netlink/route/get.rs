@@ -1,0 +1,161 @@
+//! RTM_GETROUTE for one destination: `ip route get`.
+
+use super::super::message::{Answer, Refusal, Request};
+use super::super::serve::Asker;
+use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
+use super::{Form, Host, MAIN, RTM_NEWROUTE, RTMSG, UNIVERSE, address_of, bits, octets, word_of};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_abi::number::{AF_INET, AF_INET6};
+use switchboard_engine::{IfIndex, RouteInfo, RouteKind};
+
+const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
+const RTA_IIF: u16 = 3;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_CACHEINFO: u16 = 12;
+const RTA_TABLE: u16 = 15;
+const RTA_UID: u16 = 25;
+
+/// RTM_F_CLONED and RTCF_LOCAL, RTCF_MULTICAST, RTCF_BROADCAST of `rtm_flags`.
+const CLONED: u32 = 0x200;
+const TO_THIS_HOST: u32 = 0x8000_0000;
+const TO_A_GROUP: u32 = 0x2000_0000;
+const TO_ALL: u32 = 0x1000_0000;
+
+impl Host {
+    /// inet_rtm_getroute(), inet6_rtm_getroute()
+    pub(super) fn one_route(
+        &self,
+        asker: &Asker,
+        request: &Request<'_>,
+        family: u8,
+    ) -> Result<Answer, Refusal> {
+        if request.body().len() < RTMSG {
+            return Err(Errno::EINVAL.into());
+        }
+        let any: IpAddr = match i32::from(family) {
+            AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+            AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+            _ => return Err(Errno::EOPNOTSUPP.into()),
+        };
+        let addr = |kind| {
+            let data = request.attribute(RTMSG, kind);
+            data.map(|data| address_of(family, data)).transpose()
+        };
+        let word = |kind| request.attribute(RTMSG, kind).map(word_of).transpose();
+        let (dst, src) = (addr(RTA_DST)?.unwrap_or(any), addr(RTA_SRC)?);
+        if word(RTA_IIF)?.is_some_and(|index| index != 0) {
+            // The way of a packet that comes in: this host forwards nothing.
+            let text = "Only routes of packets from this host";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        let device = match word(RTA_OIF)?.and_then(IfIndex::new) {
+            Some(index) if self.stack.interface(index).is_none() => {
+                return Err(Errno::ENODEV.into());
+            }
+            device => device,
+        };
+        let found = self.stack.route(dst, src, device);
+        let found = found.map_err(crate::error::route)?;
+        let form = Form::part(RTM_NEWROUTE, request, asker.port);
+        let to = found.destination;
+        let mut row = Row {
+            to,
+            len: bits(to),
+            table: MAIN,
+            protocol: 0,
+            scope: UNIVERSE,
+            kind: match found.kind {
+                RouteKind::Local => TO_HOST,
+                RouteKind::Unicast => UNICAST,
+                RouteKind::Broadcast => BROADCAST,
+                RouteKind::Multicast => MULTICAST,
+            },
+            source: Some(found.source).filter(|_| src.is_none() || to.is_ipv6()),
+            gateway: Some(found.next_hop).filter(|via| *via != to),
+            metric: None,
+            interface: found.interface,
+        };
+        if to.is_ipv6() {
+            return Ok(Answer::One(self.v6_answer(row, &found, &form, src)));
+        }
+        let lo = found.interface == IfIndex::LO;
+        // rt_set_nexthop(): a gateway that is the host itself is none, and a group has none.
+        if lo || found.kind == RouteKind::Multicast {
+            row.gateway = None;
+        }
+        let kind = match found.kind {
+            RouteKind::Multicast => TO_A_GROUP,
+            RouteKind::Broadcast => TO_ALL,
+            RouteKind::Local | RouteKind::Unicast => 0,
+        };
+        let flags = CLONED | kind | if lo { TO_THIS_HOST } else { 0 };
+        let mut head = row.head(flags);
+        if src.is_some() {
+            head[2] = 32;
+        }
+        let mut m = form.message(&head);
+        m.put_u32(RTA_TABLE, row.table.into());
+        m.put(RTA_DST, &octets(to));
+        if let Some(src) = src {
+            m.put(RTA_SRC, &octets(src));
+        }
+        m.put_u32(RTA_OIF, row.interface.get());
+        if let Some(source) = row.source {
+            m.put(RTA_PREFSRC, &octets(source));
+        }
+        if let Some(via) = row.gateway {
+            m.put(RTA_GATEWAY, &octets(via));
+        }
+        m.put_u32(RTA_UID, word(RTA_UID)?.unwrap_or(asker.uid));
+        m.put(RTA_CACHEINFO, &[0; 32]);
+        Ok(Answer::One(m.finish()))
+    }
+
+    /// rt6_fill_node(): with the route's own table, protocol and metric.
+    fn v6_answer(
+        &self,
+        mut row: Row,
+        found: &RouteInfo,
+        form: &Form,
+        src: Option<IpAddr>,
+    ) -> alloc::vec::Vec<u8> {
+        let all = self.route_rows();
+        let leads = |r: &&Row| {
+            r.to.is_ipv6()
+                && r.interface == found.interface
+                && super::network(row.to, r.len) == r.to
+                && r.gateway == row.gateway
+                && (r.kind == TO_HOST) == (found.kind == RouteKind::Local)
+        };
+        let local = |r: &&Row| r.kind == TO_HOST && r.to == row.to;
+        let longest = match found.kind {
+            RouteKind::Local => all.iter().find(local),
+            _ => all.iter().filter(leads).max_by_key(|r| r.len),
+        };
+        if let Some(r) = longest {
+            (row.table, row.protocol, row.metric) = (r.table, r.protocol, r.metric);
+        }
+        let mut head = row.head(0);
+        head[2] = 128;
+        let mut m = form.message(&head);
+        m.put_u32(RTA_TABLE, row.table.into());
+        m.put(RTA_DST, &octets(row.to));
+        let none = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        m.put(RTA_SRC, &octets(src.unwrap_or(none)));
+        m.put_u32(RTA_OIF, row.interface.get());
+        if let Some(source) = row.source {
+            m.put(RTA_PREFSRC, &octets(source));
+        }
+        if let Some(via) = row.gateway {
+            m.put(RTA_GATEWAY, &octets(via));
+        }
+        m.put_u32(RTA_PRIORITY, row.metric.unwrap_or(0));
+        put_v6_rest(&mut m);
+        m.finish()
+    }
+}

@@ -1,0 +1,261 @@
+//! NETLINK_ROUTE (rtnetlink(7)): links, addresses, routes and rules of the host, read and changed, and who is told.
+//!
+//! # Limits
+//! Interfaces neither come nor go. Routes are unicast ones of the table main, with one next hop and no metrics of their own;
+//! those that follow from addresses cannot be taken away one by one. Addresses last for ever. What is left out is
+//! EOPNOTSUPP. Links have no neighbours to resolve.
+
+mod address;
+mod fib;
+mod get;
+mod link;
+mod rows;
+mod rule;
+
+use super::message::{Answer, Message, Refusal, Request};
+use super::queue::Queued;
+use super::serve::Asker;
+use crate::host::Host;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use switchboard_abi::Errno;
+use switchboard_abi::number::{AF_INET, AF_INET6};
+
+pub(crate) use address::{AddressKey, AddressNote};
+pub(crate) use fib::RouteWanted;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
+const RTM_GETNEIGH: u16 = 30;
+const RTM_NEWRULE: u16 = 32;
+const RTM_GETRULE: u16 = 34;
+/// The last message of linux/rtnetlink.h of Linux 6.18, rounded up as RTM_MAX is.
+const RTM_MAX: u16 = 127;
+
+/// RTNLGRP_*
+const GROUP_LINK: u32 = 1;
+const GROUP_V4_ADDRESS: u32 = 5;
+const GROUP_V4_ROUTE: u32 = 7;
+const GROUP_V6_ADDRESS: u32 = 9;
+const GROUP_V6_ROUTE: u32 = 11;
+
+/// `NLM_F_ECHO`: the requester is told what the groups are told.
+const ECHO: u16 = 8;
+
+/// `sizeof(struct ifinfomsg)`, `sizeof(struct rtmsg)`, `sizeof(struct ifaddrmsg)`.
+const IFINFOMSG: usize = 16;
+const RTMSG: usize = 12;
+const IFADDRMSG: usize = 8;
+
+/// RT_TABLE_LOCAL and RT_TABLE_MAIN; RTPROT_KERNEL.
+const LOCAL: u8 = 255;
+const MAIN: u8 = 254;
+const BY_KERNEL: u8 = 2;
+
+/// RT_SCOPE_UNIVERSE, _LINK, _HOST and _NOWHERE.
+const UNIVERSE: u8 = 0;
+const LINK: u8 = 253;
+const HOST: u8 = 254;
+const NOWHERE: u8 = 255;
+
+fn octets(addr: IpAddr) -> Vec<u8> {
+    match addr {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    }
+}
+
+fn family_of(addr: IpAddr) -> u8 {
+    match addr {
+        IpAddr::V4(_) => AF_INET as u8,
+        IpAddr::V6(_) => AF_INET6 as u8,
+    }
+}
+
+fn bits(addr: IpAddr) -> u8 {
+    match addr {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// The address with all bits behind the prefix zero.
+fn network(addr: IpAddr, len: u8) -> IpAddr {
+    match addr {
+        IpAddr::V4(a) => {
+            let mask = u32::MAX
+                .checked_shl(32 - u32::from(len.min(32)))
+                .unwrap_or(0);
+            Ipv4Addr::from_bits(a.to_bits() & mask).into()
+        }
+        IpAddr::V6(a) => {
+            let mask = u128::MAX
+                .checked_shl(128 - u32::from(len.min(128)))
+                .unwrap_or(0);
+            Ipv6Addr::from_bits(a.to_bits() & mask).into()
+        }
+    }
+}
+
+/// An address of a family, as an attribute has it.
+fn address_of(family: u8, data: &[u8]) -> Result<IpAddr, Refusal> {
+    match i32::from(family) {
+        AF_INET => Ok(<[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?.into()),
+        AF_INET6 => Ok(<[u8; 16]>::try_from(data)
+            .map_err(|_| Errno::EINVAL)?
+            .into()),
+        _ => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+fn word_of(data: &[u8]) -> Result<u32, Refusal> {
+    let word = <[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?;
+    Ok(u32::from_ne_bytes(word))
+}
+
+/// Up to the NUL.
+fn text_of(data: &[u8]) -> &[u8] {
+    data.split(|b| *b == 0).next().unwrap_or(data)
+}
+
+/// A message that answers somebody, or tells a group of a change.
+struct Form {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+}
+
+impl Form {
+    /// In answer to a request.
+    fn part(kind: u16, request: &Request<'_>, port: u32) -> Form {
+        /// `NLM_F_MULTI`
+        const MULTI: u16 = 2;
+        Form {
+            kind,
+            flags: if request.is_dump() { MULTI } else { 0 },
+            sequence: request.sequence,
+            port,
+        }
+    }
+
+    /// Of what nobody asked for by netlink.
+    fn news(kind: u16) -> Form {
+        /// `NLM_F_CREATE` and `NLM_F_EXCL`
+        const MADE: u16 = 0x600;
+        Form {
+            kind,
+            flags: if kind == RTM_NEWROUTE { MADE } else { 0 },
+            sequence: 0,
+            port: 0,
+        }
+    }
+
+    fn message(&self, head: &[u8]) -> Message {
+        Message::new(self.kind, self.flags, self.sequence, self.port, head)
+    }
+}
+
+/// Who is told of a change, and by whom it was made.
+pub(crate) struct Teller {
+    now: u64,
+    /// The request's number and its sender's port.
+    by: (u32, u32),
+    /// The requester wants to hear, too.
+    echo: Option<crate::table::SocketId>,
+}
+
+impl Teller {
+    fn of(asker: &Asker, request: &Request<'_>) -> Teller {
+        Teller {
+            now: asker.now.as_nanos(),
+            by: (request.sequence, asker.port),
+            echo: (request.flags & ECHO != 0).then_some(asker.id),
+        }
+    }
+
+    /// Of a change that came by ioctl(2).
+    pub(crate) fn ioctl(now: switchboard_engine::Instant) -> Teller {
+        Teller {
+            now: now.as_nanos(),
+            by: (0, 0),
+            echo: None,
+        }
+    }
+
+    /// Of what was asked for itself.
+    fn form(&self, kind: u16) -> Form {
+        Form {
+            sequence: self.by.0,
+            port: self.by.1,
+            ..Form::news(kind)
+        }
+    }
+}
+
+impl Host {
+    /// rtnetlink_rcv_msg()
+    pub(super) fn rtnetlink(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+        dumping: bool,
+    ) -> Result<Answer, Refusal> {
+        if request.kind > RTM_MAX {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        // "All the messages must have at least 1 byte length."
+        let Some(&family) = request.body().first() else {
+            return Ok(Answer::Done);
+        };
+        // The kinds come in fours: new, delete, get, set.
+        let reads = request.kind & 3 == 2;
+        if !reads && !asker.admin {
+            return Err(Errno::EPERM.into());
+        }
+        let dump = reads && request.is_dump();
+        if dump && dumping {
+            return Err(Errno::EBUSY.into());
+        }
+        match (request.kind, dump) {
+            (RTM_GETLINK, true) => self.link_dump(asker, request),
+            (RTM_GETLINK, false) => self.one_link(asker, request),
+            (RTM_NEWLINK | RTM_SETLINK, _) => self.change_link(asker, request),
+            (RTM_DELLINK, _) => self.delete_link(request),
+            (RTM_GETADDR, true) => self.address_dump(asker, request, family),
+            (RTM_NEWADDR, _) => self.new_address(asker, request, family),
+            (RTM_DELADDR, _) => self.delete_address(asker, request, family),
+            (RTM_GETROUTE, true) => self.route_dump(asker, request, family),
+            (RTM_GETROUTE, false) => self.one_route(asker, request, family),
+            (RTM_NEWROUTE, _) => self.new_route(asker, request, family),
+            (RTM_DELROUTE, _) => self.delete_route(asker, request, family),
+            (RTM_GETRULE, true) => Ok(Answer::dump(rule::rules(request, asker.port, family))),
+            // Links have no neighbours to resolve.
+            (RTM_GETNEIGH, true) => Ok(Answer::dump(Vec::new())),
+            _ => Err(Errno::EOPNOTSUPP.into()),
+        }
+    }
+
+    /// rtnl_notify()
+    fn tell(&mut self, teller: &Teller, group: u32, message: Message) {
+        let bytes = message.finish();
+        let Some(id) = teller.echo else {
+            return self.netlink_tell(teller.now, group, bytes);
+        };
+        let item = Queued {
+            group,
+            ..Queued::answer(bytes.clone())
+        };
+        let protocol = switchboard_abi::number::NETLINK_ROUTE;
+        self.netlink_broadcast(teller.now, protocol, Some(id), 0, &item);
+        self.netlink_queue(teller.now, id, Queued::answer(bytes));
+    }
+}

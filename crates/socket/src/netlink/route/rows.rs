@@ -1,0 +1,211 @@
+//! The routes of the host as messages have them: those that were added, and those that follow from addresses.
+
+use super::super::message::Message;
+use super::{
+    BY_KERNEL, Form, HOST, Host, LINK, LOCAL, MAIN, RTMSG, UNIVERSE, bits, family_of, network,
+    octets,
+};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
+
+/// RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST
+pub(super) const UNICAST: u8 = 1;
+pub(super) const TO_HOST: u8 = 2;
+pub(super) const BROADCAST: u8 = 3;
+pub(super) const MULTICAST: u8 = 5;
+
+/// IP6_RT_PRIO_ADDRCONF and IP6_RT_PRIO_USER.
+const CONNECTED_METRIC: u32 = 256;
+pub(super) const USER_METRIC: u32 = 1024;
+
+/// A route as a message has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) to: IpAddr,
+    pub(super) len: u8,
+    pub(super) table: u8,
+    pub(super) protocol: u8,
+    pub(super) scope: u8,
+    /// RTN_*
+    pub(super) kind: u8,
+    pub(super) source: Option<IpAddr>,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) metric: Option<u32>,
+    pub(super) interface: IfIndex,
+}
+
+impl Row {
+    fn kernel(to: IpAddr, len: u8, table: u8, kind: u8, interface: IfIndex) -> Row {
+        let v4 = to.is_ipv4();
+        Row {
+            to,
+            len,
+            table,
+            protocol: BY_KERNEL,
+            scope: match kind {
+                _ if !v4 => UNIVERSE,
+                TO_HOST => HOST,
+                _ => LINK,
+            },
+            kind,
+            source: None,
+            gateway: None,
+            metric: match (v4, table) {
+                (true, _) => None,
+                (false, LOCAL) if kind == TO_HOST => Some(0),
+                (false, _) => Some(CONNECTED_METRIC),
+            },
+            interface,
+        }
+    }
+
+    fn from(self, source: IpAddr) -> Row {
+        Row {
+            source: Some(source),
+            ..self
+        }
+    }
+
+    /// A route that was added.
+    pub(super) fn added(route: &RouteConfig) -> Row {
+        Row {
+            to: network(route.prefix, route.prefix_len),
+            len: route.prefix_len,
+            table: MAIN,
+            protocol: route.protocol,
+            scope: route.scope,
+            kind: UNICAST,
+            source: route.source,
+            gateway: route.gateway,
+            metric: Some(route.metric).filter(|m| *m != 0 || route.prefix.is_ipv6()),
+            interface: route.interface,
+        }
+    }
+
+    /// Where it stands in a dump: the main table first, then as the trees are walked.
+    fn place(&self) -> (bool, bool, u128, core::cmp::Reverse<u8>, u32) {
+        let key = match self.to {
+            IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
+            IpAddr::V6(a) => a.to_bits(),
+        };
+        let len = if self.to.is_ipv4() {
+            self.len
+        } else {
+            // A parent goes before what it leads to.
+            u8::MAX - self.len
+        };
+        (
+            self.to.is_ipv6(),
+            self.table == LOCAL,
+            key,
+            core::cmp::Reverse(len),
+            self.metric.unwrap_or(0),
+        )
+    }
+
+    pub(super) fn head(&self, flags: u32) -> [u8; RTMSG] {
+        let mut head = [0; RTMSG];
+        head[..2].copy_from_slice(&[family_of(self.to), self.len]);
+        head[4..8].copy_from_slice(&[self.table, self.protocol, self.scope, self.kind]);
+        head[8..].copy_from_slice(&flags.to_ne_bytes());
+        head
+    }
+
+    /// fib_dump_info(), rt6_fill_node()
+    pub(super) fn message(&self, form: &Form) -> Message {
+        let mut m = form.message(&self.head(0));
+        // RTA_TABLE, RTA_DST, RTA_PREFSRC, RTA_GATEWAY, RTA_PRIORITY, RTA_OIF
+        m.put_u32(15, self.table.into());
+        if self.len > 0 {
+            m.put(1, &octets(self.to));
+        }
+        if let Some(source) = self.source {
+            m.put(7, &octets(source));
+        }
+        if let Some(gateway) = self.gateway {
+            m.put(5, &octets(gateway));
+        }
+        if let Some(metric) = self.metric {
+            m.put_u32(6, metric);
+        }
+        m.put_u32(4, self.interface.get());
+        if self.to.is_ipv6() {
+            put_v6_rest(&mut m);
+        }
+        m
+    }
+}
+
+/// RTA_CACHEINFO of what is in use nowhere and lasts, RTA_PREF medium.
+pub(super) fn put_v6_rest(m: &mut Message) {
+    m.put(12, &[0; 32]);
+    m.put(20, &[0]);
+}
+
+/// What an address brings, in the order in which Linux adds it (fib_add_ifaddr(), addrconf_prefix_route()).
+pub(super) fn brought(interface: &Interface, own: &InterfaceAddress) -> Vec<Row> {
+    let index = interface.index();
+    let net = network(own.peer, own.prefix_len);
+    let row = |to, len, table, kind| Row::kernel(to, len, table, kind, index);
+    let local = row(own.addr, bits(own.addr), LOCAL, TO_HOST);
+    let mut out = Vec::new();
+    if own.addr.is_ipv6() {
+        let linked = interface.is_up() && own.addr != core::net::Ipv6Addr::LOCALHOST;
+        if linked {
+            out.push(row(net, own.prefix_len, MAIN, UNICAST));
+        }
+        out.push(local);
+        return out;
+    }
+    let primary = interface.primary(own);
+    let source = primary.unwrap_or(own.addr);
+    out.push(local.from(source));
+    if primary.is_some() {
+        return out;
+    }
+    let (up, lo) = (interface.is_up(), interface.is_loopback());
+    if let (Some(given), true) = (own.given_broadcast, up)
+        && Some(given) != own.broadcast()
+        && !given.is_broadcast()
+    {
+        out.push(row(given.into(), 32, LOCAL, BROADCAST).from(source));
+    }
+    let zero = matches!(net, IpAddr::V4(v4) if v4.octets()[0] == 0);
+    if zero || (net == own.addr && own.prefix_len == 32) {
+        return out;
+    }
+    if lo {
+        out.push(row(net, own.prefix_len, LOCAL, TO_HOST).from(source));
+    } else if up {
+        out.push(row(net, own.prefix_len, MAIN, UNICAST).from(source));
+    }
+    if let (Some(all), true) = (own.broadcast(), up) {
+        out.push(row(all.into(), 32, LOCAL, BROADCAST).from(source));
+    }
+    out
+}
+
+impl Host {
+    /// All routes, in the order of Linux's dumps.
+    pub(super) fn route_rows(&self) -> Vec<Row> {
+        let mut out: Vec<Row> = self.stack.routes().map(Row::added).collect();
+        for interface in self.stack.interfaces() {
+            for own in interface.addresses() {
+                for row in brought(interface, own) {
+                    if !out.contains(&row) {
+                        out.push(row);
+                    }
+                }
+            }
+            let v6 = interface.addresses().iter().any(|a| a.addr.is_ipv6());
+            if v6 && interface.is_up() && !interface.is_loopback() {
+                let all = core::net::Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0);
+                let index = interface.index();
+                out.push(Row::kernel(all.into(), 8, LOCAL, MULTICAST, index));
+            }
+        }
+        out.sort_by_key(Row::place);
+        out
+    }
+}

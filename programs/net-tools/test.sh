@@ -1,0 +1,13 @@
+#!/bin/bash
+# ifconfig(8), route(8), arp(8) and netstat(8), which ask by ioctl and /proc. As root the same script runs in a network
+# namespace of its own on the host's kernel, and both have to print the same.
+. "$(dirname "$0")/../lib/outer.sh"
+need ifconfig net-tools
+need ip iproute2
+if native && [ "$(id -u)" = 0 ]; then skip "it changes the host's interfaces"; fi
+run 60
+if ! native && [ "$(id -u)" = 0 ] && unshare -n true 2>/dev/null; then
+    cp "$WORK/transcript" "$WORK/ours"
+    (cd "$WORK" && exec unshare -n bash -c 'ip link set lo up; exec bash "$HERE/inner.sh"') >/dev/null </dev/null
+    diff "$WORK/transcript" "$WORK/ours" || fail "they print something else than in a namespace"
+fi
