@@ -69,9 +69,6 @@ sleep 0.3
     say ip addr del fd00::1/64 dev lo
     say ip link set lo mtu 1500
     say ip link set lo txqueuelen 500
-    say ip link set lo name foo
-    say ip link set lo up
-    say ip link set foo name lo
     say ip link add dummy0 type nosuchkind
     say ip link del lo
     say ip link show

@@ -386,6 +386,7 @@ impl Host {
                 interface: route.interface,
                 source: None,
                 metric: 0,
+                // RTPROT_BOOT, RT_SCOPE_UNIVERSE
                 protocol: 3,
                 scope: 0,
             });

@@ -33,7 +33,10 @@ fn router() -> Stack {
         gateway: Some(ip("10.0.1.2")),
         interface: ETH1,
         source: None,
-        metric: 0, protocol: 3, scope: 0, });
+        metric: 0,
+        protocol: 3,
+        scope: 0,
+    });
     stack.set_forwarding(false, Conf::All, true);
     stack.set_forwarding(true, Conf::All, true);
     stack

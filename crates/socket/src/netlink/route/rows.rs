@@ -78,7 +78,11 @@ impl Row {
             kind: UNICAST,
             source: route.source,
             gateway: route.gateway,
-            metric: Some(route.metric).filter(|m| *m != 0 || route.prefix.is_ipv6()),
+            metric: match route.metric {
+                0 if route.prefix.is_ipv6() => Some(USER_METRIC),
+                0 => None,
+                metric => Some(metric),
+            },
             interface: route.interface,
         }
     }
