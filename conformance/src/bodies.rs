@@ -16,6 +16,7 @@ mod events;
 mod fd_calls;
 mod filter;
 mod filter_group;
+mod fragments;
 mod ilp32;
 mod immediate;
 mod interface_settings;
@@ -104,6 +105,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     interface_settings::TESTS,
     interfaces::TESTS,
     ip_control::TESTS,
+    fragments::TESTS,
     ip_options::TESTS,
     ipv6_headers::TESTS,
     lingering::TESTS,

@@ -65,6 +65,16 @@ pub struct Sysctl {
     pub ipv6_nonlocal_bind: bool,
     /// net.ipv4.ping_group_range: the groups whose members may have ping sockets; nobody when the first is greater.
     pub ping_group_range: (u32, u32),
+    /// net.ipv4.ipfrag_high_thresh: bytes that packets in pieces may take.
+    pub ipfrag_high_thresh: u32,
+    /// net.ipv4.ipfrag_time: how long such a packet may take to be whole.
+    pub ipfrag_time: Duration,
+    /// net.ipv6.ip6frag_high_thresh.
+    pub ip6frag_high_thresh: u32,
+    /// net.ipv6.ip6frag_time.
+    pub ip6frag_time: Duration,
+    /// net.ipv4.route.mtu_expires: how long a path MTU is believed.
+    pub ip_rt_mtu_expires: Duration,
     /// net.ipv4.icmp_echo_ignore_all.
     pub icmp_echo_ignore_all: bool,
     /// net.ipv4.icmp_echo_ignore_broadcasts.
@@ -197,6 +207,11 @@ impl Default for Sysctl {
             ip_nonlocal_bind: false,
             ipv6_nonlocal_bind: false,
             ping_group_range: (1, 0),
+            ipfrag_high_thresh: 4 << 20,
+            ipfrag_time: Duration::from_secs(30),
+            ip6frag_high_thresh: 4 << 20,
+            ip6frag_time: Duration::from_secs(60),
+            ip_rt_mtu_expires: Duration::from_secs(600),
             icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
             icmp_ratelimit: Duration::from_secs(1),

@@ -106,6 +106,14 @@ pub struct Counters {
     pub ip_frag_oks: u64,
     /// The pieces they were cut into.
     pub ip_frag_creates: u64,
+    /// Pieces that came in.
+    pub ip_reasm_reqds: u64,
+    /// Packets that were joined.
+    pub ip_reasm_oks: u64,
+    /// Pieces and packets that were given up.
+    pub ip_reasm_fails: u64,
+    /// Packets that were not whole in time.
+    pub ip_reasm_timeout: u64,
     /// Packets that no link may carry, such as those with a loopback address from outside.
     pub ip_in_hdr_errors: u64,
     /// Packets handed to a transport.

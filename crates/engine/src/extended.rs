@@ -12,10 +12,11 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 use switchboard_wire::{
-    Body, DESTINATION_OPTIONS, ExtHeader, Extended, HOP_OPTIONS, IpHeader, Packet, ROUTING,
-    parse_body,
+    Body, DESTINATION_OPTIONS, ExtHeader, Extended, Fragment, HOP_OPTIONS, IpHeader, Packet,
+    ROUTING, emit_body, is_extension, parse_body,
 };
 
+use crate::fragments::{Joined, Piece, Whole};
 use crate::icmp::Fault;
 use crate::iface::IfIndex;
 use crate::ip_options::{BadOption, IpOptions};
@@ -30,6 +31,8 @@ pub struct SendExtra {
     pub options: Option<IpOptions>,
     /// IPV6_HOPOPTS and kin.
     pub headers: SendHeaders,
+    /// Routers may cut an IPv4 packet (IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
+    pub may_be_cut: bool,
 }
 
 /// IPv6 extension headers to send, each whole: a multiple of eight octets, of which the first is written anew.
@@ -146,7 +149,9 @@ impl SendExtra {
 
     /// Whether it takes none.
     pub fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.options.as_ref().is_none_or(IpOptions::is_empty)
+        !self.may_be_cut
+            && self.headers.is_empty()
+            && self.options.as_ref().is_none_or(IpOptions::is_empty)
     }
 
     /// `body` behind it, in a packet that is to end up at `last`.
@@ -174,7 +179,7 @@ impl IpOptions {
 }
 
 impl Arrived {
-    fn new(at: Instant) -> Arrived {
+    pub(crate) fn new(at: Instant) -> Arrived {
         Arrived {
             at,
             options: None,
@@ -189,7 +194,7 @@ impl Arrived {
         let options = self.answer.clone().filter(|options| !options.is_empty())?;
         Some(SendExtra {
             options: Some(options),
-            headers: SendHeaders::default(),
+            ..SendExtra::default()
         })
     }
 
@@ -309,17 +314,134 @@ impl Stack {
         ip: &IpHeader,
         extended: Extended,
     ) {
-        // There is no reassembly yet.
-        if extended.fragment.is_some() {
-            self.counters.ip_in_discards += 1;
-            return;
-        }
         let arrived = match ip.is_v6() {
             true => self.headers_input(now, interface, marks.1, cast, ip, &extended),
             false => self.options_input(now, interface, cast, ip, &extended),
         };
         let Some(arrived) = arrived else { return };
-        let mut body = extended.body;
+        let Some(fragment) = extended.fragment else {
+            return self.whole_input(now, interface, marks, cast, ip, arrived, extended.body);
+        };
+        let Some(whole) = self.reassemble(now, interface, ip, arrived, fragment, extended) else {
+            return;
+        };
+        let Whole {
+            ip,
+            protocol,
+            bytes,
+            mut arrived,
+        } = *whole;
+        if !(ip.is_v6() && is_extension(protocol)) {
+            let body = Body::Other {
+                protocol,
+                payload: bytes,
+            };
+            return self.whole_input(now, interface, marks, cast, &ip, *arrived, body);
+        }
+        // Behind the fragment's header there were more.
+        match parse_body(&ip, protocol, &bytes) {
+            Ok(Body::Extended(rest)) if rest.fragment.is_none() => {
+                let more = self.headers_input(now, interface, marks.1, cast, &ip, &rest);
+                let Some(more) = more else { return };
+                arrived.headers.extend(more.headers);
+                self.whole_input(now, interface, marks, cast, &ip, *arrived, rest.body);
+            }
+            _ => self.counters.ip_in_hdr_errors += 1,
+        }
+    }
+
+    /// A piece came in: the packet, if that makes it whole.
+    fn reassemble(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        ip: &IpHeader,
+        arrived: Arrived,
+        fragment: Fragment,
+        extended: Extended,
+    ) -> Option<Box<Whole>> {
+        let v6 = ip.is_v6();
+        self.counters.ip_reasm_reqds += 1;
+        let (protocol, bytes) = match &extended.body {
+            Body::Other { protocol, payload } => (*protocol, payload.clone()),
+            body => (body.protocol(v6), Bytes::from(emit_body(ip, body))),
+        };
+        let packet = Packet {
+            ip: *ip,
+            body: Body::Extended(Box::new(extended)),
+        };
+        // RFC 8200, 4.5: a length that is not a multiple of eight, and one that makes the packet too long.
+        if v6 {
+            let pointer = match fragment.more && !bytes.len().is_multiple_of(8) {
+                true => Some(4),
+                false if fragment.offset as usize + bytes.len() > usize::from(u16::MAX) => {
+                    Some((packet.wire_len() - bytes.len()) as u32 - 6)
+                }
+                false => None,
+            };
+            if let Some(pointer) = pointer {
+                self.counters.ip_in_hdr_errors += 1;
+                let fault = Fault::Field { code: 0, pointer };
+                self.icmp_error(now, interface, Cast::Unicast, &packet, fault);
+                return None;
+            }
+        }
+        let (time, high) = match v6 {
+            true => (self.sysctl.ip6frag_time, self.sysctl.ip6frag_high_thresh),
+            false => (self.sysctl.ipfrag_time, self.sysctl.ipfrag_high_thresh),
+        };
+        let piece = Piece {
+            interface,
+            // Addresses and protocol tell IPv4 packets apart too.
+            fragment: match v6 {
+                true => fragment,
+                false => Fragment {
+                    ident: u32::from(ip.ident),
+                    ..fragment
+                },
+            },
+            arrived: Box::new(arrived),
+            packet,
+            protocol,
+            bytes,
+        };
+        // RFC 6946: the only piece there is waits for no other.
+        let alone = v6 && fragment.offset == 0 && !fragment.more;
+        let joined = match alone {
+            true => Joined::Whole(Box::new(Whole {
+                ip: *ip,
+                protocol: piece.protocol,
+                bytes: piece.bytes,
+                arrived: piece.arrived,
+            })),
+            false => self.fragments.join(piece, now + time, high as usize),
+        };
+        self.ip_arm();
+        match joined {
+            Joined::Waits => None,
+            Joined::Dropped => {
+                self.counters.ip_reasm_fails += 1;
+                None
+            }
+            Joined::Whole(whole) => {
+                self.counters.ip_reasm_oks += 1;
+                Some(whole)
+            }
+        }
+    }
+
+    /// What a packet carries goes to whom it is for.
+    #[allow(clippy::too_many_arguments)] // A packet, and what is known of it.
+    fn whole_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        marks: (Hint, Tag),
+        cast: Cast,
+        ip: &IpHeader,
+        arrived: Arrived,
+        mut body: Body,
+    ) {
         let v6 = ip.is_v6();
         self.count_delivery(v6);
         let whole = match v6 {

@@ -8,11 +8,9 @@
 //! # Limits
 //! Groups are not forwarded, nor broadcasts. Redirects are neither sent nor heard.
 
-use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use bytes::Bytes;
-use switchboard_wire::{Body, Extended, Fragment, IpHeader, Packet, emit_body};
+use switchboard_wire::{Body, IpHeader, Packet};
 
 use crate::icmp::Fault;
 use crate::iface::IfIndex;
@@ -112,82 +110,9 @@ impl Stack {
         packet.ip.hop_limit -= 1;
         self.counters.ip_forw_datagrams += 1;
         self.counters.v6.forw_datagrams += u64::from(v6);
-        if packet.wire_len() <= route.mtu as usize {
-            return self.link_output(&route, packet);
-        }
-        let Some(pieces) = cut(packet, route.mtu as usize) else {
-            self.counters.ip_frag_fails += 1;
-            return;
-        };
-        self.counters.ip_frag_oks += 1;
-        for piece in pieces {
-            self.counters.ip_frag_creates += 1;
-            self.link_output(&route, piece);
-        }
+        // What is too long by now may be cut, and is.
+        self.link_output(&route, packet);
     }
-}
-
-/// Cuts an IPv4 packet, which may be a piece itself, into pieces that fit (RFC 791, 3.2). `None` when nothing of it fits
-/// next to the header.
-fn cut(packet: Packet, mtu: usize) -> Option<Vec<Packet>> {
-    let Packet { ip, body } = packet;
-    let (options, place, body) = match body {
-        Body::Extended(extended) => {
-            let options = Bytes::copy_from_slice(extended.options());
-            (options, extended.fragment, extended.body)
-        }
-        body => (Bytes::new(), None, body),
-    };
-    let place = place.unwrap_or(Fragment {
-        ident: ip.ident.into(),
-        offset: 0,
-        more: false,
-    });
-    let protocol = body.protocol(false);
-    let bytes = Bytes::from(emit_body(&ip, &body));
-    let copied = copied_options(&options);
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let first = at == 0 && place.offset == 0;
-        let options = if first { &options } else { &copied };
-        let room = mtu.checked_sub(ip.header_len() + options.len())? & !7;
-        if room == 0 {
-            return None;
-        }
-        let end = (at + room).min(bytes.len());
-        let fragment = Fragment {
-            offset: place.offset + at as u32,
-            more: place.more || end < bytes.len(),
-            ..place
-        };
-        let payload = bytes.slice(at..end);
-        let body = Body::Other { protocol, payload };
-        let body = Extended::with_options(options.clone(), Some(fragment), body);
-        pieces.push(Packet { ip, body });
-        at = end;
-    }
-    Some(pieces)
-}
-
-/// The options that each piece has: those whose first bit says so (RFC 791, 3.1; ip_options_fragment).
-fn copied_options(options: &[u8]) -> Bytes {
-    let mut out = Vec::new();
-    let mut rest = options;
-    while let [kind, more @ ..] = rest {
-        let len = match (kind, more) {
-            (0, _) => break,
-            (1, _) => 1,
-            (_, [len, ..]) if (2..=rest.len()).contains(&usize::from(*len)) => usize::from(*len),
-            _ => break,
-        };
-        if kind & 0x80 != 0 {
-            out.extend_from_slice(&rest[..len]);
-        }
-        rest = &rest[len..];
-    }
-    out.resize(out.len().next_multiple_of(4), 0);
-    Bytes::from(out)
 }
 
 /// Whether the addresses are such that routers hand the packet on (RFC 4291, 2.5.2, 2.5.6; RFC 1122, 3.2.1.3).

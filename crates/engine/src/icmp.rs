@@ -90,6 +90,8 @@ pub(crate) enum Fault {
     NoRoute,
     /// It has been handed on too often.
     Hops,
+    /// The rest of it did not come in time.
+    Reassembly,
 }
 
 impl Stack {
@@ -258,6 +260,7 @@ impl Stack {
                 mtu: 0,
                 original,
             },
+            Fault::Reassembly => IcmpMessage::TimeExceeded { code: 1, original },
             Fault::Hops => IcmpMessage::TimeExceeded { code: 0, original },
         };
         let tos = if v6 {

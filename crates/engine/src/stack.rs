@@ -25,17 +25,19 @@ use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
 use crate::event::{Event, EventKind, EventQueue, Queued, SocketHandle};
 use crate::extended::Arrived;
+use crate::fragments::{Fragments, cut};
 use crate::hash::Random;
-use crate::icmp::IcmpState;
+use crate::icmp::{Fault, IcmpState};
 use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
 use crate::multicast::Groups;
+use crate::pmtu::PathMtus;
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tag::Tag;
 use crate::tcp::{StampReports, TcpTable};
 use crate::time::Instant;
-use crate::timer::{TimerToken, Timers};
+use crate::timer::{TimerId, TimerToken, Timers};
 use crate::udp::UdpTable;
 
 /// How many loopback packets one call delivers at most; a full window in minimal segments stays below.
@@ -73,6 +75,10 @@ pub struct Stack {
     pub(crate) groups: Groups,
     /// What the packet that a transport has just now came with, if that is more than a plain header.
     pub(crate) arriving: Option<Box<Arrived>>,
+    pub(crate) fragments: Fragments,
+    pub(crate) path_mtus: PathMtus,
+    /// For both of these.
+    ip_timer: TimerId,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -157,6 +163,8 @@ impl Stack {
         let Config { seed, sysctl } = config;
         let mut random = Random::new(seed);
         let hash = random.hash_state();
+        let mut timers = Timers::new();
+        let ip_timer = timers.create(TimerToken::Ip);
         Stack {
             interfaces: Interfaces::new(hash, [sysctl.ip_forward, sysctl.ipv6_forwarding]),
             routes: Routes::default(),
@@ -166,13 +174,16 @@ impl Stack {
             tcp_ports: BindTable::new(Transport::Tcp, hash, &mut random),
             counters: Counters::default(),
             events: EventQueue::default(),
-            timers: Timers::new(),
+            timers,
             loopback: VecDeque::new(),
             transmit: VecDeque::new(),
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             groups: Groups::new(hash),
             arriving: None,
+            fragments: Fragments::new(hash),
+            path_mtus: PathMtus::new(hash),
+            ip_timer,
             sysctl,
             random,
         }
@@ -281,13 +292,14 @@ impl Stack {
         src: Option<IpAddr>,
         device: Option<IfIndex>,
     ) -> Result<RouteInfo, RouteError> {
-        route::lookup(
+        let found = route::lookup(
             &self.interfaces,
             &self.routes,
             dst.to_canonical(),
             src,
             device,
-        )
+        );
+        found.map(|route| self.path_mtus.narrow(route))
     }
 
     /// A packet came in on an interface.
@@ -344,6 +356,7 @@ impl Stack {
         while let Some((_, token)) = self.timers.pop_due(now) {
             match token {
                 TimerToken::Tcp(id) => self.tcp_timer(now, id),
+                TimerToken::Ip => self.ip_timeout(now),
             }
         }
         self.run_loopback(now);
@@ -398,6 +411,9 @@ impl Stack {
     pub(crate) fn link_output(&mut self, route: &RouteInfo, packet: Packet) {
         if self.transmit.len() < self.transmit_room() {
             let bytes = packet.wire_len() as u64;
+            if bytes > u64::from(route.mtu) {
+                return self.cut_output(route, &packet);
+            }
             self.counters.ip_out_octets += bytes;
             if packet.ip.is_v6() {
                 self.counters.v6.out_octets += bytes;
@@ -410,6 +426,63 @@ impl Stack {
             });
         } else {
             self.counters.ip_out_discards += 1;
+        }
+    }
+
+    /// A packet leaves in pieces.
+    #[cold]
+    fn cut_output(&mut self, route: &RouteInfo, packet: &Packet) {
+        let pieces = cut(packet, route.mtu, self.random.u32());
+        if pieces.is_empty() {
+            self.counters.ip_frag_fails += 1;
+            return;
+        }
+        self.counters.ip_frag_oks += 1;
+        self.counters.ip_frag_creates += pieces.len() as u64;
+        for piece in pieces {
+            self.link_output(route, piece);
+        }
+    }
+
+    /// Packets of a version that came in pieces and are not whole yet, and the bytes that they take.
+    pub fn fragments_held(&self, v6: bool) -> (usize, usize) {
+        (self.fragments.len(v6), self.fragments.memory(v6))
+    }
+
+    /// Sets the timer for what is first: a packet in pieces to be given up, a path MTU to be forgotten.
+    pub(crate) fn ip_arm(&mut self) {
+        let first = self.fragments.next_deadline();
+        let second = self.path_mtus.next_deadline();
+        let deadline = first.into_iter().chain(second).min();
+        self.timers
+            .arm(self.ip_timer, deadline.unwrap_or(Instant::MAX));
+    }
+
+    fn ip_timeout(&mut self, now: Instant) {
+        while let Some(expired) = self.fragments.expire(now) {
+            self.counters.ip_reasm_timeout += 1;
+            self.counters.ip_reasm_fails += 1;
+            // RFC 792, RFC 8200, 4.5: of a packet whose first piece is there its sender is told.
+            if let Some(first) = expired.first {
+                let interface = expired.interface;
+                self.icmp_error(now, interface, Cast::Unicast, &first, Fault::Reassembly);
+            }
+        }
+        if self.path_mtus.expire(now) {
+            self.routes.touch();
+        }
+        self.ip_arm();
+    }
+
+    /// An ICMP error says that packets to `dst` are too big for their path (ip_rt_update_pmtu, ip6_rt_update_pmtu).
+    pub(crate) fn learn_path_mtu(&mut self, now: Instant, dst: IpAddr, mtu: u32) {
+        let Ok(route) = self.route(dst, None, None) else {
+            return;
+        };
+        let until = now + self.sysctl.ip_rt_mtu_expires;
+        if route.kind == RouteKind::Unicast && self.path_mtus.learn(dst, mtu, route.mtu, until) {
+            self.routes.touch();
+            self.ip_arm();
         }
     }
 
@@ -714,5 +787,7 @@ impl Stack {
     }
 }
 
+#[cfg(test)]
+mod fragment_tests;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ use crate::event::TcpId;
 pub(crate) enum TimerToken {
     /// A TCP socket, connection, request or TIME_WAIT entry, by the handle that made the timer.
     Tcp(TcpId),
+    /// Packets in pieces and path MTUs.
+    Ip,
 }
 
 /// Names a timer until [`Timers::remove`].

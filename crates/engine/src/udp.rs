@@ -7,8 +7,8 @@
 //! socket appears with its IPv4 address, and the layer above maps it.
 //!
 //! # Limits
-//! A datagram carries 65507 bytes over IPv4 and 65527 over IPv6. There is no fragmentation yet: what does not fit the
-//! MTU of an interface other than `lo` is refused with [`UdpSendError::TooBig`], where Linux would fragment it. The receive queue is bounded
+//! A datagram carries 65507 bytes over IPv4 and 65527 over IPv6. What does not fit the MTU
+//! is cut (see `fragments`). The receive queue is bounded
 //! by the receive buffer (see `queue`); sending is never held back, since `lo` delivers at once and other interfaces
 //! drop when their queue is full, as Linux does.
 

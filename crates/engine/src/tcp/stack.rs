@@ -221,6 +221,7 @@ impl Stack {
                 routes,
                 tcp_stamps,
                 random,
+                path_mtus,
                 ..
             } = self;
             let entry = &mut tcp.entries[index as usize];
@@ -270,7 +271,7 @@ impl Stack {
                     socket.device,
                 );
                 // Without a route the segment is lost, and sent again later, as any other.
-                socket.route = found.ok();
+                socket.route = found.ok().map(|route| path_mtus.narrow(route));
                 socket.route_generation = routes.generation();
                 if let Some(route) = &socket.route {
                     socket.conn.path = path_of(route);
@@ -738,6 +739,7 @@ impl Stack {
                     // What was too big is lost: send it again in smaller pieces now.
                     conn.snd_nxt = conn.snd_una;
                     conn.timed = None;
+                    self.learn_path_mtu(now, tuple.remote, mtu);
                     self.tcp_flush(now, index);
                 }
                 return;

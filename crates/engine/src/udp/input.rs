@@ -181,6 +181,14 @@ impl Stack {
         ip: &IpHeader,
         error: &IcmpMessage,
     ) {
+        if let IcmpMessage::Unreachable {
+            code: Unreachable::PacketTooBig,
+            mtu,
+            original,
+        } = error
+        {
+            self.learn_path_mtu(now, original.ip.dst, *mtu);
+        }
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };

@@ -134,13 +134,16 @@ impl Stack {
                 payload,
             },
         };
-        let ip = self.udp_header(&route, send.tos, send.ttl);
+        let mut ip = self.udp_header(&route, send.tos, send.ttl);
+        if send.extra.as_ref().is_some_and(|extra| extra.may_be_cut) {
+            self.let_cut(&mut ip);
+        }
         let mut body = Body::Icmp(message);
         if let Some(extra) = &send.extra {
             body = extra.wrap(now, &ip, send.dst.ip().to_canonical(), body);
         }
         let len = body.wire_len();
-        check_size(&route, &ip, len, len)?;
+        check_size(&ip, len)?;
         self.counters.icmp_out_msgs += 1;
         self.udp_output(id, &route, send.tag, Packet { ip, body });
         self.run_loopback(now);

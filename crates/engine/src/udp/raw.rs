@@ -5,10 +5,6 @@
 //! socket and stands in the same table, but not among those a port is looked for in. Every packet of its protocol that
 //! the host takes is copied to it before the transport sees it (raw_local_deliver). What it sends is a packet whose
 //! body nobody has looked into: it is parsed where it arrives, so that whoever listens sees the sender's own bytes.
-//!
-//! # Limits
-//! There are no fragments yet: a packet that the caller marks as one is sent and lost, and one larger than the MTU of
-//! an interface other than `lo` is refused.
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -192,6 +188,7 @@ impl Stack {
             }
             if !ip.is_v6() {
                 ip.ident = self.random.u32() as u16;
+                ip.dont_fragment = send.extra.as_ref().is_none_or(|extra| !extra.may_be_cut);
             }
             let payload = Bytes::from(data);
             let mut body = Body::Other { protocol, payload };
@@ -201,7 +198,7 @@ impl Stack {
             Packet { ip, body }
         };
         let len = packet.wire_len() - packet.ip.header_len();
-        check_size(&route, &packet.ip, len, len)?;
+        check_size(&packet.ip, len)?;
         self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
         Ok(())

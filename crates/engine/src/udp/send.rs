@@ -92,18 +92,17 @@ impl Stack {
         } = send;
         let mut ip = self.udp_header(&route, tos, ttl);
         let datagram = UdpDatagram::HEADER_LEN + payload.len();
-        let largest = match segment {
-            0 => datagram,
-            size => datagram.min(UdpDatagram::HEADER_LEN + usize::from(size)),
-        };
         let beside = extra.as_ref().map_or(0, |extra| extra.len(ip.is_v6()));
-        check_size(&route, &ip, datagram + beside, largest + beside)?;
+        check_size(&ip, datagram + beside)?;
         let socket = self.udp.open(id);
         let src_port = socket.local.port();
         let lite = match &socket.role {
             Role::Lite(coverage) => Some(coverage.of(datagram)),
             _ => None,
         };
+        if extra.as_ref().is_some_and(|extra| extra.may_be_cut) {
+            self.let_cut(&mut ip);
+        }
         if ip.is_v6() {
             ip.flow_label = flow_label.unwrap_or_else(|| {
                 let here = SocketAddr::new(ip.src, src_port);
@@ -175,6 +174,14 @@ impl Stack {
         ip
     }
 
+    /// IPv4: routers may cut the packet, for which it needs a number of its own (RFC 6864, 4.1).
+    pub(super) fn let_cut(&mut self, ip: &mut IpHeader) {
+        if !ip.is_v6() {
+            ip.dont_fragment = false;
+            ip.ident = self.random.u32() as u16;
+        }
+    }
+
     /// A packet of the socket leaves. Callers end with [`run_loopback`](Self::run_loopback).
     pub(super) fn udp_output(&mut self, id: UdpId, route: &RouteInfo, tag: Tag, packet: Packet) {
         match route.kind {
@@ -216,19 +223,12 @@ impl Stack {
     }
 }
 
-/// Whether a packet whose IP header is followed by `body` bytes can be sent, of which the `largest` part goes out as one.
-pub(super) fn check_size(
-    route: &RouteInfo,
-    ip: &IpHeader,
-    body: usize,
-    largest: usize,
-) -> Result<(), UdpSendError> {
-    let header = ip.header_len();
+/// Whether a packet whose IP header is followed by `body` bytes can be sent. What exceeds the MTU is cut; on `lo` Linux
+/// does so too, where nobody can see it.
+pub(super) fn check_size(ip: &IpHeader, body: usize) -> Result<(), UdpSendError> {
     // The length field counts 16 bits, with the IP header in IPv4 and without it in IPv6.
-    let counted = body + if ip.is_v6() { 0 } else { header };
-    // On lo Linux cuts what exceeds the MTU in fragments and joins them again; nobody can see that here.
-    let fits = route.interface == IfIndex::LO || largest + header <= route.mtu as usize;
-    if counted > usize::from(u16::MAX) || !fits {
+    let counted = body + if ip.is_v6() { 0 } else { ip.header_len() };
+    if counted > usize::from(u16::MAX) {
         return Err(UdpSendError::TooBig);
     }
     Ok(())

@@ -11,7 +11,7 @@ use alloc::vec;
 use core::net::{SocketAddr, SocketAddrV6};
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{IfIndex, RouteInfo};
+use switchboard_engine::RouteInfo;
 use switchboard_wire::Payload;
 
 /// Every path takes this much, so that it need not be looked at (RFC 791).
@@ -22,7 +22,7 @@ const ALWAYS: usize = 576;
 pub(crate) struct PathMtuEffect;
 
 /// ip_sk_ignore_df() and its like, the other way round: no fragments.
-fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
+pub(super) fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
     let discover = i32::from(if v6 {
         options.discover6
     } else {
@@ -70,9 +70,18 @@ impl Host {
             Some(route) => route,
             None => find()?,
         };
-        // On lo Linux cuts what exceeds the MTU in fragments and joins them again, which nobody sees. There are no
-        // fragments yet on other interfaces: what is larger is refused.
-        let whole = in_one_piece(&s.inet, v6) || plan.whole || route.interface != IfIndex::LO;
+        let whole = in_one_piece(&s.inet, v6) || plan.whole;
+        let discover = i32::from(if v6 {
+            s.inet.discover6
+        } else {
+            s.inet.discover
+        });
+        let by_interface = matches!(discover, IP_PMTUDISC_PROBE | IP_PMTUDISC_INTERFACE);
+        let mut route = route;
+        if by_interface && let Some(interface) = self.stack.interface(route.interface) {
+            // Who probes looks at the link and not at what routers have told.
+            route.mtu = interface.mtu();
+        }
         let over = packet > route.mtu as usize && !in_pieces;
         if counted <= 0xffff && !(over && whole) {
             return Ok(());

@@ -332,10 +332,9 @@ impl Host {
         let held = self.udp(id)?.held();
         let packet = held + request.len + to.beside() + if v4 { HEADER } else { HEADER6 };
         let counted = if v4 { packet } else { packet - HEADER6 };
-        if !header && (counted > 0xffff || packet > mtu as usize) && !on_loopback(mtu) {
-            return Err(Errno::EMSGSIZE.into());
-        }
-        if !header && counted > 0xffff {
+        let whole = to.whole || super::mtu::in_one_piece(&self.udp(id)?.inet, !v4);
+        let over = packet > mtu as usize && whole && !on_loopback(mtu);
+        if !header && (counted > 0xffff || over) {
             return Err(Errno::EMSGSIZE.into());
         }
         // sock_alloc_send_skb(), which a raw socket only reaches with a header of the caller's own.

@@ -146,6 +146,12 @@ impl Facts {
             let to = name(SocketAddr::new(self.to, port));
             out.push(raw(SOL_IP, IP_ORIGDSTADDR, &to));
         }
+        self.tell_size(
+            options.has(InetFlags::RECVFRAGSIZE),
+            SOL_IP,
+            IP_RECVFRAGSIZE,
+            out,
+        );
     }
 
     fn tell_v6(&self, options: &InetOptions, out: &mut Vec<ControlOut>) {
@@ -176,6 +182,16 @@ impl Facts {
         {
             let to = name(SocketAddr::new(self.to, port));
             out.push(raw(SOL_IPV6, IPV6_ORIGDSTADDR, &to));
+        }
+        let asked = options.has(InetFlags::RECVFRAGSIZE6);
+        self.tell_size(asked, SOL_IPV6, IPV6_RECVFRAGSIZE, out);
+    }
+
+    /// The largest piece of a packet that came in pieces.
+    fn tell_size(&self, asked: bool, level: i32, kind: i32, out: &mut Vec<ControlOut>) {
+        let size = self.extra.as_ref().map_or(0, |extra| extra.fragment_size);
+        if asked && size > 0 {
+            out.push(raw(level, kind, &size.to_ne_bytes()));
         }
     }
 

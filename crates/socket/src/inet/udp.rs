@@ -96,6 +96,22 @@ fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option<IfIndex>) 
     })
 }
 
+/// What the socket sends to `dst` beside a plain IP header.
+fn extra_to(dst: SocketAddr, inet: &InetOptions) -> Option<Box<SendExtra>> {
+    // ip_dont_fragment()
+    let discover = i32::from(inet.discover);
+    let loose = matches!(
+        discover,
+        IP_PMTUDISC_DONT | IP_PMTUDISC_INTERFACE | IP_PMTUDISC_OMIT
+    );
+    let sticky = inet.rare.as_deref().and_then(|rare| rare.extra.as_ref());
+    let mut extra = sticky.filter(|extra| extra.len(dst.is_ipv6()) > 0).cloned();
+    if loose && dst.is_ipv4() {
+        extra.get_or_insert_default().may_be_cut = true;
+    }
+    extra
+}
+
 impl UdpSendPlan {
     /// A datagram to `dst` with what the socket's options say.
     pub(super) fn to(
@@ -127,11 +143,7 @@ impl UdpSendPlan {
             probe: flags & MSG_PROBE != 0,
             segment: 0,
             unsummed: false,
-            extra: inet
-                .rare
-                .as_deref()
-                .and_then(|rare| rare.extra.clone())
-                .filter(|extra| extra.len(dst.is_ipv6()) > 0),
+            extra: extra_to(dst, inet),
         }
     }
 

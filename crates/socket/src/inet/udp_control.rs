@@ -8,11 +8,10 @@ use crate::message::SendControl;
 use crate::options::control::Cookie;
 use crate::options::ipv6_headers;
 use crate::table::SocketId;
-use alloc::boxed::Box;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{IfIndex, MAX_OPTIONS, SendExtra, SendHeaders};
+use switchboard_engine::{IfIndex, MAX_OPTIONS, SendHeaders};
 
 /// The value of a control message that is one `int`.
 fn int(data: &[u8]) -> Result<i32, Errno> {
@@ -54,10 +53,7 @@ impl Host {
                 SOL_IP if plan.dst.is_ipv4() && *kind == IP_RETOPTS => {
                     let room = data.len().min(MAX_OPTIONS);
                     let options = self.compile_options(cx, &data[..room])?;
-                    plan.extra = Some(Box::new(SendExtra {
-                        options: Some(options),
-                        headers: SendHeaders::default(),
-                    }));
+                    plan.extra.get_or_insert_default().options = Some(options);
                 }
                 SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
                 SOL_IPV6 if plan.dst.is_ipv6() => {
@@ -72,10 +68,7 @@ impl Host {
         }
         // Those of the message, if it has any, and otherwise the socket's.
         if !headers.is_empty() {
-            plan.extra = Some(Box::new(SendExtra {
-                options: None,
-                headers,
-            }));
+            plan.extra.get_or_insert_default().headers = headers;
         }
         Ok(())
     }

@@ -66,10 +66,10 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("OutRequests", requests),
             ("OutDiscards", number(c.ip_out_discards)),
             ("OutNoRoutes", number(c.ip_out_no_routes)),
-            ("ReasmTimeout", 0),
-            ("ReasmReqds", 0),
-            ("ReasmOKs", 0),
-            ("ReasmFails", 0),
+            ("ReasmTimeout", number(c.ip_reasm_timeout)),
+            ("ReasmReqds", number(c.ip_reasm_reqds)),
+            ("ReasmOKs", number(c.ip_reasm_oks)),
+            ("ReasmFails", number(c.ip_reasm_fails)),
             ("FragOKs", number(c.ip_frag_oks)),
             ("FragFails", number(c.ip_frag_fails)),
             ("FragCreates", number(c.ip_frag_creates)),
@@ -307,7 +307,8 @@ pub(super) fn sockstat(host: &Host, now: Instant, v6: bool, out: &mut String) {
     if v6 {
         let _ = writeln!(out, "TCP6: inuse {tcp}\nUDP6: inuse {udp}");
         let _ = writeln!(out, "UDPLITE6: inuse {lite}\nRAW6: inuse {raw}");
-        out.push_str("FRAG6: inuse 0 memory 0\n");
+        let (inuse, memory) = host.stack.fragments_held(true);
+        let _ = writeln!(out, "FRAG6: inuse {inuse} memory {memory}");
         return;
     }
     let (orphans, waits) = host.stack.tcp_orphans();
@@ -334,7 +335,8 @@ pub(super) fn sockstat(host: &Host, now: Instant, v6: bool, out: &mut String) {
     );
     let _ = writeln!(out, "UDP: inuse {udp} mem {}", pages(udp_bytes));
     let _ = writeln!(out, "UDPLITE: inuse {lite}\nRAW: inuse {raw}");
-    out.push_str("FRAG: inuse 0 memory 0\n");
+    let (inuse, memory) = host.stack.fragments_held(false);
+    let _ = writeln!(out, "FRAG: inuse {inuse} memory {memory}");
 }
 
 pub(super) fn protocols(host: &Host, out: &mut String) {
