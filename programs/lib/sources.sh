@@ -1,0 +1,27 @@
+# Sourced by install.sh: what Debian's source packages carry, unpacked where the tests look for it.
+#
+# fetch NAME SOURCE PATH...: the given paths of a source package, below $SOURCES/NAME. The machine's own list of sources
+# is not touched. Security updates are left out: a mirror of theirs may lack the sources.
+SOURCES=/var/cache/switchboard-programs/sources
+fetch() {
+    local name=$1 source=$2 work
+    shift 2
+    [ ! -e "$SOURCES/$name/done" ] || return 0
+    mkdir -p "$SOURCES"
+    chmod 755 /var/cache/switchboard-programs "$SOURCES"
+    rm -rf "${SOURCES:?}/$name"
+    work=$(mktemp -d "$SOURCES/fetch.XXXXXX")
+    trap "rm -rf '$work'" EXIT
+    mkdir "$work/lists"
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Label: Debian' | sort -u |
+        sed 's|^|deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] |; s|$| main|' >"$work/list"
+    local options=(-q -o "Dir::Etc::SourceList=$work/list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=0)
+    apt-get "${options[@]}" update >/dev/null
+    (cd "$work" && apt-get "${options[@]}" source --download-only "$source" >/dev/null && dpkg-source --no-check -x ./*.dsc unpacked >/dev/null)
+    mkdir "$SOURCES/$name"
+    (cd "$work/unpacked" && tar -cf - "$@") | tar -xf - -C "$SOURCES/$name"
+    rm -rf "$work"
+    chmod -R a+rX "$SOURCES/$name"
+    touch "$SOURCES/$name/done"
+}
