@@ -21,6 +21,7 @@ tests! {
     reserved_ports [ROOT],
     reserved_ports_are_a_set [ROOT],
     challenge_acks_are_counted [ROOT],
+    syn_backlog [ROOT],
     default_buffers [ROOT],
     greatest_buffers [ROOT],
     tcp_buffers [ROOT],
@@ -230,6 +231,38 @@ fn challenge_acks_are_counted(k: &mut dyn Kernel) -> Outcome {
             check!((1..=2).contains(&answers), "{answers}");
             Ok(())
         })
+    })
+}
+
+fn syn_backlog(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "ipv4/tcp_syncookies", "0", |k| {
+        for (most, fit) in [("8", 7), ("0", 1), ("5", 5)] {
+            with(k, "ipv4/tcp_max_syn_backlog", most, |k| {
+                let listener = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+                ret!(k.bind(listener, &Addr::lo4(0)), 0);
+                // The last ACK alone makes no connection: the requests stay.
+                let defer = libc::TCP_DEFER_ACCEPT;
+                ret!(k.set_int(listener, IPPROTO_TCP, defer, 30), 0);
+                ret!(k.listen(listener, 100), 0);
+                let to = k.sockname(listener)?;
+                let mut connected = 0;
+                for _ in 0..10 {
+                    let fd = ok!(k.socket(AF_INET, SOCK_STREAM | NB, 0));
+                    // A peer that nothing is known of.
+                    ret!(k.bind(fd, &Addr::v4([127, 7, 7, 7], 0)), 0);
+                    let got = k.connect(fd, &to);
+                    check!(got == 0 || got == -i64::from(libc::EINPROGRESS), "{got}");
+                    let mut addr = [0u8; 16];
+                    let mut len = 16u32;
+                    let at = (addr.as_mut_ptr() as u64, &raw mut len as u64);
+                    connected += i32::from(k.getpeername_raw(fd, at.0, at.1) == 0);
+                }
+                eq!((most, connected), (most, fit));
+                Ok(())
+            })?;
+        }
+        Ok(())
     })
 }
 

@@ -81,7 +81,11 @@ impl Stack {
         let Some(listener) = &socket.conn.listener else {
             return;
         };
-        if listener.requests_full() || listener.accept_full() {
+        // tcp_conn_request: without cookies the last quarter of tcp_max_syn_backlog is kept for peers that have proven to
+        // be there, as a SYN that reopens a connection does.
+        let most = i64::from(self.sysctl.tcp_max_syn_backlog);
+        let kept = isn.is_none() && most - i64::from(listener.requests) < most >> 2;
+        if kept || listener.requests_full() || listener.accept_full() {
             self.counters.tcp_listen_overflows += u64::from(listener.accept_full());
             self.counters.tcp_listen_drops += 1;
             return;

@@ -264,6 +264,7 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_retries2", Uint, BYTE, tcp_retries2),
     number!("ipv4/tcp_orphan_retries", Uint, BYTE, tcp_orphan_retries),
     number!("ipv4/tcp_max_orphans", Int, ANY, tcp_max_orphans),
+    number!("ipv4/tcp_max_syn_backlog", Int, ANY, tcp_max_syn_backlog),
     number!("ipv4/tcp_max_tw_buckets", Int, ANY, tcp_max_tw_buckets),
     switch!("ipv4/tcp_abort_on_overflow", BYTE, tcp_abort_on_overflow),
     time!("ipv4/tcp_keepalive_time", (-SECONDS, SECONDS), from_secs, as_secs, tcp_keepalive_time),
