@@ -361,10 +361,9 @@ impl Interfaces {
         };
         for address in &interface.addresses {
             self.owners.entry(address.addr).or_insert(index);
-            for broadcast in [address.broadcast(), address.given_broadcast] {
-                if let Some(broadcast) = broadcast {
-                    self.broadcasts.entry(broadcast).or_insert(index);
-                }
+            let both = [address.broadcast(), address.given_broadcast];
+            for broadcast in both.into_iter().flatten() {
+                self.broadcasts.entry(broadcast).or_insert(index);
             }
             if let Some(primary) = interface.primary(address) {
                 self.primaries.insert(address.addr, primary);
