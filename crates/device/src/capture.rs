@@ -99,7 +99,7 @@ fn halves(packet: &Packet) -> Option<[Packet; 2]> {
     let (mut first, mut second) = (tcp.clone(), tcp);
     first.flags -= TcpFlags::FIN | TcpFlags::PSH;
     first.payload = first.payload.slice(..half);
-    second.seq = second.seq + half as u32;
+    second.seq += half as u32;
     second.payload = second.payload.slice(half..);
     Some([first, second].map(|tcp| Packet {
         ip: packet.ip,

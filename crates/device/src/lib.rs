@@ -33,7 +33,7 @@ pub use delay::{Delay, Distribution};
 pub use fq_codel::{FqCodelConfig, target_for_rate};
 pub use link::{End, Link};
 pub use loss::Loss;
-pub use pipe::{Pipe, PipeConfig, Rate, Reorder};
+pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;
 pub use segment::{Arrival, AttachError, Cable, Port, Segment, SegmentConfig, SegmentCounters};

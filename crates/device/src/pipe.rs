@@ -17,7 +17,7 @@ use core::cmp::{Ordering, Reverse};
 use core::net::IpAddr;
 use core::time::Duration;
 
-use switchboard_engine::Instant;
+use switchboard_engine::{Instant, Tag};
 use switchboard_wire::Packet;
 
 use crate::chance::Correlated;
@@ -110,6 +110,15 @@ impl Default for PipeConfig {
     }
 }
 
+/// What a packet has with it that is not in its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// Whom it is to be handed to at the other end; its destination if this says nobody.
+    pub next_hop: Option<IpAddr>,
+    /// Mark and priority, for a link that does not leave the host.
+    pub tag: Tag,
+}
+
 /// One direction of a link.
 #[derive(Debug)]
 pub struct Pipe {
@@ -135,7 +144,7 @@ struct UnderWay {
     /// The order among those that arrive at once.
     number: u64,
     packet: Packet,
-    next_hop: Option<IpAddr>,
+    label: Label,
 }
 
 impl UnderWay {
@@ -230,16 +239,16 @@ impl Pipe {
 
     /// A packet is sent into it.
     pub fn send(&mut self, now: Instant, random: &mut Random, packet: Packet) {
-        self.send_to(now, random, packet, None);
+        self.send_labelled(now, random, packet, Label::default());
     }
 
-    /// [`send`](Self::send), with whom the packet is to be handed to at the other end.
-    pub(crate) fn send_to(
+    /// [`send`](Self::send), with what the packet has with it.
+    pub fn send_labelled(
         &mut self,
         now: Instant,
         random: &mut Random,
         packet: Packet,
-        next_hop: Option<IpAddr>,
+        label: Label,
     ) {
         let len = packet.wire_len() as u32;
         self.counters.sent += 1;
@@ -254,7 +263,7 @@ impl Pipe {
                 packet,
                 len,
                 since,
-                next_hop,
+                label,
             };
             self.impair(random, waiting, self.config.duplicate);
         }
@@ -346,22 +355,22 @@ impl Pipe {
             at: arrival,
             number,
             packet: waiting.packet,
-            next_hop: waiting.next_hop,
+            label: waiting.label,
         }));
     }
 
     /// The next packet that has arrived by `now`, and when it did.
     pub fn poll_arrival(&mut self, now: Instant, random: &mut Random) -> Option<(Instant, Packet)> {
-        let (at, packet, _) = self.poll_arrival_to(now, random)?;
+        let (at, packet, _) = self.poll_arrival_labelled(now, random)?;
         Some((at, packet))
     }
 
-    /// [`poll_arrival`](Self::poll_arrival), with whom the packet is to be handed to.
-    pub(crate) fn poll_arrival_to(
+    /// [`poll_arrival`](Self::poll_arrival), with what the packet has with it.
+    pub fn poll_arrival_labelled(
         &mut self,
         now: Instant,
         random: &mut Random,
-    ) -> Option<(Instant, Packet, Option<IpAddr>)> {
+    ) -> Option<(Instant, Packet, Label)> {
         self.run(now, random);
         self.under_way
             .peek()
@@ -369,7 +378,7 @@ impl Pipe {
         let Reverse(arrived) = self.under_way.pop()?;
         self.counters.delivered += 1;
         self.counters.delivered_bytes += arrived.packet.wire_len() as u64;
-        Some((arrived.at, arrived.packet, arrived.next_hop))
+        Some((arrived.at, arrived.packet, arrived.label))
     }
 
     /// When something happens by itself next.

@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use core::net::IpAddr;
 
 use switchboard_engine::Instant;
 use switchboard_wire::Packet;
 
+use crate::Label;
 use crate::codel::{Codel, CodelConfig};
 use crate::counters::PipeCounters;
 use crate::fq_codel::{FqCodel, FqCodelConfig};
@@ -54,8 +54,8 @@ pub(crate) struct Waiting {
     pub(crate) len: u32,
     /// Since when.
     pub(crate) since: Instant,
-    /// Whom it is to be handed to at the other end.
-    pub(crate) next_hop: Option<IpAddr>,
+    /// What it has with it.
+    pub(crate) label: Label,
 }
 
 /// Packets in the order of their coming, and their bytes.

@@ -25,7 +25,7 @@ use switchboard_engine::Instant;
 use switchboard_wire::Packet;
 
 use crate::calendar::Calendar;
-use crate::{Delay, Pipe, PipeConfig, PipeCounters, Random};
+use crate::{Delay, Label, Pipe, PipeConfig, PipeCounters, Random};
 
 /// What a segment is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,16 +244,20 @@ impl Segment {
             return;
         }
         let up = &mut self.cables[from.index()][0];
-        up.send_to(now, random, packet, Some(next_hop));
+        let label = Label {
+            next_hop: Some(next_hop),
+            ..Label::default()
+        };
+        up.send_labelled(now, random, packet, label);
         self.rise(now, random, from);
     }
 
     /// What has come up a cable goes down others.
     fn rise(&mut self, now: Instant, random: &mut Random, from: Port) {
-        while let Some((at, packet, next_hop)) =
-            self.cables[from.index()][0].poll_arrival_to(now, random)
+        while let Some((at, packet, label)) =
+            self.cables[from.index()][0].poll_arrival_labelled(now, random)
         {
-            let next_hop = next_hop.unwrap_or(packet.ip.dst);
+            let next_hop = label.next_hop.unwrap_or(packet.ip.dst);
             if is_many(next_hop) || self.broadcasts.contains(&next_hop) {
                 for to in (0..self.cables.len() as u32).map(Port) {
                     if to != from {

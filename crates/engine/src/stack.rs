@@ -115,6 +115,8 @@ pub struct Outgoing {
     pub interface: IfIndex,
     /// Who on the link is to take it: the destination itself, or a router.
     pub next_hop: IpAddr,
+    /// What it carries beside its bytes, for `lo`.
+    pub tag: Tag,
     /// The packet.
     pub packet: Packet,
 }
@@ -304,6 +306,11 @@ impl Stack {
 
     /// A packet came in on an interface.
     pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        self.deliver_tagged(now, interface, Tag::default(), packet);
+    }
+
+    /// [`deliver`](Self::deliver), with what the packet carries beside its bytes.
+    pub fn deliver_tagged(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
         // netif_receive: nothing comes in by an interface that is down.
         if self.interfaces.get(interface).is_some_and(|i| !i.is_up()) {
             return;
@@ -315,7 +322,7 @@ impl Stack {
             return;
         }
         let Packet { ip, mut body } = packet;
-        self.ip_input(now, interface, Hint::NONE, Tag::default(), &ip, &mut body);
+        self.ip_input(now, interface, Hint::NONE, tag, &ip, &mut body);
         self.run_loopback(now);
     }
 
@@ -422,6 +429,7 @@ impl Stack {
             self.transmit.push_back(Outgoing {
                 interface: route.interface,
                 next_hop: route.next_hop,
+                tag: Tag::default(),
                 packet,
             });
         } else {
@@ -541,7 +549,7 @@ impl Stack {
     #[inline]
     fn loop_back(&mut self, interface: IfIndex, hint: Hint, tag: Tag, ip: IpHeader, body: Body) {
         if interface == IfIndex::LO && !self.interfaces.lo_is_direct() {
-            return self.carried_loopback(Packet { ip, body });
+            return self.carried_loopback(tag, Packet { ip, body });
         }
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
@@ -558,7 +566,7 @@ impl Stack {
 
     /// What is sent on `lo` does not come straight in again.
     #[cold]
-    fn carried_loopback(&mut self, packet: Packet) {
+    fn carried_loopback(&mut self, tag: Tag, packet: Packet) {
         // noop_enqueue: what goes to a device that is down is lost.
         if !self.interfaces.lo_is_up() || self.transmit.len() >= self.transmit_room() {
             self.counters.ip_out_discards += 1;
@@ -567,6 +575,7 @@ impl Stack {
         self.transmit.push_back(Outgoing {
             interface: IfIndex::LO,
             next_hop: packet.ip.dst,
+            tag,
             packet,
         });
     }
@@ -578,8 +587,7 @@ impl Stack {
     }
 
     /// Whether what is sent on `lo` comes out of [`poll_outgoing`](Self::poll_outgoing), to be carried by the caller and
-    /// handed back by [`deliver`](Self::deliver): for whoever wants to see it, or to be in its way. Marks and priorities of
-    /// packets are lost on that way.
+    /// handed back by [`deliver_tagged`](Self::deliver_tagged): for whoever wants to see it, or to be in its way.
     pub fn carry_loopback(&mut self, on: bool) {
         self.interfaces.lo_is_carried = on;
         self.interfaces.change(IfIndex::LO, |_| {});

@@ -16,7 +16,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Config, IfIndex, Instant, Outgoing, Stack, State};
+use switchboard_engine::{Config, IfIndex, Instant, Outgoing, Stack, State, Tag};
 use switchboard_wire::{Packet, Payload};
 
 /// How to make a [`Host`].
@@ -488,6 +488,12 @@ impl Host {
     /// A packet came in on an interface.
     pub fn deliver(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
         self.stack.deliver(now, interface, packet);
+        self.collect_stack_events();
+    }
+
+    /// [`deliver`](Self::deliver), with what the packet carries beside its bytes.
+    pub fn deliver_tagged(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
+        self.stack.deliver_tagged(now, interface, tag, packet);
         self.collect_stack_events();
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchboard_device::{
-    Delay, Loss, Pipe, PipeConfig, Random, Rate, Seen, capture_header, capture_packet,
+    Delay, Label, Loss, Pipe, PipeConfig, Random, Rate, Seen, capture_header, capture_packet,
 };
 use switchboard_engine::{IfIndex, Instant};
 use switchboard_socket::Host;
@@ -60,20 +60,25 @@ impl Loopback {
         for _ in 0..BUDGET {
             self.send(host, now);
             // One at a time: what it makes the host send comes behind what is on its way.
-            let Some((_, packet)) = self.pipe.poll_arrival(now, &mut self.random) else {
+            let arrived = self.pipe.poll_arrival_labelled(now, &mut self.random);
+            let Some((_, packet, label)) = arrived else {
                 return;
             };
             if let Some(capture) = &mut self.capture {
                 capture.write(&capture_packet(0, realtime, Seen::Inbound, &packet, None));
             }
-            host.deliver(now, IfIndex::LO, packet);
+            host.deliver_tagged(now, IfIndex::LO, label.tag, packet);
         }
         self.send(host, now);
     }
 
     fn send(&mut self, host: &mut Host, now: Instant) {
         while let Some(outgoing) = host.poll_outgoing(now) {
-            self.pipe.send(now, &mut self.random, outgoing.packet);
+            let label = Label {
+                tag: outgoing.tag,
+                ..Label::default()
+            };
+            (self.pipe).send_labelled(now, &mut self.random, outgoing.packet, label);
         }
     }
 

@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 
 use super::*;
+use crate::Label;
 use crate::testing::{at, ms, packet, port};
 
 /// RFC 8289's pseudo code once more, as plainly as it stands there, over times in nanoseconds: which packets are dropped.
@@ -90,13 +91,13 @@ fn trace(config: CodelConfig, tos: u8, load: impl Fn(u64) -> usize) -> (Vec<u16>
             let mut packet = packet(sent, LEN);
             packet.ip.tos = tos;
             let (len, since) = (LEN as u32, at(t));
-            let next_hop = None;
+            let label = Label::default();
             codel.push(
                 Waiting {
                     packet,
                     len,
                     since,
-                    next_hop,
+                    label,
                 },
                 &mut counters,
             );
@@ -171,13 +172,13 @@ fn the_limit_is_drop_tail() {
     let mut codel = Codel::new(config, 1500);
     for n in 0..5 {
         let (packet, len, since) = (packet(n, LEN), LEN as u32, at(0));
-        let next_hop = None;
+        let label = Label::default();
         codel.push(
             Waiting {
                 packet,
                 len,
                 since,
-                next_hop,
+                label,
             },
             &mut counters,
         );

@@ -1,6 +1,7 @@
 use alloc::vec::Vec;
 
 use super::*;
+use crate::Label;
 use crate::testing::{at, packet, port};
 
 fn waiting(port: u16, len: usize, ms: u64) -> Waiting {
@@ -8,7 +9,7 @@ fn waiting(port: u16, len: usize, ms: u64) -> Waiting {
         packet: packet(port, len),
         len: len as u32,
         since: at(ms),
-        next_hop: None,
+        label: Label::default(),
     }
 }
 

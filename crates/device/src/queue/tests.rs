@@ -6,7 +6,7 @@ fn waiting(port: u16, len: usize) -> Waiting {
         packet: packet(port, len),
         len: len as u32,
         since: at(0),
-        next_hop: None,
+        label: Label::default(),
     }
 }
 

@@ -305,7 +305,7 @@ pub(super) fn get_protocol(
     Ok(put(i32::from(number), a))
 }
 
-/// `IP_ROUTER_ALERT`: of a raw socket, which may ask for it once. There is nothing to be asked: the host forwards nothing.
+/// `IP_ROUTER_ALERT`: of a raw socket, which may ask for it once. Packets that are forwarded are not shown to it.
 pub(super) fn set_router_alert(
     h: &mut Host,
     _: &mut Cx<'_>,

@@ -302,7 +302,7 @@ pub(super) fn set_pktinfo(
     Ok(())
 }
 
-/// `IPV6_ROUTER_ALERT`: of a raw socket of IPPROTO_RAW; a negative value gives it up. The host forwards nothing.
+/// `IPV6_ROUTER_ALERT`: of a raw socket of IPPROTO_RAW; a negative value gives it up. Packets that are forwarded are not shown to it.
 pub(super) fn set_router_alert(
     h: &mut Host,
     _: &mut Cx<'_>,
