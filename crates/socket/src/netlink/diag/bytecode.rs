@@ -60,7 +60,7 @@ fn begins(mut code: &[u8], left: usize) -> bool {
             return true;
         }
         match op(code) {
-            Some((_, yes, _)) if yes >= OP && yes % 4 == 0 && yes <= code.len() => {
+            Some((_, yes, _)) if yes >= OP && yes.is_multiple_of(4) && yes <= code.len() => {
                 code = &code[yes..];
             }
             _ => return false,
@@ -105,7 +105,8 @@ impl<'a> Program<'a> {
             if least > code.len() {
                 return Err(Errno::EINVAL);
             }
-            let fits = |step: usize| step >= least && step <= code.len() + OP && step % 4 == 0;
+            let fits =
+                |step: usize| step >= least && step <= code.len() + OP && step.is_multiple_of(4);
             if kind != NOP {
                 if !fits(no) {
                     return Err(Errno::EINVAL);

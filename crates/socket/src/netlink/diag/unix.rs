@@ -66,7 +66,7 @@ impl Host {
         let body: &[u8; REQUEST] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let (states, inode, show) = (read_word(body, 4), read_word(body, 8), read_word(body, 12));
         let cookie = read_cookie(body, 16);
-        let all = self
+        let mut all = self
             .sockets
             .iter()
             .filter_map(|(id, socket)| match &socket.kind {
@@ -74,7 +74,6 @@ impl Host {
                 Kind::Unix(unix) if !unix.shown().embryo => Some((id, socket, &**unix)),
                 _ => None,
             });
-        let mut all = all.map(|(id, socket, unix)| (id, socket, unix));
         if request.is_dump() {
             let shown = all.filter(|(_, _, unix)| states >> state_of(unix) & 1 == 1);
             let messages = shown.map(|(id, socket, unix)| {
