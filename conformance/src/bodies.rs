@@ -16,6 +16,8 @@ mod events;
 mod fd_calls;
 mod filter;
 mod filter_group;
+mod found;
+mod found_datagram;
 mod fragments;
 mod ilp32;
 mod immediate;
@@ -100,6 +102,8 @@ pub(crate) const ALL: &[&[Test]] = &[
     fd_calls::TESTS,
     filter::TESTS,
     filter_group::TESTS,
+    found::TESTS,
+    found_datagram::TESTS,
     ilp32::TESTS,
     immediate::TESTS,
     interface_settings::TESTS,

@@ -18,12 +18,18 @@
 //! autotuning moves, what would leave the host over its own routes, and the exact memory behind SIOCOUTQ.
 
 mod address;
+mod choice;
+mod control;
 mod exec;
 mod exec_more;
+mod exec_watch;
+mod frame;
 mod network;
 mod op;
 mod options;
+mod place;
 mod prng;
+mod theme;
 mod trace;
 
 use crate::kernel::Kernel;
@@ -125,11 +131,11 @@ pub fn run(
 /// The sequence of a seed.
 fn sequence(seed: u64, calls: usize) -> Vec<Op> {
     let mut rng = Prng::new(seed);
-    let theme = op::Theme::pick(&mut rng);
+    let theme = theme::Theme::pick(&mut rng);
     let mut ops = if rng.one_in(8) {
         Vec::new()
     } else {
-        Op::prelude(&mut rng, theme)
+        theme.prelude(&mut rng)
     };
     while ops.len() < calls {
         ops.push(Op::random(&mut rng, theme));

@@ -146,7 +146,11 @@ impl LibraryKernel {
             libc::EPOLL_CTL_ADD => EpollOp::Add(event),
             libc::EPOLL_CTL_MOD => EpollOp::Modify(event),
             libc::EPOLL_CTL_DEL => EpollOp::Delete,
-            _ => return Err(Errno::EINVAL),
+            _ => {
+                self.process.fd_flags(epfd as i32)?;
+                self.process.fd_flags(fd as i32)?;
+                return Err(Errno::EINVAL);
+            }
         };
         self.process.epoll_control(epfd as i32, op, fd as i32)?;
         Ok(0)

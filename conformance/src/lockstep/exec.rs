@@ -1,7 +1,10 @@
 //! Executes ops on one kernel.
 
 use super::address::Seen;
-use super::op::{Op, SLOTS, Where};
+use super::control::Control;
+use super::frame;
+use super::op::{Op, SLOTS};
+use super::place::Where;
 use super::trace::Record;
 use crate::addr::Addr;
 use crate::kernel::Kernel;
@@ -16,6 +19,8 @@ pub(super) const STORAGE: usize = 128;
 /// One kernel with its pool of sockets.
 pub(super) struct Exec {
     pub(super) kernel: Box<dyn Kernel>,
+    /// epoll instances, made when they are first used.
+    pub(super) instances: [Option<Fd>; 2],
     slots: [Option<Fd>; SLOTS],
     seen: Seen,
     prefix: Vec<u8>,
@@ -35,6 +40,9 @@ pub(super) struct Output {
 /// SCM_TIMESTAMP, SCM_TIMESTAMPNS and SCM_TIMESTAMPING, old and new: their values differ with the clock.
 const TIMES: [i32; 6] = [29, 35, 37, 63, 64, 65];
 
+/// IP_RECVORIGDSTADDR and IPV6_RECVORIGDSTADDR: there is a port in it.
+const DESTINATIONS: [(i32, i32); 2] = [(0, 20), (41, 74)];
+
 impl Exec {
     /// On this kernel; `arm` and `number` keep its names apart from all others.
     pub(super) fn new(mut kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
@@ -42,6 +50,7 @@ impl Exec {
         let prefix = format!("lockstep-{}-{number:08}-{arm}-", std::process::id()).into_bytes();
         Exec {
             kernel,
+            instances: [None; 2],
             slots: [None; SLOTS],
             seen: Seen::default(),
             prefix,
@@ -55,6 +64,7 @@ impl Exec {
         self.calls = self.calls.wrapping_add(1);
         let mut out = Output::default();
         let value = self.call(op, &mut out);
+        frame::hide(&mut out.data);
         Record {
             value,
             data: out.data,
@@ -230,14 +240,9 @@ impl Exec {
                 level,
                 name,
                 value,
-                len,
             } => {
-                let bytes = [int(*value), int(*value)].concat();
                 let fd = self.fd(*slot);
-                if *name == libc::SO_PEEK_OFF && self.is_unix(fd) {
-                    return 0;
-                }
-                self.kernel.setsockopt(fd, *level, *name, &bytes[..*len])
+                self.kernel.setsockopt(fd, *level, *name, value)
             }
             Op::GetOption {
                 slot,
@@ -272,17 +277,20 @@ impl Exec {
         }
     }
 
-    fn is_unix(&mut self, fd: i64) -> bool {
-        let domain = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN);
-        domain.is_ok_and(|domain| domain == libc::AF_UNIX)
-    }
-
     /// Credentials, perhaps cut: this process is number 1 everywhere.
     fn hide_pid(&self, credentials: &mut [u8]) {
         let n = credentials.len().min(4);
         if credentials[..n] == self.pid[..n] {
             credentials[..n].copy_from_slice(&1u32.to_ne_bytes()[..n]);
         }
+    }
+
+    /// Without what ends a process, and without MSG_MORE on TCP: a timer ends it, or whichever acknowledgement takes the
+    /// slow path.
+    pub(super) fn timeless(&mut self, fd: Fd, flags: i32) -> i32 {
+        let held = flags & libc::MSG_MORE != 0 && self.is_tcp(fd);
+        let flags = if held { flags & !libc::MSG_MORE } else { flags };
+        flags | libc::MSG_NOSIGNAL
     }
 
     fn transfer(&mut self, op: &Op, out: &mut Output) -> i64 {
@@ -295,8 +303,8 @@ impl Exec {
             } => {
                 let (fd, data) = (self.fd(*slot), self.bytes(*len));
                 let at = if *bad { BAD } else { data.as_ptr() as u64 };
-                self.kernel
-                    .send_raw(fd, at, *len as u64, flags | libc::MSG_NOSIGNAL)
+                let flags = self.timeless(fd, *flags);
+                self.kernel.send_raw(fd, at, *len as u64, flags)
             }
             Op::SendTo {
                 slot,
@@ -309,7 +317,7 @@ impl Exec {
                     return 0;
                 }
                 let (ptr, n) = Exec::pointer(*to, &addr);
-                let flags = flags | libc::MSG_NOSIGNAL;
+                let flags = self.timeless(fd, *flags);
                 self.kernel
                     .sendto_raw(fd, data.as_ptr() as u64, *len as u64, flags, ptr, n)
             }
@@ -318,8 +326,9 @@ impl Exec {
                 lens,
                 flags,
                 rights,
+                control,
                 to,
-            } => self.send_message(*slot, lens, *flags, rights, *to),
+            } => self.send_message(*slot, lens, *flags, (rights, control), *to),
             Op::Recv {
                 slot,
                 len,
@@ -394,6 +403,12 @@ impl Exec {
         self.keep(fd)
     }
 
+    /// accept4(2) without an address.
+    pub(super) fn accepted(&mut self, fd: Fd) -> i64 {
+        let fd = self.kernel.accept4_raw(fd, 0, 0, NB);
+        self.keep(fd)
+    }
+
     fn names(&mut self, nr: i64, slot: usize, room: u32, out: &mut Output) -> i64 {
         let mut storage = [0u8; STORAGE];
         let mut len = room;
@@ -428,7 +443,7 @@ impl Exec {
         slot: usize,
         lens: &[usize],
         flags: i32,
-        passed: &[usize],
+        (passed, control): (&[usize], &[Control]),
         to: Option<Where>,
     ) -> i64 {
         let fd = self.fd(slot);
@@ -453,11 +468,18 @@ impl Exec {
                 fds.push(fd);
             }
         }
+        let mut bytes = Vec::new();
         if !fds.is_empty() {
-            msg = msg.control(&rights(&fds));
+            bytes.extend(rights(&fds));
         }
-        self.kernel
-            .sendmsg(fd, &mut msg, flags | libc::MSG_NOSIGNAL)
+        for one in control {
+            bytes.extend(one.bytes(self.pid));
+        }
+        if !bytes.is_empty() {
+            msg = msg.control(&bytes);
+        }
+        let flags = self.timeless(fd, flags);
+        self.kernel.sendmsg(fd, &mut msg, flags)
     }
 
     fn receive_message(
@@ -489,6 +511,8 @@ impl Exec {
             }
             let shown = if cmsg.kind == libc::SCM_RIGHTS && cmsg.level == libc::SOL_SOCKET {
                 format!("{} descriptors", cmsg.ints().len())
+            } else if DESTINATIONS.contains(&(cmsg.level, cmsg.kind)) {
+                self.seen.normal(&cmsg.data, &self.prefix)
             } else if cmsg.level == libc::SOL_SOCKET && TIMES.contains(&cmsg.kind) {
                 format!("{} bytes of times", cmsg.data.len())
             } else {
@@ -506,6 +530,9 @@ impl Exec {
 
 impl Drop for Exec {
     fn drop(&mut self) {
+        for fd in self.instances.into_iter().flatten() {
+            self.kernel.close(fd);
+        }
         for fd in self.slots.into_iter().flatten() {
             // Without waiting and without TIME_WAIT: ten thousand sequences would use up the ports.
             let linger = [int(1), int(0)].concat();

@@ -1,6 +1,7 @@
 //! The less usual calls: vectors, many messages at once, bursts that fill buffers.
 
 use super::exec::{Exec, Output, STORAGE};
+use super::frame;
 use super::op::Op;
 use crate::msg::{Batch, Msg};
 use crate::sys::Fd;
@@ -45,7 +46,7 @@ impl Exec {
                     list.push(msg);
                 }
                 let mut many = Batch::new(list);
-                let flags = flags | libc::MSG_NOSIGNAL;
+                let flags = self.timeless(fd, *flags);
                 let got = self
                     .kernel
                     .sendmmsg_raw(fd, many.ptr(), lens.len() as u32, flags);
@@ -67,13 +68,15 @@ impl Exec {
                         text += &format!(" {}", self.name(&msg.peer().0, STORAGE as u32, len));
                     }
                     out.more.push(text);
-                    out.data.extend(msg.data(i64::MAX));
+                    let mut data = msg.data(i64::MAX);
+                    frame::hide(&mut data);
+                    out.data.extend(data);
                 }
                 got
             }
             Op::Burst { slot, len, most } => {
                 let fd = self.fd(*slot);
-                if self.is_tcp(fd) {
+                if self.is_tcp(fd) || self.is_raw(fd) {
                     return 0;
                 }
                 let data = self.bytes(*len);
@@ -88,16 +91,21 @@ impl Exec {
             }
             Op::Buffer { slot, name, value } => {
                 let fd = self.fd(*slot);
-                if self.is_tcp(fd) {
+                if self.is_tcp(fd) || self.is_raw(fd) {
                     return 0;
                 }
                 self.kernel.set_int(fd, libc::SOL_SOCKET, *name, *value)
             }
-            _ => unreachable!("an op of call()"),
+            _ => self.of_the_descriptor(op, out),
         }
     }
 
-    fn is_tcp(&mut self, fd: Fd) -> bool {
+    fn is_raw(&mut self, fd: Fd) -> bool {
+        let kind = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_TYPE);
+        kind.is_ok_and(|kind| kind == libc::SOCK_RAW)
+    }
+
+    pub(super) fn is_tcp(&mut self, fd: Fd) -> bool {
         let protocol = self.kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL);
         protocol.is_ok_and(|p| p == libc::IPPROTO_TCP)
     }

@@ -55,4 +55,4 @@ pub use tcp::{
     UrgentView,
 };
 pub use time::Instant;
-pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet};
+pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet, datagram_memory};

@@ -37,7 +37,7 @@ use crate::stack::Stack;
 
 use demux::{Candidate, Demux, Registration};
 use queue::ReceiveQueue;
-pub use queue::UdpReceived;
+pub use queue::{UdpReceived, datagram_memory};
 pub use raw::RawSettings;
 pub use send::{UdpSend, UdpSendError};
 
@@ -491,6 +491,11 @@ impl Stack {
         self.udp.open(id).queue.iter()
     }
 
+    /// A reader has looked: what is queued now is their batch, and what comes later the next one (__skb_recv_udp).
+    pub fn udp_batch(&mut self, id: UdpId) {
+        self.udp.open_mut(id).queue.look();
+    }
+
     /// A peek at an offset has shown the datagram at this place of the queue, which was empty.
     pub fn udp_mark_peeked(&mut self, id: UdpId, index: usize) {
         self.udp.open_mut(id).queue.mark_peeked(index);
@@ -513,6 +518,15 @@ impl Stack {
             _ => {}
         }
         Some(datagram)
+    }
+
+    /// A receive that could not hand the next datagram over, which is gone: UDP counts it as dropped.
+    pub fn udp_lose(&mut self, id: UdpId) {
+        let socket = self.udp.open_mut(id);
+        if socket.queue.pop().is_some() && matches!(socket.role, Role::Udp) {
+            socket.queue.drops = socket.queue.drops.wrapping_add(1);
+            self.counters.udp_in_errors += 1;
+        }
     }
 
     /// Memory charged for queued datagrams, as SO_MEMINFO shows it.

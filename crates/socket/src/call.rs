@@ -5,7 +5,7 @@ use crate::mask::PollMask;
 use crate::table::SocketId;
 use crate::unix::paths::Paths;
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{Instant, TcpId};
@@ -81,6 +81,8 @@ pub(crate) enum FailEffect {
     UnixDetached,
     /// A stream's writer has met the end that it waited for.
     UnixWaited,
+    /// The pending error, of a datagram that would have been held back: its destination stays.
+    UdpStrayed(SocketAddrV4),
     /// A batch of datagrams was refused, with what was held back for it.
     UdpDropped,
     /// A message for `dst` is longer than the path takes, which the error queue is told with `mtu`.
@@ -122,6 +124,7 @@ impl Fail {
         matches!(
             self.effect,
             FailEffect::Pending
+                | FailEffect::UdpStrayed(_)
                 | FailEffect::Skipped { pending: true, .. }
                 | FailEffect::UnixSkipped { pending: true }
         )

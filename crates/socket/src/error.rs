@@ -110,5 +110,5 @@ pub(crate) fn check_control(control: &SendControl) -> Result<(), Errno> {
             return Err(Errno::EINVAL);
         }
     }
-    Ok(())
+    control.check()
 }

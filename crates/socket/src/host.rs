@@ -221,7 +221,7 @@ impl Host {
 
     /// send(2), between the halves: what the bytes themselves decide (an IP header of the caller's
     /// own, the type of an echo request).
-    pub fn check_send(&self, id: SocketId, plan: &SendPlan, data: &Payload) -> Result<(), Errno> {
+    pub fn check_send(&self, id: SocketId, plan: &SendPlan, data: &Payload) -> Result<(), Fail> {
         match &plan.kind {
             PlanKind::Raw(plan) => self.raw_check_send(id, plan, data),
             PlanKind::Tcp(_) | PlanKind::Udp(_) | PlanKind::Unix(_) | PlanKind::Netlink(_) => {
@@ -258,12 +258,27 @@ impl Host {
         }
     }
 
+    /// A message could not be read: EFAULT, and what a datagram socket held back is lost with it
+    /// (udp_flush_pending_frames()).
+    pub fn send_fault(&self, id: SocketId) -> Fail {
+        match self.udp(id) {
+            Ok(s) if s.held_back() => Fail::with(Errno::EFAULT, FailEffect::UdpDropped),
+            _ => Errno::EFAULT.into(),
+        }
+    }
+
     /// recv(2), second half: takes what was returned off the queue. Several receives of one
     /// recvmmsg(2) are committed in their order.
     pub fn commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, received: Received) {
         match received.effect {
             RecvEffect::None => {}
-            RecvEffect::Looked(at) => self.note_stamp(cx, id, at),
+            RecvEffect::Looked(at) => {
+                if let Ok(s) = self.udp(id) {
+                    let handle = s.handle;
+                    self.stack.udp_batch(handle);
+                }
+                self.note_stamp(cx, id, at);
+            }
             RecvEffect::Peek(effect) => self.commit_peek(id, effect),
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
@@ -303,6 +318,11 @@ impl Host {
                     self.note_path_mtu(id, dst, mtu);
                 }
                 self.local_error(id, fail.errno, dst, mtu);
+            }
+            FailEffect::UdpStrayed(to) => {
+                if let Ok(s) = self.udp_mut(id) {
+                    s.stray(to);
+                }
             }
             FailEffect::UdpDropped => self.udp_drop_corked(id),
         }
@@ -454,6 +474,14 @@ impl Host {
         }
     }
 
+    /// The caller was told `SIOCINQ`: what a UDP socket holds is its reader's batch now (first_packet_length()).
+    pub fn commit_inq(&mut self, id: SocketId) {
+        if let Ok(s) = self.udp(id) {
+            let handle = s.handle;
+            self.stack.udp_batch(handle);
+        }
+    }
+
     /// ioctl(2) with a command that gives an `int`: `SIOCINQ` (`FIONREAD`), `SIOCOUTQ`,
     /// `SIOCOUTQNSD` and `SIOCATMARK`. Others are `ENOTTY`.
     pub fn ioctl(&self, id: SocketId, command: u32) -> Result<i32, Errno> {
@@ -470,8 +498,8 @@ impl Host {
                 // The size of the next datagram.
                 count(self.stack.udp_peek(s.handle).map_or(0, |m| m.payload.len()))
             }
-            // A datagram leaves at once.
-            (Kind::Udp(_), SIOCOUTQ) => Ok(0),
+            // A datagram leaves at once, unless it is held back.
+            (Kind::Udp(s), SIOCOUTQ) => count(s.charge() as usize),
             (Kind::Tcp(s), SIOCINQ | SIOCOUTQ | SIOCOUTQNSD)
                 if self.stack.tcp_state(s.handle) == State::Listen =>
             {

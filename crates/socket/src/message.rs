@@ -1,11 +1,12 @@
 //! Messages: what a send takes and a receive gives.
 
 use crate::inet::tcp::TcpRecvEffect;
+use crate::inet::udp::UdpRecvEffect;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::time::Duration;
-use switchboard_abi::SockAddr;
 use switchboard_abi::number::{MSG_ERRQUEUE, MSG_OOB};
+use switchboard_abi::{Errno, SockAddr};
 use switchboard_wire::Payload;
 
 /// An open file of the embedder, as `SCM_RIGHTS` carries it. The layer keeps it and gives it back;
@@ -40,8 +41,20 @@ pub struct SendControl {
     pub credentials: Option<Ucred>,
     /// They name a process that does not exist: `ESRCH`, when they are the sender's to give.
     pub stranger: bool,
+    /// Credentials before those, which have to be the sender's, too; and whether they are a stranger's.
+    pub former: Vec<(Ucred, bool)>,
     /// Every other control message: level, type, data.
     pub other: Vec<(i32, i32, Vec<u8>)>,
+    /// What is wrong with the message that follows these. It counts where the protocol looks at them, which may be
+    /// after it has looked at the socket.
+    pub wrong: Option<Errno>,
+}
+
+impl SendControl {
+    /// The error of what could not be decoded.
+    pub(crate) fn check(&self) -> Result<(), Errno> {
+        self.wrong.map_or(Ok(()), Err)
+    }
 }
 
 /// Work of the same recvmmsg(2) or sendmmsg(2) that is planned and not yet committed.
@@ -154,7 +167,7 @@ impl Received {
     pub fn lost(mut self) -> Received {
         match &mut self.effect {
             RecvEffect::Peek(_) => self.effect = RecvEffect::None,
-            RecvEffect::Udp(effect) => effect.ret = 0,
+            RecvEffect::Udp(effect) => *effect = UdpRecvEffect { ret: 0, lost: true },
             _ => {}
         }
         self
@@ -239,7 +252,7 @@ pub(crate) enum RecvEffect {
     /// Peeked at an offset, which moves on.
     Peek(crate::options::peek::PeekEffect),
     Tcp(crate::inet::tcp::TcpRecvEffect),
-    Udp(crate::inet::udp::UdpRecvEffect),
+    Udp(UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),
     Netlink(crate::netlink::NetlinkRecvEffect),
     Error(crate::inet::errqueue::ErrorRecvEffect),

@@ -48,7 +48,11 @@ pub(crate) fn read_control(
     let result = parse(&bytes, files, word, passes, &mut control);
     if let Err(errno) = result {
         release(files, &mut control.rights);
-        return Err(errno);
+        // cmsghdr_from_user_compat_to_kern() looks at all of them first.
+        if word == Word::Ilp32 {
+            return Err(errno);
+        }
+        control.wrong = Some(errno);
     }
     Ok(control)
 }
@@ -88,6 +92,9 @@ fn parse(
                     return Err(Errno::EINVAL);
                 }
                 let word = |n| read_i32(data, n) as u32;
+                if let Some(former) = control.credentials.take() {
+                    control.former.push((former, control.stranger));
+                }
                 control.stranger = !files.process_exists(word(0));
                 control.credentials = Some(Ucred {
                     pid: word(0),
@@ -95,6 +102,8 @@ fn parse(
                     gid: word(8),
                 });
             }
+            // What comes after it is not looked at (__scm_send).
+            (SOL_SOCKET, _) if passes != Passes::Neither => return Err(Errno::EINVAL),
             (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {}
             _ => control.other.push((level, kind, data.to_vec())),
         }

@@ -146,8 +146,8 @@ impl Stack {
             socket.conn.tuple.local = unspecified(socket.conn.family);
         })?;
         let old = socket.bind.replace(key);
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = request.port != 0;
+        socket.addr_locked |= !addr.is_unspecified();
+        socket.port_locked |= request.port != 0;
         socket.v6only = request.v6only;
         socket.reuse_addr = request.reuse_addr;
         socket.reuse_port = request.reuse_port;
@@ -172,7 +172,7 @@ impl Stack {
             return Err(BindError::NotLocal);
         }
         let socket = self.tcp.open_mut(id);
-        socket.addr_locked = !addr.is_unspecified();
+        socket.addr_locked |= !addr.is_unspecified();
         socket.port_locked = false;
         socket.conn.tuple.local = addr;
         Ok(())

@@ -44,7 +44,6 @@ impl Stack {
             // inet_bind: an address that was kept is gone by then.
             let socket = self.udp.open_mut(id);
             socket.local = SocketAddr::new(any(socket.family), 0);
-            socket.addr_locked = false;
         })?;
         let BindRequest {
             v6only,
@@ -67,8 +66,9 @@ impl Stack {
         socket.key = Some(key);
         socket.grouped = reuse_port;
         socket.local = SocketAddr::new(addr, key.port);
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = request.port != 0;
+        // Linux only ever adds to sk_userlocks: an address once named is kept for good, even a later wildcard's.
+        socket.addr_locked |= !addr.is_unspecified();
+        socket.port_locked |= request.port != 0;
         self.udp_hash(id);
         Ok(self.udp.open(id).local)
     }
@@ -87,8 +87,7 @@ impl Stack {
         self.udp_unhash(id);
         let socket = self.udp.open_mut(id);
         socket.local = SocketAddr::new(addr, 0);
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = false;
+        socket.addr_locked |= !addr.is_unspecified();
         Ok(())
     }
 

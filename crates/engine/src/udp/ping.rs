@@ -26,6 +26,7 @@ impl Stack {
     pub fn ping_open(&mut self, family: Family) -> UdpId {
         let id = self.udp_open(family);
         self.udp.open_mut(id).role = Role::Ping;
+        self.udp.open_mut(id).queue.make_plain();
         id
     }
 
@@ -46,8 +47,8 @@ impl Stack {
         let addr = request.addr.to_canonical();
         socket.attributes.device = request.device;
         socket.attributes.reuse_addr = request.reuse_addr;
-        socket.addr_locked = !addr.is_unspecified();
-        socket.port_locked = request.port != 0;
+        socket.addr_locked |= !addr.is_unspecified();
+        socket.port_locked |= request.port != 0;
         socket.local = SocketAddr::new(addr, ident);
         Ok(socket.local)
     }

@@ -65,6 +65,9 @@ pub(crate) struct ReceiveQueue {
     batch: usize,
     /// What was read and is still charged (forward_deficit).
     deficit: u32,
+    /// The queue of a raw or ping socket: sock_queue_rcv_skb() looks at what is charged only, and nothing is given
+    /// back late.
+    plain: bool,
     /// Datagrams that did not fit (sk_drops).
     pub(crate) drops: u32,
 }
@@ -77,8 +80,14 @@ impl ReceiveQueue {
             charged: 0,
             batch: 0,
             deficit: 0,
+            plain: false,
             drops: 0,
         }
+    }
+
+    /// Makes it the queue of a raw or ping socket.
+    pub(crate) fn make_plain(&mut self) {
+        self.plain = true;
     }
 
     pub(crate) fn set_limit(&mut self, limit: u32) {
@@ -89,11 +98,20 @@ impl ReceiveQueue {
         self.charged
     }
 
+    /// Whether what is charged reaches the limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.charged >= self.limit
+    }
+
     /// Takes a datagram, or drops and counts it when it does not fit.
     pub(crate) fn push(&mut self, datagram: UdpReceived) -> bool {
-        let size = truesize(datagram.payload.len(), datagram.to.is_ipv6());
+        let size = datagram_memory(datagram.payload.len(), datagram.to.is_ipv6());
         // With nothing charged any datagram is taken, however small the buffer.
-        if self.charged != 0 && self.charged.saturating_add(size) > self.limit {
+        let full = match self.plain {
+            true => self.is_full(),
+            false => self.charged != 0 && self.charged.saturating_add(size) > self.limit,
+        };
+        if full {
             self.drops = self.drops.wrapping_add(1);
             return false;
         }
@@ -116,15 +134,20 @@ impl ReceiveQueue {
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<UdpReceived> {
+    /// Makes what is queued the reader's batch, if there is none.
+    pub(crate) fn look(&mut self) {
         if self.batch == 0 {
             self.batch = self.items.len();
         }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<UdpReceived> {
+        self.look();
         let (datagram, size) = self.items.pop_front()?;
         self.batch -= 1;
         self.deficit += size;
         // forward_threshold: a quarter of the buffer.
-        if self.deficit >= self.limit >> 2 || self.batch == 0 {
+        if self.plain || self.deficit >= self.limit >> 2 || self.batch == 0 {
             self.charged -= self.deficit;
             self.deficit = 0;
         }
@@ -143,7 +166,7 @@ const SMALL_HEAD: u32 = 576;
 const MAX_LINEAR: u32 = (16 << 10) - SHARED_INFO;
 
 /// What Linux 6.18 charges for a datagram of `len` bytes that came over `lo`.
-pub(crate) fn truesize(len: usize, v6: bool) -> u32 {
+pub fn datagram_memory(len: usize, v6: bool) -> u32 {
     let len = u32::try_from(len).unwrap_or(u32::MAX >> 2);
     // UDP and IP headers, then room for the link header: 16 bytes, and 15 for alignment in IPv4 or 8 for a fragment
     // header in IPv6 (__ip_append_data, __ip6_append_data).

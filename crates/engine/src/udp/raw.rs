@@ -109,6 +109,7 @@ impl Stack {
         // inet_create: the protocol stands where the port would.
         socket.local.set_port(protocol);
         socket.role = Role::Raw(Box::new(Raw::new(family, protocol)));
+        socket.queue.make_plain();
         let key = (family, protocol);
         self.udp.raw.entry(key).or_default().push(id);
         id
@@ -239,8 +240,18 @@ impl Stack {
             Some(first) if !v6 => usize::from(first & 15) * 4,
             _ => 0,
         };
+        let mut delivered = false;
         for id in ids {
-            let Some(raw) = self.udp.get(id).and_then(UdpSocket::raw) else {
+            // raw_v4_input, ipv6_raw_deliver: one whose buffer is full has not heard it.
+            let Some(socket) = self.udp.get_mut(id) else {
+                continue;
+            };
+            if socket.queue.is_full() {
+                socket.queue.drops = socket.queue.drops.wrapping_add(1);
+                continue;
+            }
+            delivered = true;
+            let Some(raw) = socket.raw() else {
                 continue;
             };
             let wrong = raw.settings.checksum.is_some()
@@ -258,7 +269,7 @@ impl Stack {
             };
             self.udp_enqueue(id, datagram);
         }
-        true
+        delivered
     }
 
     /// An ICMP error about a packet of this host came in (raw_err, rawv6_err).

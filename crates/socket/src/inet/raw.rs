@@ -52,6 +52,8 @@ enum What {
     Header,
     /// An echo request.
     Echo,
+    /// The same, which fails if its type is right (ping_common_sendmsg() looks at that first).
+    Refused(Fail),
 }
 
 impl Socket {
@@ -99,7 +101,7 @@ impl Host {
             _ => self.stack.ping_open(family),
         };
         self.stack.udp_set(handle, UdpSet::ReuseAddr(true));
-        let socket = super::udp::UdpSocket::new(handle, InetOptions::new());
+        let socket = super::udp::UdpSocket::new(handle, InetOptions::of(family));
         let kind = Kind::Udp(Box::new(socket));
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_udp(handle, Some(id));
@@ -117,7 +119,11 @@ impl Host {
         if !self.may_ping(cx.cred) {
             return Err(Errno::EACCES);
         }
-        Ok(self.new_raw(cx, domain, SOCK_DGRAM, protocol, family))
+        let id = self.new_raw(cx, domain, SOCK_DGRAM, protocol, family);
+        if family == Family::V6 {
+            self.inet_options_mut(id)?.v6only = true;
+        }
+        Ok(id)
     }
 
     /// Whether net.ipv4.ping_group_range names a group of the caller's.
@@ -241,17 +247,47 @@ impl Host {
         kind: Datagram,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
-        let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
-        let ping = kind == Datagram::Ping;
-        if ping {
-            // inet_send_prepare(): a send that fails has bound all the same.
-            self.udp_autobind(id)?;
+        if kind != Datagram::Ping {
+            return self.raw_plan_send(cx, id, kind, request);
         }
-        if request.len > 0xffff && (v4 || ping) {
+        // inet_send_prepare(): a send that fails has bound all the same.
+        self.udp_autobind(id)?;
+        if request.len > 0xffff {
             return Err(Errno::EMSGSIZE.into());
         }
-        if ping && request.len < ICMP_HEADER {
+        if request.len < ICMP_HEADER {
             return Err(Errno::EINVAL.into());
+        }
+        if request.flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        match self.raw_plan_send(cx, id, kind, request) {
+            Err(fail) => {
+                let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+                let cookie = Cookie::new(&self.get(id)?.common);
+                let to = UdpSendPlan::to(nobody, &self.udp(id)?.inet, cookie, request.flags);
+                let what = What::Refused(fail);
+                Ok(Attempt::Ready(SendPlan {
+                    take: request.len,
+                    charge: 0,
+                    kind: PlanKind::Raw(Box::new(RawSendPlan { to, what })),
+                }))
+            }
+            planned => planned,
+        }
+    }
+
+    fn raw_plan_send(
+        &mut self,
+        cx: &Cx<'_>,
+        id: SocketId,
+        kind: Datagram,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
+        let ping = kind == Datagram::Ping;
+        if request.len > 0xffff && v4 {
+            return Err(Errno::EMSGSIZE.into());
         }
         if request.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP.into());
@@ -264,7 +300,9 @@ impl Host {
         let checksum = raw.and_then(|(_, settings)| settings.checksum);
         let connected = self.stack.udp_peer(handle);
         let mut protocol = None;
-        let dst = match request.name {
+        // raw_sendmsg() asks for the length of a name, the others for its address.
+        let name = request.name.filter(|raw| ping || !v4 || !raw.is_empty());
+        let dst = match name {
             Some(raw) if v4 => raw_destination_v4(ping, raw)?,
             Some(raw) => {
                 let dst = raw_destination_v6(ping, raw)?;
@@ -288,6 +326,7 @@ impl Host {
                 .filter(|(level, ..)| *level != SOL_UDP)
                 .cloned()
                 .collect();
+            control.wrong = request.control.wrong;
             self.udp_control_in(cx, id, v4, &control, &mut to)?;
         } else {
             self.udp_control_in(cx, id, v4, request.control, &mut to)?;
@@ -308,6 +347,9 @@ impl Host {
         // raw_sendmsg(): options beside a header of the caller's own are nonsense.
         if v4 && header && to.beside() > 0 {
             return Err(Errno::EINVAL.into());
+        }
+        if ping && !v4 && dst.ip().is_unspecified() {
+            return Err(Errno::ENETUNREACH.into());
         }
         let mut mtu = u32::MAX;
         let elsewhere = to.src.is_some() || to.device.is_some() || to.via() != dst.ip();
@@ -368,7 +410,7 @@ impl Host {
         id: SocketId,
         plan: &RawSendPlan,
         data: &Payload,
-    ) -> Result<(), Errno> {
+    ) -> Result<(), Fail> {
         let mut head = [0; HEADER];
         data.copy_to(&mut head);
         match plan.what {
@@ -377,15 +419,18 @@ impl Host {
                 let length = usize::from(head[0] & 15) * 4;
                 // raw_send_hdrinc(): options and all.
                 if length < HEADER || length > data.len() {
-                    return Err(Errno::EINVAL);
+                    return Err(Errno::EINVAL.into());
                 }
                 Ok(())
             }
-            What::Echo => {
+            What::Echo | What::Refused(_) => {
                 let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
-                match (head[0], head[1], v6) {
-                    (8 | EXT_ECHO, 0, false) | (128 | EXT_ECHO6, 0, true) => Ok(()),
-                    _ => Err(Errno::EINVAL),
+                match (head[0], head[1], v6, plan.what) {
+                    (8 | EXT_ECHO, 0, false, What::Echo) => Ok(()),
+                    (128 | EXT_ECHO6, 0, true, What::Echo) => Ok(()),
+                    (8 | EXT_ECHO, 0, false, What::Refused(fail)) => Err(fail),
+                    (128 | EXT_ECHO6, 0, true, What::Refused(fail)) => Err(fail),
+                    _ => Err(Errno::EINVAL.into()),
                 }
             }
         }
@@ -411,7 +456,7 @@ impl Host {
             What::Header => self
                 .stack
                 .raw_send(cx.now, handle, to.into_send(data), None),
-            What::Echo => {
+            What::Echo | What::Refused(_) => {
                 let mut head = [0; ICMP_HEADER];
                 data.copy_to(&mut head);
                 let rest = data.slice(ICMP_HEADER.min(data.len())..);
@@ -462,7 +507,8 @@ fn raw_destination_v6(ping: bool, raw: &[u8]) -> Result<SocketAddr, Errno> {
     let mut bytes = raw.to_vec();
     bytes[..2].copy_from_slice(&(AF_INET6 as u16).to_ne_bytes());
     let mut a = sockaddr::read_in6(&bytes).ok_or(Errno::EINVAL)?;
-    if a.ip().is_unspecified() {
+    // ":: means loopback", but for ping sockets, which find no way there.
+    if a.ip().is_unspecified() && !ping {
         a.set_ip(Ipv6Addr::LOCALHOST);
     }
     Ok(SocketAddr::V6(a))

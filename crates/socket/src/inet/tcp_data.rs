@@ -57,12 +57,6 @@ impl Host {
             } else {
                 (socket, s, self.stack.tcp_view(s.handle))
             };
-        let mut moments = Moments::empty();
-        if !request.control.other.is_empty() || socket.common.rare.is_some() {
-            let mut cookie = Cookie::new(&socket.common);
-            cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
-            moments = cookie.moments();
-        }
         let blocked = || Blocked {
             interest: PollMask::OUT,
             timeout: socket.common.sndtimeo,
@@ -89,6 +83,14 @@ impl Host {
             }
             _ => return Err(pipe()),
         }
+        // sock_cmsg_send() comes when there is a connection.
+        let mut moments = Moments::empty();
+        if !request.control.other.is_empty() || socket.common.rare.is_some() {
+            let mut cookie = Cookie::new(&socket.common);
+            cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
+            moments = cookie.moments();
+        }
+        request.control.check()?;
         if error.is_some() || status.snd_shutdown {
             return Err(pipe());
         }
@@ -210,7 +212,8 @@ impl Host {
         // Earlier entries of the same recvmmsg(2) have stepped over it.
         let mut passed = 0;
         if let Some(mark) = view.urgent().offset {
-            if mark < skip && !inline {
+            // SO_PEEK_OFF counts it among the bytes.
+            if mark < request.skip.bytes && !inline {
                 passed = 1;
                 available = available.saturating_sub(1);
             }
@@ -338,8 +341,11 @@ impl Host {
                 let skip = tcp_skipped(&socket.common, request);
                 queue.share(skip + passed + hole, from_queue, &mut data);
             }
+            // Who asks for nothing has looked at the first packet all the same.
+            let looked = n > 0
+                || request.len == 0 && view.recv_available() > tcp_skipped(&socket.common, request);
             if socket.common.stamps()
-                && n > 0
+                && looked
                 && let Some(at) = view.last_receive()
             {
                 let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));

@@ -7,7 +7,7 @@ use super::stamp::Stamp;
 use super::tcp::ShutdownBits;
 use super::udp_offload::Offload;
 use super::{InetFlags, InetOptions};
-use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
@@ -36,6 +36,8 @@ pub(crate) struct UdpSocket {
     pub(crate) shut: ShutdownBits,
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
+    /// Where a corked datagram went: see [`UdpSocket::astray`].
+    flow: Option<Box<SocketAddr>>,
     pub(crate) offload: Offload,
     pub(crate) stamp: Stamp,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
@@ -44,6 +46,8 @@ pub(crate) struct UdpSocket {
 
 pub(crate) struct Corked {
     pub(super) data: Payload,
+    /// The bytes of the first send, for which memory was taken; later ones are charged by the byte.
+    first: usize,
     pub(super) to: UdpSendPlan,
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct UdpSendPlan {
 pub(crate) struct UdpRecvEffect {
     /// What the call returned, by which SO_PEEK_OFF moves back.
     pub(crate) ret: usize,
+    /// The caller's memory could not take it.
+    pub(crate) lost: bool,
 }
 
 /// From which address and by which interface the socket's options want a datagram to go.
@@ -218,7 +224,9 @@ impl UdpSocket {
             // "Do not send. Only probe path f.e. for MTU."
             return None;
         }
+        let mut first = data.len();
         if let Some(mut corked) = self.corked.take() {
+            first = corked.first;
             for chunk in data.iter() {
                 corked.data.push(chunk.clone());
             }
@@ -230,10 +238,37 @@ impl UdpSocket {
             };
         }
         if to.more {
-            self.corked = Some(Corked { data, to });
+            if to.dst.is_ipv4() {
+                self.flow = Some(Box::new(to.dst));
+            }
+            self.corked = Some(Corked { data, first, to });
             return None;
         }
         Some((to, data))
+    }
+
+    /// Where a connected IPv4 socket really sends: a corked datagram leaves its destination in inet->cork.fl, which
+    /// the fast path of udp_sendmsg() takes for the connection's until it is connected anew.
+    fn astray(&self) -> Option<SocketAddr> {
+        self.flow.as_deref().copied()
+    }
+
+    /// Whether anything is held back, if only its destination.
+    pub(crate) fn held_back(&self) -> bool {
+        self.corked.is_some()
+    }
+
+    pub(crate) fn stray(&mut self, to: SocketAddrV4) {
+        self.flow = Some(Box::new(to.into()));
+    }
+
+    /// sk_wmem_alloc: what is held back.
+    pub(crate) fn charge(&self) -> u32 {
+        self.corked.as_ref().map_or(0, |corked| {
+            let rest = corked.data.len() - corked.first;
+            switchboard_engine::datagram_memory(corked.first, corked.to.dst.is_ipv6())
+                .saturating_add(rest as u32)
+        })
     }
 
     pub(crate) fn new(handle: UdpId, inet: InetOptions) -> UdpSocket {
@@ -242,6 +277,7 @@ impl UdpSocket {
             inet,
             shut: ShutdownBits::default(),
             corked: None,
+            flow: None,
             offload: Offload::default(),
             stamp: Stamp::default(),
             told: None,
@@ -312,7 +348,7 @@ impl Host {
         self.udp_autobind(id)?;
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
         let v6only = self.udp(id)?.inet.v6only;
-        if v6 && family == AF_INET && self.datagram(id) != Datagram::Udp {
+        if v6 && family != AF_INET6 && self.datagram(id) != Datagram::Udp {
             // ip6_datagram_connect_v6_only()
             return Err(Errno::EAFNOSUPPORT);
         }
@@ -358,6 +394,16 @@ impl Host {
         self.stack
             .udp_connect_by(cx.now, handle, remote, src, device)
             .map_err(crate::error::route)?;
+        if remote.is_ipv4() {
+            // __ip4_datagram_connect() writes to inet->cork.fl: what is held back goes there, too.
+            let peer = self.stack.udp_peer(handle).unwrap_or(remote);
+            let s = self.udp_mut(id)?;
+            s.flow = None;
+            if let Some(corked) = s.corked.as_mut().filter(|c| c.to.dst.is_ipv4()) {
+                corked.to.dst = peer;
+                corked.to.src = None;
+            }
+        }
         self.collect_stack_events();
         Ok(())
     }
@@ -500,9 +546,26 @@ impl Host {
             Some(raw) => self.udp_destination(id, raw)?,
             None => None,
         };
-        let corked_to = s.corked.as_ref().map(|c| c.to.dst);
+        let more = request.flags & MSG_MORE != 0 || s.offload.cork;
+        // The first message of a sendmmsg(2) sends what was held back.
+        let corked = s
+            .corked
+            .as_ref()
+            .filter(|_| request.skip.messages == 0 || more);
+        let corked_to = corked.map(|c| c.to.dst);
         let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
-        let dst = corked_to.or(named).or(connected);
+        let plain = request.flags & MSG_DONTROUTE == 0
+            && request.control.other.is_empty()
+            && !self.get(id)?.common.has(CommonFlags::DONTROUTE);
+        let astray = match (s.astray(), connected) {
+            // One that is held back itself has the connection's port.
+            (Some(to), Some(peer)) if v4 && plain => {
+                let port = if more { peer.port() } else { to.port() };
+                Some(SocketAddr::new(to.ip(), port))
+            }
+            _ => None,
+        };
+        let dst = corked_to.or(named).or(astray).or(connected);
         // AF_UNSPEC hides an IPv4 peer from where it is recognized: the datagram leaves by IPv6, to a
         // v4-mapped address, where nobody takes it.
         let lost = !v4 && request.name.is_some() && named.is_none() && corked_to.is_none();
@@ -516,6 +579,22 @@ impl Host {
             if request.flags & MSG_OOB != 0 {
                 return Err(Errno::EOPNOTSUPP.into());
             }
+        }
+        if !v4
+            && named.is_some_and(|named| named.is_ipv4())
+            && corked_to.is_some_and(|to| to.is_ipv6())
+        {
+            // udp_sendmsg() finds a datagram of IPv6 held back.
+            if request.len > 0xffff {
+                return Err(Errno::EMSGSIZE.into());
+            }
+            let oob = request.flags & MSG_OOB != 0;
+            return Err(if oob {
+                Errno::EOPNOTSUPP
+            } else {
+                Errno::EINVAL
+            }
+            .into());
         }
         if corked_to.is_none()
             && let Some(raw) = request.name
@@ -542,7 +621,11 @@ impl Host {
             SocketAddr::V4(_) => self.get(id)?.common.has(CommonFlags::NO_CHECK),
             SocketAddr::V6(_) => s.offload.no_check_tx,
         };
-        self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
+        // What is joined to a datagram that is held back is not looked at but for its length (do_append_data).
+        let joins = corked_to.is_some();
+        if !joins {
+            self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
+        }
         if let Some(raw) = request.name
             && s.inet.has(InetFlags::FLOWINFO_SEND)
             && let Some(flow) = raw.get(4..8).filter(|_| dst.is_ipv6())
@@ -556,7 +639,7 @@ impl Host {
             || self.get(id)?.common.has(CommonFlags::DONTROUTE)
             || plan.is_strict();
         let elsewhere = plan.src.is_some() || plan.device.is_some() || plan.via() != dst.ip();
-        if Some(dst) != connected || elsewhere || on_link {
+        if !joins && (Some(dst) != connected || elsewhere || on_link) {
             let found = self.udp_send_route(handle, &plan)?;
             super::check_on_link(&found, on_link)?;
             self.udp_check_broadcast(id, found.kind)?;
@@ -567,10 +650,15 @@ impl Host {
         let in_pieces = plan.segment > 0 && whole > usize::from(plan.segment);
         self.udp_check_size(s, &plan, whole + 8, in_pieces, route)?;
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
-        if let Some(errno) = self.udp_pending_error(s) {
-            return Err(Fail::pending(errno));
+        if let Some(errno) = self.udp_pending_error(s).filter(|_| !joins) {
+            return Err(match dst {
+                SocketAddr::V4(to) if v4 && plan.more => {
+                    Fail::with(errno, FailEffect::UdpStrayed(to))
+                }
+                _ => Fail::pending(errno),
+            });
         }
-        if s.shut.write {
+        if s.shut.write && !joins {
             return Err(Fail::PIPE);
         }
         if plan.segment > 0 || s.corked.is_some() {
@@ -619,14 +707,14 @@ impl Host {
         id: SocketId,
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
+        if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
         if request.flags & MSG_ERRQUEUE != 0 {
             return self.attempt_recv_error(cx, id, request);
         }
         if let Some(notice) = self.path_mtu_notice(&self.udp(id)?.inet) {
             return Ok(Attempt::Ready(notice));
-        }
-        if request.flags & MSG_OOB != 0 && self.datagram(id) != Datagram::Udp {
-            return Err(Errno::EOPNOTSUPP.into());
         }
         let socket = self.get(id)?;
         let s = self.udp(id)?;
@@ -635,7 +723,12 @@ impl Host {
         {
             return Err(Fail::pending(errno));
         }
-        let peek_at = socket.common.peek_offset(request.flags, request.skip);
+        let udp = socket.datagram() == Datagram::Udp;
+        let peek_at = match udp {
+            true => socket.common.peek_offset(request.flags, request.skip),
+            // skb_recv_datagram(): as at the offset zero, so an empty one is shown once.
+            false => (request.flags & MSG_PEEK != 0).then_some(0),
+        };
         let mut offset = peek_at.unwrap_or(0);
         let mut shown = request.skip.empty;
         let mut queue = self.stack.udp_queue(s.handle).enumerate();
@@ -683,13 +776,11 @@ impl Host {
         let n = request.len.min(whole - offset);
         // At an offset, a peek to the end is cut too, unless more was asked for.
         let truncated = n < whole && request.len <= whole - offset;
-        let ret = if request.flags & MSG_TRUNC != 0 {
-            whole
-        } else {
-            n
-        };
+        // ping_recvmsg() knows no MSG_TRUNC.
+        let tells = request.flags & MSG_TRUNC != 0 && self.datagram(id) != Datagram::Ping;
+        let ret = if tells { whole } else { n };
         let control = self.udp_control_out(cx, id, message);
-        let effect = if peek_at.is_some() {
+        let effect = if peek_at.is_some() && (udp || whole == 0) {
             RecvEffect::Peek(PeekEffect {
                 by: ret,
                 empty: (whole == 0).then_some(index),
@@ -697,7 +788,7 @@ impl Host {
         } else if request.flags & MSG_PEEK != 0 {
             RecvEffect::Looked(message.at)
         } else {
-            RecvEffect::Udp(UdpRecvEffect { ret })
+            RecvEffect::Udp(UdpRecvEffect { ret, lost: false })
         };
         Ok(Attempt::Ready(Received {
             data: message.payload.slice(offset..offset + n),
@@ -740,7 +831,9 @@ impl Host {
     pub(crate) fn udp_commit_recv(&mut self, cx: &mut Cx<'_>, id: SocketId, effect: UdpRecvEffect) {
         let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
-        if let Some(datagram) = self.stack.udp_pop(handle) {
+        if effect.lost {
+            self.stack.udp_lose(handle);
+        } else if let Some(datagram) = self.stack.udp_pop(handle) {
             self.note_stamp(cx, id, datagram.at);
         }
         if let Ok(socket) = self.get_mut(id) {
@@ -786,8 +879,12 @@ impl Host {
         if self.stack.udp_peek(s.handle).is_some() {
             mask |= PollMask::IN | PollMask::RDNORM;
         }
-        // A datagram leaves the send buffer at once: there is always room.
-        mask | PollMask::WRITABLE
+        // sock_writeable(): a datagram leaves the send buffer at once, unless it is held back.
+        let sndbuf = self.get(id).map_or(0, |s| s.common.sndbuf);
+        if s.charge() < sndbuf / 2 {
+            mask |= PollMask::WRITABLE;
+        }
+        mask
     }
 
     pub(crate) fn udp_close(&mut self, _cx: &mut Cx<'_>, id: SocketId) {

@@ -41,6 +41,7 @@ impl Host {
                 super::udp_offload::control(*kind, data, plan)?;
             }
         }
+        control.check()?;
         let mapped = !v4 && plan.dst.is_ipv4();
         let mut headers = SendHeaders::default();
         for (level, kind, data) in &control.other {

@@ -60,7 +60,8 @@ impl UdpSocket {
         } else {
             return Ok(());
         };
-        Err(Fail::with(errno, FailEffect::UdpDropped))
+        // udp_send_skb() has copied the message by then.
+        Err(Fail::with(errno, FailEffect::UdpDropped).after_copy())
     }
 }
 

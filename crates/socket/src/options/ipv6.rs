@@ -324,7 +324,7 @@ pub(super) fn get_addrform(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    if h.datagram(id) == Datagram::Raw && matches!(h.kind(id)?, Kind::Udp(_)) {
+    if h.datagram(id) != Datagram::Udp && matches!(h.kind(id)?, Kind::Udp(_)) {
         return Err(Errno::ENOPROTOOPT);
     }
     h.inet_getpeername(id)?;

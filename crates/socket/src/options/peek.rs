@@ -3,6 +3,7 @@
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::host::Host;
+use crate::inet::raw::Datagram;
 use crate::message::Skip;
 use crate::socket::{Common, Kind};
 use crate::table::SocketId;
@@ -52,9 +53,12 @@ impl Host {
     pub(crate) fn commit_peek(&mut self, id: SocketId, effect: PeekEffect) {
         let Ok(socket) = self.get_mut(id) else { return };
         socket.common.peek_forward(effect.by);
-        if let (Kind::Udp(s), Some(index)) = (&socket.kind, effect.empty) {
+        if let Kind::Udp(s) = &socket.kind {
             let handle = s.handle;
-            self.stack.udp_mark_peeked(handle, index);
+            self.stack.udp_batch(handle);
+            if let Some(index) = effect.empty {
+                self.stack.udp_mark_peeked(handle, index);
+            }
         }
     }
 }
@@ -67,6 +71,7 @@ pub(super) fn set_peek_off(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let value = a.int()?;
+    check_peeker(h, id)?;
     let common = &mut h.get_mut(id)?.common;
     if value != common.rare().peek_off {
         common.rare_mut().peek_off = value;
@@ -80,5 +85,15 @@ pub(super) fn get_peek_off(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
+    check_peeker(h, id)?;
     Ok(OptValue::int(h.get(id)?.common.rare().peek_off, a))
+}
+
+/// Raw, ping and netlink sockets have no set_peek_off().
+fn check_peeker(h: &Host, id: SocketId) -> Result<(), Errno> {
+    match h.kind(id)? {
+        Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+        Kind::Udp(_) if h.datagram(id) != Datagram::Udp => Err(Errno::EOPNOTSUPP),
+        _ => Ok(()),
+    }
 }

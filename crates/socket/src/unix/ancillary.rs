@@ -61,11 +61,13 @@ fn sender_credentials(cred: &Cred) -> Ucred {
 
 /// __scm_send(): the control messages of a send.
 pub(crate) fn check_control(cx: &Cx<'_>, control: &SendControl) -> Result<(), Errno> {
-    crate::error::check_control(control)?;
-    match control.credentials {
-        Some(given) => check_credentials(cx.cred, given, control.stranger),
-        None => Ok(()),
+    for (given, stranger) in &control.former {
+        check_credentials(cx.cred, *given, *stranger)?;
     }
+    if let Some(given) = control.credentials {
+        check_credentials(cx.cred, given, control.stranger)?;
+    }
+    crate::error::check_control(control)
 }
 
 /// scm_check_creds(): whose credentials may be given.

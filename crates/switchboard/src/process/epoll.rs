@@ -8,8 +8,8 @@
 //!
 //! # Limits
 //!
-//! An epoll instance cannot watch another one: `EINVAL`. `EPOLLEXCLUSIVE` and `EPOLLWAKEUP` are
-//! refused with `EINVAL`.
+//! An epoll instance cannot watch another one: `EINVAL`. `EPOLLEXCLUSIVE` wakes every waiter, which epoll(7) allows
+//! ("one or more"); `EPOLLWAKEUP` keeps nothing awake, as without CAP_BLOCK_SUSPEND.
 
 use super::Process;
 use super::open::{Kind, OpenFile};
@@ -23,6 +23,12 @@ use switchboard_socket::{Event, Host as Layer, PollMask, SocketId};
 pub const EDGE: u32 = 1 << 31;
 /// `EPOLLONESHOT`: report one event, then disarm.
 pub const ONESHOT: u32 = 1 << 30;
+/// `EPOLLEXCLUSIVE`: wake one or more of those who wait, not all.
+pub const EXCLUSIVE: u32 = 1 << 28;
+/// `EPOLLWAKEUP`
+const WAKEUP: u32 = 1 << 29;
+/// What may stand beside `EPOLLEXCLUSIVE` (EPOLLEXCLUSIVE_OK_BITS): also IN, OUT, their kin, ERR and HUP.
+const BESIDE_EXCLUSIVE: u32 = EXCLUSIVE | WAKEUP | EDGE | 0x1 | 0x4 | 0x8 | 0x10 | 0x40 | 0x100;
 /// The `EPOLL*` bits that are `POLL*` bits.
 const MASK: u32 = 0xffff;
 
@@ -177,7 +183,9 @@ impl Epolls {
         let instance = self.instances.get_mut(&id).ok_or(Errno::EBADF)?;
         match op {
             EpollOp::Add(event) | EpollOp::Modify(event) => {
-                if event.events & !(MASK | EDGE | ONESHOT) != 0 {
+                if event.events & EXCLUSIVE != 0
+                    && (matches!(op, EpollOp::Modify(_)) || event.events & !BESIDE_EXCLUSIVE != 0)
+                {
                     return Err(Errno::EINVAL);
                 }
                 // ERR and HUP are reported unasked.
@@ -185,6 +193,7 @@ impl Epolls {
                 match (instance.items.get_mut(&key), op) {
                     (Some(_), EpollOp::Add(_)) => return Err(Errno::EEXIST),
                     (None, EpollOp::Modify(_)) => return Err(Errno::ENOENT),
+                    (Some(item), _) if item.wanted & EXCLUSIVE != 0 => return Err(Errno::EINVAL),
                     (Some(item), _) => (item.wanted, item.data) = (wanted, event.data),
                     (None, _) => {
                         let item = Item {

@@ -5,6 +5,9 @@ use crate::sigio::{Owner, Signal};
 use crate::world::World;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{O_ASYNC, O_NONBLOCK};
+
+/// `O_DIRECT` of x86.
+const O_DIRECT: i32 = 0x4000;
 use switchboard_socket::SocketId;
 use switchboard_syscall::{Call, Pending};
 
@@ -30,6 +33,10 @@ impl Process {
     /// `O_ASYNC`.
     pub fn set_status_flags(&self, fd: i32, flags: i32) -> Result<(), Errno> {
         let file = self.table().get(fd)?;
+        // setfl(): a socket has no direct I/O.
+        if flags & O_DIRECT != 0 {
+            return Err(Errno::EINVAL);
+        }
         file.set_nonblocking(flags & O_NONBLOCK != 0);
         if let Some(id) = file.socket() {
             let mut world = self.host.net.lock();

@@ -159,7 +159,10 @@ pub(super) fn ioctl(
     if cmd == SIOCGIFNAME {
         let index = u32::from_ne_bytes([head[16], head[17], head[18], head[19]]);
         let interface = IfIndex::new(index).and_then(|index| stack.interface(index));
-        let name = padded(interface.ok_or(Errno::ENODEV)?.name());
+        // netdev_get_name(): what stands behind the end of the name stays.
+        let mut name = interface.ok_or(Errno::ENODEV)?.name().as_bytes().to_vec();
+        name.push(0);
+        env.mem.write(arg + NAME as u64 - 1, &[0])?;
         return Ok(env.mem.write(arg, &name)?);
     }
     let whole = name_of(&head[..NAME]);
@@ -186,7 +189,13 @@ pub(super) fn ioctl(
             .write(arg + NAME as u64, &none[..2 * word.size() + 5])?);
     }
     let value = value(interface, cmd)?;
-    Ok(env.mem.write(arg + NAME as u64, &value)?)
+    // What the command's member of the union does not cover stays.
+    let len = match cmd {
+        SIOCGIFFLAGS => 2,
+        SIOCGIFINDEX | SIOCGIFMTU | SIOCGIFTXQLEN | SIOCGIFMETRIC => 4,
+        _ => value.len(),
+    };
+    Ok(env.mem.write(arg + NAME as u64, &value[..len])?)
 }
 
 /// The union of `struct ifreq`, as far as a command fills it.

@@ -62,6 +62,9 @@ impl Pending {
             }
             _ => env.host.ioctl(id, cmd)?,
         };
+        if cmd == SIOCINQ {
+            env.host.commit_inq(id);
+        }
         write_int(env.mem, arg, value)?;
         Ok(Reply::value(0).into())
     }

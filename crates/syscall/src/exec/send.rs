@@ -120,7 +120,7 @@ impl SendWork {
                 0
             };
             if got == 0 {
-                return Err(Errno::EFAULT.into());
+                return Err(env.host.send_fault(target.id));
             }
             len = self.done + got;
         }
