@@ -51,6 +51,7 @@ mod opt_stamps;
 mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
+mod packet;
 mod ping;
 mod proc_dirs;
 mod proc_net;
@@ -122,6 +123,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_changes::TESTS,
     netlink_route::TESTS,
     netlink_socket::TESTS,
+    packet::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,

@@ -21,6 +21,7 @@ tests! {
     refused_datagram,
     error_taken,
     urgent_taken,
+    urgent_read_inline,
     shut_down,
     low_water_mark,
     connecting_to_a_full_queue,
@@ -240,6 +241,33 @@ fn urgent_taken(k: &mut dyn Kernel) -> Outcome {
             now!(k, to, out);
         }
     }
+    Ok(())
+}
+
+fn urgent_read_inline(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    for (fd, name) in [(t.client, libc::TCP_NODELAY), (t.server, libc::TCP_NODELAY)] {
+        ret!(k.set_int(fd, libc::IPPROTO_TCP, name, 1), 0);
+    }
+    let (a, b) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
+    for fd in [t.server, b] {
+        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_OOBINLINE, 1), 0);
+    }
+    for _ in 0..ROUNDS {
+        for (from, to, out) in [(t.client, t.server, W), (a, b, WB)] {
+            ret!(k.send(from, b"!", libc::MSG_OOB), 1);
+            now!(k, to, R | PRI | out);
+            ret!(k.recv(to, &mut [0; 4], 0), 1);
+            now!(k, to, out);
+        }
+    }
+    // Bytes before it are read by themselves.
+    ret!(k.send(t.client, b"a!", libc::MSG_OOB), 2);
+    now!(k, t.server, R | PRI | W);
+    ret!(k.recv(t.server, &mut [0; 4], 0), 1);
+    now!(k, t.server, R | PRI | W);
+    ret!(k.recv(t.server, &mut [0; 4], 0), 1);
+    now!(k, t.server, W);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ tests! {
     families_that_may_not [ROOT],
     ordinary_user [DROP],
     hardware_address [ROOT],
+    what_lo_has_not [ROOT],
+    what_lo_has_not_for_anyone [DROP],
     map_is_empty,
     pointers [ROOT],
 }
@@ -350,6 +352,55 @@ fn pointers(k: &mut dyn Kernel) -> Outcome {
             (command, k.ioctl_raw(fd, *command, BAD)),
             (command, -i64::from(libc::EFAULT))
         );
+    }
+    Ok(())
+}
+
+/// SIOCGMIIPHY, SIOCGMIIREG, SIOCSMIIREG, SIOCSHWTSTAMP: for who may administer.
+const OF_HARDWARE: [u64; 4] = [0x8947, 0x8948, 0x8949, SIOCSHWTSTAMP];
+const SIOCSHWTSTAMP: u64 = 0x89b0;
+/// SIOCGHWTSTAMP, SIOCDEVPRIVATE and the last of its kind: for anyone.
+const FOR_ANYONE: [u64; 3] = [0x89b1, 0x89f0, 0x89ff];
+const SIOCETHTOOL: u64 = 0x8946;
+
+fn what_lo_has_not(k: &mut dyn Kernel) -> Outcome {
+    let nothing = [0u8; 64];
+    let at = (nothing.as_ptr() as u64).to_ne_bytes();
+    for family in [AF_INET, AF_INET6, AF_UNIX] {
+        let fd = ok!(k.socket(family, SOCK_DGRAM, 0));
+        let all = OF_HARDWARE.into_iter().chain(FOR_ANYONE);
+        for command in all.chain([SIOCETHTOOL]) {
+            let on_lo = set(k, fd, command, &at);
+            let on_none = ifreq(k, fd, command, b"none", &at).0;
+            eq!(
+                (command, on_lo, on_none),
+                (
+                    command,
+                    -i64::from(libc::EOPNOTSUPP),
+                    -i64::from(libc::ENODEV)
+                )
+            );
+            err!(k.ioctl_raw(fd, command, BAD), EFAULT);
+        }
+        err!(set(k, fd, SIOCSHWTSTAMP, &[]), EFAULT);
+        k.close(fd);
+    }
+    Ok(())
+}
+
+fn what_lo_has_not_for_anyone(k: &mut dyn Kernel) -> Outcome {
+    k.drop_privileges();
+    let nothing = [0u8; 64];
+    let at = (nothing.as_ptr() as u64).to_ne_bytes();
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    for command in OF_HARDWARE {
+        for name in [b"lo\0\0", b"none"] {
+            err!(ifreq(k, fd, command, name, &at).0, EPERM);
+        }
+    }
+    for command in FOR_ANYONE {
+        err!(set(k, fd, command, &at), EOPNOTSUPP);
+        err!(ifreq(k, fd, command, b"none", &at).0, ENODEV);
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ tests! {
     keepalive_and_timeouts [ROOT],
     optmem_bounds_control_messages [ROOT],
     nonlocal_bind [ROOT],
+    autobind_reuse [ROOT],
+    fast_open_keys [ROOT],
     timestamps_and_scaling [ROOT],
     congestion_of_new_sockets [ROOT],
 }
@@ -409,6 +411,94 @@ fn nonlocal_bind(k: &mut dyn Kernel) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Two sockets and one port: which options let the kernel choose it twice.
+fn autobind_reuse(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let pair = |k: &mut dyn Kernel, domain, addr: &Addr, reuse: [i32; 2], group: [i32; 2]| {
+        let mut got = [0; 2];
+        let mut fds = [0; 2];
+        for i in 0..2 {
+            let fd = ok!(k.socket(domain, SOCK_STREAM, 0));
+            ret!(k.set_int(fd, SOL_SOCKET, libc::SO_REUSEADDR, reuse[i]), 0);
+            ret!(k.set_int(fd, SOL_SOCKET, libc::SO_REUSEPORT, group[i]), 0);
+            got[i] = k.bind(fd, addr);
+            fds[i] = fd;
+        }
+        // Who listens has it alone.
+        if got == [0, 0] {
+            ret!(k.listen(fds[0], 1), 0);
+            err!(k.listen(fds[1], 1), EADDRINUSE);
+        }
+        for fd in fds {
+            k.close(fd);
+        }
+        Got::Ok(got)
+    };
+    let busy = -i64::from(libc::EADDRINUSE);
+    with(k, "ipv4/ip_local_port_range", "40000 40000", |k| {
+        err!(k.set_tunable("ipv4/ip_autobind_reuse", "2")?, EINVAL);
+        for on in ["0", "1"] {
+            with(k, "ipv4/ip_autobind_reuse", on, |k| {
+                for (domain, addr) in [
+                    (AF_INET, Addr::v4([127, 0, 0, 1], 0)),
+                    (AF_INET6, Addr::v6([0; 16], 0)),
+                ] {
+                    for bits in 0..16 {
+                        let bit = |n: i32| bits >> n & 1;
+                        let (reuse, group) = ([bit(0), bit(1)], [bit(2), bit(3)]);
+                        let shared = on != "0" && reuse == [1, 1] && group != [1, 1];
+                        let want = [0, if shared { 0 } else { busy }];
+                        let got = pair(k, domain, &addr, reuse, group)?;
+                        eq!(
+                            (on, domain, reuse, group, got),
+                            (on, domain, reuse, group, want)
+                        );
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+}
+
+fn fast_open_keys(k: &mut dyn Kernel) -> Outcome {
+    const NAME: &str = "ipv4/tcp_fastopen_key";
+    const TCP_FASTOPEN_KEY: i32 = 33;
+    k.own_network()?;
+    with(k, NAME, "1-2-3-ffffffff", |k| {
+        eq!(k.get_tunable(NAME)?, "00000001-00000002-00000003-ffffffff");
+        let keys = "0a0b0c0d-00000002-00000003-00000004,00000005-00000006-00000007-00000008";
+        for (text, taken) in [
+            (keys, keys),
+            ("1-2-3-4,5-6-7", keys),
+            ("1-2-3-4,", keys),
+            ("1-2-3", keys),
+            ("zz", keys),
+            (" 1-2-3-123456789x", "00000001-00000002-00000003-23456789"),
+            (
+                "A-B-C-D,0-0-0-0",
+                "0000000a-0000000b-0000000c-0000000d,00000000-00000000-00000000-00000000",
+            ),
+            (keys, keys),
+        ] {
+            let good = k.set_tunable(NAME, text)?;
+            let want = if taken == keys && text != keys {
+                -i64::from(libc::EINVAL)
+            } else {
+                text.len() as i64
+            };
+            eq!((text, good), (text, want));
+            eq!(k.get_tunable(NAME)?, taken);
+        }
+        // The option tells a socket's own keys, which it has not.
+        let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+        let (got, bytes) = k.getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, 64);
+        eq!((got, bytes), (0, vec![]));
+        Ok(())
+    })
 }
 
 fn timestamps_and_scaling(k: &mut dyn Kernel) -> Outcome {

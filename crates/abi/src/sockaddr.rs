@@ -6,7 +6,7 @@
 //! [ipv6(7)]: https://man7.org/linux/man-pages/man7/ipv6.7.html
 //! [unix(7)]: https://man7.org/linux/man-pages/man7/unix.7.html
 
-use crate::number::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX};
+use crate::number::{AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 extern crate alloc;
@@ -34,6 +34,25 @@ pub enum SockAddr {
     /// Port and groups of netlink(7).
     #[allow(missing_docs)]
     Netlink { port: u32, groups: u32 },
+    /// A link of packet(7).
+    Link(LinkAddr),
+}
+
+/// `struct sockaddr_ll`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct LinkAddr {
+    /// `sll_protocol`, in the host's order.
+    pub protocol: u16,
+    /// `sll_ifindex`
+    pub interface: u32,
+    /// `sll_hatype`
+    pub device: u16,
+    /// `sll_pkttype`
+    pub kind: u8,
+    /// `sll_addr`, of `sll_halen` bytes.
+    pub address: Option<[u8; 6]>,
+    /// The whole structure counts, not only up to the address's end.
+    pub whole: bool,
 }
 
 impl SockAddr {
@@ -68,6 +87,23 @@ impl SockAddr {
                 out[8..12].copy_from_slice(&groups.to_ne_bytes());
                 12
             }
+            SockAddr::Link(link) => {
+                let address = link.address.unwrap_or_default();
+                let length = if link.address.is_some() {
+                    address.len()
+                } else {
+                    0
+                };
+                out[..2].copy_from_slice(&(AF_PACKET as u16).to_ne_bytes());
+                out[2..4].copy_from_slice(&link.protocol.to_be_bytes());
+                out[4..8].copy_from_slice(&link.interface.to_ne_bytes());
+                out[8..10].copy_from_slice(&link.device.to_ne_bytes());
+                out[10] = link.kind;
+                out[11] = length as u8;
+                out[12..18].copy_from_slice(&address);
+                out[18..20].fill(0);
+                if link.whole { 20 } else { 12 + length }
+            }
         }
     }
 
@@ -75,7 +111,7 @@ impl SockAddr {
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             SockAddr::Inet(a) => Some(*a),
-            SockAddr::Unix(_) | SockAddr::Netlink { .. } => None,
+            SockAddr::Unix(_) | SockAddr::Netlink { .. } | SockAddr::Link(_) => None,
         }
     }
 }

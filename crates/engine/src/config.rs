@@ -63,6 +63,8 @@ pub struct Sysctl {
     pub ip_nonlocal_bind: bool,
     /// net.ipv6.ip_nonlocal_bind.
     pub ipv6_nonlocal_bind: bool,
+    /// net.ipv4.ip_autobind_reuse: when every port is taken, bind(2) may choose one that SO_REUSEADDR lets it share.
+    pub ip_autobind_reuse: bool,
     /// net.ipv4.ping_group_range: the groups whose members may have ping sockets; nobody when the first is greater.
     pub ping_group_range: (u32, u32),
     /// net.ipv4.ipfrag_high_thresh: bytes that packets in pieces may take.
@@ -206,6 +208,7 @@ impl Default for Sysctl {
             bindv6only: false,
             ip_nonlocal_bind: false,
             ipv6_nonlocal_bind: false,
+            ip_autobind_reuse: false,
             ping_group_range: (1, 0),
             ipfrag_high_thresh: 4 << 20,
             ipfrag_time: Duration::from_secs(30),

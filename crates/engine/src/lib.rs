@@ -29,6 +29,7 @@ mod report;
 mod route;
 mod stack;
 mod tag;
+mod taps;
 mod tcp;
 mod time;
 mod timer;
@@ -48,6 +49,7 @@ pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
+pub use taps::Tapped;
 pub use tcp::{
     Algorithm, ConnectError, FastOpenKeys, ListenError, Md5Error, Moments, NotConnected,
     RepairOption, RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue,

@@ -178,6 +178,8 @@ struct Bucket {
 pub(crate) struct BindTable {
     transport: Transport,
     buckets: KeyedMap<u16, Bucket>,
+    /// net.ipv4.ip_autobind_reuse.
+    pub(crate) autobind_reuse: bool,
     /// Per destination class: how far connect(2) has gone through its ports (`table_perturb`).
     perturb: [u32; PERTURB],
 }
@@ -191,6 +193,7 @@ impl BindTable {
         BindTable {
             transport,
             buckets: KeyedMap::with_hasher(hash),
+            autobind_reuse: false,
             perturb,
         }
     }
@@ -211,7 +214,11 @@ impl BindTable {
         } else {
             let range = range.into();
             let port = match self.transport {
-                Transport::Tcp => self.open_port_tcp(request, range, random),
+                Transport::Tcp => self.open_port_tcp(request, range, random).or_else(|| {
+                    let shared = Strictness::Shared;
+                    self.autobind_reuse
+                        .then(|| self.open_port(request, range, random, shared))?
+                }),
                 Transport::Udp => self.open_port_udp(request, range, random),
             };
             BindKey::new(request, port.ok_or(BindError::PortsExhausted)?)
@@ -366,6 +373,16 @@ impl BindTable {
         range: Choice<'_>,
         random: &mut Random,
     ) -> Option<u16> {
+        self.open_port(request, range, random, Strictness::Ephemeral)
+    }
+
+    fn open_port(
+        &self,
+        request: &BindRequest,
+        range: Choice<'_>,
+        random: &mut Random,
+        strictness: Strictness,
+    ) -> Option<u16> {
         let Choice { low, high, .. } = range;
         let (low, high) = (u32::from(low), u32::from(high) + 1);
         let half = low + (high.saturating_sub(low) >> 2 << 1);
@@ -388,7 +405,7 @@ impl BindTable {
                 for step in (0..remaining).step_by(2) {
                     let port = (low + (start + step) % remaining) as u16;
                     if !range.is_reserved(port)
-                        && !self.conflicts(&BindKey::new(request, port), Strictness::Ephemeral)
+                        && !self.conflicts(&BindKey::new(request, port), strictness)
                     {
                         return Some(port);
                     }
@@ -435,16 +452,24 @@ enum Strictness {
     Explicit,
     /// The kernel chooses the port: it shares none with a TCP socket.
     Ephemeral,
+    /// The kernel chooses, every port is taken, and net.ipv4.ip_autobind_reuse lets it share one by SO_REUSEADDR.
+    Shared,
 }
 
-/// inet_bind_conflict(), for owners whose device and address meet. `relax` and `reuseport_ok` there are `Explicit` here.
+/// inet_bind_conflict(), for owners whose device and address meet. Of its two switches `relax` is off in `Ephemeral`,
+/// `reuseport_ok` on in `Explicit`.
 fn tcp_conflict(new: &BindKey, owner: &BindKey, strictness: Strictness) -> bool {
-    let explicit = strictness == Strictness::Explicit;
-    if new.reuse_addr && owner.reuse_addr && owner.state != BindState::Listening {
-        return !explicit;
-    }
     let same_user = owner.state == BindState::TimeWait || new.uid == owner.uid;
-    !(explicit && new.reuse_port && owner.reuse_port && same_user)
+    let same_group = new.reuse_port && owner.reuse_port && same_user;
+    if new.reuse_addr && owner.reuse_addr && owner.state != BindState::Listening {
+        return match strictness {
+            Strictness::Explicit => false,
+            Strictness::Ephemeral => true,
+            // Both could listen.
+            Strictness::Shared => same_group,
+        };
+    }
+    !(strictness == Strictness::Explicit && same_group)
 }
 
 /// udp_lib_lport_inuse(), for owners whose device and address meet.

@@ -35,6 +35,7 @@ use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tag::Tag;
+use crate::taps::Taps;
 use crate::tcp::{StampReports, TcpTable};
 use crate::time::Instant;
 use crate::timer::{TimerId, TimerToken, Timers};
@@ -79,6 +80,8 @@ pub struct Stack {
     pub(crate) path_mtus: PathMtus,
     /// For both of these.
     ip_timer: TimerId,
+    /// Somebody looks at every packet.
+    pub(crate) taps: Option<Box<Taps>>,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -186,6 +189,7 @@ impl Stack {
             fragments: Fragments::new(hash),
             path_mtus: PathMtus::new(hash),
             ip_timer,
+            taps: None,
             sysctl,
             random,
         }
@@ -322,6 +326,7 @@ impl Stack {
             return;
         }
         let Packet { ip, mut body } = packet;
+        self.tap(interface, false, tag, &ip, &body);
         self.ip_input(now, interface, Hint::NONE, tag, &ip, &mut body);
         self.run_loopback(now);
     }
@@ -373,7 +378,9 @@ impl Stack {
     /// [`poll_stamp`](Self::poll_stamp) may have something.
     #[inline]
     pub fn has_news(&self) -> bool {
-        !(self.events.is_empty() && self.reports.is_empty()) || self.has_stamps()
+        !(self.events.is_empty() && self.reports.is_empty())
+            || self.has_stamps()
+            || self.taps.as_ref().is_some_and(|taps| !taps.is_empty())
     }
 
     /// What changed about which socket.
@@ -426,6 +433,14 @@ impl Stack {
                 self.counters.v6.out_octets += bytes;
             }
             self.interfaces.sent(route.interface, bytes);
+            // A forwarded packet comes here too: whose mark it has is not known.
+            self.tap(
+                route.interface,
+                true,
+                Tag::default(),
+                &packet.ip,
+                &packet.body,
+            );
             self.transmit.push_back(Outgoing {
                 interface: route.interface,
                 next_hop: route.next_hop,
@@ -551,6 +566,9 @@ impl Stack {
         if interface == IfIndex::LO && !self.interfaces.lo_is_direct() {
             return self.carried_loopback(tag, Packet { ip, body });
         }
+        if interface == IfIndex::LO {
+            self.tap(interface, true, tag, &ip, &body);
+        }
         if self.loopback.len() < self.sysctl.netdev_max_backlog as usize {
             self.loopback.push_back(Looped {
                 interface,
@@ -572,6 +590,7 @@ impl Stack {
             self.counters.ip_out_discards += 1;
             return;
         }
+        self.tap(IfIndex::LO, true, tag, &packet.ip, &packet.body);
         self.transmit.push_back(Outgoing {
             interface: IfIndex::LO,
             next_hop: packet.ip.dst,
@@ -599,6 +618,36 @@ impl Stack {
         self.loopback.is_empty()
             && self.interfaces.lo_is_direct()
             && self.sysctl.netdev_max_backlog > 0
+            && self.taps.is_none()
+    }
+
+    /// Shows a packet to whoever looks at all.
+    #[inline]
+    fn tap(&mut self, interface: IfIndex, outgoing: bool, tag: Tag, ip: &IpHeader, body: &Body) {
+        if let Some(taps) = &mut self.taps {
+            taps.push(interface, outgoing, tag, ip, body);
+        }
+    }
+
+    /// See [`inject`](Self::inject).
+    pub(crate) fn transmit_injected(&mut self, interface: IfIndex, packet: Packet) {
+        if self.transmit.len() < self.transmit_room() {
+            self.interfaces.sent(interface, packet.wire_len() as u64);
+            let route = self.route(packet.ip.dst, None, Some(interface));
+            self.transmit.push_back(Outgoing {
+                interface,
+                next_hop: route.map_or(packet.ip.dst, |route| route.next_hop),
+                packet,
+            });
+        }
+    }
+
+    /// See [`inject`](Self::inject).
+    pub(crate) fn injected_input(&mut self, now: Instant, tag: Tag, ip: IpHeader, mut body: Body) {
+        if self.interfaces.lo_is_up() {
+            self.ip_input(now, IfIndex::LO, Hint::NONE, tag, &ip, &mut body);
+            self.run_loopback(now);
+        }
     }
 
     /// [`tcp_loop_back`](Self::tcp_loop_back), and the packet comes in at once, nothing being before it.
@@ -620,7 +669,7 @@ impl Stack {
     pub(crate) fn run_loopback(&mut self, now: Instant) {
         for _ in 0..LOOPBACK_BUDGET {
             let Some(mut looped) = self.loopback.pop_front() else {
-                return;
+                break;
             };
             let Looped {
                 interface,
@@ -629,7 +678,14 @@ impl Stack {
                 ip,
                 body,
             } = &mut looped;
+            // What the host sent to many on another interface and hears itself is not seen (PACKET_LOOPBACK).
+            if *interface == IfIndex::LO {
+                self.tap(*interface, false, *tag, ip, body);
+            }
             self.ip_input(now, *interface, *hint, *tag, ip, body);
+        }
+        if let Some(taps) = &mut self.taps {
+            taps.stamp(now);
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Host {
     pub(crate) released: Vec<FileToken>,
     /// Options that were asked for and are refused, by name.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Packet sockets that hear something, in the order in which they came to.
+    pub(crate) hooked: Vec<SocketId>,
     /// Tunables that nothing else holds.
     pub(crate) kept: crate::proc::Kept,
 }
@@ -60,6 +62,7 @@ impl Host {
             events: VecDeque::new(),
             released: Vec::new(),
             refused: BTreeMap::new(),
+            hooked: Vec::new(),
             kept: crate::proc::Kept::new(),
         }
     }
@@ -93,6 +96,7 @@ impl Host {
             AF_UNIX => self.unix_socket(cx, ty, protocol),
             AF_INET | AF_INET6 => self.inet_socket(cx, domain, ty, protocol),
             AF_NETLINK => self.netlink_socket(cx, ty, protocol),
+            AF_PACKET => self.packet_socket(cx, ty, protocol),
             _ => Err(Errno::EAFNOSUPPORT),
         }
     }
@@ -120,6 +124,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_bind(cx, id, addr),
             Kind::Netlink(_) => self.netlink_bind(cx, id, addr),
+            Kind::Packet(_) => self.packet_bind(id, addr),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_bind(cx, id, addr),
         }
     }
@@ -136,6 +141,7 @@ impl Host {
     ) -> Result<Attempt<()>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_connect(cx, id, addr, last),
+            Kind::Packet(_) => Err(Errno::EOPNOTSUPP.into()),
             Kind::Netlink(_) => {
                 let connected = self.netlink_connect(cx, id, addr);
                 connected.map(Attempt::Ready).map_err(Fail::from)
@@ -154,7 +160,7 @@ impl Host {
         let backlog = (backlog as u32).min(self.stack.sysctl().somaxconn);
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_listen(cx, id, backlog),
-            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
             Kind::Tcp(_) => self.tcp_listen(cx, id, backlog),
             Kind::Udp(_) => Err(Errno::EOPNOTSUPP),
         }
@@ -170,7 +176,7 @@ impl Host {
     ) -> Result<Attempt<AcceptPlan>, Fail> {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_accept(cx, id, last),
-            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP.into()),
+            Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP.into()),
             Kind::Tcp(_) => self.tcp_attempt_accept(cx, id, last),
             Kind::Udp(_) => Err(Errno::EOPNOTSUPP.into()),
         }
@@ -190,6 +196,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getsockname(id),
             Kind::Netlink(_) => self.netlink_getsockname(id),
+            Kind::Packet(_) => self.packet_getsockname(id),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_getsockname(id),
         }
     }
@@ -199,6 +206,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_getpeername(id),
             Kind::Netlink(_) => self.netlink_getpeername(id),
+            Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
             Kind::Tcp(_) | Kind::Udp(_) => self.inet_getpeername(id),
         }
     }
@@ -214,6 +222,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_send(cx, id, request),
             Kind::Netlink(_) => self.netlink_attempt_send(cx, id, request),
+            Kind::Packet(_) => self.packet_try_send(cx, id, request),
             Kind::Tcp(_) => self.tcp_attempt_send(cx, id, request),
             Kind::Udp(_) => self.udp_attempt_send(cx, id, request),
         }
@@ -224,6 +233,7 @@ impl Host {
     pub fn check_send(&self, id: SocketId, plan: &SendPlan, data: &Payload) -> Result<(), Fail> {
         match &plan.kind {
             PlanKind::Raw(plan) => self.raw_check_send(id, plan, data),
+            PlanKind::Packet(plan) => Ok(self.packet_check_send(plan, data)?),
             PlanKind::Tcp(_) | PlanKind::Udp(_) | PlanKind::Unix(_) | PlanKind::Netlink(_) => {
                 Ok(())
             }
@@ -239,6 +249,7 @@ impl Host {
             PlanKind::Raw(plan) => self.raw_commit_send(cx, id, *plan, data),
             PlanKind::Unix(plan) => self.unix_commit_send(cx, id, plan, data),
             PlanKind::Netlink(plan) => self.netlink_commit_send(cx, id, plan, data),
+            PlanKind::Packet(plan) => self.packet_commit_send(cx, id, plan, data),
         }
     }
 
@@ -253,6 +264,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_attempt_recv(cx, id, request),
             Kind::Netlink(_) => self.netlink_attempt_recv(id, request),
+            Kind::Packet(_) => self.packet_attempt_recv(cx, id, request),
             Kind::Tcp(_) => self.tcp_attempt_recv(cx, id, request),
             Kind::Udp(_) => self.udp_attempt_recv(cx, id, request),
         }
@@ -284,6 +296,7 @@ impl Host {
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
             RecvEffect::Netlink(effect) => self.netlink_commit_recv(cx.now.as_nanos(), id, effect),
+            RecvEffect::Packet(effect) => self.packet_commit_recv(cx, id, effect),
             RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
             RecvEffect::PathMtu(effect) => self.commit_path_mtu(id, effect),
         }
@@ -336,6 +349,7 @@ impl Host {
         match &mut socket.kind {
             Kind::Unix(_) => self.unix_set_error(id, errno),
             Kind::Netlink(s) => s.set_error(Some(errno)),
+            Kind::Packet(s) => s.set_error(Some(errno)),
             Kind::Tcp(s) => s.told = Some(errno),
             Kind::Udp(s) => s.told = Some(errno),
         }
@@ -348,7 +362,7 @@ impl Host {
         }
         match self.kind(id)? {
             Kind::Unix(_) => self.unix_shutdown(cx, id, how),
-            Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
             Kind::Tcp(_) => self.tcp_shutdown(cx, id, how),
             Kind::Udp(_) => self.udp_shutdown(cx, id, how),
         }
@@ -359,6 +373,7 @@ impl Host {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_poll(id),
             Ok(Kind::Netlink(_)) => self.netlink_poll(id),
+            Ok(Kind::Packet(_)) => self.packet_poll(id),
             Ok(Kind::Tcp(_)) => self.tcp_poll(id),
             Ok(Kind::Udp(_)) => self.udp_poll(id),
             Err(_) => PollMask::empty(),
@@ -371,6 +386,7 @@ impl Host {
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
             Ok(Kind::Netlink(_)) => self.netlink_close(id),
+            Ok(Kind::Packet(_)) => self.packet_close(id),
             Ok(Kind::Tcp(_)) => return self.tcp_close(cx, id),
             Ok(Kind::Udp(_)) => self.udp_close(cx, id),
             Err(_) => {}
@@ -409,7 +425,9 @@ impl Host {
                 | RecvEffect::Error(_)
                 | RecvEffect::PathMtu(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
-                RecvEffect::Udp(_) | RecvEffect::Netlink(_) => messages += 1,
+                RecvEffect::Udp(_) | RecvEffect::Netlink(_) | RecvEffect::Packet(_) => {
+                    messages += 1;
+                }
                 RecvEffect::Unix(effect) => {
                     bytes += effect.bytes();
                     messages += effect.messages();
@@ -431,15 +449,23 @@ impl Host {
                 s.readable_after(bytes, messages, inline)
             }
             Ok(Kind::Netlink(s)) => s.readable_after(messages),
+            Ok(Kind::Packet(s)) => s.readable_after(messages),
             Err(_) => false,
         }
     }
 
     /// Whether one of these takes the urgent byte, or steps over it: POLLPRI goes.
-    pub fn takes_urgent(&self, received: &[Received]) -> bool {
+    pub fn takes_urgent(&self, id: SocketId, received: &[Received]) -> bool {
+        let mut consumed = 0;
         received.iter().any(|message| match &message.effect {
-            RecvEffect::Tcp(effect) => effect.oob || effect.hole > 0,
-            RecvEffect::Unix(effect) => effect.takes_urgent(),
+            RecvEffect::Tcp(effect) => {
+                consumed += effect.consume;
+                effect.oob || effect.hole > 0 || self.tcp_passes_urgent(id, consumed)
+            }
+            RecvEffect::Unix(effect) => {
+                consumed += effect.bytes();
+                effect.takes_urgent() || self.unix_passes_urgent(id, consumed)
+            }
             _ => false,
         })
     }
@@ -500,6 +526,8 @@ impl Host {
             }
             // A datagram leaves at once, unless it is held back.
             (Kind::Udp(s), SIOCOUTQ) => count(s.charge() as usize),
+            (Kind::Packet(_), SIOCOUTQ) => Ok(0),
+            (Kind::Packet(s), SIOCINQ) => count(s.next_len()),
             (Kind::Tcp(s), SIOCINQ | SIOCOUTQ | SIOCOUTQNSD)
                 if self.stack.tcp_state(s.handle) == State::Listen =>
             {
@@ -584,6 +612,7 @@ impl Host {
         match self.kind(id).ok()? {
             Kind::Unix(_) => self.unix_pending_error(id),
             Kind::Netlink(s) => s.error(),
+            Kind::Packet(s) => s.error(),
             Kind::Tcp(s) => self.tcp_pending_error(s),
             Kind::Udp(s) => self.udp_pending_error(s),
         }
@@ -595,6 +624,7 @@ impl Host {
         match self.get(id).ok().map(|s| &s.kind)? {
             Kind::Unix(_) => self.unix_clear_error(id),
             Kind::Netlink(_) => self.netlink_mut(id).ok()?.set_error(None),
+            Kind::Packet(_) => self.packet_mut(id).ok()?.set_error(None),
             Kind::Tcp(s) => {
                 let handle = s.handle;
                 let _ = self.stack.tcp_take_error(handle);

@@ -32,6 +32,7 @@ mod mask;
 mod message;
 mod netlink;
 mod options;
+mod packet;
 mod proc;
 mod socket;
 mod sure;

@@ -109,6 +109,7 @@ pub(crate) enum PlanKind {
     Raw(alloc::boxed::Box<crate::inet::raw::RawSendPlan>),
     Unix(crate::unix::UnixSendPlan),
     Netlink(crate::netlink::NetlinkSendPlan),
+    Packet(crate::packet::PacketSendPlan),
 }
 
 /// A receive as the layer sees it.
@@ -255,6 +256,7 @@ pub(crate) enum RecvEffect {
     Udp(UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),
     Netlink(crate::netlink::NetlinkRecvEffect),
+    Packet(crate::packet::PacketRecvEffect),
     Error(crate::inet::errqueue::ErrorRecvEffect),
     PathMtu(crate::inet::mtu::PathMtuEffect),
 }

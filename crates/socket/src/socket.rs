@@ -4,6 +4,7 @@ use crate::filter::FilterState;
 use crate::inet::{tcp::TcpSocket, udp::UdpSocket};
 use crate::netlink::NetlinkSocket;
 use crate::options::rare::Rare;
+use crate::packet::PacketSocket;
 use crate::unix::UnixSocket;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) enum Kind {
     Udp(Box<UdpSocket>),
     Unix(Box<UnixSocket>),
     Netlink(Box<NetlinkSocket>),
+    Packet(Box<PacketSocket>),
 }
 
 /// What `SOL_SOCKET` keeps for every family. Fields that only the engine acts on live there.

@@ -62,7 +62,7 @@ impl Effect {
         match &self.0 {
             Kind::Recv(recv) => {
                 let mut falls = readable(host.leaves_readable(recv.id, &recv.received));
-                falls.set(PollMask::PRI, host.takes_urgent(&recv.received));
+                falls.set(PollMask::PRI, host.takes_urgent(recv.id, &recv.received));
                 falls
             }
             Kind::Accept(plan) | Kind::AcceptLost(plan) => readable(host.leaves_acceptable(plan)),

@@ -137,6 +137,7 @@ impl Stack {
             self.tcp_ports.insert(key);
             Ok(key)
         } else {
+            self.tcp_ports.autobind_reuse = self.sysctl.ip_autobind_reuse;
             self.tcp_ports
                 .bind_founder(&request, range, &mut self.random, founded)
         };

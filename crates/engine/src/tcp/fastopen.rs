@@ -228,10 +228,19 @@ impl Stack {
         }
     }
 
-    /// TCP_FASTOPEN_KEY: the socket's own, or the host's if there are any yet.
+    /// TCP_FASTOPEN_KEY: the socket's own; without, the host's count.
     pub fn tcp_fastopen_keys(&self, id: TcpId) -> Option<FastOpenKeys> {
-        let own = self.tcp.open(id).conn.opts.fastopen().keys;
-        own.or(self.tcp.fastopen_keys)
+        self.tcp.open(id).conn.opts.fastopen().keys
+    }
+
+    /// net.ipv4.tcp_fastopen_key, if there is one yet.
+    pub fn tcp_fastopen_host_keys(&self) -> Option<FastOpenKeys> {
+        self.tcp.fastopen_keys
+    }
+
+    /// Sets net.ipv4.tcp_fastopen_key.
+    pub fn tcp_set_fastopen_host_keys(&mut self, keys: FastOpenKeys) {
+        self.tcp.fastopen_keys = Some(keys);
     }
 
     /// tcp_fastopen_init_key_once.
@@ -273,7 +282,7 @@ impl Stack {
             return Decision::Accept;
         }
         self.fastopen_init_keys();
-        let keys = self.tcp_fastopen_keys(listener);
+        let keys = self.tcp_fastopen_keys(listener).or(self.tcp.fastopen_keys);
         let (Some((key, older)), Some(offered)) = (keys, segment.options.fastopen) else {
             return Decision::Ordinary;
         };

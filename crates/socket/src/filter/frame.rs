@@ -5,7 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_bpf::{Meta, Packet};
 use switchboard_engine::{IfIndex, Inspected, Transport};
-use switchboard_wire::{Payload, UdpDatagram, emit_ip_header, emit_tcp_headers, emit_udp_headers};
+use switchboard_wire::{
+    IpHeader, Payload, UdpDatagram, emit_ip_header, emit_tcp_headers, emit_udp_headers,
+};
 
 /// `ETH_P_IP`, `ETH_P_IPV6`: linux/if_ether.h
 const PROTOCOLS: [u16; 2] = [0x0800, 0x86dd];
@@ -33,29 +35,55 @@ pub(super) struct Frame {
     pub(super) meta: Meta,
 }
 
-impl Frame {
-    pub(super) fn of(packet: &Inspected<'_>, start: Start) -> Frame {
-        let v6 = packet.ip.is_v6();
-        let (written, data, payload_offset) = match packet.transport {
+/// A packet's headers from the link's on, whose addresses are zero, and its data.
+pub(crate) struct Written {
+    pub(crate) headers: Vec<u8>,
+    pub(crate) data: Payload,
+    pub(crate) ip_protocol: u8,
+    /// Where the data of its transport begins (skb_get_poff()).
+    pub(crate) payload_at: usize,
+}
+
+impl Written {
+    pub(crate) fn of(ip: &IpHeader, transport: &Transport<'_>) -> Written {
+        let (written, data, payload_offset) = match *transport {
             Transport::Tcp(segment) => {
-                let headers = emit_tcp_headers(packet.ip, segment);
+                let headers = emit_tcp_headers(ip, segment);
                 (headers, segment.payload.clone(), segment.header_len())
             }
             Transport::Udp(datagram) => {
-                let headers = emit_udp_headers(packet.ip, datagram);
+                let headers = emit_udp_headers(ip, datagram);
                 (headers, datagram.payload.clone(), UdpDatagram::HEADER_LEN)
             }
             Transport::Other { protocol, payload } => {
-                let headers = emit_ip_header(packet.ip, protocol, payload.len());
+                let headers = emit_ip_header(ip, protocol, payload.len());
                 // __skb_get_poff(): the headers of ICMP have eight bytes.
                 let icmp = if matches!(protocol, 1 | 58) { 8 } else { 0 };
                 (headers, Payload::from(payload.clone()), icmp)
             }
         };
-        let protocol = PROTOCOLS[usize::from(v6)];
+        let protocol = PROTOCOLS[usize::from(ip.is_v6())];
         let mut headers = vec![0; LINK];
         headers[12..].copy_from_slice(&protocol.to_be_bytes());
         headers.extend_from_slice(&written);
+        Written {
+            headers,
+            data,
+            ip_protocol: match *transport {
+                Transport::Tcp(_) => 6,
+                Transport::Udp(datagram) => datagram.protocol(),
+                Transport::Other { protocol, .. } => protocol,
+            },
+            payload_at: LINK + ip.header_len() + payload_offset,
+        }
+    }
+}
+
+impl Frame {
+    pub(super) fn of(packet: &Inspected<'_>, start: Start) -> Frame {
+        let protocol = PROTOCOLS[usize::from(packet.ip.is_v6())];
+        let written = Written::of(packet.ip, &packet.transport);
+        let Written { headers, data, .. } = written;
         let network = LINK;
         let transport = network + packet.ip.header_len();
         let start = match start {
@@ -71,15 +99,26 @@ impl Frame {
             hash: packet.hash,
             mark: packet.tag.mark,
             priority: packet.tag.priority,
-            ip_protocol: match packet.transport {
-                Transport::Tcp(_) => 6,
-                Transport::Udp(datagram) => datagram.protocol(),
-                Transport::Other { protocol, .. } => protocol,
-            },
+            ip_protocol: written.ip_protocol,
             // From the first byte; the flow is dissected from the network header on.
-            payload_offset: (transport + payload_offset).saturating_sub(start) as u32,
+            payload_offset: written.payload_at.saturating_sub(start) as u32,
             ..Meta::default()
         };
+        Frame {
+            headers,
+            data,
+            start,
+            network,
+            link: true,
+            meta,
+        }
+    }
+
+    /// A frame whose headers begin with the link's, `start` bytes of which the program does not see.
+    pub(super) fn link(
+        (headers, data, start, network): (Vec<u8>, Payload, usize, usize),
+        meta: Meta,
+    ) -> Frame {
         Frame {
             headers,
             data,

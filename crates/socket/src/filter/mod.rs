@@ -14,6 +14,7 @@
 mod frame;
 mod objects;
 
+pub(crate) use frame::Written;
 pub(crate) use objects::Objects;
 pub use objects::{BpfId, BpfObject, NamedProgram};
 
@@ -29,7 +30,9 @@ use switchboard_abi::number::*;
 use switchboard_bpf::classic::{Insn, Program};
 use switchboard_bpf::ebpf::{self, ProgramKind};
 use switchboard_bpf::{Env, Meta, Packet};
-use switchboard_engine::{Choice, GroupError, GroupFilter, Inspected, SocketFilter, SocketHandle};
+use switchboard_engine::{
+    Choice, GroupError, GroupFilter, Inspected, Instant, SocketFilter, SocketHandle,
+};
 use switchboard_wire::Payload;
 
 /// A program that was found valid.
@@ -278,7 +281,7 @@ impl Host {
                 self.stack.udp_set_filter(handle, filter);
             }
             // It is asked by whoever sends.
-            Ok(Kind::Unix(_) | Kind::Netlink(_)) | Err(_) => {}
+            Ok(Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_)) | Err(_) => {}
         }
     }
 
@@ -298,7 +301,7 @@ impl Host {
                 self.stack.udp_set_group_filter(handle, filter)
             }
             // SO_REUSEPORT is for the internet families.
-            Kind::Unix(_) | Kind::Netlink(_) => Err(GroupError::NoGroup),
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => Err(GroupError::NoGroup),
         };
         set.map_err(|error| match error {
             GroupError::NoGroup => Errno::EINVAL,
@@ -331,5 +334,30 @@ impl Host {
             0 => None,
             verdict => Some(verdict.min(len)),
         }
+    }
+
+    /// What a packet socket's filter says of a frame; `None` without one. The frame is written only for a filter.
+    pub(crate) fn frame_filtered(
+        &self,
+        now: Instant,
+        to: SocketId,
+        frame: impl FnOnce() -> (Vec<u8>, Payload, usize, usize),
+        meta: Meta,
+    ) -> Option<u32> {
+        let socket = self.get(to).ok()?;
+        let program = socket.common.filter.as_ref()?.program.as_ref()?;
+        let meta = Meta {
+            cookie: to.to_u64() + 1,
+            uid: socket.common.uid,
+            ..meta
+        };
+        let now = now.as_nanos();
+        let mut env = Env {
+            now,
+            // See `unix_filtered`.
+            seed: now ^ to.to_u64(),
+            cpu: 0,
+        };
+        Some(program.run(&mut env, &Frame::link(frame(), meta)))
     }
 }

@@ -127,7 +127,7 @@ impl Host {
         match &self.get(id).ok()?.kind {
             Kind::Tcp(s) => Some(SocketHandle::Tcp(s.handle)),
             Kind::Udp(s) => Some(SocketHandle::Udp(s.handle)),
-            Kind::Unix(_) | Kind::Netlink(_) => None,
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         }
     }
 

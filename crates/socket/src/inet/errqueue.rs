@@ -172,7 +172,7 @@ impl Host {
                 self.stack.udp_receive_memory(s.handle) as usize,
                 socket.common.rcvbuf,
             ),
-            Kind::Unix(_) | Kind::Netlink(_) => return false,
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => return false,
         };
         let Ok(options) = self.inet_options_mut(id) else {
             return false;

@@ -11,7 +11,7 @@ pub(crate) mod raw;
 mod recv_control;
 mod repair;
 pub(crate) mod route_ioctl;
-mod stamp;
+pub(crate) mod stamp;
 pub(crate) mod tcp;
 mod tcp_data;
 pub(crate) mod udp;
@@ -288,8 +288,8 @@ impl Host {
             (SOCK_PACKET, _) if domain == AF_INET && !cx.cred.caps.contains(Caps::NET_RAW) => {
                 Err(Errno::EPERM)
             }
-            // SOCK_PACKET of AF_INET is taken for AF_PACKET, which is not here.
-            (SOCK_PACKET, _) if domain == AF_INET => Err(Errno::EAFNOSUPPORT),
+            // SOCK_PACKET of AF_INET is taken for AF_PACKET's, which is not here.
+            (SOCK_PACKET, _) if domain == AF_INET => Err(Errno::ESOCKTNOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),
         }
     }
@@ -362,7 +362,7 @@ impl Host {
         match self.kind(id)? {
             Kind::Tcp(s) => Ok(&s.inet),
             Kind::Udp(s) => Ok(&s.inet),
-            Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -370,7 +370,7 @@ impl Host {
         match &mut self.get_mut(id)?.kind {
             Kind::Tcp(s) => Ok(&mut s.inet),
             Kind::Udp(s) => Ok(&mut s.inet),
-            Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -500,7 +500,7 @@ impl Host {
                     .udp_bind(handle, request)
                     .map_err(crate::error::bind)?;
             }
-            Kind::Unix(_) | Kind::Netlink(_) => return Err(Errno::EINVAL),
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => return Err(Errno::EINVAL),
         }
         if let Some(device) = device {
             // "Override any existing binding, if another one is supplied by user."
@@ -535,7 +535,7 @@ impl Host {
         let free = match self.kind(id)? {
             Kind::Tcp(s) => self.tcp_is_closed(s) && !self.stack.tcp_is_bound(s.handle),
             Kind::Udp(s) => self.stack.udp_local(s.handle).port() == 0,
-            Kind::Unix(_) | Kind::Netlink(_) => false,
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
         };
         if free { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -555,7 +555,7 @@ impl Host {
                 let handle = s.handle;
                 self.stack.tcp_set_reuse(handle, reuse_addr, reuse_port);
             }
-            Kind::Unix(_) | Kind::Netlink(_) => {}
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
         }
     }
 
@@ -569,7 +569,7 @@ impl Host {
                 local.or_else(|| portless().map(|ip| SocketAddr::new(ip, 0)))
             }
             Kind::Udp(s) => Some(self.stack.udp_local(s.handle)),
-            Kind::Unix(_) | Kind::Netlink(_) => None,
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         };
         Ok(SockAddr::Inet(match local {
             Some(a) => addr::present(a, v6),
@@ -587,7 +587,7 @@ impl Host {
                 .stack
                 .udp_peer(s.handle)
                 .filter(|peer| peer.port() != 0),
-            Kind::Unix(_) | Kind::Netlink(_) => None,
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         };
         match peer {
             Some(a) => Ok(SockAddr::Inet(addr::present(a, v6))),
@@ -604,6 +604,7 @@ impl Host {
     }
 
     fn collect_news(&mut self) {
+        self.show_packets();
         while let Some(report) = self.stack.poll_report() {
             if let Some(id) = self.socket_of(report.socket) {
                 self.icmp_report(id, report);

@@ -20,21 +20,26 @@ pub(crate) struct Stamp {
     last: Option<Duration>,
 }
 
+impl Stamp {
+    /// The last one, from now on noted.
+    fn last(&mut self, cx: &Cx<'_>) -> Result<Duration, Errno> {
+        self.wanted = true;
+        let last = self.last.as_mut().ok_or(Errno::ENOENT)?;
+        if last.is_zero() {
+            *last = cx.realtime;
+        }
+        Ok(*last)
+    }
+}
+
 impl Host {
     /// SIOCGSTAMP, SIOCGSTAMPNS: `ENOENT` before the first datagram. `ENOTTY` where there are no datagrams of the Internet.
     pub fn receive_stamp(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<Duration, Errno> {
         match self.kind(id)? {
             Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::ENOTTY),
             Kind::Tcp(_) => Err(Errno::ENOENT),
-            Kind::Udp(_) => {
-                let stamp = &mut self.udp_mut(id)?.stamp;
-                stamp.wanted = true;
-                let last = stamp.last.as_mut().ok_or(Errno::ENOENT)?;
-                if last.is_zero() {
-                    *last = cx.realtime;
-                }
-                Ok(*last)
-            }
+            Kind::Udp(_) => self.udp_mut(id)?.stamp.last(cx),
+            Kind::Packet(_) => self.packet_mut(id)?.stamp.last(cx),
         }
     }
 
@@ -42,16 +47,18 @@ impl Host {
     pub(crate) fn note_stamp(&mut self, cx: &Cx<'_>, id: SocketId, at: Instant) {
         let Ok(socket) = self.get_mut(id) else { return };
         let told = socket.common.stamps();
-        let Kind::Udp(udp) = &mut socket.kind else {
-            return;
+        let stamp = match &mut socket.kind {
+            Kind::Udp(s) => &mut s.stamp,
+            Kind::Packet(s) => &mut s.stamp,
+            _ => return,
         };
         if told {
             // The control message tells it, and this is left as it is.
-        } else if udp.stamp.wanted {
+        } else if stamp.wanted {
             let ago = cx.now.saturating_sub(at);
-            udp.stamp.last = Some(cx.realtime.saturating_sub(ago));
-        } else if udp.stamp.last.is_none() {
-            udp.stamp.last = Some(Duration::ZERO);
+            stamp.last = Some(cx.realtime.saturating_sub(ago));
+        } else if stamp.last.is_none() {
+            stamp.last = Some(Duration::ZERO);
         }
     }
 }

@@ -489,6 +489,13 @@ impl Host {
         }
     }
 
+    /// Whether a read of this many bytes has the urgent one among them (`SO_OOBINLINE`).
+    pub(crate) fn tcp_passes_urgent(&self, id: SocketId, bytes: usize) -> bool {
+        let Ok(s) = self.tcp(id) else { return false };
+        let mark = self.stack.tcp_urgent(s.handle).offset;
+        mark.is_some_and(|offset| offset < bytes)
+    }
+
     /// A reader found nothing behind `n` bytes that it does not read.
     pub(crate) fn tcp_skip(&mut self, cx: &mut Cx<'_>, id: SocketId, n: usize) {
         let effect = TcpRecvEffect {

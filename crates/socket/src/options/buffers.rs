@@ -110,7 +110,7 @@ fn send_buffer(h: &mut Host, cx: &Cx<'_>, id: SocketId, value: u32) -> Result<()
             h.collect_stack_events();
         }
         Kind::Unix(_) => h.unix_sndbuf_changed(id),
-        Kind::Udp(_) | Kind::Netlink(_) => {}
+        Kind::Udp(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn receive_buffer(h: &mut Host, cx: &Cx<'_>, id: SocketId, value: u32) -> Result
             let handle = s.handle;
             h.stack.udp_set(handle, UdpSet::ReceiveBuffer(value));
         }
-        Kind::Unix(_) | Kind::Netlink(_) => {}
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
     }
     Ok(())
 }
@@ -199,6 +199,7 @@ pub(super) fn get_meminfo(
         // What was sent is charged to the sender until it is read.
         Kind::Unix(s) => info[2] = s.charged(),
         Kind::Netlink(s) => info[0] = s.charged(),
+        Kind::Packet(s) => info[0] = s.charged(),
     }
     let mut bytes = [0; 36];
     for (to, word) in bytes.chunks_exact_mut(4).zip(info) {

@@ -91,7 +91,7 @@ fn bind_to(h: &mut Host, cx: &Cx<'_>, id: SocketId, index: i32) -> Result<(), Er
             let handle = s.handle;
             h.stack.udp_set(handle, UdpSet::Device(device));
         }
-        Kind::Unix(_) | Kind::Netlink(_) => {}
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ pub(super) fn set_v6only(
     let bound = match h.kind(id)? {
         Kind::Tcp(s) => h.stack.tcp_is_bound(s.handle),
         Kind::Udp(s) => h.stack.udp_local(s.handle).port() != 0,
-        Kind::Unix(_) | Kind::Netlink(_) => false,
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
     };
     if bound {
         return Err(Errno::EINVAL);

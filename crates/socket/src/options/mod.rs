@@ -22,6 +22,7 @@ pub(crate) mod ipv6_headers;
 mod multicast;
 mod netlink;
 mod pace;
+mod packet;
 pub(crate) mod peek;
 pub(crate) mod rare;
 mod raw;
@@ -39,6 +40,7 @@ mod unix;
 use crate::call::Cx;
 use crate::host::Host;
 use crate::inet::raw::Datagram;
+use crate::packet::Stats;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -114,6 +116,7 @@ pub(crate) enum On {
     /// SOCK_RAW of either family.
     Raw,
     Netlink,
+    Packet,
 }
 
 pub(crate) type Get = fn(&Host, &Cx<'_>, SocketId, &GetArg) -> Result<OptValue, Errno>;
@@ -175,8 +178,8 @@ pub struct OptValue {
     /// Delivering the value clears the pending error (`SO_ERROR`): then call
     /// [`Host::commit_getsockopt`].
     pub clears_error: bool,
-    /// Delivering the value takes it away (`TCP_SAVED_SYN`); as above.
-    pub(crate) takes_syn: bool,
+    /// Delivering the value takes it away (`TCP_SAVED_SYN`, `PACKET_STATISTICS`); as above.
+    pub(crate) takes: bool,
     /// There is no room for the value: `EINVAL`, with this many bytes as the new `*optlen`.
     pub wanted: Option<usize>,
     /// What is said instead of `EINVAL` then.
@@ -202,7 +205,7 @@ impl OptValue {
         OptValue {
             bytes,
             clears_error: false,
-            takes_syn: false,
+            takes: false,
             wanted: None,
             wanted_errno: Errno::EINVAL,
             pidfd: None,
@@ -215,7 +218,7 @@ impl OptValue {
         OptValue {
             bytes: value[..value.len().min(arg.len)].to_vec(),
             clears_error: false,
-            takes_syn: false,
+            takes: false,
             wanted: None,
             wanted_errno: Errno::EINVAL,
             pidfd: None,
@@ -345,7 +348,9 @@ impl Host {
     pub fn getsockopt_reads(level: i32, name: i32) -> bool {
         matches!(
             (level, name),
-            (SOL_IP, IP_MSFILTER) | (SOL_IP | SOL_IPV6, MCAST_MSFILTER)
+            (SOL_IP, IP_MSFILTER)
+                | (SOL_IP | SOL_IPV6, MCAST_MSFILTER)
+                | (SOL_PACKET, PACKET_HDRLEN)
         )
     }
 
@@ -354,7 +359,12 @@ impl Host {
         if value.clears_error {
             let _ = self.take_pending_error(id);
         }
-        if value.takes_syn
+        if value.takes
+            && let Ok(s) = self.packet_mut(id)
+        {
+            s.stats = Stats::default();
+        }
+        if value.takes
             && let Ok(s) = self.tcp(id)
         {
             let handle = s.handle;
@@ -380,7 +390,8 @@ impl Host {
             (SOL_SOCKET, _) => true,
             (_, Kind::Unix(_)) => return Err(Errno::EOPNOTSUPP),
             (SOL_NETLINK, Kind::Netlink(_)) => true,
-            (_, Kind::Netlink(_)) => return Err(Errno::ENOPROTOOPT),
+            (SOL_PACKET, Kind::Packet(_)) => true,
+            (_, Kind::Netlink(_) | Kind::Packet(_)) => return Err(Errno::ENOPROTOOPT),
             (SOL_TCP, Kind::Tcp(_)) => true,
             (SOL_UDP | SOL_UDPLITE, Kind::Udp(_)) => socket.datagram() == Datagram::Udp,
             // An AF_INET6 socket has the IPv4 options too, but for a raw one.
@@ -408,6 +419,7 @@ impl Host {
             On::Udp => matches!(socket.kind, Kind::Udp(_)) && socket.datagram() == Datagram::Udp,
             On::Inet => matches!(socket.kind, Kind::Tcp(_) | Kind::Udp(_)),
             On::Netlink => matches!(socket.kind, Kind::Netlink(_)),
+            On::Packet => matches!(socket.kind, Kind::Packet(_)),
             On::Inet6 => i32::from(socket.common.domain) == AF_INET6,
             On::Raw => matches!(socket.kind, Kind::Udp(_)) && socket.datagram() == Datagram::Raw,
         };

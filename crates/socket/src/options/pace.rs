@@ -132,7 +132,7 @@ pub(super) fn get_incoming_cpu(
     let heard = match &socket.kind {
         Kind::Tcp(_) => segments(h, cx, &socket.kind) != rare.incoming_at,
         Kind::Udp(s) => h.stack.udp_has_heard(s.handle),
-        Kind::Unix(_) | Kind::Netlink(_) => false,
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
     };
     let value = if heard { CPU } else { rare.incoming_cpu };
     Ok(OptValue::int(value, a))
@@ -275,7 +275,7 @@ pub(super) fn set_cnx_advice(
         match h.kind(id)? {
             Kind::Tcp(s) => h.stack.tcp_forget_route(s.handle),
             Kind::Udp(s) => h.stack.udp_forget_route(s.handle),
-            Kind::Unix(_) | Kind::Netlink(_) => {}
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The rows: every option of the kernel's headers, in the order of their levels.
 
 use super::On::Udp;
-use super::On::{All, Inet, Inet6, Netlink, Raw, Tcp};
+use super::On::{All, Inet, Inet6, Netlink, Packet, Raw, Tcp};
 use super::Status::{Done, Refused, Stored};
 use super::tcp_md5;
 use super::tcp_repair;
@@ -9,7 +9,7 @@ use super::tcp_syn;
 use super::udp;
 use super::{
     Get, On, OptionRow, Set, Status, buffers, device, filter, ip, ip_options, ipv4, ipv6,
-    ipv6_headers, multicast, netlink, pace, peek, raw, socket, tcp, timestamping, unix,
+    ipv6_headers, multicast, netlink, pace, packet, peek, raw, socket, tcp, timestamping, unix,
 };
 use crate::inet::InetFlags;
 use switchboard_abi::number::*;
@@ -385,6 +385,38 @@ pub(super) const ROWS: &[OptionRow] = &[
     row(SOL_NETLINK, NETLINK_CAP_ACK, "NETLINK_CAP_ACK", Netlink, Done, Some(netlink::get_cap_ack), Some(netlink::set_cap_ack)),
     row(SOL_NETLINK, NETLINK_EXT_ACK, "NETLINK_EXT_ACK", Netlink, Done, Some(netlink::get_ext_ack), Some(netlink::set_ext_ack)),
     row(SOL_NETLINK, NETLINK_GET_STRICT_CHK, "NETLINK_GET_STRICT_CHK", Netlink, Done, Some(netlink::get_strict), Some(netlink::set_strict)),
+    // SOL_PACKET
+    noted(row(SOL_PACKET, PACKET_ADD_MEMBERSHIP, "PACKET_ADD_MEMBERSHIP", Packet, Stored, None, Some(packet::set_add)),
+        "every frame of a link comes up anyway"),
+    noted(row(SOL_PACKET, PACKET_DROP_MEMBERSHIP, "PACKET_DROP_MEMBERSHIP", Packet, Stored, None, Some(packet::set_drop)),
+        "as above"),
+    row(SOL_PACKET, PACKET_STATISTICS, "PACKET_STATISTICS", Packet, Done, Some(packet::get_statistics), None),
+    row(SOL_PACKET, PACKET_AUXDATA, "PACKET_AUXDATA", Packet, Done, Some(packet::get_auxdata), Some(packet::set_auxdata)),
+    row(SOL_PACKET, PACKET_IGNORE_OUTGOING, "PACKET_IGNORE_OUTGOING", Packet, Done, Some(packet::get_ignore_outgoing), Some(packet::set_ignore_outgoing)),
+    noted(row(SOL_PACKET, PACKET_ORIGDEV, "PACKET_ORIGDEV", Packet, Stored, Some(packet::get_origdev), Some(packet::set_origdev)),
+        "no interface is the part of another"),
+    noted(row(SOL_PACKET, PACKET_QDISC_BYPASS, "PACKET_QDISC_BYPASS", Packet, Stored, Some(packet::get_qdisc_bypass), Some(packet::set_qdisc_bypass)),
+        "no interface has a packet scheduler"),
+    noted(row(SOL_PACKET, PACKET_COPY_THRESH, "PACKET_COPY_THRESH", Packet, Stored, Some(packet::get_copy_thresh), Some(packet::set_copy_thresh)),
+        "about rings, which are refused"),
+    noted(row(SOL_PACKET, PACKET_VERSION, "PACKET_VERSION", Packet, Stored, Some(packet::get_version), Some(packet::set_version)),
+        "about rings, which are refused"),
+    noted(row(SOL_PACKET, PACKET_RESERVE, "PACKET_RESERVE", Packet, Stored, Some(packet::get_reserve), Some(packet::set_reserve)),
+        "about rings, which are refused"),
+    noted(row(SOL_PACKET, PACKET_LOSS, "PACKET_LOSS", Packet, Stored, Some(packet::get_loss), Some(packet::set_loss)),
+        "about rings, which are refused"),
+    noted(row(SOL_PACKET, PACKET_TIMESTAMP, "PACKET_TIMESTAMP", Packet, Stored, Some(packet::get_timestamp), Some(packet::set_timestamp)),
+        "about rings, which are refused"),
+    noted(row(SOL_PACKET, PACKET_TX_HAS_OFF, "PACKET_TX_HAS_OFF", Packet, Stored, Some(packet::get_tx_has_off), Some(packet::set_tx_has_off)),
+        "about rings, which are refused"),
+    row(SOL_PACKET, PACKET_HDRLEN, "PACKET_HDRLEN", Packet, Done, Some(packet::get_hdrlen), None),
+    refused(SOL_PACKET, PACKET_RX_RING, "PACKET_RX_RING", Packet),
+    refused(SOL_PACKET, PACKET_TX_RING, "PACKET_TX_RING", Packet),
+    refused(SOL_PACKET, PACKET_VNET_HDR, "PACKET_VNET_HDR", Packet),
+    refused(SOL_PACKET, PACKET_VNET_HDR_SZ, "PACKET_VNET_HDR_SZ", Packet),
+    refused(SOL_PACKET, PACKET_FANOUT, "PACKET_FANOUT", Packet),
+    refused(SOL_PACKET, PACKET_FANOUT_DATA, "PACKET_FANOUT_DATA", Packet),
+    refused(SOL_PACKET, PACKET_ROLLOVER_STATS, "PACKET_ROLLOVER_STATS", Packet),
     // SOL_UDP
     row(SOL_UDP, UDP_CORK, "UDP_CORK", Udp, Done, Some(udp::get_cork), Some(udp::set_cork)),
     noted(row(SOL_UDP, UDP_ENCAP, "UDP_ENCAP", Udp, Done, Some(udp::get_encap), Some(udp::set_encap)),

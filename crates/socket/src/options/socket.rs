@@ -52,7 +52,7 @@ pub(super) fn get_acceptconn(
 ) -> Result<OptValue, Errno> {
     let listening = match h.kind(id)? {
         Kind::Tcp(s) => h.stack.tcp_state(s.handle) == State::Listen,
-        Kind::Udp(_) | Kind::Netlink(_) => false,
+        Kind::Udp(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
         Kind::Unix(_) => h.unix_is_listening(id),
     };
     Ok(OptValue::bool(listening, a))
@@ -176,7 +176,7 @@ pub(super) fn get_passcred(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     match h.kind(id)? {
-        Kind::Unix(_) | Kind::Netlink(_) => get_passcred_flag(h, cx, id, a),
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => get_passcred_flag(h, cx, id, a),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn set_passcred(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     match h.kind(id)? {
-        Kind::Unix(_) | Kind::Netlink(_) => set_passcred_flag(h, cx, id, a),
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => set_passcred_flag(h, cx, id, a),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
@@ -200,7 +200,7 @@ pub(super) fn get_peercred(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     let (pid, uid, gid) = match h.kind(id)? {
-        Kind::Unix(_) | Kind::Netlink(_) => {
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {
             let c = h.unix_peercred(id);
             (c.pid, c.uid, c.gid)
         }

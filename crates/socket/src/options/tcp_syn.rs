@@ -53,7 +53,7 @@ pub(super) fn get_saved_syn(
         });
     }
     Ok(OptValue {
-        takes_syn: true,
+        takes: true,
         ..OptValue::bytes(headers, a)
     })
 }

@@ -415,14 +415,14 @@ impl Host {
     fn unix(&self, id: SocketId) -> Option<&UnixSocket> {
         match &self.sockets.get(id)?.kind {
             Kind::Unix(unix) => Some(unix),
-            Kind::Tcp(_) | Kind::Udp(_) | Kind::Netlink(_) => None,
+            Kind::Tcp(_) | Kind::Udp(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         }
     }
 
     fn unix_mut(&mut self, id: SocketId) -> Option<&mut UnixSocket> {
         match &mut self.sockets.get_mut(id)?.kind {
             Kind::Unix(unix) => Some(unix),
-            Kind::Tcp(_) | Kind::Udp(_) | Kind::Netlink(_) => None,
+            Kind::Tcp(_) | Kind::Udp(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         }
     }
 

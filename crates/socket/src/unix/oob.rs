@@ -200,6 +200,15 @@ impl UnixSocket {
         walk.offset > 0
     }
 
+    /// Whether a read of this many bytes has the out-of-band one among them (`SO_OOBINLINE`).
+    pub(crate) fn passes_urgent(&self, bytes: usize, inline: bool) -> bool {
+        let mut walk = Walk::new(self, inline, false);
+        self.oob.is_some() && {
+            walk.skip(&self.queue, bytes);
+            walk.oob.is_none()
+        }
+    }
+
     /// Whether anything would be left in the queue.
     pub(super) fn leaves_marked(&self, n: usize, inline: bool) -> bool {
         let mut walk = Walk::new(self, inline, false);
@@ -209,6 +218,15 @@ impl UnixSocket {
 }
 
 impl Host {
+    /// See [`UnixSocket::passes_urgent`].
+    pub(crate) fn unix_passes_urgent(&self, id: SocketId, bytes: usize) -> bool {
+        let Ok(socket) = self.get(id) else {
+            return false;
+        };
+        let inline = socket.common.has(CommonFlags::OOBINLINE);
+        matches!(&socket.kind, Kind::Unix(unix) if unix.passes_urgent(bytes, inline))
+    }
+
     /// unix_stream_recv_urg()
     pub(super) fn stream_recv_oob(
         &self,

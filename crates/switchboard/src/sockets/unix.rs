@@ -67,7 +67,9 @@ impl UnixAddr {
     fn from_name(name: SockAddr) -> UnixAddr {
         match name {
             SockAddr::Unix(bytes) => UnixAddr(bytes),
-            SockAddr::Inet(_) | SockAddr::Netlink { .. } => UnixAddr(Arc::from([])),
+            SockAddr::Inet(_) | SockAddr::Netlink { .. } | SockAddr::Link(_) => {
+                UnixAddr(Arc::from([]))
+            }
         }
     }
 }

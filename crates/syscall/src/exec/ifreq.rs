@@ -45,6 +45,43 @@ pub(super) fn is_interface(cmd: u32) -> bool {
     )
 }
 
+/// Whether the command is about hardware, of which there is none.
+pub(super) fn is_hardware(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        SIOCETHTOOL
+            | SIOCGMIIPHY
+            | SIOCGMIIREG
+            | SIOCSMIIREG
+            | SIOCSHWTSTAMP
+            | SIOCGHWTSTAMP
+            | SIOCDEVPRIVATE..=SIOCDEVPRIVATE_LAST
+    )
+}
+
+/// dev_ioctl() of these: why not.
+pub(super) fn hardware(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> Errno {
+    let mut request = [0; 40];
+    if let Err(fault) = env.mem.read(arg, &mut request[..ifreq_size(word)]) {
+        return fault.into();
+    }
+    let settles = matches!(cmd, SIOCGMIIPHY | SIOCGMIIREG | SIOCSMIIREG | SIOCSHWTSTAMP);
+    if settles && !may_administer(env.cx.cred) {
+        return Errno::EPERM;
+    }
+    let name = name_of(&request[..NAME]);
+    let stack = env.host.stack();
+    if !stack.interfaces().any(|i| i.name().as_bytes() == name) {
+        return Errno::ENODEV;
+    }
+    // dev_set_hwtstamp() reads its struct hwtstamp_config first.
+    let at = word.read_ulong(&request, NAME);
+    if cmd == SIOCSHWTSTAMP && env.mem.read(at, &mut [0; 12]).is_err() {
+        return Errno::EFAULT;
+    }
+    Errno::EOPNOTSUPP
+}
+
 /// Whether the command sets something.
 pub(super) fn is_setting(cmd: u32) -> bool {
     matches!(

@@ -52,6 +52,9 @@ impl Pending {
                 rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
             }
+            _ if ifreq::is_hardware(cmd) => {
+                return Err(ifreq::hardware(env, self.word, cmd, arg));
+            }
             _ if ifreq::is_interface(cmd) => {
                 let inet = env
                     .host

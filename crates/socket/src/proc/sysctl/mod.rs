@@ -69,8 +69,7 @@ enum Value {
     },
     Text {
         get: fn(&Host) -> String,
-        /// False where there is nothing of that name.
-        set: fn(&mut Host, &[u8]) -> bool,
+        set: fn(&mut Host, &[u8]) -> Result<(), Errno>,
     },
     /// Ports and ranges of them, with commas between (proc_do_large_bitmap()).
     Ports {
@@ -342,11 +341,8 @@ impl Host {
             _ => return Err(Errno::EINVAL),
         };
         let end = data.iter().position(|byte| matches!(byte, 0 | b'\n'));
-        if set(self, &data[..end.unwrap_or(data.len())]) {
-            Ok(data.len())
-        } else {
-            Err(Errno::ENOENT)
-        }
+        set(self, &data[..end.unwrap_or(data.len())])?;
+        Ok(data.len())
     }
 
     fn write_numbers(&mut self, tunable: &Tunable, data: &[u8]) -> Result<usize, Errno> {

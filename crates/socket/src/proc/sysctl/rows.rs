@@ -5,9 +5,11 @@
 use super::{Form, Row, Value};
 use crate::host::Host;
 use crate::options::Status::{self, Done, Refused, Stored};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+use switchboard_abi::Errno;
 use switchboard_engine::{Algorithm, Conf, Sysctl};
 
 const INT: i64 = i32::MAX as i64;
@@ -171,6 +173,58 @@ fn set_ports(host: &mut Host, [first, last, _]: [i64; 3]) -> bool {
     true
 }
 
+/// One key as four little-endian words in hexadecimal.
+fn key_text(key: &[u8; 16]) -> String {
+    let words = key.chunks_exact(4).map(|word| {
+        let word = word.try_into().unwrap_or_default();
+        format!("{:08x}", u32::from_le_bytes(word))
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+/// proc_tcp_fastopen_key(): zeros until there is one.
+fn fast_open_keys(host: &Host) -> String {
+    let (key, older) = host.stack.tcp_fastopen_host_keys().unwrap_or_default();
+    let keys: Vec<String> = core::iter::once(&key).chain(&older).map(key_text).collect();
+    keys.join(",")
+}
+
+/// sscanf("%x-%x-%x-%x"): each word may have fewer digits or more, of which the last eight count; what follows the
+/// last is not looked at.
+fn parse_key(text: &str) -> Option<[u8; 16]> {
+    let mut key = [0; 16];
+    let mut rest = text;
+    for (i, word) in key.chunks_exact_mut(4).enumerate() {
+        if i > 0 {
+            rest = rest.strip_prefix('-')?;
+        }
+        rest = rest.trim_start();
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_hexdigit())
+                .len();
+        let last = &rest[digits.saturating_sub(8)..digits];
+        let value = u32::from_str_radix(last, 16).ok()?;
+        word.copy_from_slice(&value.to_le_bytes());
+        rest = &rest[digits..];
+    }
+    Some(key)
+}
+
+/// The key, and behind a comma an older one that is still good.
+fn set_fast_open_keys(host: &mut Host, text: &[u8]) -> Result<(), Errno> {
+    let text = core::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let (key, older) = match text.split_once(',') {
+        Some((key, older)) => (key, Some(older)),
+        None => (text, None),
+    };
+    let key = parse_key(key).ok_or(Errno::EINVAL)?;
+    let older = older.map(|older| parse_key(older).ok_or(Errno::EINVAL));
+    host.stack
+        .tcp_set_fastopen_host_keys((key, older.transpose()?));
+    Ok(())
+}
+
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     number!("core/rmem_default", Int, (MIN_RCVBUF, INT), rmem_default),
@@ -231,6 +285,9 @@ pub(super) const ROWS: &[Row] = &[
         set: |host, ports| host.stack.sysctl_mut().ip_local_reserved_ports = ports,
     }),
     switch!("ipv4/ip_nonlocal_bind", BYTE, ip_nonlocal_bind),
+    switch!("ipv4/ip_autobind_reuse", BIT, ip_autobind_reuse),
+    Row { mode: 0o600, ..row("ipv4/tcp_fastopen_key", Done, "", Form::Text, (0, 0),
+        Value::Text { get: fast_open_keys, set: set_fast_open_keys }) },
     number!("ipv4/igmp_max_memberships", Int, ANY, igmp_max_memberships),
     number!("ipv4/igmp_max_msf", Int, ANY, igmp_max_msf),
     row("ipv4/ip_forward", Done, "", Form::Int, ANY, Value::Number {
@@ -299,13 +356,13 @@ pub(super) const ROWS: &[Row] = &[
             if let Some(algorithm) = known {
                 host.stack.sysctl_mut().tcp_congestion_control = algorithm;
             }
-            known.is_some()
+            known.map(drop).ok_or(Errno::ENOENT)
         },
     }),
     Row { mode: 0o444, ..row("ipv4/tcp_available_congestion_control", Done, "", Form::Text, (0, 0),
-        Value::Text { get: |_| algorithms(), set: |_, _| false }) },
+        Value::Text { get: |_| algorithms(), set: |_, _| Err(Errno::EACCES) }) },
     Row { mode: 0o444, ..row("ipv4/tcp_allowed_congestion_control", Done, "", Form::Text, (0, 0),
-        Value::Text { get: |_| algorithms(), set: |_, _| false }) },
+        Value::Text { get: |_| algorithms(), set: |_, _| Err(Errno::EACCES) }) },
 
     Row { mode: 0o200, ..row("ipv4/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
     Row { mode: 0o200, ..row("ipv6/route/flush", Done, "", Form::Int, ANY, Value::Flush) },

@@ -1,0 +1,248 @@
+//! `SOL_PACKET`, packet(7).
+
+use super::{GetArg, OptValue, SetArg};
+use crate::call::Cx;
+use crate::host::Host;
+use crate::packet::{Membership, PacketOptions, Stats};
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use switchboard_abi::Errno;
+use switchboard_abi::layout::read_i32;
+
+/// `PACKET_MR_*`: a group's address, everything, every group, one more address.
+const MR_MULTICAST: u16 = 0;
+const MR_UNICAST: u16 = 3;
+/// The length of a link's address, and of `struct packet_mreq` without and with its own.
+const ADDRESS: usize = 6;
+const MREQ_HEAD: usize = 8;
+const MREQ: usize = 16;
+/// `TPACKET_V3`, the last.
+const LAST_VERSION: i32 = 2;
+/// The size of a ring's frame header in each version.
+const HEADERS: [u32; 3] = [32, 32, 48];
+
+/// An option that packet_setsockopt() reads as an `int` of exactly that size.
+fn exact(a: &SetArg<'_>) -> Result<i32, Errno> {
+    if a.len != 4 {
+        return Err(Errno::EINVAL);
+    }
+    a.int()
+}
+
+/// packet_getsockopt() cuts what it tells to the room there is.
+fn told(value: i32, a: &GetArg) -> OptValue {
+    OptValue::bytes(&value.to_ne_bytes()[..a.len.min(4)], a)
+}
+
+macro_rules! option {
+    ($get:ident, $set:ident, $read:ident, $field:ident, $to:expr, $from:expr) => {
+        pub(super) fn $get(
+            h: &Host,
+            _: &Cx<'_>,
+            id: SocketId,
+            a: &GetArg,
+        ) -> Result<OptValue, Errno> {
+            let get: fn(&PacketOptions) -> i32 = $to;
+            Ok(told(get(&h.packet(id)?.options), a))
+        }
+
+        pub(super) fn $set(
+            h: &mut Host,
+            _: &mut Cx<'_>,
+            id: SocketId,
+            a: &SetArg<'_>,
+        ) -> Result<(), Errno> {
+            let value = $read(a)?;
+            let from: fn(i32) -> Result<_, Errno> = $from;
+            h.packet_mut(id)?.options.$field = from(value)?;
+            Ok(())
+        }
+    };
+}
+
+/// An `int` at least, of which the first four bytes count.
+fn at_least(a: &SetArg<'_>) -> Result<i32, Errno> {
+    a.int()
+}
+
+option!(
+    get_auxdata,
+    set_auxdata,
+    at_least,
+    auxdata,
+    |o| o.auxdata.into(),
+    |v| Ok(v != 0)
+);
+option!(
+    get_origdev,
+    set_origdev,
+    at_least,
+    origdev,
+    |o| o.origdev.into(),
+    |v| Ok(v != 0)
+);
+option!(get_loss, set_loss, exact, loss, |o| o.loss.into(), |v| Ok(
+    v != 0
+));
+option!(
+    get_tx_has_off,
+    set_tx_has_off,
+    exact,
+    tx_has_off,
+    |o| o.tx_has_off.into(),
+    |v| Ok(v != 0)
+);
+option!(
+    get_qdisc_bypass,
+    set_qdisc_bypass,
+    exact,
+    qdisc_bypass,
+    |o| o.qdisc_bypass.into(),
+    |v| Ok(v != 0)
+);
+option!(
+    get_copy_thresh,
+    set_copy_thresh,
+    exact,
+    copy_thresh,
+    |o| o.copy_thresh,
+    Ok
+);
+option!(
+    get_timestamp,
+    set_timestamp,
+    exact,
+    timestamp,
+    |o| o.timestamp,
+    Ok
+);
+option!(
+    get_ignore_outgoing,
+    set_ignore_outgoing,
+    exact,
+    ignore_outgoing,
+    |o| o.ignore_outgoing.into(),
+    |v| match v {
+        0 | 1 => Ok(v != 0),
+        _ => Err(Errno::EINVAL),
+    }
+);
+option!(
+    get_version,
+    set_version,
+    exact,
+    version,
+    |o| o.version,
+    |v| match v {
+        0..=LAST_VERSION => Ok(v),
+        _ => Err(Errno::EINVAL),
+    }
+);
+option!(
+    get_reserve,
+    set_reserve,
+    exact,
+    reserve,
+    |o| o.reserve as i32,
+    |v| match u32::try_from(v) {
+        Ok(v) => Ok(v),
+        Err(_) => Err(Errno::EINVAL),
+    }
+);
+
+/// The version stands where the answer will.
+pub(super) fn get_hdrlen(_: &Host, _: &Cx<'_>, _: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
+    let version = read_i32(a.given(4)?, 0);
+    let length = usize::try_from(version).ok().and_then(|v| HEADERS.get(v));
+    Ok(told(*length.ok_or(Errno::EINVAL)? as i32, a))
+}
+
+/// `struct tpacket_stats`, where what was dropped counts as a packet too; it begins anew.
+pub(super) fn get_statistics(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let Stats { packets, drops } = h.packet(id)?.stats;
+    let mut bytes = Vec::with_capacity(8);
+    bytes.extend_from_slice(&packets.wrapping_add(drops).to_ne_bytes());
+    bytes.extend_from_slice(&drops.to_ne_bytes());
+    Ok(OptValue {
+        takes: true,
+        ..OptValue::bytes(&bytes, a)
+    })
+}
+
+/// `struct packet_mreq`, whose address may be longer than its own field.
+fn membership(a: &SetArg<'_>) -> Result<Membership, Errno> {
+    if a.len < MREQ {
+        return Err(Errno::EINVAL);
+    }
+    let raw = a.bytes(MREQ)?;
+    let length = u16::from_ne_bytes([raw[6], raw[7]]);
+    if a.len < MREQ_HEAD + usize::from(length) {
+        return Err(Errno::EINVAL);
+    }
+    let mut address = [0; ADDRESS];
+    let known = usize::from(length).min(ADDRESS);
+    address[..known].copy_from_slice(&raw[MREQ_HEAD..MREQ_HEAD + known]);
+    Ok(Membership {
+        interface: read_i32(raw, 0) as u32,
+        kind: u16::from_ne_bytes([raw[4], raw[5]]),
+        address,
+        length,
+        count: 1,
+    })
+}
+
+fn same(a: &Membership, b: &Membership) -> bool {
+    Membership { count: 0, ..*a } == Membership { count: 0, ..*b }
+}
+
+/// packet_mc_add()
+pub(super) fn set_add(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let wanted = membership(a)?;
+    h.link(wanted.interface as i32).ok_or(Errno::ENODEV)?;
+    if usize::from(wanted.length) > ADDRESS {
+        return Err(Errno::EINVAL);
+    }
+    // What all are limited to by net.core.optmem_max.
+    let most = h.stack.sysctl().optmem_max as usize / core::mem::size_of::<Membership>();
+    let list = &mut h.packet_mut(id)?.memberships;
+    if let Some(member) = list.iter_mut().find(|member| same(member, &wanted)) {
+        member.count += 1;
+        return Ok(());
+    }
+    if matches!(wanted.kind, MR_MULTICAST | MR_UNICAST) && usize::from(wanted.length) != ADDRESS {
+        return Err(Errno::EINVAL);
+    }
+    if list.len() >= most {
+        return Err(Errno::ENOBUFS);
+    }
+    list.push(wanted);
+    Ok(())
+}
+
+/// packet_mc_drop(): one that there is not is nothing to complain of.
+pub(super) fn set_drop(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let gone = membership(a)?;
+    let list = &mut h.packet_mut(id)?.memberships;
+    if let Some(at) = list.iter().position(|member| same(member, &gone)) {
+        list[at].count -= 1;
+        if list[at].count == 0 {
+            list.swap_remove(at);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! AF_PACKET: packet(7), sockets that see every packet of an interface and send frames of their own.
+//!
+//! # Theory of operation
+//! A socket with a protocol is *hooked*: the stack shows its packets then (`Stack::set_tapping`), and `show` hands each of
+//! them to the sockets that want it, as a frame with a link header whose addresses are zero, as those of `lo` are. A
+//! socket for ETH_P_ALL sees what leaves and what comes in, one for a single protocol only what comes in; on `lo` that is
+//! each packet twice, or once.
+//!
+//! What is sent is a frame. On `lo` it comes in as it is: it is shown, and if it is an IP packet for this host the stack
+//! gets it.
+//!
+//! # Limits
+//! No rings (PACKET_RX_RING, PACKET_TX_RING), no fan-out, no virtio headers: refused, and so is SOCK_PACKET. An interface
+//! that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device that drops it.
+//!
+//! See [packet(7)](https://man7.org/linux/man-pages/man7/packet.7.html).
+
+mod receive;
+mod send;
+
+#[cfg(test)]
+mod tests;
+
+use crate::call::Cx;
+use crate::cred::Caps;
+use crate::host::Host;
+use crate::inet::stamp::Stamp;
+use crate::mask::PollMask;
+use crate::socket::{Kind, Socket};
+use crate::table::SocketId;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use switchboard_abi::number::*;
+use switchboard_abi::sockaddr::{self, LinkAddr};
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_engine::{IfIndex, Tapped};
+
+pub(crate) use receive::PacketRecvEffect;
+pub(crate) use send::PacketSendPlan;
+
+/// `ETH_P_ALL`: every protocol.
+const ETH_P_ALL: u16 = 3;
+/// `ETH_P_IP`, `ETH_P_IPV6`.
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+/// `sizeof(struct ethhdr)`.
+const LINK: usize = 14;
+/// `sizeof(struct sockaddr_ll)`.
+const SOCKADDR_LL_SIZE: usize = 20;
+/// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`.
+const DEVICES: [u16; 2] = [1, 772];
+
+pub(crate) struct PacketSocket {
+    /// `ETH_P_*` in the host's order, sixteen bits of it as Linux takes them; 0 hears nothing.
+    protocol: u16,
+    /// Whose packets it sees.
+    interface: Bound,
+    queue: VecDeque<receive::Queued>,
+    charged: u32,
+    error: Option<Errno>,
+    pub(crate) stamp: Stamp,
+    pub(crate) stats: Stats,
+    /// Since the socket was made, as SO_RXQ_OVFL tells.
+    drops: u32,
+    pub(crate) options: PacketOptions,
+    pub(crate) memberships: Vec<Membership>,
+}
+
+/// bind(2)'s interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Bound {
+    Any,
+    To(IfIndex),
+}
+
+/// `struct tpacket_stats`.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Stats {
+    pub(crate) packets: u32,
+    pub(crate) drops: u32,
+}
+
+/// What setsockopt(2) keeps at `SOL_PACKET`.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct PacketOptions {
+    pub(crate) auxdata: bool,
+    pub(crate) origdev: bool,
+    pub(crate) ignore_outgoing: bool,
+    pub(crate) loss: bool,
+    pub(crate) tx_has_off: bool,
+    pub(crate) qdisc_bypass: bool,
+    pub(crate) copy_thresh: i32,
+    pub(crate) version: i32,
+    pub(crate) reserve: u32,
+    pub(crate) timestamp: i32,
+}
+
+/// One `PACKET_ADD_MEMBERSHIP`; the same again counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Membership {
+    pub(crate) interface: u32,
+    pub(crate) kind: u16,
+    pub(crate) address: [u8; 6],
+    pub(crate) length: u16,
+    pub(crate) count: u32,
+}
+
+/// A `struct sockaddr_ll` as bind(2) reads it.
+fn read_bind(raw: &[u8]) -> Result<(u16, i32), Errno> {
+    if raw.len() < SOCKADDR_LL_SIZE || sockaddr::family(raw) != Some(AF_PACKET) {
+        return Err(Errno::EINVAL);
+    }
+    let protocol = u16::from_be_bytes([raw[2], raw[3]]);
+    let index = i32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
+    Ok((protocol, index))
+}
+
+impl Host {
+    /// packet_create()
+    pub(crate) fn packet_socket(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ty: i32,
+        protocol: i32,
+    ) -> Result<SocketId, Errno> {
+        if !cx.cred.caps.contains(Caps::NET_RAW) {
+            return Err(Errno::EPERM);
+        }
+        if ty != SOCK_RAW && ty != SOCK_DGRAM {
+            return Err(Errno::ESOCKTNOSUPPORT);
+        }
+        // "weird, but documented": the argument is in network order.
+        let protocol = u16::from_be(protocol as u16);
+        let common = self.new_common(cx, AF_PACKET, ty, 0);
+        let kind = Kind::Packet(Box::new(PacketSocket {
+            protocol,
+            interface: Bound::Any,
+            queue: VecDeque::new(),
+            charged: 0,
+            error: None,
+            stamp: Stamp::default(),
+            stats: Stats::default(),
+            drops: 0,
+            options: PacketOptions::default(),
+            memberships: Vec::new(),
+        }));
+        let id = self.sockets.insert(Socket { common, kind });
+        self.packet_hook(id, protocol);
+        Ok(id)
+    }
+
+    /// The socket hears this protocol from now on, or nothing.
+    fn packet_hook(&mut self, id: SocketId, protocol: u16) {
+        self.hooked.retain(|other| *other != id);
+        if protocol != 0 {
+            self.hooked.push(id);
+        }
+        self.stack.set_tapping(!self.hooked.is_empty());
+    }
+
+    pub(crate) fn packet(&self, id: SocketId) -> Result<&PacketSocket, Errno> {
+        match self.kind(id)? {
+            Kind::Packet(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    pub(crate) fn packet_mut(&mut self, id: SocketId) -> Result<&mut PacketSocket, Errno> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Packet(s) => Ok(s),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// An interface of this index, as a caller names it.
+    pub(crate) fn link(&self, index: i32) -> Option<&switchboard_engine::Interface> {
+        let index = IfIndex::new(u32::try_from(index).ok()?)?;
+        self.stack.interface(index)
+    }
+
+    /// packet_bind(): a protocol of zero leaves the one that it has.
+    pub(crate) fn packet_bind(&mut self, id: SocketId, raw: &[u8]) -> Result<(), Errno> {
+        let (protocol, index) = read_bind(raw)?;
+        let bound = match index {
+            0 => Bound::Any,
+            index => Bound::To(self.link(index).ok_or(Errno::ENODEV)?.index()),
+        };
+        let up = match bound {
+            Bound::Any => true,
+            Bound::To(index) => self.stack.interface(index).is_some_and(|i| i.is_up()),
+        };
+        let s = self.packet_mut(id)?;
+        if protocol != 0 {
+            s.protocol = protocol;
+        }
+        s.interface = bound;
+        let protocol = s.protocol;
+        if !up {
+            s.error = Some(Errno::ENETDOWN);
+            self.wake(id, PollMask::ERR);
+        }
+        self.packet_hook(id, protocol);
+        Ok(())
+    }
+
+    /// packet_getname(): there is no peer.
+    pub(crate) fn packet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
+        let s = self.packet(id)?;
+        let interface = match s.interface {
+            Bound::Any => None,
+            Bound::To(index) => self.stack.interface(index),
+        };
+        Ok(SockAddr::Link(LinkAddr {
+            protocol: s.protocol,
+            interface: interface.map_or(0, |i| i.index().get()),
+            device: interface.map_or(0, |i| device_kind(i.index())),
+            kind: 0,
+            address: interface.map(|i| hardware(i)),
+            whole: false,
+        }))
+    }
+
+    pub(crate) fn packet_close(&mut self, id: SocketId) {
+        self.packet_hook(id, 0);
+        drop(self.sockets.remove(id));
+    }
+
+    /// packet_poll(), which is datagram_poll() without rings.
+    pub(crate) fn packet_poll(&self, id: SocketId) -> PollMask {
+        let Ok(s) = self.packet(id) else {
+            return PollMask::empty();
+        };
+        let mut mask = PollMask::WRITABLE;
+        if s.error.is_some() {
+            mask |= PollMask::ERR;
+        }
+        if !s.queue.is_empty() {
+            mask |= PollMask::READABLE;
+        }
+        mask
+    }
+
+    /// What the stack's packets of this call are, to whoever looks.
+    pub(crate) fn show_packets(&mut self) {
+        while let Some(tapped) = self.stack.poll_tapped() {
+            self.show_tapped(&tapped);
+        }
+    }
+
+    fn show_tapped(&mut self, tapped: &Tapped) {
+        self.show(&receive::Seen::of(tapped));
+    }
+}
+
+impl PacketSocket {
+    pub(crate) fn error(&self) -> Option<Errno> {
+        self.error
+    }
+
+    pub(crate) fn set_error(&mut self, error: Option<Errno>) {
+        self.error = error;
+    }
+
+    /// SO_MEMINFO's rmem_alloc.
+    pub(crate) fn charged(&self) -> u32 {
+        self.charged
+    }
+
+    /// `SIOCINQ`: the length of the next frame.
+    pub(crate) fn next_len(&self) -> usize {
+        self.queue.front().map_or(0, |frame| frame.data.len())
+    }
+
+    /// Whether something is left to read behind this many frames.
+    pub(crate) fn readable_after(&self, messages: usize) -> bool {
+        self.queue.len() > messages
+    }
+}
+
+/// `ARPHRD_*` of an interface.
+fn device_kind(interface: IfIndex) -> u16 {
+    DEVICES[usize::from(interface == IfIndex::LO)]
+}
+
+fn hardware(interface: &switchboard_engine::Interface) -> [u8; 6] {
+    interface.hardware()
+}

@@ -1,0 +1,320 @@
+//! What comes: frames for the sockets that want them, and recvmsg(2) of them.
+
+use super::{Bound, DEVICES, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind};
+use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::filter::Written;
+use crate::host::Host;
+use crate::mask::PollMask;
+use crate::message::{ControlOut, Received, RecvEffect, RecvRequest};
+use crate::options::control::{self, Arrival};
+use crate::table::SocketId;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use switchboard_abi::number::*;
+use switchboard_abi::sockaddr::LinkAddr;
+use switchboard_abi::{Errno, SockAddr};
+use switchboard_bpf::Meta;
+use switchboard_engine::{IfIndex, Instant, Tag, Tapped, Transport};
+use switchboard_wire::{Body, Payload, emit_body};
+
+/// `PACKET_*` of packet(7): how a frame was addressed.
+pub(super) const PACKET_HOST: u8 = 0;
+pub(super) const PACKET_MULTICAST: u8 = 2;
+pub(super) const PACKET_OTHERHOST: u8 = 3;
+pub(super) const PACKET_OUTGOING: u8 = 4;
+
+/// `TP_STATUS_*` of `struct tpacket_auxdata`.
+const STATUS_USER: u32 = 1;
+const STATUS_CSUMNOTREADY: u32 = 8;
+
+/// A frame in a socket's queue.
+pub(super) struct Queued {
+    at: Instant,
+    /// Somebody wanted to know the time when it came.
+    stamped: bool,
+    pub(super) data: Payload,
+    /// Its length before a filter cut it.
+    whole: usize,
+    protocol: u16,
+    interface: IfIndex,
+    kind: u8,
+    source: [u8; 6],
+    unsummed: bool,
+    tag: Tag,
+    drops: u32,
+    charge: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct PacketRecvEffect;
+
+/// A frame as every socket sees it: headers from the link's on, and data.
+pub(super) struct Seen {
+    pub(super) at: Instant,
+    pub(super) interface: IfIndex,
+    pub(super) kind: u8,
+    /// `skb->protocol`
+    pub(super) protocol: u16,
+    pub(super) tag: Tag,
+    pub(super) headers: Bytes,
+    pub(super) data: Payload,
+    pub(super) ip_protocol: u8,
+    /// Where the transport's data begins, if that is known.
+    pub(super) payload_at: usize,
+    /// Its checksum is left to the interface.
+    pub(super) unsummed: bool,
+    /// Who sent it, and does not see it leave.
+    pub(super) except: Option<SocketId>,
+}
+
+impl Seen {
+    /// A packet of the stack, on its way out or in.
+    pub(super) fn of(tapped: &Tapped) -> Seen {
+        let Tapped { ip, body, .. } = tapped;
+        let bytes;
+        let transport = match body {
+            Body::Tcp(segment) => Transport::Tcp(segment),
+            Body::Udp(datagram) => Transport::Udp(datagram),
+            body => {
+                bytes = Bytes::from(emit_body(ip, body));
+                Transport::Other {
+                    protocol: body.protocol(ip.is_v6()),
+                    payload: &bytes,
+                }
+            }
+        };
+        let written = Written::of(ip, &transport);
+        // The addresses of `lo` are zeros, whoever is addressed.
+        let to_many = ip.dst.is_multicast() && tapped.interface != IfIndex::LO;
+        Seen {
+            at: tapped.at,
+            interface: tapped.interface,
+            kind: match (tapped.outgoing, to_many) {
+                (true, _) => PACKET_OUTGOING,
+                (false, true) => PACKET_MULTICAST,
+                (false, false) => PACKET_HOST,
+            },
+            protocol: if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP },
+            tag: tapped.tag,
+            unsummed: matches!(body, Body::Tcp(_) | Body::Udp(_)),
+            ip_protocol: written.ip_protocol,
+            payload_at: written.payload_at,
+            headers: written.headers.into(),
+            data: written.data,
+            except: None,
+        }
+    }
+
+    fn meta(&self) -> Meta {
+        Meta {
+            protocol: self.protocol,
+            pkt_type: self.kind,
+            device: Some((self.interface.get(), device_kind(self.interface))),
+            mark: self.tag.mark,
+            priority: self.tag.priority,
+            ip_protocol: self.ip_protocol,
+            ..Meta::default()
+        }
+    }
+}
+
+/// What Linux charges for a frame of `lo`: the sk_buff, and its data in an area of an allocator's size, or in pages when
+/// it is large.
+fn charge(len: usize) -> u32 {
+    /// sizeof(struct sk_buff) in cache lines, and the smallest data area.
+    const SKB: u32 = 256;
+    const SMALL: u32 = 576;
+    /// sizeof(struct skb_shared_info), which ends the area.
+    const SHARED: u32 = 320;
+    let len = u32::try_from(len).unwrap_or(u32::MAX >> 2);
+    SKB + match len + SHARED {
+        area if area <= SMALL => SMALL,
+        area if area <= 1 << 14 => area.next_power_of_two(),
+        _ => SMALL + len,
+    }
+}
+
+impl Host {
+    /// packet_rcv(): queues the frame if the socket wants it and has room.
+    pub(super) fn packet_input(&mut self, id: SocketId, seen: &Seen) {
+        let Ok(socket) = self.get(id) else { return };
+        let Ok(s) = self.packet(id) else { return };
+        let outgoing = seen.kind == PACKET_OUTGOING;
+        // An ETH_P_ALL handler stands at both ends of an interface, any other behind the link's demultiplexer.
+        let wanted = if s.protocol == ETH_P_ALL {
+            !(outgoing && s.options.ignore_outgoing)
+        } else {
+            !outgoing && s.protocol == seen.protocol
+        };
+        let here = match s.interface {
+            Bound::Any => true,
+            Bound::To(index) => index == seen.interface,
+        };
+        if !wanted || !here || seen.except == Some(id) {
+            return;
+        }
+        let raw = i32::from(socket.common.ty) == SOCK_RAW;
+        let start = if raw { 0 } else { LINK };
+        let whole = (seen.headers.len() + seen.data.len()).saturating_sub(start);
+        let kept = match self.packet_filtered(id, seen, start, whole) {
+            Some(0) => return,
+            Some(kept) => kept.min(whole),
+            None => whole,
+        };
+        let rcvbuf = socket.common.rcvbuf;
+        let stamped = socket.common.stamps();
+        let mut data = Payload::new();
+        if let Some(headers) = seen.headers.get(start..) {
+            data.push(seen.headers.slice_ref(headers));
+        }
+        seen.data.iter().for_each(|chunk| data.push(chunk.clone()));
+        let data = data.slice(..kept);
+        let mut source = [0; 6];
+        source.copy_from_slice(&seen.headers[6..12]);
+        let Ok(s) = self.packet_mut(id) else { return };
+        if s.charged >= rcvbuf {
+            s.stats.drops = s.stats.drops.wrapping_add(1);
+            s.drops = s.drops.wrapping_add(1);
+            return;
+        }
+        s.stats.packets = s.stats.packets.wrapping_add(1);
+        let charge = charge(whole);
+        s.charged += charge;
+        s.queue.push_back(Queued {
+            at: seen.at,
+            stamped,
+            data,
+            whole,
+            protocol: seen.protocol,
+            interface: seen.interface,
+            kind: seen.kind,
+            source,
+            unsummed: seen.unsummed,
+            tag: seen.tag,
+            drops: s.drops,
+            charge,
+        });
+        self.wake(id, PollMask::READABLE);
+    }
+
+    /// run_filter(): how many bytes of the frame the socket gets; `None` without a filter.
+    fn packet_filtered(
+        &self,
+        id: SocketId,
+        seen: &Seen,
+        start: usize,
+        whole: usize,
+    ) -> Option<usize> {
+        let mut meta = seen.meta();
+        meta.payload_offset = seen.payload_at.saturating_sub(start) as u32;
+        let frame = || (seen.headers.to_vec(), seen.data.clone(), start, LINK);
+        let verdict = self.frame_filtered(seen.at, id, frame, meta)?;
+        Some((verdict as usize).min(whole))
+    }
+
+    /// packet_recvmsg()
+    pub(crate) fn packet_attempt_recv(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &mut RecvRequest<'_>,
+    ) -> Result<Attempt<Received>, Fail> {
+        if request.flags & !(MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE) != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if request.flags & MSG_ERRQUEUE != 0 {
+            // Nothing is ever in it: what is sent has no stamps.
+            return Err(Errno::EAGAIN.into());
+        }
+        let socket = self.get(id)?;
+        let s = self.packet(id)?;
+        if let (Some(errno), 0) = (s.error, request.skip.messages) {
+            return Err(Fail::pending(errno));
+        }
+        let Some(frame) = s.queue.get(request.skip.messages) else {
+            if request.last {
+                return Err(Errno::EAGAIN.into());
+            }
+            return Ok(Attempt::Blocked(Blocked {
+                interest: PollMask::IN,
+                timeout: socket.common.rcvtimeo,
+            }));
+        };
+        let len = frame.data.len();
+        let n = request.len.min(len);
+        let ago = cx.now.saturating_sub(frame.at);
+        let arrival = Arrival {
+            at: frame.stamped.then(|| cx.realtime.saturating_sub(ago)),
+            drops: frame.drops,
+            tag: frame.tag,
+        };
+        let mut control = Vec::new();
+        control::received(cx, &socket.common, &arrival, &mut control);
+        if s.options.auxdata {
+            let net = if i32::from(socket.common.ty) == SOCK_RAW {
+                LINK
+            } else {
+                0
+            };
+            control.push(ControlOut::Raw {
+                level: SOL_PACKET,
+                kind: PACKET_AUXDATA,
+                data: frame.auxdata(net),
+            });
+        }
+        let peek = request.flags & MSG_PEEK != 0;
+        Ok(Attempt::Ready(Received {
+            data: frame.data.slice(..n),
+            ret: if request.flags & MSG_TRUNC != 0 {
+                len
+            } else {
+                n
+            },
+            msg_flags: if n < len { MSG_TRUNC } else { 0 },
+            name: Some(SockAddr::Link(LinkAddr {
+                protocol: frame.protocol,
+                interface: frame.interface.get(),
+                device: DEVICES[usize::from(frame.interface == IfIndex::LO)],
+                kind: frame.kind,
+                address: Some(frame.source),
+                whole: true,
+            })),
+            control,
+            effect: if peek {
+                RecvEffect::Looked(frame.at)
+            } else {
+                RecvEffect::Packet(PacketRecvEffect)
+            },
+        }))
+    }
+
+    pub(crate) fn packet_commit_recv(&mut self, cx: &Cx<'_>, id: SocketId, _: PacketRecvEffect) {
+        let Ok(s) = self.packet_mut(id) else { return };
+        let Some(frame) = s.queue.pop_front() else {
+            return;
+        };
+        s.charged -= frame.charge;
+        self.note_stamp(cx, id, frame.at);
+    }
+}
+
+impl Queued {
+    /// `struct tpacket_auxdata`
+    fn auxdata(&self, net: usize) -> Vec<u8> {
+        let status = STATUS_USER
+            | if self.unsummed {
+                STATUS_CSUMNOTREADY
+            } else {
+                0
+            };
+        let mut out = Vec::with_capacity(20);
+        for word in [status, self.whole as u32, self.data.len() as u32] {
+            out.extend_from_slice(&word.to_ne_bytes());
+        }
+        // tp_mac, tp_net, and no VLAN.
+        for half in [0, net as u16, 0, 0] {
+            out.extend_from_slice(&half.to_ne_bytes());
+        }
+        out
+    }
+}

@@ -1,0 +1,183 @@
+//! What is sent: a whole frame, or what stands behind its link header.
+
+use super::receive::{PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING, Seen};
+use super::{Bound, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, SOCKADDR_LL_SIZE};
+use crate::call::{Attempt, Cx, Fail};
+use crate::host::Host;
+use crate::message::{PlanKind, SendPlan, SendRequest};
+use crate::options::control::Cookie;
+use crate::table::SocketId;
+use bytes::Bytes;
+use switchboard_abi::Errno;
+use switchboard_abi::number::*;
+use switchboard_engine::{IfIndex, Tag};
+use switchboard_wire::{Payload, parse};
+
+/// Where `sll_addr` stands in `struct sockaddr_ll`, and how long it is.
+const ADDRESS_AT: usize = 12;
+const ADDRESS_MAX: usize = 8;
+/// `ETH_P_802_3_MIN`: from here on the field is a protocol, below a length.
+const PROTOCOL_MIN: u16 = 1536;
+/// `ETH_P_802_3` and `ETH_P_802_2`: frames with a length.
+const ETH_P_802_3: u16 = 1;
+const ETH_P_802_2: u16 = 4;
+
+#[derive(Debug)]
+pub(crate) struct PacketSendPlan {
+    interface: IfIndex,
+    protocol: u16,
+    /// The destination of SOCK_DGRAM, whose link header is the layer's to write.
+    to: Option<[u8; 6]>,
+    tag: Tag,
+}
+
+impl Host {
+    /// packet_snd()
+    pub(crate) fn packet_try_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        request: &SendRequest<'_>,
+    ) -> Result<Attempt<SendPlan>, Fail> {
+        let socket = self.get(id)?;
+        let s = self.packet(id)?;
+        let dgram = i32::from(socket.common.ty) == SOCK_DGRAM;
+        let mut to = [0; 6];
+        let (index, protocol) = match request.name {
+            None => match s.interface {
+                Bound::Any => return Err(Errno::ENXIO.into()),
+                Bound::To(index) => (Some(index), s.protocol),
+            },
+            Some(raw) => {
+                let length = usize::from(raw.get(11).copied().unwrap_or(0));
+                if raw.len() < SOCKADDR_LL_SIZE || length > raw.len() - ADDRESS_AT {
+                    return Err(Errno::EINVAL.into());
+                }
+                let index = i32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
+                if dgram {
+                    to.copy_from_slice(&raw[ADDRESS_AT..ADDRESS_AT + 6]);
+                }
+                let protocol = u16::from_be_bytes([raw[2], raw[3]]);
+                (self.link(index).map(|i| i.index()), protocol)
+            }
+        };
+        debug_assert!(to.len() <= ADDRESS_MAX);
+        let index = index.ok_or(Errno::ENXIO)?;
+        let interface = self.stack.interface(index).ok_or(Errno::ENXIO)?;
+        if !interface.is_up() {
+            return Err(Errno::ENETDOWN.into());
+        }
+        let mut cookie = Cookie::new(&socket.common);
+        cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
+        let most = interface.mtu() as usize + if dgram { 0 } else { LINK };
+        if request.len > most {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if !dgram && request.len < LINK {
+            return Err(Errno::EINVAL.into());
+        }
+        Ok(Attempt::Ready(SendPlan {
+            take: request.len,
+            charge: 0,
+            kind: PlanKind::Packet(PacketSendPlan {
+                interface: index,
+                protocol,
+                to: dgram.then_some(to),
+                tag: cookie.tag,
+            }),
+        }))
+    }
+
+    /// What only the bytes tell: an interface that is not `lo` carries IP packets and nothing else.
+    pub(crate) fn packet_check_send(
+        &self,
+        plan: &PacketSendPlan,
+        data: &Payload,
+    ) -> Result<(), Errno> {
+        if plan.interface == IfIndex::LO {
+            return Ok(());
+        }
+        let packet = match plan.to {
+            Some(_) => data.clone(),
+            None => data.slice(LINK..),
+        };
+        parse(&packet.to_bytes()).map_or(Err(Errno::ENOBUFS), |_| Ok(()))
+    }
+
+    /// dev_queue_xmit(), and on `lo` netif_rx(): the frame is seen as it leaves, then as it comes in.
+    pub(crate) fn packet_commit_send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        plan: PacketSendPlan,
+        data: Payload,
+    ) {
+        let mut headers = [0; LINK];
+        let data = match plan.to {
+            Some(to) => {
+                headers[..6].copy_from_slice(&to);
+                headers[12..].copy_from_slice(&plan.protocol.to_be_bytes());
+                data
+            }
+            None => {
+                data.slice(..LINK).copy_to(&mut headers);
+                data.slice(LINK..)
+            }
+        };
+        let field = u16::from_be_bytes([headers[12], headers[13]]);
+        let mut seen = Seen {
+            at: cx.now,
+            interface: plan.interface,
+            kind: PACKET_OUTGOING,
+            // packet_parse_headers(): what is not named is what the frame says.
+            protocol: match plan.protocol {
+                0 | ETH_P_ALL => field,
+                protocol => protocol,
+            },
+            tag: plan.tag,
+            headers: Bytes::copy_from_slice(&headers),
+            data,
+            ip_protocol: 0,
+            payload_at: 0,
+            unsummed: false,
+            except: Some(id),
+        };
+        self.show(&seen);
+        let bytes = seen.data.to_bytes();
+        if plan.interface == IfIndex::LO {
+            // eth_type_trans(): the addresses of `lo` are zeros, its broadcast address too.
+            seen.kind = match &headers[..6] {
+                [0, 0, 0, 0, 0, 0] => PACKET_HOST,
+                [first, ..] if first & 1 != 0 => PACKET_MULTICAST,
+                _ => PACKET_OTHERHOST,
+            };
+            seen.protocol = match field {
+                PROTOCOL_MIN.. => field,
+                _ if bytes.starts_with(&[0xff, 0xff]) => ETH_P_802_3,
+                _ => ETH_P_802_2,
+            };
+            seen.except = None;
+            self.show(&seen);
+        }
+        // ip_rcv() and ip6_rcv_core(): not what is for another host.
+        let version = match seen.protocol {
+            ETH_P_IP => 4,
+            ETH_P_IPV6 => 6,
+            _ => return,
+        };
+        if seen.kind == PACKET_OTHERHOST || bytes.first().is_none_or(|b| b >> 4 != version) {
+            return;
+        }
+        if let Ok(packet) = parse(&bytes) {
+            self.stack.inject(cx.now, plan.interface, plan.tag, packet);
+            self.collect_stack_events();
+        }
+    }
+
+    pub(super) fn show(&mut self, seen: &Seen) {
+        for index in 0..self.hooked.len() {
+            let id = self.hooked[index];
+            self.packet_input(id, seen);
+        }
+    }
+}
