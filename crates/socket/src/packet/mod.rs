@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, LinkAddr};
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{IfIndex, Tapped};
+use switchboard_engine::{IfIndex, Interface, Tapped};
 
 pub(crate) use receive::PacketRecvEffect;
 pub(crate) use send::PacketSendPlan;
@@ -174,7 +174,7 @@ impl Host {
     }
 
     /// An interface of this index, as a caller names it.
-    pub(crate) fn link(&self, index: i32) -> Option<&switchboard_engine::Interface> {
+    pub(crate) fn link(&self, index: i32) -> Option<&Interface> {
         let index = IfIndex::new(u32::try_from(index).ok()?)?;
         self.stack.interface(index)
     }
@@ -216,7 +216,7 @@ impl Host {
             interface: interface.map_or(0, |i| i.index().get()),
             device: interface.map_or(0, |i| device_kind(i.index())),
             kind: 0,
-            address: interface.map(|i| hardware(i)),
+            address: interface.map(Interface::hardware),
             whole: false,
         }))
     }
@@ -281,8 +281,4 @@ impl PacketSocket {
 /// `ARPHRD_*` of an interface.
 fn device_kind(interface: IfIndex) -> u16 {
     DEVICES[usize::from(interface == IfIndex::LO)]
-}
-
-fn hardware(interface: &switchboard_engine::Interface) -> [u8; 6] {
-    interface.hardware()
 }

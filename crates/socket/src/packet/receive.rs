@@ -15,7 +15,7 @@ use switchboard_abi::sockaddr::LinkAddr;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_bpf::Meta;
 use switchboard_engine::{IfIndex, Instant, Tag, Tapped, Transport};
-use switchboard_wire::{Body, Payload, emit_body};
+use switchboard_wire::{Body, Payload, emit_parts};
 
 /// `PACKET_*` of packet(7): how a frame was addressed.
 pub(super) const PACKET_HOST: u8 = 0;
@@ -71,19 +71,24 @@ impl Seen {
     /// A packet of the stack, on its way out or in.
     pub(super) fn of(tapped: &Tapped) -> Seen {
         let Tapped { ip, body, .. } = tapped;
-        let bytes;
-        let transport = match body {
-            Body::Tcp(segment) => Transport::Tcp(segment),
-            Body::Udp(datagram) => Transport::Udp(datagram),
+        let protocol = if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP };
+        let (written, unsummed) = match body {
+            Body::Tcp(segment) => (Written::of(ip, &Transport::Tcp(segment)), true),
+            Body::Udp(datagram) => {
+                let written = Written::of(ip, &Transport::Udp(datagram));
+                // UDP-Lite is summed at once.
+                (written, !datagram.unsummed && datagram.lite.is_none())
+            }
             body => {
-                bytes = Bytes::from(emit_body(ip, body));
-                Transport::Other {
-                    protocol: body.protocol(ip.is_v6()),
-                    payload: &bytes,
-                }
+                let written = Written {
+                    headers: link_header(protocol),
+                    data: Bytes::from(emit_parts(ip, body)).into(),
+                    ip_protocol: body.protocol(ip.is_v6()),
+                    payload_at: 0,
+                };
+                (written, false)
             }
         };
-        let written = Written::of(ip, &transport);
         // The addresses of `lo` are zeros, whoever is addressed.
         let to_many = ip.dst.is_multicast() && tapped.interface != IfIndex::LO;
         Seen {
@@ -94,9 +99,9 @@ impl Seen {
                 (false, true) => PACKET_MULTICAST,
                 (false, false) => PACKET_HOST,
             },
-            protocol: if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP },
+            protocol,
             tag: tapped.tag,
-            unsummed: matches!(body, Body::Tcp(_) | Body::Udp(_)),
+            unsummed,
             ip_protocol: written.ip_protocol,
             payload_at: written.payload_at,
             headers: written.headers.into(),
@@ -116,6 +121,13 @@ impl Seen {
             ..Meta::default()
         }
     }
+}
+
+/// The header of a link without addresses.
+fn link_header(protocol: u16) -> Vec<u8> {
+    let mut header = alloc::vec![0; LINK];
+    header[12..].copy_from_slice(&protocol.to_be_bytes());
+    header
 }
 
 /// What Linux charges for a frame of `lo`: the sk_buff, and its data in an area of an allocator's size, or in pages when

@@ -119,6 +119,7 @@ fn datagram(src: [u8; 4], dst: [u8; 4]) -> Packet {
             payload: Payload::from(bytes::Bytes::from_static(b"hello")),
             segment: 0,
             unsummed: false,
+            lite: None,
         }),
     }
 }
