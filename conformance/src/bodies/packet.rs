@@ -1,5 +1,7 @@
 //! AF_PACKET on `lo`: packet(7). In a network of the body's own, since a packet socket sees everybody's packets. Options
-//! by number, as in linux/if_packet.h.
+//! by number, as in linux/if_packet.h: PACKET_ADD_MEMBERSHIP 1, PACKET_DROP_MEMBERSHIP 2, PACKET_STATISTICS 6,
+//! PACKET_COPY_THRESH 7, PACKET_AUXDATA 8, PACKET_ORIGDEV 9, PACKET_VERSION 10, PACKET_HDRLEN 11, PACKET_RESERVE 12,
+//! PACKET_LOSS 14, PACKET_TIMESTAMP 17, PACKET_TX_HAS_OFF 19, PACKET_QDISC_BYPASS 20, PACKET_IGNORE_OUTGOING 23.
 
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
