@@ -637,6 +637,7 @@ impl Stack {
             self.transmit.push_back(Outgoing {
                 interface,
                 next_hop: route.map_or(packet.ip.dst, |route| route.next_hop),
+                tag: Tag::default(),
                 packet,
             });
         }
