@@ -137,12 +137,15 @@ fn flags(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
-/// What a socket that asks for all of it is told of a datagram with these sticky options and messages: types and data.
+/// Types and data of control messages.
+type Told = Vec<(i32, Vec<u8>)>;
+
+/// What a socket that asks for all of it is told of a datagram with these sticky options and messages.
 fn told(
     k: &mut dyn Kernel,
     sticky: &[(i32, &[u8])],
     messages: &[(i32, &[u8])],
-) -> Got<Option<Vec<(i32, Vec<u8>)>>> {
+) -> Got<Option<Told>> {
     let (to, addr) = k.udp(AF_INET6)?;
     for name in FLAGS {
         ret!(k.set_int(to, IPPROTO_IPV6, name, 1), 0);
