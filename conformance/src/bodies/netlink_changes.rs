@@ -182,8 +182,8 @@ fn echo_tells_the_requester(k: &mut dyn Kernel) -> Outcome {
 /// The text of a refusal (NLMSGERR_ATTR_MSG).
 fn text(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<(i32, Option<String>)> {
     let fd = route(k)?;
-    ok!(k.set_int(fd, SOL_NETLINK, 11, 1));
-    ok!(k.set_int(fd, SOL_NETLINK, 10, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, libc::NETLINK_EXT_ACK, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, libc::NETLINK_CAP_ACK, 1));
     let m = request(kind, ASK | flags, 3, body);
     ret!(k.send(fd, &m, 0), m.len());
     let all = answers(k, fd);
@@ -232,7 +232,7 @@ fn texts_of_refusals(k: &mut dyn Kernel) -> Outcome {
 /// A dump of a socket with NETLINK_GET_STRICT_CHK: its messages, or the errno.
 fn strict(k: &mut dyn Kernel, kind: u16, body: &[u8]) -> Got<Result<Vec<Answer>, i32>> {
     let fd = route(k)?;
-    ok!(k.set_int(fd, SOL_NETLINK, 12, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, 1));
     let m = request(kind, 0x301, 3, body);
     ret!(k.send(fd, &m, 0), m.len());
     let mut all = answers(k, fd);

@@ -8,7 +8,11 @@ use crate::msg::{Msg, cmsg, creds, rights, ucred};
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::{Fd, R, W, WB};
-use libc::{AF_NETLINK, SCM_CREDENTIALS, SO_PASSCRED, SOCK_RAW, SOL_SOCKET};
+use libc::{
+    AF_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP, NETLINK_LIST_MEMBERSHIPS,
+    NETLINK_LISTEN_ALL_NSID, NETLINK_NO_ENOBUFS, NETLINK_PKTINFO, SCM_CREDENTIALS, SO_PASSCRED,
+    SOCK_RAW, SOL_SOCKET,
+};
 use std::time::Duration;
 
 tests! {
@@ -36,12 +40,6 @@ tests! {
 }
 
 const SOL_NETLINK: i32 = 270;
-const ADD: i32 = 1;
-const DROP: i32 = 2;
-const PKTINFO: i32 = 3;
-const NO_ENOBUFS: i32 = 5;
-const LISTEN_ALL: i32 = 8;
-const LIST: i32 = 9;
 /// NETLINK_USERSOCK, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT.
 const USERSOCK: i32 = 2;
 const UEVENT: i32 = 15;
@@ -108,14 +106,17 @@ fn kernel_credentials(k: &mut dyn Kernel) -> Outcome {
     let fd = route(k)?;
     ok!(k.set_int(fd, SOL_SOCKET, SO_PASSCRED, 1));
     eq!(k.get_int(fd, SOL_SOCKET, SO_PASSCRED)?, 1);
-    ok!(k.set_int(fd, SOL_NETLINK, PKTINFO, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, NETLINK_PKTINFO, 1));
     ret!(k.send(fd, &noop(), 0), 16);
     let mut msg = Msg::room(&[100]).control_room(128);
     check!(k.recvmsg(fd, &mut msg, 0) > 0, "nothing came");
     let got: Vec<_> = msg.cmsgs().iter().map(|c| (c.level, c.kind)).collect();
     eq!(
         got,
-        vec![(SOL_NETLINK, PKTINFO), (SOL_SOCKET, SCM_CREDENTIALS)]
+        vec![
+            (SOL_NETLINK, NETLINK_PKTINFO),
+            (SOL_SOCKET, SCM_CREDENTIALS)
+        ]
     );
     let sender = msg.cmsg(SOL_SOCKET, SCM_CREDENTIALS).map(|c| c.ints());
     eq!(sender, Some(vec![0, 0, 0]));
@@ -137,12 +138,16 @@ fn options_of_other_families(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn memberships_have_a_length(k: &mut dyn Kernel) -> Outcome {
-    let list = |k: &mut dyn Kernel, fd| k.getsockopt(fd, SOL_NETLINK, LIST, 16).1.len();
+    let list = |k: &mut dyn Kernel, fd| {
+        k.getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, 16)
+            .1
+            .len()
+    };
     let fd = route(k)?;
     eq!(list(k, fd), 0);
     ok!(k.bind(fd, &nl(0, 0)));
     eq!(list(k, fd), 0);
-    ok!(k.set_int(fd, SOL_NETLINK, DROP, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, 1));
     eq!(list(k, fd), 8);
     let fd = route(k)?;
     ok!(k.bind(fd, &nl(0, 1)));
@@ -156,9 +161,15 @@ fn memberships_have_a_length(k: &mut dyn Kernel) -> Outcome {
 fn groups_of_each_protocol(k: &mut dyn Kernel) -> Outcome {
     for (protocol, last) in [(0, 39), (UEVENT, 32)] {
         let fd = netlink(k, protocol)?;
-        ok!(k.set_int(fd, SOL_NETLINK, ADD, last));
-        err!(k.set_int(fd, SOL_NETLINK, ADD, last + 1), EINVAL);
-        err!(k.set_int(fd, SOL_NETLINK, DROP, last + 1), EINVAL);
+        ok!(k.set_int(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, last));
+        err!(
+            k.set_int(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, last + 1),
+            EINVAL
+        );
+        err!(
+            k.set_int(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, last + 1),
+            EINVAL
+        );
     }
     Ok(())
 }
@@ -167,8 +178,11 @@ fn privileged_groups(k: &mut dyn Kernel) -> Outcome {
     check!(k.drop_privileges(), "could not become an ordinary user");
     let fd = route(k)?;
     for group in [30, 31] {
-        err!(k.set_int(fd, SOL_NETLINK, ADD, group), EPERM);
-        ok!(k.set_int(fd, SOL_NETLINK, DROP, group));
+        err!(
+            k.set_int(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group),
+            EPERM
+        );
+        ok!(k.set_int(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group));
     }
     err!(k.bind(fd, &nl(0, 1 << 29)), EPERM);
     eq!(k.sockname(fd)?, nl(0, 0));
@@ -179,13 +193,16 @@ fn privileged_groups(k: &mut dyn Kernel) -> Outcome {
 fn all_namespaces(k: &mut dyn Kernel) -> Outcome {
     if k.privileged() {
         let fd = route(k)?;
-        ok!(k.set_int(fd, SOL_NETLINK, LISTEN_ALL, 1));
-        eq!(k.get_int(fd, SOL_NETLINK, LISTEN_ALL)?, 1);
+        ok!(k.set_int(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1));
+        eq!(k.get_int(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID)?, 1);
     }
     check!(k.drop_privileges(), "could not become an ordinary user");
     let fd = route(k)?;
-    err!(k.set_int(fd, SOL_NETLINK, LISTEN_ALL, 1), EPERM);
-    eq!(k.get_int(fd, SOL_NETLINK, LISTEN_ALL)?, 0);
+    err!(
+        k.set_int(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1),
+        EPERM
+    );
+    eq!(k.get_int(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID)?, 0);
     Ok(())
 }
 
@@ -226,20 +243,20 @@ fn user_to_group(k: &mut dyn Kernel) -> Outcome {
     let from = port(k, a)?;
     let c = netlink(k, USERSOCK)?;
     ok!(k.bind(c, &nl(0, 1 << 4)));
-    ok!(k.set_int(c, SOL_NETLINK, PKTINFO, 1));
-    ok!(k.set_int(a, SOL_NETLINK, ADD, 5));
+    ok!(k.set_int(c, SOL_NETLINK, NETLINK_PKTINFO, 1));
+    ok!(k.set_int(a, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, 5));
     // To a port and a group: whoever has the port gets it once, the sender not at all.
     ret!(k.sendto(a, b"all", 0, &nl(to, 1 << 4)), 3);
     let mut msg = Msg::room(&[10]).name_room(28).control_room(64);
     ret!(k.recvmsg(c, &mut msg, 0), 3);
     eq!(msg.peer(), nl(from, 1 << 4));
     eq!(
-        msg.cmsg(SOL_NETLINK, PKTINFO).map(|c| c.ints()),
+        msg.cmsg(SOL_NETLINK, NETLINK_PKTINFO).map(|c| c.ints()),
         Some(vec![5])
     );
     ret!(k.recv(b, &mut [0; 9], 0), 3);
     err!(k.recv(a, &mut [0; 9], 0), EAGAIN);
-    ok!(k.set_int(c, SOL_NETLINK, DROP, 5));
+    ok!(k.set_int(c, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, 5));
     ret!(k.sendto(a, b"all", 0, &nl(to, 1 << 4)), 3);
     err!(k.recv(c, &mut [0; 9], 0), EAGAIN);
     Ok(())
@@ -269,8 +286,8 @@ fn users_credentials(k: &mut dyn Kernel) -> Outcome {
 fn users_may_not_join(k: &mut dyn Kernel) -> Outcome {
     check!(k.drop_privileges(), "could not become an ordinary user");
     let (a, b, to) = users(k)?;
-    err!(k.set_int(a, SOL_NETLINK, ADD, 1), EPERM);
-    err!(k.set_int(a, SOL_NETLINK, DROP, 1), EPERM);
+    err!(k.set_int(a, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, 1), EPERM);
+    err!(k.set_int(a, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, 1), EPERM);
     let c = netlink(k, USERSOCK)?;
     err!(k.bind(c, &nl(0, 1)), EPERM);
     // But they may send.
@@ -351,7 +368,7 @@ fn lost_messages(k: &mut dyn Kernel) -> Outcome {
 
 fn lost_messages_unsaid(k: &mut dyn Kernel) -> Outcome {
     let fd = route(k)?;
-    ok!(k.set_int(fd, SOL_NETLINK, NO_ENOBUFS, 1));
+    ok!(k.set_int(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1));
     overrun(k, fd)?;
     mask!(k, fd, R | W | WB);
     check!(k.recv(fd, &mut [0; 999], 0) > 0, "nothing came");

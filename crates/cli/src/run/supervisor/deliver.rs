@@ -84,6 +84,11 @@ impl Supervisor {
                     .show(id, mask, PollMask::empty(), Some(end.as_fd()));
             }
         }
+        // The copy of the program's end goes before the answer, where nothing more is to be shown by it: the
+        // program may close its own at once, and its closes are told in the order in which the last copies go.
+        let looked_at = end.is_some();
+        let fell_short = pending.fell_short(value);
+        end = end.filter(|_| fell_short);
         let mut told = value;
         let mut text = self
             .trace
@@ -136,14 +141,14 @@ impl Supervisor {
                 }
             }
         }
-        if let (Some(id), Some(end)) = (socket, &end) {
+        if let (Some(id), true) = (socket, looked_at) {
             let mask = self.host.poll(id);
-            self.mirror
-                .show(id, mask, PollMask::empty(), Some(end.as_fd()));
-            if pending.fell_short(value) && mask.contains(PollMask::OUT) {
+            let end = end.as_ref().map(AsFd::as_fd);
+            self.mirror.show(id, mask, PollMask::empty(), end);
+            if let (Some(end), true) = (end, fell_short && mask.contains(PollMask::OUT)) {
                 // Linux would have gone on until there was no room, and woken the caller when
                 // there was some again. Here there is some already: an edge for those who wait.
-                self.mirror.edge_out(id, end.as_fd());
+                self.mirror.edge_out(id, end);
             }
         }
     }
