@@ -21,6 +21,7 @@ tests! {
     mapped_address_is_ipv4,
     port_of_connected_socket,
     time_wait_wants_reuseaddr,
+    closes_are_in_order,
     time_wait_is_free_for_ephemeral_bind,
     accepted_socket_holds_the_port,
     reuseaddr_bound_pair_may_not_both_connect,
@@ -337,6 +338,24 @@ fn time_wait_wants_reuseaddr(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
     ret!(k.bind(fd, &addr), 0);
     ret!(k.listen(fd, 1), 0);
+    Ok(())
+}
+
+/// The accepted socket is closed first, right after a call on it, so it is the one that waits.
+fn closes_are_in_order(k: &mut dyn Kernel) -> Outcome {
+    for _ in 0..5 {
+        let (listener, addr) = k.tcp_listener(AF_INET, 1)?;
+        let client = k.tcp_socket(AF_INET, crate::scene::NB)?;
+        k.connect_now(client, &addr)?;
+        let accepted = k.accept_now(listener)?;
+        k.sockname(accepted)?;
+        for fd in [accepted, client, listener] {
+            ret!(k.close(fd), 0);
+        }
+        let again = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+        err!(k.bind(again, &addr), EADDRINUSE);
+        k.close(again);
+    }
     Ok(())
 }
 
