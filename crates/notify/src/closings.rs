@@ -28,7 +28,7 @@ pub(crate) struct Watch {
     number: i32,
 }
 
-/// What [`Closings::next`] tells.
+/// What [`Closings::read`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// The last copy of the file with this number is gone, or about to go: nobody can use it any more.
