@@ -1,14 +1,17 @@
 //! What a sender is told by the error queue: transmit timestamps and MSG_ZEROCOPY.
 
-use crate::check::{Got, Outcome, check, eq, err, mask, ret};
+use crate::addr::Addr;
+use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::msg::{Msg, cmsg};
 use crate::registry::tests;
+use crate::scene::NB;
 use crate::sys::{Fd, WB};
 use libc::{AF_INET, AF_INET6, AF_UNIX, MSG_ERRQUEUE, MSG_ZEROCOPY, SOCK_STREAM, SOL_SOCKET};
 
 tests! {
     stamps_of_a_datagram,
+    stamps_of_raw_packets [ROOT],
     stamp_with_the_packet,
     numbers_of_datagrams,
     number_of_ones_own,
@@ -157,6 +160,31 @@ fn stamps_of_a_datagram(k: &mut dyn Kernel) -> Outcome {
         // To the queue first, then out of it; without numbers.
         eq!(seen, vec![(SCHED, 0), (SND, 0)]);
         eq!(k.so_error(a)?, 0);
+    }
+    Ok(())
+}
+
+fn stamps_of_raw_packets(k: &mut dyn Kernel) -> Outcome {
+    for (family, headers) in [(AF_INET, 14 + 20), (AF_INET6, 14 + 40)] {
+        let fd = ok!(k.socket(family, libc::SOCK_RAW | NB, 253));
+        let to = match family {
+            AF_INET => Addr::lo4(0),
+            _ => Addr::lo6(0),
+        };
+        asks(
+            k,
+            fd,
+            TX_SOFTWARE | TX_SCHED | SOFTWARE | OPT_TSONLY | OPT_ID,
+        )?;
+        for n in 0..2 {
+            ret!(k.sendto(fd, b"hello", 0, &to), 5);
+            eq!(moments(k, fd)?, vec![(SCHED, n), (SND, n)]);
+        }
+        asks(k, fd, TX_SOFTWARE | SOFTWARE)?;
+        ret!(k.sendto(fd, b"hello", 0, &to), 5);
+        let whole =
+            next(k, fd, 200)?.map(|entry| (entry.data.len(), entry.data.ends_with(b"hello")));
+        eq!(whole, Some((headers + 5, true)));
     }
     Ok(())
 }

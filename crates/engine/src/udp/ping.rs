@@ -107,7 +107,7 @@ impl Stack {
     }
 
     /// `sendto(fd, ...)` of a ping socket: an echo request of type `kind` with the socket's identifier. The data of
-    /// `send` is what follows the ICMP header.
+    /// `send` is what follows the ICMP header. Gives the packet back as it left, if the caller wants to `see` it.
     pub fn ping_send(
         &mut self,
         now: Instant,
@@ -115,7 +115,8 @@ impl Stack {
         send: UdpSend,
         kind: u8,
         sequence: u16,
-    ) -> Result<(), UdpSendError> {
+        see: bool,
+    ) -> Result<Option<Packet>, UdpSendError> {
         self.ping_autobind(id)
             .map_err(|_| UdpSendError::PortsExhausted)?;
         let route = self.udp_send_route(id, send.dst.ip().to_canonical(), &send)?;
@@ -146,9 +147,11 @@ impl Stack {
         let len = body.wire_len();
         check_size(&ip, len)?;
         self.counters.icmp_out_msgs += 1;
-        self.udp_output(id, &route, send.tag, Packet { ip, body });
+        let packet = Packet { ip, body };
+        let seen = see.then(|| packet.clone());
+        self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
-        Ok(())
+        Ok(seen)
     }
 
     /// The socket that an identifier belongs to (ping_lookup): the peer does not count.

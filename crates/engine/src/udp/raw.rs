@@ -153,18 +153,19 @@ impl Stack {
 
     /// `sendto(fd, ...)` of a raw socket: one packet. The data starts with the IP header when
     /// [`RawSettings::header_included`] says so, which the caller has found to be whole. `protocol` is for IPv6, where
-    /// each packet may name its own.
+    /// each packet may name its own. Gives the packet back as it left, if the caller wants to `see` it.
     pub fn raw_send(
         &mut self,
         now: Instant,
         id: UdpId,
         send: UdpSend,
         protocol: Option<u8>,
-    ) -> Result<(), UdpSendError> {
+        see: bool,
+    ) -> Result<Option<Packet>, UdpSendError> {
         let dst = send.dst.ip().to_canonical();
         let route = self.udp_send_route(id, dst, &send)?;
         let Some(raw) = self.udp.open(id).raw() else {
-            return Ok(());
+            return Ok(None);
         };
         let protocol = protocol.unwrap_or(raw.protocol as u8);
         let settings = &raw.settings;
@@ -172,7 +173,7 @@ impl Stack {
             let Some(mut packet) = own_header(dst.is_ipv6(), &send.payload.to_bytes()) else {
                 // Linux sends it, and whoever gets it throws it away.
                 self.counters.ip_in_hdr_errors += 1;
-                return Ok(());
+                return Ok(None);
             };
             if packet.ip.src.is_unspecified() && packet.ip.src.is_ipv4() {
                 packet.ip.src = route.source;
@@ -200,9 +201,10 @@ impl Stack {
         };
         let len = packet.wire_len() - packet.ip.header_len();
         check_size(&packet.ip, len)?;
+        let seen = see.then(|| packet.clone());
         self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
-        Ok(())
+        Ok(seen)
     }
 
     /// A packet came in: a copy for each raw socket that wants it. Says whether there was one.

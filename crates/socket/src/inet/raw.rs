@@ -11,6 +11,7 @@ use crate::cred::Cred;
 use crate::host::Host;
 use crate::message::{PlanKind, SendControl, SendPlan, SendRequest};
 use crate::options::control::Cookie;
+use crate::options::timestamping::Sof;
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::SocketId;
 use alloc::boxed::Box;
@@ -448,25 +449,30 @@ impl Host {
         let Some((to, data)) = s.cork(plan.to, data) else {
             return;
         };
+        let cookie = to.cookie;
+        let see = cookie.keeps_packet();
         let sent = match plan.what {
             What::Packet(protocol) => {
                 self.stack
-                    .raw_send(cx.now, handle, to.into_send(data), protocol)
+                    .raw_send(cx.now, handle, to.into_send(data), protocol, see)
             }
             What::Header => self
                 .stack
-                .raw_send(cx.now, handle, to.into_send(data), None),
+                .raw_send(cx.now, handle, to.into_send(data), None, see),
             What::Echo | What::Refused(_) => {
                 let mut head = [0; ICMP_HEADER];
                 data.copy_to(&mut head);
                 let rest = data.slice(ICMP_HEADER.min(data.len())..);
                 let sequence = u16::from_be_bytes([head[6], head[7]]);
                 self.stack
-                    .ping_send(cx.now, handle, to.into_send(rest), head[0], sequence)
+                    .ping_send(cx.now, handle, to.into_send(rest), head[0], sequence, see)
             }
         };
         // The route and the size were looked at; what fails now is a packet that was lost.
-        let _ = sent;
+        if cookie.stamps.intersects(Sof::TX_RECORD) {
+            let packet = sent.as_ref().ok().and_then(Option::as_ref);
+            self.datagram_sent(id, cx.now, &cookie, packet);
+        }
         self.collect_stack_events();
     }
 }
