@@ -20,6 +20,8 @@ tests! {
     control_messages_come_after_the_state,
     credentials_are_looked_at_in_order,
     no_direct_io,
+    flags_that_mean_nothing_are_kept,
+    short_options_of_raw_ipv6 [ROOT],
     interface_name_ends_where_it_ends,
     exclusive_items,
 }
@@ -216,6 +218,38 @@ fn no_direct_io(k: &mut dyn Kernel) -> Outcome {
         err!(k.fcntl(fd, libc::F_SETFL, both.into()), EINVAL);
         eq!(k.fcntl(fd, libc::F_GETFL, 0) & i64::from(both), 0);
     }
+    Ok(())
+}
+
+fn flags_that_mean_nothing_are_kept(k: &mut dyn Kernel) -> Outcome {
+    let fd = k.socket(AF_INET, SOCK_DGRAM, 0);
+    for flags in [libc::O_APPEND, libc::O_NOATIME | libc::O_NONBLOCK, 0] {
+        ret!(k.fcntl(fd, libc::F_SETFL, flags.into()), 0);
+        eq!(
+            k.fcntl(fd, libc::F_GETFL, 0),
+            i64::from(libc::O_RDWR | flags)
+        );
+    }
+    // Others are neither taken nor refused.
+    ret!(
+        k.fcntl(fd, libc::F_SETFL, (libc::O_CREAT | libc::O_APPEND).into()),
+        0
+    );
+    eq!(
+        k.fcntl(fd, libc::F_GETFL, 0),
+        i64::from(libc::O_RDWR | libc::O_APPEND)
+    );
+    Ok(())
+}
+
+/// do_rawv6_setsockopt() reads an int before it looks at the name.
+fn short_options_of_raw_ipv6(k: &mut dyn Kernel) -> Outcome {
+    let fd = k.socket(libc::AF_INET6, libc::SOCK_RAW, 253);
+    err!(k.setsockopt(fd, libc::IPPROTO_RAW, 2, &[1, 0, 0]), EINVAL);
+    err!(
+        k.setsockopt(fd, libc::IPPROTO_RAW, 2, &[1, 0, 0, 0]),
+        ENOPROTOOPT
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::epoll::EpollId;
 use super::proc::OpenProc;
 use crate::host::Host;
 use crate::world::{HostState, World};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use switchboard_socket::{BpfId, CloseOutcome, PollMask, SocketId};
 
@@ -26,6 +26,8 @@ pub(crate) struct OpenFile {
     host: Host,
     pub(crate) kind: Kind,
     nonblocking: AtomicBool,
+    /// Flags that F_SETFL keeps and that mean nothing to a socket.
+    kept: AtomicI32,
     /// Whoever lets go of it last waits as `SO_LINGER` says.
     lingers: bool,
     pub(crate) proc: Option<Box<Mutex<OpenProc>>>,
@@ -38,6 +40,7 @@ impl OpenFile {
             host: host.clone(),
             kind,
             nonblocking,
+            kept: AtomicI32::new(0),
             lingers: false,
             proc: None,
         })
@@ -52,6 +55,7 @@ impl OpenFile {
             host: host.clone(),
             kind,
             nonblocking: AtomicBool::new(false),
+            kept: AtomicI32::new(0),
             lingers: false,
             proc,
         })
@@ -63,6 +67,14 @@ impl OpenFile {
 
     pub(crate) fn set_nonblocking(&self, on: bool) {
         self.nonblocking.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn kept_flags(&self) -> i32 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keep_flags(&self, flags: i32) {
+        self.kept.store(flags, Ordering::Relaxed);
     }
 
     pub(crate) fn socket(&self) -> Option<SocketId> {

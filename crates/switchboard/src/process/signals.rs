@@ -5,19 +5,20 @@ use crate::sigio::{Owner, Signal};
 use crate::world::World;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{O_ASYNC, O_NONBLOCK};
-
-/// `O_DIRECT` of x86.
-const O_DIRECT: i32 = 0x4000;
 use switchboard_socket::SocketId;
 use switchboard_syscall::{Call, Pending};
 
 const O_RDWR: i32 = 2;
+const O_APPEND: i32 = 0x400;
+/// `O_DIRECT` and `O_NOATIME` of x86.
+const O_DIRECT: i32 = 0x4000;
+const O_NOATIME: i32 = 0x4_0000;
 
 impl Process {
-    /// fcntl(2) with `F_GETFL`: `O_RDWR`, and `O_NONBLOCK` and `O_ASYNC` when they are set.
+    /// fcntl(2) with `F_GETFL`: `O_RDWR`, and what `F_SETFL` has set.
     pub fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
         let file = self.table().get(fd)?;
-        let mut flags = O_RDWR;
+        let mut flags = O_RDWR | file.kept_flags();
         if file.nonblocking() {
             flags |= O_NONBLOCK;
         }
@@ -29,8 +30,8 @@ impl Process {
         Ok(flags)
     }
 
-    /// fcntl(2) with `F_SETFL`: of the flags it may change, sockets here have `O_NONBLOCK` and
-    /// `O_ASYNC`.
+    /// fcntl(2) with `F_SETFL`. Of the flags that it may change `O_NONBLOCK` and `O_ASYNC` mean something to a socket,
+    /// `O_DIRECT` is `EINVAL`.
     pub fn set_status_flags(&self, fd: i32, flags: i32) -> Result<(), Errno> {
         let file = self.table().get(fd)?;
         // setfl(): a socket has no direct I/O.
@@ -38,6 +39,7 @@ impl Process {
             return Err(Errno::EINVAL);
         }
         file.set_nonblocking(flags & O_NONBLOCK != 0);
+        file.keep_flags(flags & (O_APPEND | O_NOATIME));
         if let Some(id) = file.socket() {
             let mut world = self.host.net.lock();
             let tasks = &mut world.hosts[self.host.index].tasks;
