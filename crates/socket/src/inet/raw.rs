@@ -446,9 +446,11 @@ impl Host {
     ) {
         let Ok(s) = self.udp_mut(id) else { return };
         let handle = s.handle;
+        let charged = s.charge();
         let Some((to, data)) = s.cork(plan.to, data) else {
             return;
         };
+        self.udp_let_go(id, charged);
         let cookie = to.cookie;
         let see = cookie.keeps_packet();
         let sent = match plan.what {

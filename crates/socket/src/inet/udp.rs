@@ -682,9 +682,11 @@ impl Host {
     ) {
         let Ok(s) = self.udp_mut(id) else { return };
         let handle = s.handle;
+        let charged = s.charge();
         let Some((to, data)) = s.cork(plan, data) else {
             return;
         };
+        self.udp_let_go(id, charged);
         let cookie = to.cookie;
         let notice = to.notice;
         let send = to.into_send(data);

@@ -3,6 +3,7 @@
 use super::udp::{UdpSendPlan, UdpSocket};
 use crate::call::{Cx, Fail, FailEffect};
 use crate::host::Host;
+use crate::mask::PollMask;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
@@ -79,9 +80,11 @@ impl Host {
             return Ok(());
         }
         let handle = s.handle;
+        let charged = s.charge();
         let Some(corked) = s.corked.take() else {
             return Ok(());
         };
+        self.udp_let_go(id, charged);
         let len = corked.data.len();
         let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);
         let mtu = route.map_or(0, |route| route.mtu);
@@ -99,7 +102,19 @@ impl Host {
     /// A send failed: what was held back is lost (udp_flush_pending_frames()).
     pub(crate) fn udp_drop_corked(&mut self, id: SocketId) {
         if let Ok(s) = self.udp_mut(id) {
+            let charged = s.charge();
             s.corked = None;
+            self.udp_let_go(id, charged);
+        }
+    }
+
+    /// sock_def_write_space(): what was held back, and charged, is gone.
+    pub(super) fn udp_let_go(&mut self, id: SocketId, charged: u32) {
+        if charged > 0
+            && let Ok(socket) = self.get(id)
+            && charged >= socket.common.sndbuf / 2
+        {
+            self.wake(id, PollMask::WRITABLE);
         }
     }
 }
