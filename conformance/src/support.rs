@@ -55,18 +55,7 @@ pub fn support_document() -> Result<String, String> {
         (Kind::Control, "Control messages, cmsg(3)"),
     ] {
         head(&mut out, title);
-        for row in support().iter().filter(|row| row.kind == kind) {
-            for name in row.names() {
-                put(
-                    &mut out,
-                    &names,
-                    &reference_name(row, name),
-                    name,
-                    row.status,
-                    row.note,
-                )?;
-            }
-        }
+        put_kind(&mut out, &names, kind)?;
     }
     let mut level = "";
     for row in sorted() {
@@ -77,23 +66,23 @@ pub fn support_document() -> Result<String, String> {
         put(&mut out, &names, row.name, row.name, row.status, &note(row))?;
     }
     head(&mut out, "Files of /proc/net");
-    for row in support().iter().filter(|row| row.kind == Kind::Proc) {
-        for name in row.names() {
-            put(
-                &mut out,
-                &names,
-                &reference_name(row, name),
-                name,
-                row.status,
-                row.note,
-            )?;
-        }
-    }
+    put_kind(&mut out, &names, Kind::Proc)?;
     head(&mut out, "Tunables of /proc/sys/net");
     for row in support().iter().filter(|row| row.kind == Kind::Sysctl) {
         line(&mut out, row.name, row.status, row.note, TUNABLES);
     }
     Ok(out)
+}
+
+/// The rows of a kind, a line for each name.
+fn put_kind(out: &mut String, names: &BTreeMap<&str, &str>, kind: Kind) -> Result<(), String> {
+    for row in support().iter().filter(|row| row.kind == kind) {
+        for name in row.names() {
+            let reference = reference_name(row, name);
+            put(out, names, &reference, name, row.status, row.note)?;
+        }
+    }
+    Ok(())
 }
 
 /// By level, in the table's order.

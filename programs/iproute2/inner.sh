@@ -1,10 +1,4 @@
 . "$PROGRAMS/lib/inner.sh"
-say() {
-    local status=0
-    echo "\$ $*"
-    "$@" 2>&1 || status=$?
-    [ $status = 0 ] || echo "[$status]"
-}
 
 if [ "$(id -u)" != 0 ]; then
     # Everyone may look; only who administers the network may change.

@@ -104,3 +104,11 @@ stop() {
 inner_done() {
     echo "inner done"
 }
+
+# A command with what it prints and how it ends: a line of a transcript that is compared.
+say() {
+    local status=0
+    echo "\$ $*"
+    "$@" 2>&1 || status=$?
+    [ $status = 0 ] || echo "[$status]"
+}

@@ -81,3 +81,12 @@ run() {
     left=$(find "$WORK/tmp" -mindepth 1; find "$WORK" -type s)
     [ -z "$left" ] || fail "files left behind: $left"
 }
+
+# in_namespace: the inner script again, as root, in a network namespace of its own on the host's kernel, if one may be made.
+# $WORK/ours is then the transcript of the run, $WORK/transcript the kernel's.
+in_namespace() {
+    if native || [ "$(id -u)" != 0 ] || ! unshare -n true 2>/dev/null; then return 1; fi
+    cp "$WORK/transcript" "$WORK/ours"
+    (cd "$WORK" && exec unshare -n bash -c 'ip link set lo up; exec bash "$HERE/inner.sh"') >/dev/null </dev/null ||
+        fail "the inner script failed in a namespace of the kernel's"
+}

@@ -1,10 +1,4 @@
 . "$PROGRAMS/lib/inner.sh"
-say() {
-    local status=0
-    echo "\$ $*"
-    "$@" 2>&1 || status=$?
-    [ $status = 0 ] || echo "[$status]"
-}
 
 if [ "$(id -u)" != 0 ]; then
     ifconfig lo | grep -q 'inet 127.0.0.1  netmask 255.0.0.0' || fail "the address of lo"

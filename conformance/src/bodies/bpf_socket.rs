@@ -1,6 +1,7 @@
 //! Extended BPF programs on sockets: SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_EBPF.
 
 use super::bpf::{key, needed};
+use super::filter_group::who;
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
 use crate::ebpf::{
@@ -263,20 +264,6 @@ fn group(k: &mut dyn Kernel, n: usize) -> Got<(Vec<Fd>, Addr)> {
         all.push(fd);
     }
     Ok((all, addr))
-}
-
-/// Who of them gets a datagram that begins with `byte`.
-fn who(k: &mut dyn Kernel, members: &[Fd], addr: &Addr, byte: u8) -> Got<Vec<usize>> {
-    let (sender, _) = k.udp(AF_INET)?;
-    ret!(k.sendto(sender, &[byte, 1, 2], 0, addr), 3);
-    k.close(sender);
-    let mut got = Vec::new();
-    for (at, fd) in members.iter().enumerate() {
-        if k.recv(*fd, &mut [0; 8], libc::MSG_DONTWAIT) == 3 {
-            got.push(at);
-        }
-    }
-    Ok(got)
 }
 
 fn socket_filter_chooses_a_member(k: &mut dyn Kernel) -> Outcome {

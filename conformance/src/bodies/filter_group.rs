@@ -52,7 +52,7 @@ fn group(k: &mut dyn Kernel, family: i32, n: usize) -> Got<(Vec<Fd>, Addr)> {
 }
 
 /// Who of them got a datagram that begins with `byte`.
-fn who(k: &mut dyn Kernel, members: &[Fd], addr: &Addr, byte: u8) -> Got<Vec<usize>> {
+pub(super) fn who(k: &mut dyn Kernel, members: &[Fd], addr: &Addr, byte: u8) -> Got<Vec<usize>> {
     let (sender, _) = k.udp(if addr.0.len() == 16 {
         AF_INET
     } else {

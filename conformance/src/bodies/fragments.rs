@@ -1,5 +1,6 @@
 //! Packets in pieces: raw sockets write the pieces, a datagram socket gets what they make.
 
+use super::ipv6_headers::packet6;
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, eq, err, ok, ret};
 use crate::kernel::Kernel;
@@ -134,17 +135,6 @@ fn pieces_meet_in_any_order(k: &mut dyn Kernel) -> Outcome {
     s.piece(k, 2, 0, &all[..8], true)?;
     eq!(s.came(k)?.0, all[8..].to_vec());
     Ok(())
-}
-
-/// A packet to `::1` with this behind its header.
-fn packet6(first: u8, rest: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0x60, 0, 0, 0, 0, rest.len() as u8, first, 64];
-    for _ in 0..2 {
-        bytes.extend([0; 15]);
-        bytes.push(1);
-    }
-    bytes.extend(rest);
-    bytes
 }
 
 /// A fragment header with this behind it.

@@ -399,7 +399,7 @@ fn a_connection_carries_them(k: &mut dyn Kernel) -> Outcome {
 }
 
 /// A packet to `::1` with this behind its header.
-fn packet(first: u8, rest: &[u8]) -> Vec<u8> {
+pub(super) fn packet6(first: u8, rest: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x60, 0, 0, 0, 0, rest.len() as u8, first, 64];
     for _ in 0..2 {
         bytes.extend([0; 15]);
@@ -422,7 +422,7 @@ fn raw_chains(k: &mut dyn Kernel) -> Outcome {
         before(protocol, &route(0, 0, 0)),
         b"end".to_vec(),
     ];
-    let bytes = packet(0, &chain.concat());
+    let bytes = packet6(0, &chain.concat());
     ret!(k.sendto(fd, &bytes, 0, &Addr::lo6(0)), bytes.len());
     let mut msg = Msg::room(&[64]).control_room(128);
     ret!(k.recvmsg(hears, &mut msg, 0), 3);
@@ -438,7 +438,7 @@ fn raw_chains(k: &mut dyn Kernel) -> Outcome {
         (60, vec![protocol, 1, 1, 4, 0, 0, 0, 0]),
         (60, before(59, &PADDING)),
     ] {
-        let bytes = packet(first, &rest);
+        let bytes = packet6(first, &rest);
         ret!(k.sendto(fd, &bytes, 0, &Addr::lo6(0)), bytes.len());
         err!(k.recvmsg(hears, &mut msg, 0), EAGAIN);
     }
@@ -466,7 +466,7 @@ fn problems_are_told(k: &mut dyn Kernel) -> Outcome {
         ),
     ];
     for (first, rest, (code, pointer)) in cases {
-        let bytes = packet(first, &rest);
+        let bytes = packet6(first, &rest);
         ret!(k.sendto(fd, &bytes, 0, &Addr::lo6(0)), bytes.len());
         let mut found = None;
         for _ in 0..16 {

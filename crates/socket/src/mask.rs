@@ -33,3 +33,15 @@ bitflags! {
         const WRITABLE = Self::OUT.bits() | Self::WRNORM.bits() | Self::WRBAND.bits();
     }
 }
+
+impl PollMask {
+    /// datagram_poll() of a socket that always has room to send: packet and netlink sockets.
+    pub(crate) fn of_datagrams(failed: bool, waiting: bool) -> PollMask {
+        let mut mask = PollMask::WRITABLE;
+        mask.set(PollMask::ERR, failed);
+        if waiting {
+            mask |= PollMask::READABLE;
+        }
+        mask
+    }
+}

@@ -444,14 +444,7 @@ impl Host {
         let Ok(s) = self.netlink(id) else {
             return PollMask::empty();
         };
-        let mut mask = PollMask::WRITABLE;
-        if s.error.is_some() {
-            mask |= PollMask::ERR;
-        }
-        if !s.queue.is_empty() {
-            mask |= PollMask::READABLE;
-        }
-        mask
+        PollMask::of_datagrams(s.error.is_some(), !s.queue.is_empty())
     }
 }
 

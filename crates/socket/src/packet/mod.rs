@@ -231,14 +231,7 @@ impl Host {
         let Ok(s) = self.packet(id) else {
             return PollMask::empty();
         };
-        let mut mask = PollMask::WRITABLE;
-        if s.error.is_some() {
-            mask |= PollMask::ERR;
-        }
-        if !s.queue.is_empty() {
-            mask |= PollMask::READABLE;
-        }
-        mask
+        PollMask::of_datagrams(s.error.is_some(), !s.queue.is_empty())
     }
 
     /// What the stack's packets of this call are, to whoever looks.

@@ -59,6 +59,15 @@ struct Wanted<'a> {
     label: Option<&'a [u8]>,
 }
 
+/// Addresses of other families are not changed here.
+fn is_v4(family: u8) -> Result<bool, Errno> {
+    match i32::from(family) {
+        AF_INET => Ok(true),
+        AF_INET6 => Ok(false),
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
 impl Host {
     /// What was said of an address.
     pub(crate) fn address_label(
@@ -203,11 +212,7 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let v4 = match i32::from(family) {
-            AF_INET => true,
-            AF_INET6 => false,
-            _ => return Err(Errno::EOPNOTSUPP.into()),
-        };
+        let v4 = is_v4(family)?;
         let wanted = self.wanted(request, family)?;
         let address = wanted.address;
         let refuse = |errno, of_v4, of_v6| Refusal::new(errno, if v4 { of_v4 } else { of_v6 });
@@ -335,11 +340,7 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let v4 = match i32::from(family) {
-            AF_INET => true,
-            AF_INET6 => false,
-            _ => return Err(Errno::EOPNOTSUPP.into()),
-        };
+        let v4 = is_v4(family)?;
         let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let prefix_len = head[1];
         let given = |kind| {

@@ -4,7 +4,8 @@ use super::super::message::{APPEND, Answer, CREATE, EXCL, REPLACE, Refusal, Requ
 use super::super::serve::Asker;
 use super::rows::{Row, UNICAST, USER_METRIC};
 use super::{
-    Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
+    Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_OIF,
+    RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
     address_of, bits, family_of, network, word_of,
 };
 use alloc::vec::Vec;
@@ -12,15 +13,6 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
-
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
-const RTA_PREFSRC: u16 = 7;
-const RTA_CACHEINFO: u16 = 12;
-const RTA_TABLE: u16 = 15;
-const RTA_PREF: u16 = 20;
 
 /// RT_TABLE_UNSPEC, RT_TABLE_COMPAT
 const NO_TABLE: u32 = 0;

@@ -3,22 +3,15 @@
 use super::super::message::{Answer, Refusal, Request};
 use super::super::serve::Asker;
 use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
-use super::{Form, Host, MAIN, RTM_NEWROUTE, RTMSG, UNIVERSE, address_of, bits, octets, word_of};
+use super::{
+    Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_OIF, RTA_PREFSRC,
+    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, address_of, bits,
+    octets, word_of,
+};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{IfIndex, RouteInfo, RouteKind};
-
-const RTA_DST: u16 = 1;
-const RTA_SRC: u16 = 2;
-const RTA_IIF: u16 = 3;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RTA_PRIORITY: u16 = 6;
-const RTA_PREFSRC: u16 = 7;
-const RTA_CACHEINFO: u16 = 12;
-const RTA_TABLE: u16 = 15;
-const RTA_UID: u16 = 25;
 
 /// RTM_F_CLONED and RTCF_LOCAL, RTCF_MULTICAST, RTCF_BROADCAST of `rtm_flags`.
 const CLONED: u32 = 0x200;

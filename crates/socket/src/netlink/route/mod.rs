@@ -40,6 +40,19 @@ const RTM_GETRULE: u16 = 34;
 /// The last message of linux/rtnetlink.h of Linux 6.18, rounded up as RTM_MAX is.
 const RTM_MAX: u16 = 127;
 
+/// Attributes of `struct rtmsg`.
+const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
+const RTA_IIF: u16 = 3;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_CACHEINFO: u16 = 12;
+const RTA_TABLE: u16 = 15;
+const RTA_PREF: u16 = 20;
+const RTA_UID: u16 = 25;
+
 /// RTNLGRP_*
 const GROUP_LINK: u32 = 1;
 const GROUP_V4_ADDRESS: u32 = 5;
