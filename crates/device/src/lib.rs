@@ -1,12 +1,17 @@
 //! What packets cross on the way from one host to another.
 //!
-//! A device does no I/O: packets, the time and a seeded generator go in, packets and the next deadline come out. A
+//! Most devices do no I/O: packets, the time and a seeded generator go in, packets and the next deadline come out. A
 //! [`Link`] joins two interfaces, and each of its directions is a [`Pipe`] with the impairments of tc-netem(8), a rate and
 //! a queue. A [`Segment`] is a switch: many hosts, each at the end of a cable that is a link.
+//!
+//! With the feature `host` there are devices of the machine that this runs on: [`Tun`], a real TUN or TAP device. Its
+//! system calls are the one place of the crate with unsafe code.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "host")]
+extern crate std;
 
 mod calendar;
 mod capture;
@@ -24,6 +29,8 @@ mod random;
 mod segment;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "host")]
+mod tun;
 
 pub use capture::{Seen, capture_header, capture_packet};
 pub use chance::{Chance, Probability};
@@ -37,3 +44,5 @@ pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;
 pub use segment::{Arrival, AttachError, Cable, Port, Segment, SegmentConfig, SegmentCounters};
+#[cfg(feature = "host")]
+pub use tun::{Tun, TunConfig, TunKind};
