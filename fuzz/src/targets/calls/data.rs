@@ -154,6 +154,11 @@ impl World {
             0
         };
         let data = data.get(header..).unwrap_or_default();
+        // And the host's own errors, which quote the packet they are about from the eighth byte on.
+        let quotes = known.ty == SOCK_RAW && matches!(data.get(8), Some(0x45 | 0x60));
+        if quotes && data[1] != counted(i64::from(data[0]) + 1) {
+            return;
+        }
         if let Some(first) = data.first() {
             let from = expected.unwrap_or(i64::from(*first));
             let wrong = (0..data.len()).find(|i| data[*i] != counted(from + *i as i64));
