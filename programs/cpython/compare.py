@@ -18,6 +18,9 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, "..", "lib"))
+from expectations import expectations  # noqa: E402
+
 WORK = os.environ["WORK"]
 CASE_LIMIT = 30  # seconds
 MODULE_LIMIT = 300
@@ -30,20 +33,6 @@ def parts(module):
     if not os.path.isdir(directory):
         return [module]
     return [f"{module}.{name}" for _, name, _ in pkgutil.iter_modules([directory]) if name.startswith("test_")]
-
-
-def expectations(path):
-    found = []
-    with open(path) as file:
-        for number, line in enumerate(file, 1):
-            line = line.strip()
-            if not line or line.startswith("#"):
-                continue
-            words = line.split(None, 2)
-            if len(words) < 3 or words[1] not in ("expect_failure", "skip"):
-                sys.exit(f"{path}:{number}: wants: ID expect_failure|skip REASON")
-            found.append((words[0], words[1], number))
-    return found
 
 
 def arm(name, prefix, module, only=None, without=()):

@@ -8,14 +8,15 @@ if [ "$(id -u)" != 0 ]; then
         if ip $change 2>refused; then fail "ip $change was allowed"; fi
         grep -q 'Operation not permitted' refused || fail "ip $change: $(cat refused)"
     done
-    echo "inner done"
+    inner_done
     exit 0
 fi
 
-ip monitor all >monitor 2>&1 &
-STARTED+=($!)
-for _ in $(seq 50); do [ "$(ls -l /proc/$!/fd 2>/dev/null | grep -c socket)" -gt 0 ] && break; sleep 0.1; done
-sleep 0.3
+start monitor ip monitor all
+monitor=$PID
+has_socket() { [[ $(readlink /proc/$1/fd/*) == *socket:* ]]; }
+until_true 10 has_socket "$monitor"
+sleep 0.3 # it joins its groups
 {
     say ip addr add 10.0.0.1/24 dev lo
     say ip addr add 10.0.0.1/24 dev lo
@@ -71,10 +72,9 @@ sleep 0.3
     say ip addr show
 } >transcript
 sleep 0.3
-kill "${STARTED[@]}"
-wait "${STARTED[@]}" 2>/dev/null || true
-{ echo "--- monitor"; cat monitor; } >>transcript
+stop "$monitor" 143
+{ echo "--- monitor"; cat monitor.log; } >>transcript
 grep -q 'inet 10.0.0.2/24 brd 10.0.0.255 scope global secondary lo:1' transcript || fail "no secondary address"
 grep -q 'Error: ipv4: Address already assigned.' transcript || fail "no text of the refusal"
 grep -q '^\[ROUTE\]Deleted 10.9.0.0/16 dev lo scope link' transcript || fail "the monitor heard nothing"
-echo "inner done"
+inner_done

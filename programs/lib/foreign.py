@@ -1,7 +1,7 @@
 """foreign.py SWITCHBOARD EXPECTED DRIVER...: a foreign test suite on the host's kernel and under the runner, compared.
 
 DRIVER is a command that runs the suite, or only the cases that it is given as arguments, and prints a line for each:
-`ok ID`, `fail ID` or `skip ID`. It runs natively and by `SWITCHBOARD run`. A case whose outcome differs three times in a
+`ok ID`, `fail ID` or `skip ID`; its status is 0 when it went to its end, whatever the outcomes. It runs natively and by `SWITCHBOARD run`. A case whose outcome differs three times in a
 row fails, unless the file of expectations has a line for it:
 
     ID  expect_failure  REASON     differs
@@ -14,29 +14,20 @@ import os
 import subprocess
 import sys
 
+from expectations import expectations
+
 TRIES = 3
 KINDS = ("ok", "fail", "skip")
-
-
-def expectations(path):
-    found = {}
-    with open(path) as file:
-        for number, line in enumerate(file, 1):
-            words = line.split(None, 2)
-            if not words or words[0].startswith("#"):
-                continue
-            if len(words) < 3 or words[1] not in ("expect_failure", "skip"):
-                sys.exit(f"{path}:{number}: wants: ID expect_failure|skip REASON")
-            found[words[0]] = words[1]
-    return found
 
 
 def arm(prefix, driver, only=()):
     """Outcome by case."""
     name = "runner" if prefix else "native"
-    out = subprocess.run([*prefix, *driver, *only], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False).stdout
+    done = subprocess.run([*prefix, *driver, *only], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        sys.exit(f"the driver ended with status {done.returncode} ({name}): not all cases ran")
     found = {}
-    for line in out.decode(errors="replace").splitlines():
+    for line in done.stdout.decode(errors="replace").splitlines():
         words = line.split(None, 1)
         if len(words) == 2 and words[0] in KINDS:
             found[words[1]] = words[0]
@@ -47,7 +38,7 @@ def arm(prefix, driver, only=()):
 
 def main():
     switchboard, expected_path, *driver = sys.argv[1:]
-    expected = expectations(expected_path)
+    expected = {case: kind for case, kind, _ in expectations(expected_path)}
     prefix = [] if switchboard == "native" else [switchboard, "run", "--"]
     native, trial = arm([], driver), arm(prefix, driver)
     for _ in range(TRIES - 1):

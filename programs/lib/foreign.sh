@@ -1,5 +1,5 @@
 # Sourced by test.sh, after outer.sh: foreign suites, case by case as on the host's kernel.
-SOURCES=/var/cache/switchboard-programs/sources
+. "$PROGRAMS/lib/sources.sh"
 export SOURCES
 
 # sources NAME SOURCE: skip when the source package has not been fetched.

@@ -1,4 +1,4 @@
-# Sourced by install.sh: what Debian's source packages carry, unpacked where the tests look for it.
+# Sourced by install.sh and foreign.sh: what Debian's source packages carry, unpacked where the tests look for it.
 #
 # fetch NAME SOURCE PATH...: the given paths of a source package, below $SOURCES/NAME. The machine's own list of sources
 # is not touched. Security updates are left out: a mirror of theirs may lack the sources.

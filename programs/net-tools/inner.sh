@@ -8,7 +8,7 @@ if [ "$(id -u)" != 0 ]; then
         if $change 2>refused; then fail "$change was allowed"; fi
         grep -q 'Operation not permitted' refused || fail "$change: $(cat refused)"
     done
-    echo "inner done"
+    inner_done
     exit 0
 fi
 
@@ -60,4 +60,4 @@ counted() { "$@" | grep -v 'packets'; }
 } >transcript
 grep -q '^lo:1: flags=73<UP,LOOPBACK,RUNNING>' transcript || fail "no labelled address"
 grep -q '^0.0.0.0         10.3.0.9        0.0.0.0         UG' transcript || fail "no default route"
-echo "inner done"
+inner_done

@@ -17,12 +17,11 @@ print(port, c.getsockname()[1], six.getsockname()[1], u.getsockname()[1], v.gets
 sys.stdin.read()
 P
 mkfifo hold
-python3 hold.py "ss-test-$$" <hold >held 2>hold.log &
-STARTED+=($!)
-holder=$!
-exec 9>hold
-for _ in $(seq 100); do [ -s held ] && break; sleep 0.1; done
-read -r port client six udp peer p q inode <held || fail "no sockets"
+exec 9<>hold # for reading too, so that nobody waits for the other
+start held bash -c 'exec python3 hold.py "$0" <hold 9>&-' "ss-test-$$"
+holder=$PID
+until_true 10 test -s held.log
+read -r port client six udp peer p q inode <held.log || fail "no sockets"
 
 # line COMMAND: its lines without the header, spaces pressed together.
 line() { "$@" | tail -n +2 | sed 's/  */ /g; s/ $//'; }
@@ -53,6 +52,6 @@ ss -tanuxlp >/dev/null
 if ss -K "sport = :$client" 2>/dev/null | grep -q "$client"; then fail "a socket was taken down"; fi
 
 exec 9>&-
-wait "$holder"
+ends "$holder" 0
 rm hold
-echo "inner done"
+inner_done

@@ -161,15 +161,9 @@ impl Kernel for HostKernel {
         if !self.runner {
             return mask;
         }
-        let (mut kind, mut len) = (0i32, 4u32);
-        let name = [libc::SOL_SOCKET, libc::SO_TYPE].map(|number| number as u64);
-        let (value, room) = (&raw mut kind as u64, &raw mut len as u64);
-        raw(
-            libc::SYS_getsockopt,
-            [fd as u64, name[0], name[1], value, room, 0],
-        );
-        match kind {
-            libc::SOCK_STREAM | libc::SOCK_SEQPACKET => shown(mask),
+        let kernel: &mut dyn Kernel = self;
+        match kernel.get_int(fd, libc::SOL_SOCKET, libc::SO_TYPE) {
+            Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET) => shown(mask),
             // Datagram sockets show it all, and what is no socket has no placeholder.
             _ => mask,
         }

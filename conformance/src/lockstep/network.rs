@@ -39,8 +39,10 @@ impl Network {
         if self.own && self.used == RANGES {
             self.own = HostKernel::new().private_network();
             self.used = 0;
-            // Ping sockets for everybody; the library's host takes it over.
-            let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+            if self.own {
+                // Ping sockets for everybody; the library's host takes it over.
+                let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+            }
         }
         if !self.own {
             return;

@@ -55,7 +55,8 @@ pub(crate) struct RunArgs {
     pub(crate) pcap: Option<PathBuf>,
     /// Let each packet on the run's loopback interface take TIME to arrive, such as 20ms; units are s, ms and us.
     ///
-    /// A round trip takes twice as long, as with `tc qdisc add dev lo root netem delay`. Packets on lo have up to 64 KiB.
+    /// A round trip takes twice as long, as with `tc qdisc add dev lo root netem delay`. Packets on lo have up to 64 KiB;
+    /// up to 20,000 of them are on the way at a time, and what comes on top is lost.
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub(crate) delay: Option<Duration>,
     /// Lose so many of the packets on the run's loopback interface, such as 1%.

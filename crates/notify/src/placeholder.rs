@@ -1,70 +1,42 @@
 //! The descriptor that stands for a socket, and what it shows to poll, select and epoll.
 //!
 //! # Theory of operation
-//! A placeholder is a host AF_UNIX stream pair. The program holds end A (in any number of copies); we hold
-//! end B. Nothing a program does with A but polling reaches the pair, as every call that names A is
-//! trapped. So the bytes in the two queues are ours alone, and they make A's poll mask:
+//! A placeholder is a host AF_UNIX pair. The program holds end A (in any number of copies); we hold end B. Nothing a
+//! program does with A but polling reaches the pair, as every call that names A is trapped. So what lies in the two
+//! queues is ours alone, and it makes A's poll mask.
 //!
-//! | A shows | because | made by | undone by |
-//! |---|---|---|---|
-//! | OUT | A's send charge is at most a quarter of SO_SNDBUF (the minimum, 4608) | new pair; B reads the blocker | A sends the blocker (one buffer of 1500 bytes costs 2304) |
-//! | IN | a byte in A's queue | B sends one | A reads them all |
-//! | PRI (and IN) | an out-of-band byte in A's queue | B sends with MSG_OOB | A reads with MSG_OOB, then the rest |
-//! | OUT, for good | A may not send, so B's queue stays as it is | shutdown(B, SHUT_RD) | never |
-//! | RDHUP (and IN) | the peer will send no more | shutdown(B, SHUT_WR) | never |
-//! | HUP (and IN, RDHUP) | both directions are shut | shutdown(B, SHUT_RDWR) | never |
-//! | ERR (and IN, OUT, RDHUP, HUP) | B was closed with a byte unread | close(B) | getsockopt(A, SO_ERROR) takes ERR away, the rest stays |
+//! There are three kinds, as each can show what its type of socket does:
+//! * a stream pair ([`Placeholder`], [`Pairs::make`]): urgent data, half-closes, hang-ups, resets;
+//! * a SOCK_SEQPACKET pair (the same, [`Pairs::make_packets`]): no urgent data, but SO_SELECT_ERR_QUEUE;
+//! * a datagram pair ([`DatagramPlaceholder`], [`Pairs::make_datagrams`]): errors that come and go.
 //!
 //! The *NORM and *BAND bits go with their parents; OUT brings WRBAND, which TCP does not show.
-//!
-//! Which masks can be shown, then:
-//! * any of {}, IN, OUT, IN|OUT, each also with PRI where IN is, and with RDHUP where IN is;
-//! * IN|RDHUP|HUP with or without OUT (OUT can still be given back there, but not taken away);
-//! * IN|OUT|RDHUP|HUP|ERR, and the same without ERR after it;
-//! * not: PRI without IN; RDHUP without IN; HUP without IN|RDHUP (a fresh TCP socket's OUT|HUP); ERR without
-//!   HUP (a datagram socket's error: shown as IN, so that a poller wakes and finds out by its call).
-//!
-//! An irreversible step is taken only when everything it brings along has been asked for. What then
-//! cannot be shown any more, since the socket is connected anew after a hang-up, needs another pair in the
-//! place of this one; [`Shown::needs_replacing`] says so.
 //!
 //! # Edges
 //! The rising side is made through B alone, at any time. The falling side of IN, OUT, PRI and ERR needs A:
 //! it happens in calls that name the socket, where A can be fetched. A new arrival on a socket that shows IN
-//! is one more byte ([`Placeholder::signal_in`]), so that edge-triggered epoll, SIGIO and MSG_OOB's SIGURG
-//! fire as they do on a real socket.
-//!
-//! # When is the last copy of A gone?
-//! B polls HUP, until we hang up ourselves. Then B is woken all the same when A ends, and the census says whether it
-//! was that: an epoll instance that A is registered with, and leaves when its last copy is closed. Where B is
-//! closed (ERR) a canary tells: before it, and before SHUT_WR, B sends the write end of a pipe to A (SCM_RIGHTS), where
-//! nobody will ever read it; the queue holding it dies with A, and the pipe's read end polls HUP.
-//! [`Placeholder::released`] asks the right one; [`Placeholder::watch`] is what to poll.
+//! is one more byte, so that edge-triggered epoll, SIGIO and MSG_OOB's SIGURG fire as they do on a real socket.
 //!
 //! # Limits
-//! * Wake bytes: each costs 768 bytes of B's SO_SNDBUF. We ask for room for 4096 of them; an ordinary user gets
-//!   net.core.wmem_max (by default 212992: 554 of them). Then [`Signalled::Full`]: the level is right, but an edge is
-//!   lost if the program, edge-triggered, has made no call on the socket for that many arrivals.
-//! * The canary counts as one descriptor in flight: beyond RLIMIT_NOFILE of them an unprivileged supervisor gets
-//!   ETOOMANYREFS, and the placeholder then does not show ERR and tells of A's end by ERR on B instead.
-//!
-//! # Cost
-//! Four system calls to make and one more for every sixteenth, three for the canary; one for each step of the table.
+//! Wake bytes: each costs 768 bytes of B's SO_SNDBUF. We ask for room for 4096 of them; an ordinary user gets
+//! net.core.wmem_max (by default 212992: 554 of them). All but one go whenever a call has A at hand and there are more than
+//! a few. Without such a call for that many arrivals it is [`Signalled::Full`]: the level is right, but those who wait for
+//! edges see no more of them until they make one.
 
+mod calls;
 mod datagram;
+mod stream;
 
 pub use datagram::DatagramPlaceholder;
+pub use stream::Placeholder;
 
-use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
-use core::ptr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use bitflags::bitflags;
 
 use crate::Errno;
-use crate::census::{Census, Counted};
+use crate::census::Census;
 use crate::closings::Closings;
-use crate::process::Identity;
 
 bitflags! {
     /// A poll mask, without the bits that always go with another.
@@ -92,6 +64,8 @@ const RESET: Mask = HUNG_UP.union(Mask::OUT).union(Mask::ERR);
 
 /// How many wake bytes we want to fit.
 const WAKE_BYTES: i32 = 4096;
+/// With more of them than this, all but one go when A is at hand.
+const MANY: u32 = 64;
 /// What the kernel charges for one of them (skb truesize: 256 for the head, 512 for the data).
 const WAKE_BYTE_COST: i32 = 768;
 /// Charged 2304: with it, and the residue of one or two single bytes, more than a quarter and less than all
@@ -99,20 +73,6 @@ const WAKE_BYTE_COST: i32 = 768;
 const BLOCKER: usize = 1500;
 /// At most so many single bytes fill what the blocker and the residues leave of the minimum.
 const FILLERS: usize = 4;
-
-/// How far the pair has been shut down. Each state is final but for the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Open,
-    /// SHUT_WR on B.
-    ReadClosed,
-    /// SHUT_RDWR on B.
-    HungUp,
-    /// B is closed, ERR stands.
-    Reset,
-    /// B is closed, ERR has been taken away.
-    ResetTaken,
-}
 
 /// Whether one more wake byte went in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,117 +102,6 @@ pub struct Shown {
     pub rewatch: bool,
 }
 
-/// End B, and what A shows because of it.
-#[derive(Debug)]
-pub struct Placeholder {
-    /// None: reset.
-    b: Option<OwnedFd>,
-    /// The read end of the canary's pipe.
-    canary: Option<OwnedFd>,
-    census: Counted,
-    identity: Identity,
-    phase: Phase,
-    /// Bytes in A's queue, out-of-band ones included; the canary is not counted.
-    wake_bytes: u32,
-    /// The last of these is out of band and unread.
-    urgent: bool,
-    /// An out-of-band byte has come since A's queue was empty.
-    had_urgent: bool,
-    /// B's SO_SNDBUF has been raised: when it was first full.
-    roomy: bool,
-    /// A's SO_SNDBUF has been lowered: when OUT was first taken away.
-    small: bool,
-    /// The blocker lies in B's queue.
-    blocked: bool,
-    /// Single bytes behind it.
-    fillers: usize,
-    /// SHUT_RD on B: A cannot send.
-    send_closed: bool,
-    /// A pair of SOCK_SEQPACKET.
-    packets: bool,
-    /// SO_SELECT_ERR_QUEUE of A.
-    select: bool,
-}
-
-fn poll(fd: BorrowedFd<'_>) -> i16 {
-    let mut poll = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: 0,
-        revents: 0,
-    };
-    // SAFETY: one pollfd, ours. With no timeout it neither waits nor is interrupted.
-    unsafe { libc::poll(&raw mut poll, 1, 0) };
-    poll.revents
-}
-
-fn send(fd: BorrowedFd<'_>, bytes: &[u8], flags: i32) -> Result<usize, Errno> {
-    let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: `bytes` is read, within its length.
-    let sent = Errno::retry(|| unsafe {
-        libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) as i64
-    });
-    sent.map(|count| count as usize)
-}
-
-/// What is read is of no interest: nobody looks at `room` again.
-fn receive(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>], flags: i32) -> Result<usize, Errno> {
-    let flags = flags | libc::MSG_DONTWAIT;
-    // SAFETY: `room` is written, within its length.
-    let got = Errno::retry(|| unsafe {
-        libc::recv(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), flags) as i64
-    });
-    got.map(|count| count as usize)
-}
-
-/// Whether O_ASYNC is set on the file.
-fn is_async(fd: BorrowedFd<'_>) -> bool {
-    // SAFETY: no memory involved.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    flags >= 0 && flags & libc::O_ASYNC != 0
-}
-
-fn set_buffer(fd: BorrowedFd<'_>, option: i32, bytes: i32) -> Result<(), Errno> {
-    set_option(fd, option, bytes)
-}
-
-/// An option of SOL_SOCKET.
-fn set_option(fd: BorrowedFd<'_>, option: i32, value: i32) -> Result<(), Errno> {
-    // SAFETY: the kernel reads one int of ours.
-    let set = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw const value).cast(),
-            size_of::<i32>() as u32,
-        )
-    };
-    Errno::check(set.into()).map(drop)
-}
-
-fn shutdown(fd: BorrowedFd<'_>, how: i32) {
-    // SAFETY: no memory involved. Fails only for sockets that are not connected; this one is, or its
-    // peer is gone and nobody looks.
-    unsafe { libc::shutdown(fd.as_raw_fd(), how) };
-}
-
-/// getsockopt(2) of SO_ERROR, which takes the error. Whether that was done.
-fn take_error(fd: BorrowedFd<'_>) -> bool {
-    let mut error = 0i32;
-    let mut len = size_of::<i32>() as u32;
-    // SAFETY: the kernel writes at most `len` bytes of ours.
-    let taken = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ERROR,
-            (&raw mut error).cast(),
-            &raw mut len,
-        )
-    };
-    taken == 0
-}
-
 /// Makes placeholders, each a little cheaper than [`Placeholder::new`] does.
 #[derive(Debug, Default)]
 pub struct Pairs {
@@ -278,448 +127,4 @@ impl Pairs {
     ) -> Result<(OwnedFd, DatagramPlaceholder), Errno> {
         DatagramPlaceholder::make(&mut self.census, closings, flags)
     }
-}
-
-impl Placeholder {
-    /// A new pair: A, blocking, close-on-exec on our side; and B. A shows OUT.
-    pub fn new() -> Result<(OwnedFd, Placeholder), Errno> {
-        Placeholder::with_flags(0)
-    }
-
-    /// The same; `flags` may be O_NONBLOCK, which A then has.
-    pub fn with_flags(flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
-        Pairs::default().make(flags)
-    }
-
-    fn make(census: &mut Census, kind: i32, flags: i32) -> Result<(OwnedFd, Placeholder), Errno> {
-        let mut pair = [-1; 2];
-        let packets = kind == libc::SOCK_SEQPACKET;
-        // B gets the flag too, which does not matter: all its calls are MSG_DONTWAIT.
-        let kind = kind | libc::SOCK_CLOEXEC | (flags & libc::O_NONBLOCK);
-        // SAFETY: the kernel writes two descriptors.
-        let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) };
-        Errno::check(made.into())?;
-        // SAFETY: just made, nobody else knows them.
-        let (a, b) = unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) };
-        // The residue: what makes a close of B a reset. Always one byte, always the last in B's queue.
-        send(a.as_fd(), &[0], 0)?;
-        let identity = Identity::of(a.as_fd())?;
-        let placeholder = Placeholder {
-            b: Some(b),
-            canary: None,
-            census: census.add(a.as_fd())?,
-            identity,
-            phase: Phase::Open,
-            wake_bytes: 0,
-            urgent: false,
-            had_urgent: false,
-            roomy: false,
-            small: false,
-            blocked: false,
-            fillers: 0,
-            send_closed: false,
-            packets,
-            select: false,
-        };
-        Ok((a, placeholder))
-    }
-
-    /// Which file A is: how a descriptor of the program is recognised.
-    pub fn identity(&self) -> Identity {
-        self.identity
-    }
-
-    /// What A shows.
-    pub fn mask(&self) -> Mask {
-        let mut mask = match self.phase {
-            Phase::Open => Mask::empty(),
-            Phase::ReadClosed => Mask::IN | Mask::RDHUP,
-            Phase::HungUp | Phase::ResetTaken => HUNG_UP,
-            Phase::Reset => RESET,
-        };
-        mask.set(Mask::OUT, !self.blocked);
-        if self.wake_bytes > 0 {
-            mask |= Mask::IN;
-        }
-        if self.urgent || self.select && self.phase == Phase::Reset {
-            mask |= Mask::PRI;
-        }
-        mask
-    }
-
-    /// SO_SELECT_ERR_QUEUE: of packets an error counts as urgent, too; streams do not heed it.
-    pub fn set_select_err(&mut self, a: BorrowedFd<'_>, on: bool) {
-        if self.packets && set_option(a, libc::SO_SELECT_ERR_QUEUE, on.into()).is_ok() {
-            self.select = on;
-        }
-    }
-
-    /// What to watch for the end of A: register it edge-triggered with no events (HUP and ERR come unasked),
-    /// and ask [`Self::released`] when something comes. `None`: A cannot be watched; never in
-    /// practice, as a reset without a canary is refused.
-    pub fn watch(&self) -> Option<BorrowedFd<'_>> {
-        self.b.as_ref().or(self.canary.as_ref()).map(AsFd::as_fd)
-    }
-
-    /// Whether a HUP of what is watched means that the last copy of A is gone, and nothing else.
-    pub fn watch_is_exact(&self) -> bool {
-        match (&self.b, &self.canary) {
-            (Some(_), _) => self.phase < Phase::HungUp,
-            (None, canary) => canary.is_some(),
-        }
-    }
-
-    /// Whether the last copy of A is gone.
-    pub fn released(&self) -> bool {
-        match (&self.b, &self.canary) {
-            // Until we hang up ourselves B's HUP is exact.
-            (Some(b), _) if self.phase < Phase::HungUp => poll(b.as_fd()) & libc::POLLHUP != 0,
-            // B is woken once more when A ends, though it shows HUP all the time; by then A has left the census.
-            (Some(_), _) => !self.census.exists(),
-            (None, Some(canary)) => poll(canary.as_fd()) & libc::POLLHUP != 0,
-            (None, None) => !self.census.exists(),
-        }
-    }
-
-    /// Something arrived: IN, and an edge for those who see IN already.
-    pub fn signal_in(&mut self) -> Signalled {
-        self.wake(0)
-    }
-
-    fn wake(&mut self, flags: i32) -> Signalled {
-        let Some(b) = self.b.as_ref().filter(|_| self.phase == Phase::Open) else {
-            return Signalled::Final;
-        };
-        let mut sent = send(b.as_fd(), &[0], flags);
-        if sent == Err(Errno(libc::EAGAIN)) && !self.roomy {
-            self.roomy = true;
-            // The kernel doubles what is asked for.
-            let room = WAKE_BYTES * WAKE_BYTE_COST / 2;
-            if set_buffer(b.as_fd(), libc::SO_SNDBUFFORCE, room).is_err() {
-                // EPERM: as much as everybody may have. What there is stays where this fails.
-                let _same = set_buffer(b.as_fd(), libc::SO_SNDBUF, room);
-            }
-            sent = send(b.as_fd(), &[0], flags);
-        }
-        match sent {
-            Ok(_) => {
-                self.wake_bytes += 1;
-                Signalled::Edge
-            }
-            // EPIPE: A is gone, nobody looks. With ENOBUFS or ENOMEM and an empty queue IN is missing:
-            // `show` tells.
-            Err(_) => Signalled::Full,
-        }
-    }
-
-    /// Urgent data arrived: PRI (and IN), and SIGURG to A's owner. Again for each urgent mark.
-    pub fn signal_pri(&mut self) -> Signalled {
-        if self.packets {
-            // Packets have no out-of-band data.
-            return Signalled::Final;
-        }
-        let signalled = self.wake(libc::MSG_OOB);
-        self.urgent |= signalled == Signalled::Edge;
-        self.had_urgent |= self.urgent;
-        signalled
-    }
-
-    /// Nothing is left to read: takes IN and PRI away. In a pair that is shut down it does nothing.
-    pub fn drain_in(&mut self, a: BorrowedFd<'_>) {
-        if self.phase != Phase::Open || self.wake_bytes == 0 {
-            return;
-        }
-        let mut room = [const { MaybeUninit::<u8>::uninit() }; WAKE_BYTES as usize];
-        if self.urgent {
-            self.take_pri(a);
-        }
-        loop {
-            match receive(a, &mut room, 0) {
-                // All of them, one read does. With an out-of-band byte, one more: that byte, read,
-                // keeps its place in the queue, and IN, until the next read finds it empty.
-                Ok(got) if got == self.wake_bytes as usize && !self.had_urgent && !self.packets => {
-                    break;
-                }
-                Ok(1..) => {}
-                Ok(0) | Err(_) => break,
-            }
-        }
-        self.wake_bytes = 0;
-        self.had_urgent = false;
-    }
-
-    /// The urgent mark has been read: takes PRI away. IN stays if something else is to be read.
-    fn take_pri(&mut self, a: BorrowedFd<'_>) {
-        let mut byte = [MaybeUninit::uninit()];
-        // EINVAL: an ordinary read has discarded it already.
-        let _taken = receive(a, &mut byte, libc::MSG_OOB);
-        self.urgent = false;
-    }
-
-    /// Nothing can be sent: takes OUT away. Not possible once sending is shut down.
-    pub fn block_out(&mut self, a: BorrowedFd<'_>) {
-        if self.blocked || self.out_is_fixed() {
-            return;
-        }
-        let blocker = [0u8; BLOCKER];
-        if !self.small {
-            // Raised to the minimum.
-            self.small = set_buffer(a, libc::SO_SNDBUF, 0).is_ok();
-        }
-        // The blocker lies before a new residue, so that reading up to it leaves the one unread byte.
-        self.blocked = send(a, &blocker, 0) == Ok(BLOCKER) && send(a, &[0], 0).is_ok();
-        if self.blocked && is_async(a) {
-            // SIGIO for room comes only to who has met a full buffer (SOCKWQ_ASYNC_NOSPACE): one more byte
-            // fills it, and the next is refused. The residue is behind them all.
-            while self.fillers < FILLERS && send(a, &[0], 0).is_ok() {
-                self.fillers += 1;
-            }
-        }
-    }
-
-    /// There is room to send again: gives OUT back, with an edge.
-    pub fn unblock_out(&mut self) {
-        let Some(b) = self.b.as_ref().filter(|_| self.blocked) else {
-            return;
-        };
-        // All but the last byte: the old residue and the blocker.
-        let mut room = [const { MaybeUninit::uninit() }; 1 + BLOCKER + FILLERS];
-        let fillers = self.fillers.min(FILLERS);
-        if self.packets {
-            // One read takes one packet.
-            let packets = 2 + fillers;
-            let read = (0..packets).filter(|_| receive(b.as_fd(), &mut room, 0).is_ok());
-            self.blocked = read.count() != packets;
-        } else {
-            let count = 1 + BLOCKER + fillers;
-            self.blocked = receive(b.as_fd(), &mut room[..count], 0) != Ok(count);
-        }
-        self.fillers = 0;
-    }
-
-    fn out_is_fixed(&self) -> bool {
-        self.send_closed || self.phase >= Phase::HungUp
-    }
-
-    /// The program will send no more (its own SHUT_WR): OUT for good, and a write to A that is answered with
-    /// CONTINUE gives EPIPE and SIGPIPE by the kernel's hand. Together with [`Self::rdhup`] it is HUP.
-    pub fn close_send(&mut self) {
-        if self.out_is_fixed() {
-            return;
-        }
-        self.unblock_out();
-        self.send_closed = true;
-        if self.phase == Phase::ReadClosed {
-            return self.hup();
-        }
-        if let Some(b) = &self.b {
-            shutdown(b.as_fd(), libc::SHUT_RD);
-        }
-    }
-
-    /// Nothing goes in either direction, by the program's own SHUT_WR: HUP, and no SIGIO for it.
-    fn hup_by(&mut self, a: BorrowedFd<'_>) {
-        if self.phase != Phase::ReadClosed || self.send_closed {
-            return self.hup();
-        }
-        self.unblock_out();
-        shutdown(a, libc::SHUT_WR);
-        self.phase = Phase::HungUp;
-    }
-
-    /// The peer will send no more: IN and RDHUP, for good.
-    pub fn rdhup(&mut self) {
-        if self.phase >= Phase::ReadClosed {
-            return;
-        }
-        if self.send_closed {
-            return self.hup();
-        }
-        self.place_canary();
-        if let Some(b) = &self.b {
-            shutdown(b.as_fd(), libc::SHUT_WR);
-        }
-        self.phase = Phase::ReadClosed;
-    }
-
-    /// Nothing goes in either direction: IN, RDHUP and HUP, for good. OUT is given back before.
-    pub fn hup(&mut self) {
-        if self.phase >= Phase::HungUp {
-            return;
-        }
-        self.unblock_out();
-        // No canary: it would show IN alone for a moment, to a poller that waits for the hang-up.
-        if let Some(b) = &self.b {
-            shutdown(b.as_fd(), libc::SHUT_RDWR);
-        }
-        self.phase = Phase::HungUp;
-    }
-
-    /// Reset: ERR with everything else but PRI, for good. False, and only hung up, where no canary
-    /// could be placed. After a hang-up there is none, and nothing to watch: ask [`Self::released`] now and then.
-    pub fn err(&mut self) -> bool {
-        if self.phase >= Phase::Reset {
-            return self.phase == Phase::Reset;
-        }
-        self.place_canary();
-        if self.canary.is_none() && self.phase < Phase::HungUp {
-            self.hup();
-            return false;
-        }
-        self.b = None;
-        self.blocked = false; // B's queue is gone, and A is no longer charged for it
-        self.phase = Phase::Reset;
-        true
-    }
-
-    /// getsockopt(A, SO_ERROR): takes ERR away after a reset, as reading the error does on a real socket.
-    pub fn take_err(&mut self, a: BorrowedFd<'_>) {
-        if self.phase != Phase::Reset {
-            return;
-        }
-        if take_error(a) {
-            self.phase = Phase::ResetTaken;
-        }
-    }
-
-    /// Sends the canary, while B can still send. Also the byte that keeps A's queue non-empty.
-    fn place_canary(&mut self) {
-        if self.canary.is_some() || self.phase != Phase::Open {
-            return;
-        }
-        let Some(b) = &self.b else { return };
-        self.canary = send_canary(b.as_fd()).ok();
-        if self.canary.is_none() && self.wake_bytes == 0 {
-            let _full = self.signal_in();
-        }
-    }
-
-    /// Brings A as close to `want` as it goes: rising bits at once, falling ones if A is given. See the table
-    /// at the top for what is possible. Makes no new edge for what A shows already.
-    pub fn show(&mut self, want: Mask, a: Option<BorrowedFd<'_>>) -> Shown {
-        let watched_b = self.b.is_some();
-        // ERR alone cannot be shown: it wakes as IN.
-        let mut target = want;
-        if want.contains(Mask::ERR) && !want.contains(RESET) {
-            target |= Mask::IN;
-        }
-        if want.contains(RESET) && self.phase < Phase::Reset {
-            self.err();
-        } else if want.contains(HUNG_UP) {
-            match a {
-                Some(a) => self.hup_by(a),
-                None => self.hup(),
-            }
-        } else if want.contains(Mask::IN | Mask::RDHUP) {
-            self.rdhup();
-        }
-        if target.contains(Mask::OUT) {
-            self.unblock_out();
-        }
-        if target.contains(Mask::PRI) && !self.mask().contains(Mask::PRI) {
-            self.signal_pri();
-        }
-        if let Some(a) = a {
-            if !want.contains(Mask::ERR) {
-                self.take_err(a);
-            }
-            if !target.contains(Mask::OUT) {
-                self.block_out(a);
-            }
-            if !target.contains(Mask::PRI) && self.urgent {
-                // The byte keeps its place in the queue, and IN: nobody is woken by what is not new.
-                self.take_pri(a);
-            }
-            if !target.intersects(Mask::IN | Mask::PRI) {
-                self.drain_in(a);
-            }
-        }
-        if target.contains(Mask::IN) && !self.mask().contains(Mask::IN) {
-            self.signal_in();
-        }
-        let mask = self.mask();
-        let excess = mask - want;
-        let phase = self.phase;
-        // What A can do about the excess.
-        let mut curable = Mask::empty();
-        if !self.out_is_fixed() {
-            curable |= Mask::OUT;
-        }
-        if phase == Phase::Open {
-            curable |= Mask::PRI;
-            if !target.contains(Mask::IN) && !target.contains(Mask::PRI) {
-                curable |= Mask::IN;
-            }
-        } else if self.urgent {
-            curable |= Mask::PRI;
-        }
-        if phase == Phase::Reset {
-            curable |= Mask::ERR;
-        }
-        // What the phases passed have made impossible.
-        let mut lasting = match phase {
-            Phase::Open => Mask::empty(),
-            Phase::ReadClosed => Mask::IN | Mask::RDHUP,
-            Phase::HungUp | Phase::Reset | Phase::ResetTaken => HUNG_UP,
-        };
-        lasting.set(Mask::OUT, self.out_is_fixed());
-        let missing = want - mask;
-        let lost = if phase == Phase::Open {
-            Mask::empty()
-        } else {
-            Mask::PRI | Mask::ERR
-        };
-        Shown {
-            mask,
-            missing,
-            excess,
-            needs_a: a.is_none() && excess.intersects(curable),
-            needs_replacing: excess.intersects(lasting - curable) || missing.intersects(lost),
-            rewatch: watched_b && self.b.is_none(),
-        }
-    }
-}
-
-/// `sendmsg(b, SCM_RIGHTS: write end of a new pipe)`; returns the read end.
-fn send_canary(b: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let mut pipe = [-1; 2];
-    // SAFETY: the kernel writes two descriptors.
-    let made = unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
-    Errno::check(made.into())?;
-    // SAFETY: just made, nobody else knows them.
-    let (reader, writer) =
-        unsafe { (OwnedFd::from_raw_fd(pipe[0]), OwnedFd::from_raw_fd(pipe[1])) };
-
-    let mut byte = 0u8;
-    let mut data = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
-    let mut control = [0u64; 4];
-    // SAFETY: an all-zero msghdr is valid.
-    let mut message: libc::msghdr = unsafe { zeroed() };
-    message.msg_iov = &raw mut data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    // SAFETY: pure arithmetic.
-    message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<i32>() as u32) } as usize;
-    debug_assert!(message.msg_controllen <= size_of_val(&control));
-    // SAFETY: the control buffer is large enough for the header and one descriptor, and aligned as
-    // the header is.
-    unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size_of::<i32>() as u32) as usize;
-        ptr::write_unaligned(libc::CMSG_DATA(header).cast::<i32>(), writer.as_raw_fd());
-    }
-    // SAFETY: everything the message points to lives in this frame.
-    Errno::retry(|| unsafe {
-        libc::sendmsg(
-            b.as_raw_fd(),
-            &raw const message,
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        ) as i64
-    })?;
-    Ok(reader)
 }

@@ -144,6 +144,12 @@ fn many_arrivals() {
     assert!(told.count() >= 250);
     placeholder.show(Mask::OUT, Some(a.as_fd()));
     agree(&a, &placeholder, Mask::OUT);
+    // None is lost as long as somebody makes calls.
+    for arrival in 0..6000 {
+        assert_eq!(placeholder.signal_in(), Signalled::Edge, "{arrival}");
+        placeholder.thin(a.as_fd());
+        agree(&a, &placeholder, Mask::IN | Mask::OUT);
+    }
 }
 
 #[test]

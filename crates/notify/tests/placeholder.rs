@@ -379,6 +379,46 @@ fn wake_bytes_are_bounded() {
     assert!(placeholder.released());
 }
 
+/// Who takes a little of much again and again, and waits for edges, gets one for each arrival.
+#[test]
+fn no_edge_is_lost_while_something_is_left() {
+    let _alone = common::alone();
+    for packets in [false, true] {
+        let mut pairs = Pairs::default();
+        let made = if packets {
+            pairs.make_packets(0)
+        } else {
+            pairs.make(0)
+        };
+        let (a, mut placeholder) = made.unwrap();
+        let edge = Epoll::all(&a, libc::EPOLLET);
+        edge.wait();
+        for arrival in 0..6000 {
+            assert_eq!(placeholder.signal_in(), Signalled::Edge, "{arrival}");
+            assert_eq!(edge.wait(), Some(Mask::IN | Mask::OUT), "{arrival}");
+            placeholder.thin(a.as_fd());
+            assert_eq!(edge.wait(), None, "{arrival}: nothing new");
+            assert_eq!(polled(&a), Mask::IN | Mask::OUT, "{arrival}");
+        }
+        placeholder.drain_in(a.as_fd());
+        assert_eq!(polled(&a), Mask::OUT);
+        // An urgent byte among them stays.
+        if !packets {
+            for _ in 0..100 {
+                placeholder.signal_in();
+            }
+            placeholder.signal_pri();
+            placeholder.thin(a.as_fd());
+            assert_eq!(polled(&a), Mask::IN | Mask::OUT | Mask::PRI);
+            placeholder.show(Mask::IN | Mask::OUT, Some(a.as_fd()));
+            placeholder.thin(a.as_fd());
+            assert_eq!(polled(&a), Mask::IN | Mask::OUT);
+            placeholder.drain_in(a.as_fd());
+            assert_eq!(polled(&a), Mask::OUT);
+        }
+    }
+}
+
 /// SIGURG and SIGIO work on A by themselves.
 #[test]
 fn signals_to_the_owner() {

@@ -58,13 +58,8 @@ impl Guard {
         reason = "waits for the host's process in real time"
     )]
     pub(super) fn is_stopped(&self) -> bool {
-        let path = format!("/proc/{}/stat", self.pid.as_raw_nonzero());
         for _ in 0..SETTLING {
-            let stat = std::fs::read_to_string(&path).unwrap_or_default();
-            if stat
-                .rsplit_once(')')
-                .is_some_and(|(_, rest)| rest.starts_with(" T"))
-            {
+            if reap::is_stopped(self.pid) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(1));

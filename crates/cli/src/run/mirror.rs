@@ -202,6 +202,9 @@ impl Mirror {
             return;
         };
         let want = to_mask(mask);
+        if let Some(a) = a {
+            entry.placeholder.thin(a);
+        }
         let before = entry.placeholder.mask();
         if before == want && wake.is_empty() {
             entry.stale = false;
@@ -215,7 +218,7 @@ impl Mirror {
         }
         let again = fired & before;
         if !again.is_empty() {
-            entry.placeholder.signal(again, a);
+            entry.placeholder.signal(again);
         }
         if before == want {
             return;

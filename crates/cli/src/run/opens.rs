@@ -14,6 +14,8 @@ use switchboard_abi::sysno::Arch;
 use switchboard_notify::{Data, RemoteMemory};
 use switchboard_socket::{Host, ProcOpen};
 
+use super::reap::is_in_run;
+
 /// open(2), creat(2), openat(2), openat2(2).
 pub(super) const OPENS_X86_64: &[u32] = &[2, 85, 257, 437];
 pub(super) const OPENS_I386: &[u32] = &[5, 8, 295, 437];
@@ -180,10 +182,7 @@ fn find(tid: i32, open: &Open) -> Option<String> {
 
 /// The file that a descriptor of O_PATH names, which is opened again by its link below /proc/PID/fd.
 fn reopened(tid: i32, base: &str, dir: &OwnedFd) -> Option<String> {
-    if fs::fstatfs(dir).ok()?.f_type != PROC_SUPER_MAGIC {
-        return None;
-    }
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", dir.as_raw_fd())).ok()?;
+    let path = path_in_proc(dir)?;
     let words: Vec<&str> = path.iter().filter_map(OsStr::to_str).collect();
     let (fds, above) = words.split_last()?;
     let pid: i32 = above.last()?.parse().ok()?;
@@ -206,11 +205,15 @@ fn reopened(tid: i32, base: &str, dir: &OwnedFd) -> Option<String> {
 
 /// Which directory of the network's an open one is.
 pub(super) fn directory_below_proc(directory: &OwnedFd) -> Option<String> {
+    below_proc(&path_in_proc(directory)?)
+}
+
+/// The path of an open directory, if it is one of procfs.
+fn path_in_proc(directory: &OwnedFd) -> Option<PathBuf> {
     if fs::fstatfs(directory).ok()?.f_type != PROC_SUPER_MAGIC {
         return None;
     }
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    below_proc(&path.ok()?)
+    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()
 }
 
 /// The directory that holds what is opened.
@@ -255,30 +258,6 @@ fn below_proc(path: &Path) -> Option<String> {
         pid = process.parse().ok()?;
     }
     is_in_run(pid).then(|| words[at..].join("/"))
-}
-
-/// Whether a process is the supervisor, as which /proc/self resolves here, or one below it.
-fn is_in_run(mut pid: i32) -> bool {
-    let me = std::process::id() as i32;
-    // A chain of parents ends; should it change while it is followed, at some time too.
-    for _ in 0..4096 {
-        if pid == me {
-            return true;
-        }
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            return false;
-        };
-        // The name is in parentheses and may hold anything.
-        let parent = stat
-            .rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_whitespace().nth(1))
-            .and_then(|word| word.parse().ok());
-        match parent {
-            Some(parent) if parent > 0 => pid = parent,
-            _ => return false,
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -62,24 +62,47 @@ impl Reaped {
         if self.last.contains(&pid) {
             return true;
         }
-        let us = process::getpid();
-        let mut ancestor = parent(pid);
-        while let Some(pid) = ancestor {
-            if pid == us {
-                return true;
-            }
-            ancestor = parent(pid);
-        }
-        false
+        pid != process::getpid() && is_in_run(pid.as_raw_nonzero().get())
     }
 }
 
-/// By /proc.
-fn parent(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name is in parentheses and may hold anything; the fields follow the last one.
-    let (_, rest) = stat.rsplit_once(')')?;
-    Pid::from_raw(rest.split_whitespace().nth(1)?.parse().ok()?)
+/// What /proc/PID/stat says, as far as it is of interest here.
+struct Stat {
+    state: char,
+    parent: i32,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Stat> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name is in parentheses and may hold anything; the fields follow the last one.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        Some(Stat { state, parent })
+    }
+}
+
+/// Whether a process is stopped by a signal.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    Stat::of(pid.as_raw_nonzero().get()).is_some_and(|stat| stat.state == 'T')
+}
+
+/// Whether a process is this one, or one below it.
+pub(super) fn is_in_run(mut pid: i32) -> bool {
+    let me = process::getpid().as_raw_nonzero().get();
+    // A chain of parents ends; should it change while it is followed, at some time too.
+    for _ in 0..4096 {
+        if pid == me {
+            return true;
+        }
+        match Stat::of(pid) {
+            Some(Stat { parent, .. }) if parent > 0 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Ends every descendant and waits until they are gone. True when none is left.
@@ -123,19 +146,8 @@ pub(super) fn descendants() -> Vec<Pid> {
         else {
             continue;
         };
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            continue;
-        };
-        // The name is in parentheses and may hold anything; the fields follow the last one.
-        let Some((_, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let mut fields = rest.split_whitespace();
-        let state = fields.next();
-        let parent = fields.next().and_then(|s| s.parse::<i32>().ok());
-        if let (Some(state), Some(parent)) = (state, parent)
-            && state != "Z"
-            && state != "X"
+        if let Some(Stat { state, parent }) = Stat::of(pid)
+            && !matches!(state, 'Z' | 'X')
         {
             parents.push((pid, parent));
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use switchboard_notify::{
-    Closings, DatagramPlaceholder, Errno, Identity, Mask, Pairs, Placeholder, Shown, Signalled,
+    Closings, DatagramPlaceholder, Errno, Identity, Mask, Pairs, Placeholder, Shown,
 };
 
 /// What a program's descriptor of a socket has to show.
@@ -143,16 +143,13 @@ impl StandIn {
     }
 
     /// Shows these bits anew, of which it shows each, to those who wait for edges.
-    pub(super) fn signal(&mut self, again: Mask, a: Option<BorrowedFd<'_>>) {
+    pub(super) fn signal(&mut self, again: Mask) {
         match self {
+            // Without room for one more arrival the level stands.
             StandIn::Stream(it) => {
                 if again.contains(Mask::PRI) && !again.contains(Mask::ERR) {
                     let _ = it.signal_pri();
-                } else if again.contains(Mask::IN)
-                    && it.signal_in() == Signalled::Full
-                    && let Some(a) = a
-                {
-                    it.drain_in(a);
+                } else if again.contains(Mask::IN) {
                     let _ = it.signal_in();
                 }
             }
@@ -160,11 +157,18 @@ impl StandIn {
                 if again.contains(Mask::ERR) {
                     it.signal_err();
                 }
-                // A full queue that nobody has read from: its level stands.
                 if again.contains(Mask::IN) {
                     let _ = it.signal_in();
                 }
             }
+        }
+    }
+
+    /// Makes room for more arrivals, where there have been many and something is still to be read.
+    pub(super) fn thin(&mut self, a: BorrowedFd<'_>) {
+        match self {
+            StandIn::Stream(it) => it.thin(a),
+            StandIn::Datagrams(it) => it.thin(a),
         }
     }
 

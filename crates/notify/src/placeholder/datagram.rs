@@ -25,10 +25,8 @@
 use core::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::{
-    BLOCKER, FILLERS, HUNG_UP, Mask, Shown, Signalled, WAKE_BYTE_COST, WAKE_BYTES, is_async,
-    receive, send, set_buffer, set_option, shutdown,
-};
+use super::calls::{is_async, receive, send, set_option, shutdown, take_error};
+use super::{BLOCKER, FILLERS, HUNG_UP, MANY, Mask, Shown, Signalled, WAKE_BYTE_COST, WAKE_BYTES};
 use crate::Errno;
 use crate::census::{Census, Counted};
 use crate::closings::{Closings, Watch};
@@ -154,8 +152,8 @@ impl DatagramPlaceholder {
         if sent == Err(Errno(libc::EAGAIN)) && !self.roomy {
             self.roomy = true;
             let room = WAKE_BYTES * WAKE_BYTE_COST / 2;
-            if set_buffer(self.b.as_fd(), libc::SO_SNDBUFFORCE, room).is_err() {
-                let _same = set_buffer(self.b.as_fd(), libc::SO_SNDBUF, room);
+            if set_option(self.b.as_fd(), libc::SO_SNDBUFFORCE, room).is_err() {
+                let _same = set_option(self.b.as_fd(), libc::SO_SNDBUF, room);
             }
             sent = self.send_to_a();
         }
@@ -203,7 +201,7 @@ impl DatagramPlaceholder {
     /// The error is gone: takes ERR away.
     fn take_err(&mut self, a: BorrowedFd<'_>) {
         if self.err {
-            super::take_error(a);
+            take_error(a);
             self.err = false;
         }
     }
@@ -230,13 +228,25 @@ impl DatagramPlaceholder {
         }
     }
 
+    /// As [`super::Placeholder::thin`].
+    pub fn thin(&mut self, a: BorrowedFd<'_>) {
+        // A receive would take an error first.
+        if self.wake_bytes <= MANY || self.read_shut || self.err {
+            return;
+        }
+        let mut room = [const { MaybeUninit::<u8>::uninit() }; 1];
+        while self.wake_bytes > 1 && receive(a, &mut room, 0).is_ok() {
+            self.wake_bytes -= 1;
+        }
+    }
+
     /// Nothing can be sent: takes OUT away. Not possible beside an error, which a send would take.
     pub fn block_out(&mut self, a: BorrowedFd<'_>) {
         if self.blocked || self.write_shut || self.err {
             return;
         }
         if !self.small {
-            self.small = set_buffer(a, libc::SO_SNDBUF, 0).is_ok();
+            self.small = set_option(a, libc::SO_SNDBUF, 0).is_ok();
         }
         self.blocked = send(a, &[0u8; BLOCKER], 0) == Ok(BLOCKER);
         if self.blocked && is_async(a) {

@@ -2,8 +2,8 @@
 //!
 //! A row names an option, says where it applies and whether it is done, stored or refused, and
 //! holds the functions that read and write it. What has no function is refused as Linux refuses
-//! what it does not know: nothing is accepted without effect. `switchboard support` prints the
-//! rows.
+//! what it does not know: nothing is accepted without effect, but for what is *stored*, where on a
+//! virtual host there is nothing for it to change. `switchboard support` prints the rows.
 //!
 //! See [getsockopt(2)] and [socket(7)].
 //!

@@ -76,8 +76,8 @@ impl Supervisor {
     }
 
     /// What the placeholder of a socket has to show.
-    pub(super) fn shape(&mut self, id: SocketId) -> Shape {
-        Shape::of(self.number_option(id, libc::SO_TYPE).unwrap_or(0))
+    pub(super) fn shape(&self, id: SocketId) -> Shape {
+        Shape::of(self.host.family(id).map_or(0, |(_, kind)| kind))
     }
 
     /// Whose call it is; kept until the thread makes a call that changes it.

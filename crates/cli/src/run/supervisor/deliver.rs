@@ -3,7 +3,7 @@
 //! The order, and what becomes of an answer that could not be delivered, are in
 //! docs/design/results-and-signals.md.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use switchboard_notify::{Listener, Notification, RemoteMemory, ReplyError};
@@ -121,10 +121,7 @@ impl Supervisor {
                     self.stats.sockets += made.len() as u64;
                     for (id, placeholder) in made {
                         if let Some(id) = id.or(accepted) {
-                            self.mirror.insert(id, placeholder);
-                            self.host.set_inode(id, self.mirror.inode(id).unwrap_or(0));
-                            let mask = self.host.poll(id);
-                            self.mirror.show(id, mask, PollMask::empty(), None);
+                            self.stand_for(id, placeholder, None);
                         }
                     }
                 }
@@ -246,6 +243,14 @@ impl Supervisor {
         }
     }
 
+    /// A placeholder stands for the socket from now on, and shows what it has.
+    fn stand_for(&mut self, id: SocketId, placeholder: StandIn, a: Option<BorrowedFd<'_>>) {
+        self.mirror.insert(id, placeholder);
+        self.host.set_inode(id, self.mirror.inode(id).unwrap_or(0));
+        let mask = self.host.poll(id);
+        self.mirror.show(id, mask, PollMask::empty(), a);
+    }
+
     pub(super) fn settle_effect(
         &mut self,
         call: &Notification,
@@ -330,11 +335,7 @@ impl Supervisor {
         });
         let replaced = self.listener.set_fd(call.id, a.as_fd(), fd, cloexec);
         if replaced.is_ok() {
-            self.mirror.insert(id, placeholder);
-            self.host.set_inode(id, self.mirror.inode(id).unwrap_or(0));
-            let mask = self.host.poll(id);
-            self.mirror
-                .show(id, mask, PollMask::empty(), Some(a.as_fd()));
+            self.stand_for(id, placeholder, Some(a.as_fd()));
             for (epoll, registration) in registered {
                 // EEXIST: it was added twice over. Without memory for it the program misses the end of
                 // this connect.
