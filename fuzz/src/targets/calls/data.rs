@@ -147,11 +147,12 @@ impl World {
     ) {
         let data = received.data.to_vec();
         let known = &self.known[&id];
-        // A raw socket of IPv4 hears the header too.
-        let header = if known.domain == AF_INET && known.ty == SOCK_RAW {
-            20
-        } else {
-            0
+        // A raw socket of IPv4 hears the header too, with its options.
+        let header = match data.first() {
+            Some(first) if known.domain == AF_INET && known.ty == SOCK_RAW => {
+                usize::from(first & 15) * 4
+            }
+            _ => 0,
         };
         let data = data.get(header..).unwrap_or_default();
         // And the host's own errors, which quote the packet they are about from the eighth byte on.
