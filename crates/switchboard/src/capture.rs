@@ -1,37 +1,73 @@
-//! What was seen at an interface, written as it happens.
+//! What was seen at interfaces, written as it happens.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use switchboard_device::{Seen, capture_header, capture_packet};
 use switchboard_wire::Packet;
 
-/// A pcapng file in the making. It ends at the first error, which is told when the capture is stopped.
-pub(crate) struct Capture {
+/// A pcapng file in the making, of one interface or more. It ends at the first error, which is told when the capture is stopped.
+#[derive(Clone)]
+pub struct Capture {
+    file: Arc<Mutex<File>>,
+}
+
+struct File {
     writer: Box<dyn Write + Send>,
     error: Option<io::Error>,
 }
 
+/// A capture's look at one interface.
+#[derive(Clone)]
+pub struct Tap {
+    capture: Capture,
+    number: u32,
+}
+
 impl Capture {
-    pub(crate) fn start(name: &str, mut writer: Box<dyn Write + Send>) -> io::Result<Capture> {
-        writer.write_all(&capture_header(&[name]))?;
-        Ok(Capture {
+    /// Of the interfaces with these names.
+    pub fn start(names: &[&str], mut writer: Box<dyn Write + Send>) -> io::Result<Capture> {
+        writer.write_all(&capture_header(names))?;
+        let file = File {
             writer,
             error: None,
+        };
+        Ok(Capture {
+            file: Arc::new(Mutex::new(file)),
         })
     }
 
-    /// A packet, `at` this time since the epoch.
-    pub(crate) fn packet(&mut self, at: Duration, seen: Seen, packet: &Packet) {
-        if self.error.is_none() {
-            let bytes = capture_packet(0, at, seen, packet, None);
-            self.error = self.writer.write_all(&bytes).err();
+    /// The interface of this number among the names.
+    pub fn tap(&self, number: u32) -> Tap {
+        Tap {
+            capture: self.clone(),
+            number,
         }
     }
 
-    pub(crate) fn stop(mut self) -> io::Result<()> {
-        match self.error.take() {
+    /// Writes what is left. The error that it ended with earlier, if it did.
+    pub fn stop(&self) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match file.error.take() {
             Some(error) => Err(error),
-            None => self.writer.flush(),
+            None => file.writer.flush(),
         }
+    }
+}
+
+impl Tap {
+    /// A packet, `at` this time since the epoch.
+    pub(crate) fn packet(&self, at: Duration, seen: Seen, packet: &Packet) {
+        let file = &self.capture.file;
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.error.is_none() {
+            let bytes = capture_packet(self.number, at, seen, packet, None);
+            file.error = file.writer.write_all(&bytes).err();
+        }
+    }
+
+    /// Ends its capture.
+    pub(crate) fn stop(self) -> io::Result<()> {
+        self.capture.stop()
     }
 }

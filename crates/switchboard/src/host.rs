@@ -73,15 +73,13 @@ impl HostBuilder {
             seed,
             sysctl: self.sysctl,
         };
-        world.may_attach(0, &self.addresses)?;
+        world.wires.may_attach(0, &self.addresses)?;
         let layer = switchboard_socket::Host::new(HostConfig { stack });
         world.hosts.push(HostState {
             name: self.name.into(),
             layer,
             paths: MemoryPaths::default(),
             cred: Arc::new(Cred::root(1)),
-            plugs: BTreeMap::new(),
-            captures: BTreeMap::new(),
             waiters: Vec::new(),
             epolls: Epolls::default(),
             rights: BTreeMap::new(),
@@ -90,6 +88,7 @@ impl HostBuilder {
             tasks: first_task(),
             quiet: None,
         });
+        world.wires.add_host();
         if !self.addresses.is_empty() {
             let (addresses, delay) = (&self.addresses, self.delay);
             let _ = plug_in(&self.net, &mut world, index, 0, addresses, delay)?;

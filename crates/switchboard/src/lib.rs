@@ -46,6 +46,7 @@ mod network;
 mod process;
 mod sigio;
 mod sockets;
+pub mod wires;
 mod world;
 
 pub use clock::{Clock, RealClock};

@@ -1,17 +1,16 @@
 //! Links, segments and partitions: what a net is made of besides hosts.
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Tap};
 use crate::host::Host;
 use crate::net::Net;
-use crate::network::{Network, Plug};
+use crate::wires::Plug;
 use crate::world::World;
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::sync::MutexGuard;
 use std::time::Duration;
 use switchboard_device::{Cable, End, PipeConfig, PipeCounters, SegmentConfig};
-use switchboard_engine::{IfIndex, InterfaceChange, InterfaceConfig};
+use switchboard_engine::{IfIndex, InterfaceChange};
 
 /// A link between two hosts. What is sent at one end arrives at the other, or does not.
 #[derive(Clone)]
@@ -50,20 +49,6 @@ pub struct Partition {
     id: u64,
 }
 
-/// The same, as the world keeps it.
-pub(crate) struct Cut {
-    id: u64,
-    some: BTreeSet<usize>,
-    others: BTreeSet<usize>,
-}
-
-impl Cut {
-    pub(crate) fn parts(&self, a: usize, b: usize) -> bool {
-        (self.some.contains(&a) && self.others.contains(&b))
-            || (self.some.contains(&b) && self.others.contains(&a))
-    }
-}
-
 impl Net {
     /// A link between two hosts of the net. Each gets an interface for it: the first name of `eth0`, `eth1` ... that it
     /// does not have.
@@ -78,11 +63,7 @@ impl Net {
 
     /// A new segment, which [`Segment::join`] puts hosts on.
     pub fn segment(&self, config: SegmentConfig) -> Segment {
-        let mut world = self.lock();
-        let network = world.networks.len();
-        let seed = world.seed;
-        world.networks.push(Network::segment(config, seed, network));
-        drop(world);
+        let network = self.lock().wires.add_segment(config);
         Segment {
             net: self.clone(),
             network,
@@ -92,23 +73,20 @@ impl Net {
     /// From now on nothing that one of `some` sends reaches one of `others`, and the other way round, whatever way it
     /// takes. What is on its way is lost too.
     pub fn partition(&self, some: &[&Host], others: &[&Host]) -> Partition {
-        let indices = |hosts: &[&Host]| hosts.iter().map(|host| host.index).collect();
-        let (some, others) = (indices(some), indices(others));
-        let mut world = self.lock();
-        world.cuts_made += 1;
-        let id = world.cuts_made;
-        world.cuts.push(Cut { id, some, others });
+        let index = |host: &&Host| host.index;
+        let (some, others) = (some.iter().map(index), others.iter().map(index));
+        let id = self.lock().wires.partition(some, others);
         Partition { id }
     }
 
     /// Ends a partition.
     pub fn heal(&self, partition: Partition) {
-        self.lock().cuts.retain(|cut| cut.id != partition.id);
+        self.lock().wires.heal(partition.id);
     }
 
     /// Ends all partitions.
     pub fn heal_all(&self) {
-        self.lock().cuts.clear();
+        self.lock().wires.heal_all();
     }
 }
 
@@ -121,32 +99,8 @@ pub(crate) fn plug_in(
     addresses: &[(IpAddr, u8)],
     delay: Duration,
 ) -> io::Result<Interface> {
-    let stack = world.hosts[host].layer.stack_mut();
-    let name = (0..)
-        .map(|n| format!("eth{n}"))
-        .find(|name| stack.interfaces().all(|i| i.name() != name))
-        .unwrap_or_default();
-    let mtu = world.networks[network].mtu();
-    let index = stack.add_interface(InterfaceConfig { name, mtu });
-    for &(addr, prefix_len) in addresses {
-        stack.add_address(index, addr, prefix_len);
-    }
-    let network_of = &mut world.networks[network];
-    let member = network_of.attach(host, index, delay);
-    let plug = Plug { network, member };
-    if let Some(port) = network_of.port(member)
-        && let crate::network::Medium::Segment(segment) = &mut network_of.medium
-    {
-        for &(addr, prefix_len) in addresses {
-            segment
-                .add_address(port, addr, prefix_len)
-                .map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
-        }
-    }
-    let _ = world.hosts[host].plugs.insert(index, plug);
-    for &(addr, _) in addresses {
-        let _ = world.owners.entry(addr).or_insert(host);
-    }
+    let layer = &mut world.hosts[host].layer;
+    let (index, plug) = (world.wires).plug_in((host, layer), network, addresses, delay)?;
     Ok(Interface {
         net: net.clone(),
         host,
@@ -190,22 +144,16 @@ impl LinkBuilder {
                 return Err(io::Error::new(ErrorKind::InvalidInput, error));
             }
         }
-        let number = world.networks.len();
         let mut config = self.configs[0];
         config.mtu = config.mtu.min(self.configs[1].mtu);
-        world
-            .networks
-            .push(Network::link(config, world.seed, number));
+        let number = world.wires.add_link(config);
         let mut plug = |n: usize| {
             let (host, addresses) = (self.hosts[n], &self.addresses[n]);
             plug_in(&self.net, world, host, number, addresses, Duration::ZERO)
         };
         let (a, b) = (plug(0)?, plug(1)?);
         let now = world.now();
-        for member in 0..2 {
-            let config = self.configs[member];
-            world.networks[number].change(now, member, Cable::Up, |own| *own = config);
-        }
+        world.wires.set_link(now, number, self.configs);
         drop(guard);
         Ok(Link { a, b })
     }
@@ -247,7 +195,6 @@ impl Segment {
     /// not have. Fails when an address is no host's, or another host has it here.
     pub fn join(&self, host: &Host, addresses: &[(IpAddr, u8)]) -> io::Result<Interface> {
         let mut world = self.net.lock();
-        world.may_attach(self.network, addresses)?;
         let zero = Duration::ZERO;
         plug_in(
             &self.net,
@@ -281,28 +228,28 @@ impl Interface {
         let mut guard = self.net.lock();
         let world = &mut *guard;
         let now = world.now();
-        world.networks[self.plug.network].change(now, self.plug.member, cable, change);
+        world.wires.change(now, self.plug, cable, change);
         self.settle(guard);
     }
 
     /// What a direction of its cable is like.
     pub fn config(&self, cable: Cable) -> PipeConfig {
         let world = self.net.lock();
-        let pipe = world.networks[self.plug.network].pipe(self.plug.member, cable);
+        let pipe = world.wires.pipe(self.plug, cable);
         pipe.map(|pipe| *pipe.config()).unwrap_or_default()
     }
 
     /// What a direction of its cable did.
     pub fn counters(&self, cable: Cable) -> PipeCounters {
         let world = self.net.lock();
-        let pipe = world.networks[self.plug.network].pipe(self.plug.member, cable);
+        let pipe = world.wires.pipe(self.plug, cable);
         pipe.map(|pipe| pipe.counters()).unwrap_or_default()
     }
 
     /// How many packets wait for the transmitter of a direction, and their bytes.
     pub fn queued(&self, cable: Cable) -> (usize, u64) {
         let world = self.net.lock();
-        let pipe = world.networks[self.plug.network].pipe(self.plug.member, cable);
+        let pipe = world.wires.pipe(self.plug, cable);
         pipe.map(|pipe| pipe.queued()).unwrap_or_default()
     }
 
@@ -313,8 +260,9 @@ impl Interface {
         let world = &mut *guard;
         let now = world.now();
         for cable in [Cable::Up, Cable::Down] {
-            world.networks[self.plug.network]
-                .change(now, self.plug.member, cable, |config| config.mtu = mtu);
+            world
+                .wires
+                .change(now, self.plug, cable, |config| config.mtu = mtu);
         }
         let stack = world.hosts[self.host].layer.stack_mut();
         stack.change_interface(self.index, InterfaceChange::Mtu(mtu));
@@ -324,20 +272,17 @@ impl Interface {
     /// Writes what the interface sends and gets from now on, as a pcapng file: what tshark(1) reads. Another capture of
     /// the interface ends.
     pub fn capture(&self, writer: impl Write + Send + 'static) -> io::Result<()> {
-        let capture = Capture::start(&self.name(), Box::new(writer))?;
+        let capture = Capture::start(&[&self.name()], Box::new(writer))?;
         let mut world = self.net.lock();
-        let host = &mut world.hosts[self.host];
-        match host.captures.insert(self.index, capture) {
-            Some(old) => old.stop(),
-            None => Ok(()),
-        }
+        let old = world.wires.untap(self.host, self.index);
+        world.wires.tap(self.host, self.index, capture.tap(0));
+        old.into_iter().try_for_each(Tap::stop)
     }
 
     /// Ends the capture. The error that it ended with earlier, if it did; a packet may have been written in part then.
     pub fn stop_capture(&self) -> io::Result<()> {
-        let mut world = self.net.lock();
-        let capture = world.hosts[self.host].captures.remove(&self.index);
-        capture.map_or(Ok(()), Capture::stop)
+        let taps = self.net.lock().wires.untap(self.host, self.index);
+        taps.into_iter().try_for_each(Tap::stop)
     }
 
     /// What was due is done, and the net's thread learns of new times.
@@ -355,7 +300,7 @@ impl Host {
         let host = &world.hosts[self.index];
         let found = host.layer.stack().interfaces().find(|i| i.name() == name)?;
         let index = found.index();
-        let plug = *host.plugs.get(&index)?;
+        let plug = world.wires.plug(self.index, index)?;
         drop(world);
         Some(Interface {
             net: self.net.clone(),

@@ -2,9 +2,8 @@
 
 use crate::clock::{Clock, RealClock};
 use crate::host::HostBuilder;
-use crate::network::Network;
+use crate::wires::Wires;
 use crate::world::{Time, Waiter, World};
-use std::collections::BTreeMap;
 use std::io;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -68,12 +67,11 @@ impl Net {
     }
 
     fn new(time: Time, seed: [u8; 32]) -> Net {
+        let mut wires = Wires::new(seed);
+        wires.add_segment(SegmentConfig::default());
         let world = World {
             hosts: Vec::new(),
-            networks: vec![Network::segment(SegmentConfig::default(), seed, 0)],
-            owners: BTreeMap::new(),
-            cuts: Vec::new(),
-            cuts_made: 0,
+            wires,
             time,
             seed,
             recent: Instant::BOOT,

@@ -1,4 +1,4 @@
-//! What joins hosts, as the world keeps it: a segment or a link, its chances, and whose interfaces are on it.
+//! What joins hosts, as the wires keep it: a segment or a link, its chances, and whose interfaces are on it.
 
 use std::time::Duration;
 use switchboard_device::{
@@ -7,11 +7,23 @@ use switchboard_device::{
 use switchboard_engine::{IfIndex, Instant, Outgoing};
 use switchboard_wire::Packet;
 
-/// Where an interface is plugged in: the network's place in the world's list, and the member's in the network's.
+/// Where an interface is plugged in: a network, and a member of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plug {
+pub struct Plug {
     pub(crate) network: usize,
     pub(crate) member: usize,
+}
+
+impl Plug {
+    /// The network's number, as [`Wires`](crate::wires::Wires) gave it.
+    pub fn network(self) -> usize {
+        self.network
+    }
+
+    /// Which of the network's members: 0 was plugged in first.
+    pub fn member(self) -> usize {
+        self.member
+    }
 }
 
 /// An interface on a network.

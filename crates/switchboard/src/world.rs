@@ -1,4 +1,4 @@
-//! What the lock of a net protects: the hosts, the networks between them, and the time.
+//! What the lock of a net protects: the hosts, the wires between them, and the time.
 //!
 //! # Theory of operation
 //!
@@ -6,20 +6,15 @@
 //! the networks, events wake the threads that wait for them and mark epoll items. There is one lock
 //! per net, held for the time of one call.
 
-use crate::capture::Capture;
 use crate::clock::Clock;
-use crate::link::Cut;
-use crate::network::{Medium, Network, Plug};
 use crate::process::{Epolls, OpenFile};
 use crate::sigio::Tasks;
+use crate::wires::{Hosts, Wires};
 use std::collections::BTreeMap;
-use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 use switchboard_abi::number::AF_UNIX;
-use switchboard_device::Seen;
-use switchboard_engine::{IfIndex, Instant};
+use switchboard_engine::Instant;
 use switchboard_socket::{Cred, Cx, Event, MemoryPaths, PollMask, SocketId};
 
 /// The start of virtual time on the wall clock: 2025-01-01.
@@ -43,13 +38,8 @@ pub(crate) enum Timing {
 
 pub(crate) struct World {
     pub(crate) hosts: Vec<HostState>,
-    /// The first one is the net's own segment, which [`HostBuilder::address`](crate::HostBuilder::address) joins.
-    pub(crate) networks: Vec<Network>,
-    /// Whose address it is.
-    pub(crate) owners: BTreeMap<IpAddr, usize>,
-    pub(crate) cuts: Vec<Cut>,
-    /// How many there ever were.
-    pub(crate) cuts_made: u64,
+    /// The first network is the net's own segment, which [`HostBuilder::address`](crate::HostBuilder::address) joins.
+    pub(crate) wires: Wires,
     pub(crate) time: Time,
     pub(crate) seed: [u8; 32],
     /// The time when it was last asked for.
@@ -67,10 +57,6 @@ pub(crate) struct HostState {
     pub(crate) layer: switchboard_socket::Host,
     pub(crate) paths: MemoryPaths,
     pub(crate) cred: Arc<Cred>,
-    /// Where its interfaces are plugged in.
-    pub(crate) plugs: BTreeMap<IfIndex, Plug>,
-    /// Who listens at them.
-    pub(crate) captures: BTreeMap<IfIndex, Capture>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) epolls: Epolls,
     /// Open files in flight.
@@ -168,7 +154,7 @@ impl World {
     #[inline]
     pub(crate) fn settle(&mut self, host: usize) -> bool {
         self.hosts[host].tell(&mut self.trash);
-        if !self.hosts[host].plugs.is_empty() {
+        if self.wires.is_plugged_in(host) {
             self.carry(vec![host]);
         }
         if self.is_virtual() {
@@ -178,8 +164,7 @@ impl World {
             .layer
             .poll_timeout()
             .unwrap_or(Instant::MAX);
-        let networks = self.networks.iter().filter_map(Network::poll_timeout);
-        let next = networks.min().unwrap_or(Instant::MAX).min(timer);
+        let next = self.wires.poll_timeout().unwrap_or(Instant::MAX).min(timer);
         let earlier = next < self.planned;
         if earlier {
             self.planned = next;
@@ -188,60 +173,14 @@ impl World {
     }
 
     /// Moves packets between the hosts until none can move now. `busy` are those that may have something to send.
-    fn carry(&mut self, mut busy: Vec<usize>) {
+    fn carry(&mut self, busy: Vec<usize>) {
         let now = self.now();
         let at = self.epoch() + Duration::from_nanos(now.as_nanos());
-        loop {
-            while let Some(index) = busy.pop() {
-                let host = &mut self.hosts[index];
-                while let Some(outgoing) = host.layer.poll_outgoing(now) {
-                    if let Some(capture) = host.captures.get_mut(&outgoing.interface) {
-                        capture.packet(at, Seen::Outbound, &outgoing.packet);
-                    }
-                    if let Some(plug) = host.plugs.get(&outgoing.interface) {
-                        self.networks[plug.network].send(now, plug.member, outgoing);
-                    }
-                }
-            }
-            for network in &mut self.networks {
-                if network.poll_timeout().is_none_or(|at| at > now) {
-                    continue;
-                }
-                while let Some((member, packet)) = network.poll_arrival(now) {
-                    let sender = self.owners.get(&packet.ip.src);
-                    if let Some(&sender) = sender.filter(|_| !self.cuts.is_empty())
-                        && self.cuts.iter().any(|cut| cut.parts(sender, member.host))
-                    {
-                        continue;
-                    }
-                    let host = &mut self.hosts[member.host];
-                    if let Some(capture) = host.captures.get_mut(&member.interface) {
-                        capture.packet(at, Seen::Inbound, &packet);
-                    }
-                    host.layer.deliver(now, member.interface, packet);
-                    host.tell(&mut self.trash);
-                    if busy.last() != Some(&member.host) {
-                        busy.push(member.host);
-                    }
-                }
-            }
-            if busy.is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Whether these addresses can be had on a network.
-    pub(crate) fn may_attach(&self, network: usize, addresses: &[(IpAddr, u8)]) -> io::Result<()> {
-        let Medium::Segment(segment) = &self.networks[network].medium else {
-            return Ok(());
+        let mut hosts = Telling {
+            hosts: &mut self.hosts,
+            trash: &mut self.trash,
         };
-        for &(addr, _) in addresses {
-            segment
-                .may_add(addr)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        }
-        Ok(())
+        self.wires.carry(now, at, busy, &mut hosts);
     }
 
     /// When something happens by itself next.
@@ -250,8 +189,7 @@ impl World {
             .hosts
             .iter()
             .filter_map(|host| host.layer.poll_timeout());
-        let networks = self.networks.iter().filter_map(Network::poll_timeout);
-        hosts.chain(networks).min()
+        hosts.chain(self.wires.poll_timeout()).min()
     }
 
     /// Runs what is due now: timers, arrivals.
@@ -291,6 +229,22 @@ impl World {
 
     pub(crate) fn is_virtual(&self) -> bool {
         matches!(self.time, Time::Virtual(_))
+    }
+}
+
+/// Hosts to which packets are carried: who waits for these learns of them.
+struct Telling<'a> {
+    hosts: &'a mut [HostState],
+    trash: &'a mut Vec<Arc<OpenFile>>,
+}
+
+impl Hosts for Telling<'_> {
+    fn layer(&mut self, host: usize) -> &mut switchboard_socket::Host {
+        &mut self.hosts[host].layer
+    }
+
+    fn delivered(&mut self, host: usize) {
+        self.hosts[host].tell(self.trash);
     }
 }
 

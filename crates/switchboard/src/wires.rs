@@ -1,0 +1,315 @@
+//! Everything between hosts: networks, who is plugged in where, partitions, captures.
+//!
+//! # Theory of operation
+//! [`Wires`] know hosts by number and own none of them: who does hands their layers to [`Wires::carry`], which moves packets
+//! until none can move at that time. So a [`Net`](crate::Net), which has a lock and threads that wait, and a
+//! supervisor, which has neither, have the same wires. There is no clock and no ambient randomness here.
+
+use crate::network::{Medium, Network};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::time::Duration;
+use switchboard_device::{AttachError, Cable, End, Pipe, PipeConfig, Seen, SegmentConfig};
+use switchboard_engine::{IfIndex, Instant, InterfaceConfig};
+
+pub use crate::capture::{Capture, Tap};
+pub use crate::network::Plug;
+
+/// The hosts that wires join, by number.
+pub trait Hosts {
+    /// A host's socket layer.
+    fn layer(&mut self, host: usize) -> &mut switchboard_socket::Host;
+
+    /// A packet was delivered to a host: its layer may have events.
+    fn delivered(&mut self, host: usize);
+}
+
+/// What joins hosts.
+pub struct Wires {
+    seed: [u8; 32],
+    networks: Vec<Network>,
+    /// When something happens by itself on which network; and the same by network.
+    due: BTreeSet<(Instant, usize)>,
+    due_at: Vec<Option<Instant>>,
+    hosts: Vec<Wired>,
+    /// Whose address it is.
+    owners: BTreeMap<IpAddr, usize>,
+    cuts: Vec<Cut>,
+    /// How many there ever were.
+    cuts_made: u64,
+}
+
+/// A host's ends of wires.
+#[derive(Default)]
+struct Wired {
+    plugs: BTreeMap<IfIndex, Plug>,
+    /// Who listens at them.
+    taps: BTreeMap<IfIndex, Vec<Tap>>,
+}
+
+/// A partition.
+struct Cut {
+    id: u64,
+    some: BTreeSet<usize>,
+    others: BTreeSet<usize>,
+}
+
+impl Cut {
+    fn parts(&self, a: usize, b: usize) -> bool {
+        (self.some.contains(&a) && self.others.contains(&b))
+            || (self.some.contains(&b) && self.others.contains(&a))
+    }
+}
+
+impl Wires {
+    /// No hosts and no networks. All chances are the seed's.
+    pub fn new(seed: [u8; 32]) -> Wires {
+        Wires {
+            seed,
+            networks: Vec::new(),
+            due: BTreeSet::new(),
+            due_at: Vec::new(),
+            hosts: Vec::new(),
+            owners: BTreeMap::new(),
+            cuts: Vec::new(),
+            cuts_made: 0,
+        }
+    }
+
+    /// One more host. Its number; the first one is 0.
+    pub fn add_host(&mut self) -> usize {
+        self.hosts.push(Wired::default());
+        self.hosts.len() - 1
+    }
+
+    /// A new segment, to plug hosts into. Its number among the networks.
+    pub fn add_segment(&mut self, config: SegmentConfig) -> usize {
+        let number = self.networks.len();
+        self.push(Network::segment(config, self.seed, number))
+    }
+
+    /// A new link, whose first two members are its ends. Its number among the networks.
+    pub fn add_link(&mut self, config: PipeConfig) -> usize {
+        let number = self.networks.len();
+        self.push(Network::link(config, self.seed, number))
+    }
+
+    fn push(&mut self, network: Network) -> usize {
+        self.networks.push(network);
+        self.due_at.push(None);
+        self.networks.len() - 1
+    }
+
+    /// Whether the host has an interface on any network.
+    pub fn is_plugged_in(&self, host: usize) -> bool {
+        !self.hosts[host].plugs.is_empty()
+    }
+
+    /// Where a host's interface is plugged in.
+    pub fn plug(&self, host: usize, interface: IfIndex) -> Option<Plug> {
+        self.hosts[host].plugs.get(&interface).copied()
+    }
+
+    /// Whether these addresses can be had on a network.
+    pub fn may_attach(&self, network: usize, addresses: &[(IpAddr, u8)]) -> io::Result<()> {
+        for &(addr, _) in addresses {
+            let checked = match &self.networks[network].medium {
+                Medium::Segment(segment) => segment.may_add(addr),
+                Medium::Link(_) if addr.is_unspecified() || addr.is_multicast() => {
+                    Err(AttachError::NotUnicast)
+                }
+                Medium::Link(_) => Ok(()),
+            };
+            checked.map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a host another interface on a network: the first name of `eth0`, `eth1` ... that it does not have. What it
+    /// sends takes `delay`, on a segment. Nothing has changed when it fails.
+    pub fn plug_in(
+        &mut self,
+        (host, layer): (usize, &mut switchboard_socket::Host),
+        network: usize,
+        addresses: &[(IpAddr, u8)],
+        delay: Duration,
+    ) -> io::Result<(IfIndex, Plug)> {
+        self.may_attach(network, addresses)?;
+        let stack = layer.stack_mut();
+        let name = (0..)
+            .map(|n| format!("eth{n}"))
+            .find(|name| stack.interfaces().all(|i| i.name() != name))
+            .unwrap_or_default();
+        let network_of = &mut self.networks[network];
+        let mtu = network_of.mtu();
+        let index = stack.add_interface(InterfaceConfig { name, mtu });
+        for &(addr, prefix_len) in addresses {
+            stack.add_address(index, addr, prefix_len);
+        }
+        let member = network_of.attach(host, index, delay);
+        let plug = Plug { network, member };
+        if let Some(port) = network_of.port(member)
+            && let Medium::Segment(segment) = &mut network_of.medium
+        {
+            for &(addr, prefix_len) in addresses {
+                segment
+                    .add_address(port, addr, prefix_len)
+                    .map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
+            }
+        }
+        let _ = self.hosts[host].plugs.insert(index, plug);
+        for &(addr, _) in addresses {
+            let _ = self.owners.entry(addr).or_insert(host);
+        }
+        Ok((index, plug))
+    }
+
+    /// The pipe in which a member sends ([`Cable::Up`]), or gets.
+    pub fn pipe(&self, plug: Plug, cable: Cable) -> Option<&Pipe> {
+        self.networks[plug.network].pipe(plug.member, cable)
+    }
+
+    /// Makes a direction of a member's cable another from `now` on.
+    pub fn change(
+        &mut self,
+        now: Instant,
+        plug: Plug,
+        cable: Cable,
+        change: impl FnOnce(&mut PipeConfig),
+    ) {
+        self.networks[plug.network].change(now, plug.member, cable, change);
+        self.note(plug.network);
+    }
+
+    /// From now on nothing that one of `some` sends reaches one of `others`, and the other way round, whatever way it
+    /// takes. What is on its way is lost too. Its name for [`Wires::heal`].
+    pub fn partition(
+        &mut self,
+        some: impl IntoIterator<Item = usize>,
+        others: impl IntoIterator<Item = usize>,
+    ) -> u64 {
+        self.cuts_made += 1;
+        let id = self.cuts_made;
+        let (some, others) = (some.into_iter().collect(), others.into_iter().collect());
+        self.cuts.push(Cut { id, some, others });
+        id
+    }
+
+    /// Ends a partition.
+    pub fn heal(&mut self, id: u64) {
+        self.cuts.retain(|cut| cut.id != id);
+    }
+
+    /// Ends all partitions.
+    pub fn heal_all(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// From now on the capture has what a host's interface sends and gets.
+    pub fn tap(&mut self, host: usize, interface: IfIndex, tap: Tap) {
+        let taps = &mut self.hosts[host].taps;
+        taps.entry(interface).or_default().push(tap);
+    }
+
+    /// Those who listened at an interface, and do no more.
+    pub(crate) fn untap(&mut self, host: usize, interface: IfIndex) -> Vec<Tap> {
+        let taps = self.hosts[host].taps.remove(&interface);
+        taps.unwrap_or_default()
+    }
+
+    /// Moves packets between the hosts until none can move at `now`, which is `at` since the epoch. `busy` are those that
+    /// may have something to send.
+    pub fn carry(
+        &mut self,
+        now: Instant,
+        at: Duration,
+        mut busy: Vec<usize>,
+        hosts: &mut impl Hosts,
+    ) {
+        loop {
+            while let Some(index) = busy.pop() {
+                let wired = &mut self.hosts[index];
+                while let Some(outgoing) = hosts.layer(index).poll_outgoing(now) {
+                    for tap in wired.taps.get(&outgoing.interface).into_iter().flatten() {
+                        tap.packet(at, Seen::Outbound, &outgoing.packet);
+                    }
+                    if let Some(plug) = wired.plugs.get(&outgoing.interface) {
+                        let network = plug.network;
+                        self.networks[network].send(now, plug.member, outgoing);
+                        note(&self.networks, &mut self.due, &mut self.due_at, network);
+                    }
+                }
+            }
+            while let Some(&(_, network)) = self.due.first().filter(|(due, _)| *due <= now) {
+                while let Some((member, packet)) = self.networks[network].poll_arrival(now) {
+                    let sender = self.owners.get(&packet.ip.src);
+                    if let Some(&sender) = sender.filter(|_| !self.cuts.is_empty())
+                        && self.cuts.iter().any(|cut| cut.parts(sender, member.host))
+                    {
+                        continue;
+                    }
+                    let taps = self.hosts[member.host].taps.get(&member.interface);
+                    for tap in taps.into_iter().flatten() {
+                        tap.packet(at, Seen::Inbound, &packet);
+                    }
+                    let layer = hosts.layer(member.host);
+                    layer.deliver(now, member.interface, packet);
+                    hosts.delivered(member.host);
+                    if busy.last() != Some(&member.host) {
+                        busy.push(member.host);
+                    }
+                }
+                self.note(network);
+            }
+            if busy.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// When something happens by itself next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A network's next time has changed.
+    fn note(&mut self, network: usize) {
+        note(&self.networks, &mut self.due, &mut self.due_at, network);
+    }
+
+    /// What the interfaces of both ends of a link are to have.
+    pub(crate) fn set_link(&mut self, now: Instant, network: usize, configs: [PipeConfig; 2]) {
+        for (end, config) in [(End::A, configs[0]), (End::B, configs[1])] {
+            let plug = Plug {
+                network,
+                member: end as usize,
+            };
+            self.change(now, plug, Cable::Up, |own| *own = config);
+        }
+    }
+}
+
+fn note(
+    networks: &[Network],
+    due: &mut BTreeSet<(Instant, usize)>,
+    due_at: &mut [Option<Instant>],
+    network: usize,
+) {
+    let at = networks[network].poll_timeout();
+    let known = std::mem::replace(&mut due_at[network], at);
+    if known == at {
+        return;
+    }
+    if let Some(known) = known {
+        due.remove(&(known, network));
+    }
+    if let Some(at) = at {
+        due.insert((at, network));
+    }
+}
