@@ -18,6 +18,7 @@ mod paths;
 mod procfs;
 mod reap;
 mod remembered;
+mod room;
 mod signals;
 mod stand_in;
 mod supervisor;
@@ -26,26 +27,23 @@ mod trace;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::process::{Pid, Resource, Rlimit};
-use rustix::time::Timespec;
 use switchboard_engine::{Config, Instant};
 use switchboard_notify::{InstallError, Interrupts, Pending, SignalMask, Spawn, SpawnError};
-use switchboard_socket::{Host, HostConfig, SocketId};
+use switchboard_socket::{Host, HostConfig};
 
 use crate::args::RunArgs;
 use crate::complain;
-use clock::Clock;
 use inherited::Inherited;
 use loopback::Loopback;
-use mirror::Mirror;
+use opens::Names;
+use room::Room;
 use supervisor::Supervisor;
 use trace::Trace;
 
@@ -58,10 +56,9 @@ const NOWHERE: &str = "not found: is it installed, is the path right?";
 /// How far apart the copies of one signal may come that was sent to the whole process group.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
-/// What an epoll event is about, where it is not a socket's placeholder.
-const STARTED: u64 = u64::MAX - 1;
-const SIGNAL: u64 = u64::MAX - 2;
-const CLOSED: u64 = u64::MAX - 3;
+/// What there is to wait for besides the hosts' own.
+const STARTED: u64 = room::FIRST_OWN;
+const SIGNAL: u64 = room::FIRST_OWN + 1;
 
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     match start(args) {
@@ -127,8 +124,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             ))
         })?),
     };
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
-        .map_err(|error| setup(format!("no epoll instance: {error}")))?;
+    let mut room = Room::new(seed).map_err(|error| setup(format!("no epoll instance: {error}")))?;
     let filter =
         filter::filter(args.linger).map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
@@ -150,26 +146,23 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         });
     let (listener, pending) = started.map_err(|error| setup(explain(&error)))?;
 
-    let watch = |fd: &dyn AsFd, token: u64| {
-        let data = epoll::EventData::new_u64(token);
-        epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN)
-            .map_err(|error| setup(format!("epoll: {error}")))
-    };
-    watch(&pending, STARTED)?;
-    watch(&signals, SIGNAL)?;
-    let epoll = std::rc::Rc::new(epoll);
-    let mirror = Mirror::new(epoll.clone(), CLOSED);
-    let supervisor = Supervisor::new(
+    let watched = room
+        .watch(&pending, STARTED)
+        .and_then(|()| room.watch(&signals, SIGNAL));
+    watched.map_err(|error| setup(format!("epoll: {error}")))?;
+    let names = Rc::new(Names::new(&host));
+    room.add(Supervisor::new(
         listener,
         host,
-        mirror,
-        Clock::start(),
+        room.mirror(),
+        room.clock.clone(),
+        names,
         trace,
         loopback,
         uninterruptible,
-    );
+    ));
     let mut driver = Driver {
-        supervisor,
+        room,
         signals,
         guard,
         inherited,
@@ -180,10 +173,10 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         direct: None,
         reaped: reap::Reaped::default(),
     };
-    let outcome = driver.drive(&epoll);
+    let outcome = driver.drive();
     let clean = reap::end_all();
-    driver.supervisor.sweep();
-    driver.supervisor.end_trace();
+    driver.room.sweep();
+    driver.supervisor().end_trace();
     if args.stats {
         driver.print_stats();
     }
@@ -257,7 +250,7 @@ enum Outcome {
 }
 
 struct Driver {
-    supervisor: Supervisor,
+    room: Room,
     signals: signals::Signals,
     guard: guard::Guard,
     inherited: Inherited,
@@ -273,129 +266,43 @@ struct Driver {
 }
 
 impl Driver {
-    /// The listener is waited for by itself, and not through epoll: its wake-up then keeps us on
-    /// the caller's CPU, which epoll's does not pass on, and one call less is made.
-    fn drive(&mut self, epoll: &impl AsFd) -> Outcome {
-        let mut listening = true;
+    /// The one host of the run.
+    fn supervisor(&self) -> &Supervisor {
+        &self.room.supervisors[0]
+    }
+
+    fn drive(&mut self) -> Outcome {
         loop {
-            let timeout = self.timeout();
-            let (call, others) = match self.wait(epoll, listening, timeout.as_ref()) {
-                Ok(ready) => ready,
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Outcome::Broken(format!("poll: {error}")),
+            let happened = match self.room.wait(None) {
+                Ok(happened) => happened,
+                Err(why) => return Outcome::Broken(why),
             };
-            // Received at once: until then any signal ends the call, with EINTR even where the kernel
-            // has none (docs/design/results-and-signals.md). It is served in its turn.
-            let mut received = None;
-            if call.contains(PollFlags::IN) {
-                match self.supervisor.listener.recv_ready() {
-                    Ok(call) => received = call,
-                    Err(error) => return Outcome::Broken(format!("the listener: {error}")),
+            for token in happened {
+                if let Some(outcome) = self.other(token) {
+                    return outcome;
                 }
-            } else if call.contains(PollFlags::HUP) {
-                // The last filtered thread is gone; SIGCHLD tells of the program itself.
-                listening = false;
             }
-            self.supervisor.clock.read();
-            // Who has closed a socket sees it closed in whatever call comes next: the listener was
-            // looked at first, so what happened before the call is in the epoll instance by now.
-            if others && let Some(outcome) = self.others(epoll) {
-                return outcome;
-            }
-            if timeout.is_some()
-                && self
-                    .supervisor
-                    .deadline()
-                    .is_some_and(|at| at <= self.supervisor.clock.now())
-            {
-                self.supervisor.on_time();
-            }
-            if let Some(call) = received {
-                self.supervisor.serve(call);
-            }
+            self.room.work();
         }
     }
 
-    /// Waits for the listener, in this order, and all else. Says what the listener shows, and
-    /// whether there is something else.
-    fn wait(
-        &self,
-        epoll: &impl AsFd,
-        listening: bool,
-        timeout: Option<&Timespec>,
-    ) -> rustix::io::Result<(PollFlags, bool)> {
-        let mut fds = [
-            PollFd::new(&self.supervisor.listener, PollFlags::IN),
-            PollFd::new(epoll, PollFlags::IN),
-        ];
-        rustix::event::poll(&mut fds[usize::from(!listening)..], timeout)?;
-        Ok((fds[0].revents(), !fds[1].revents().is_empty()))
-    }
-
-    /// Everything but calls: hang-ups, signals, the start of the program.
-    fn others(&mut self, epoll: &impl AsFd) -> Option<Outcome> {
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        loop {
-            let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
-            let (events, rest) = match epoll::wait(epoll, &mut events, Some(&now)) {
-                Ok(events) => events,
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Some(Outcome::Broken(format!("epoll: {error}"))),
-            };
-            for event in &*events {
-                match event.data.u64() {
-                    STARTED => {
-                        if let Some(error) = self.started(epoll) {
-                            return Some(Outcome::NotStarted(error));
-                        }
-                        // It may have ended before we knew who it is.
-                        if let Some(status) = self.children() {
-                            return Some(Outcome::Ended(status));
-                        }
-                    }
-                    SIGNAL => {
-                        if let Some(status) = self.on_signal() {
-                            return Some(Outcome::Ended(status));
-                        }
-                    }
-                    CLOSED => self.supervisor.closed(),
-                    token => {
-                        let flags = event.flags;
-                        let hung_up = flags.contains(epoll::EventFlags::HUP);
-                        self.supervisor.hang_up(SocketId::from_u64(token), hung_up);
-                    }
-                }
+    /// Signals, and the start of the program.
+    fn other(&mut self, token: u64) -> Option<Outcome> {
+        if token == STARTED {
+            if let Some(error) = self.started() {
+                return Some(Outcome::NotStarted(error));
             }
-            if !rest.is_empty() {
-                return None;
-            }
+            // It may have ended before we knew who it is.
+            return self.children().map(Outcome::Ended);
         }
-    }
-
-    fn timeout(&mut self) -> Option<Timespec> {
-        let wait = self.supervisor.deadline().map(|deadline| {
-            self.supervisor.clock.read();
-            let now = self.supervisor.clock.now();
-            if deadline > now {
-                deadline.saturating_sub(now)
-            } else {
-                Duration::ZERO
-            }
-        })?;
-        Some(Timespec {
-            tv_sec: wait.as_secs() as i64,
-            tv_nsec: wait.subsec_nanos().into(),
-        })
+        self.on_signal().map(Outcome::Ended)
     }
 
     /// The program has been started, or could not be.
-    fn started(&mut self, epoll: &impl AsFd) -> Option<SpawnError> {
+    fn started(&mut self) -> Option<SpawnError> {
         let outcome = self.pending.as_ref()?.try_wait()?;
         if let Some(pending) = self.pending.take() {
-            let _ = epoll::delete(epoll, &pending);
+            self.room.unwatch(&pending);
         }
         match outcome {
             Ok(child) => {
@@ -439,7 +346,7 @@ impl Driver {
             if signal.from_kernel {
                 continue;
             }
-            let now = self.supervisor.clock.now();
+            let now = self.room.clock.now();
             if self.reaped.is_of_the_run(signal.sender) {
                 // An orphan that signals its parent thinks that we are init, which ignores it; who signals its
                 // group has reached the program already, and reaches the guard too.
@@ -515,7 +422,7 @@ impl Driver {
     }
 
     fn print_stats(&self) {
-        let s = &self.supervisor;
+        let s = self.supervisor();
         let (sockets, waiting, files) = s.left();
         eprintln!(
             "switchboard: {} calls, {} passed on to the kernel, {} waited, {} not delivered",

@@ -43,4 +43,4 @@ pub use memory::{MemoryError, RemoteMemory, RemoteSlice};
 pub use placeholder::{DatagramPlaceholder, Mask, Pairs, Placeholder, Shown, Signalled};
 pub use probe::{Report, Support, probe};
 pub use process::{FdError, Identity, Processes, Status};
-pub use spawn::{Child, Pending, SignalMask, Spawn, SpawnError};
+pub use spawn::{Child, Pending, SignalMask, Spawn, SpawnError, Spawner};

@@ -4,12 +4,14 @@
 //! The filter must be on the thread that starts the program, and on no other thread of the
 //! supervisor, so a dedicated thread installs it, starts the program and ends:
 //!
-//! 1. everything that allocates or may fail is prepared before the filter is there;
-//! 2. the thread installs the filter and hands the listener to the caller through a channel (a
-//!    futex, which is not trapped): [`Spawn::start`] returns at this point;
+//! 1. the thread installs the filter and hands the listener to the caller through a channel (a
+//!    futex, which is not trapped): [`Spawner::start`] returns at this point;
+//! 2. what allocates or may fail is prepared by the caller, who hands it to the thread ([`Spawner::spawn`]);
 //! 3. the thread makes a child by `clone(CLONE_VM | CLONE_VFORK)`, as posix_spawn(3) does; the child sets its
 //!    signals and executes the program, and leaves errno in the shared memory if it cannot;
 //! 4. the thread tells a second, unfiltered thread the outcome, which makes [`Pending`] readable.
+//!
+//! All programs of a [`Spawner`] are under one filter, and so have one listener. [`Spawn::start`] is a spawner for one.
 //!
 //! No deadlock: nobody waits for the filtered thread but [`Pending::wait`], whose documentation says
 //! so. Should one of the thread's own calls be trapped (steps 3 and 4 use none that the runner
@@ -18,7 +20,7 @@
 //!
 //! # What the program gets
 //! Environment, working directory, umask, descriptors 0 to 2 and all others without close-on-exec, limits,
-//! process group and terminal: ours. Signals: the mask given, those we ignore stay ignored (nohup)
+//! process group and terminal: ours, where nothing else is asked for. Signals: the mask given, those we ignore stay ignored (nohup)
 //! except the ones named by [`Spawn::default_signal`]; SIGPIPE is always among these, as Rust's start-up code
 //! ignores it behind the user's back. Handlers become default by themselves.
 
@@ -28,7 +30,7 @@ use core::ptr;
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use thiserror::Error;
 
@@ -124,6 +126,8 @@ pub struct Spawn {
     defaults: Vec<c_int>,
     process_group: bool,
     interrupts: Interrupts,
+    stdio: [Option<Arc<OwnedFd>>; 3],
+    umask: Option<u32>,
 }
 
 impl Spawn {
@@ -138,6 +142,8 @@ impl Spawn {
             defaults: vec![libc::SIGPIPE],
             process_group: false,
             interrupts: Interrupts::Always,
+            stdio: [None, None, None],
+            umask: None,
         }
     }
 
@@ -198,64 +204,121 @@ impl Spawn {
         self
     }
 
+    /// Standard input, output and error, each instead of ours.
+    #[must_use]
+    pub fn stdio(mut self, stdio: [Option<OwnedFd>; 3]) -> Spawn {
+        self.stdio = stdio.map(|fd| fd.map(Arc::new));
+        self
+    }
+
+    /// The file mode creation mask, instead of ours.
+    #[must_use]
+    pub fn umask(mut self, mask: u32) -> Spawn {
+        self.umask = Some(mask);
+        self
+    }
+
     /// Installs the filter and returns its listener; the program is started in the background.
     /// From here on the caller must serve the listener.
     pub fn start(self, filter: Filter) -> Result<(Listener, Pending), InstallError> {
+        // A NUL in a string: what execve would never find.
+        let prepared = Prepared::new(&self).map_err(InstallError::Refused)?;
+        let (listener, spawner) = Spawner::start(filter, self.interrupts)?;
+        let pending = spawner.spawn_prepared(prepared);
+        Ok((listener, pending.map_err(InstallError::Thread)?))
+    }
+}
+
+/// Starts programs under one filter, for as long as it is there.
+#[derive(Debug)]
+pub struct Spawner {
+    requests: mpsc::Sender<(Prepared, Report)>,
+}
+
+/// Tells a [`Pending`] of the outcome, or that there will be none.
+#[derive(Debug)]
+struct Report {
+    outcome: mpsc::Sender<Result<Child, SpawnError>>,
+    event: OwnedFd,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let one = 1u64;
+        // SAFETY: eight bytes of ours are read. It cannot fail: the counter was zero.
+        unsafe { libc::write(self.event.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+}
+
+fn thread_error(error: &std::io::Error) -> InstallError {
+    InstallError::Thread(Errno(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+}
+
+impl Spawner {
+    /// Installs the filter on a thread of its own and returns its listener. From here on the caller must serve it.
+    pub fn start(
+        filter: Filter,
+        interrupts: Interrupts,
+    ) -> Result<(Listener, Spawner), InstallError> {
         // Before anything is started that could not be served.
         Listener::check_kernel()?;
-        let interrupts = self.interrupts;
-        let prepared = match Prepared::new(self) {
-            Ok(prepared) => prepared,
-            // A NUL in a string: what execve would never find.
-            Err(_) => return Err(InstallError::Refused(Errno(libc::EINVAL))),
-        };
-        // SAFETY: eventfd takes and touches no memory.
-        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        let event = Errno::check(event.into()).map_err(InstallError::Thread)?;
-        // SAFETY: just made, nobody else knows it.
-        let event = unsafe { OwnedFd::from_raw_fd(event as i32) };
-        let thread_error = |e: std::io::Error| {
-            InstallError::Thread(Errno(e.raw_os_error().unwrap_or(libc::EAGAIN)))
-        };
-
         let (installed, wait_installed) = mpsc::channel();
-        let (spawned, wait_spawned) = mpsc::channel();
-        let (outcome, wait_outcome) = mpsc::channel();
-        let signal = event.try_clone().map_err(thread_error)?;
-        // The unfiltered one: ends when the other has sent its outcome or has ended without.
+        let (requests, wait_requests) = mpsc::channel::<(Prepared, Report)>();
+        let (outcomes, wait_outcomes) = mpsc::channel::<(_, Report)>();
+        // The unfiltered one ends with the other.
         std::thread::Builder::new()
             .name("spawn-outcome".into())
             .spawn(move || {
-                let result = wait_spawned.recv().unwrap_or(Err(SpawnError::Lost));
-                // The caller may have lost interest; then the child is its own.
-                drop(outcome.send(result));
-                let one = 1u64;
-                // SAFETY: eight bytes of ours are read. It cannot fail: the counter was zero.
-                unsafe { libc::write(signal.as_raw_fd(), (&raw const one).cast(), 8) };
+                for (result, report) in wait_outcomes {
+                    // The caller may have lost interest; then the child is its own.
+                    drop(report.outcome.send(result));
+                }
             })
-            .map_err(thread_error)?;
+            .map_err(|error| thread_error(&error))?;
         std::thread::Builder::new()
             .name("spawn".into())
             .spawn(move || {
-                let listener = match install_with(&filter, interrupts) {
-                    Ok(listener) => listener,
-                    Err(error) => return drop(installed.send(Err(error))),
-                };
-                if installed.send(Ok(listener)).is_ok() {
-                    drop(spawned.send(prepared.clone_and_execute()));
+                let made = install_with(&filter, interrupts);
+                let failed = made.is_err();
+                if installed.send(made).is_err() || failed {
+                    return;
+                }
+                for (prepared, report) in wait_requests {
+                    let result = prepared.clone_and_execute();
+                    drop(outcomes.send((result, report)));
                 }
             })
-            .map_err(thread_error)?;
+            .map_err(|error| thread_error(&error))?;
         let fd = wait_installed
             .recv()
             .unwrap_or(Err(InstallError::Thread(Errno(libc::EAGAIN))))?;
-        Ok((
-            Listener::new(fd)?,
-            Pending {
-                event,
-                outcome: wait_outcome,
-            },
-        ))
+        Ok((Listener::new(fd)?, Spawner { requests }))
+    }
+
+    /// Starts a program in the background. EINVAL for a NUL in a string.
+    pub fn spawn(&self, spawn: &Spawn) -> Result<Pending, Errno> {
+        self.spawn_prepared(Prepared::new(spawn)?)
+    }
+
+    fn spawn_prepared(&self, prepared: Prepared) -> Result<Pending, Errno> {
+        // SAFETY: eventfd takes and touches no memory.
+        let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        let event = Errno::check(event.into())?;
+        // SAFETY: just made, nobody else knows it.
+        let event = unsafe { OwnedFd::from_raw_fd(event as i32) };
+        let failed = |e: std::io::Error| Errno(e.raw_os_error().unwrap_or(libc::EAGAIN));
+        let (outcome, wait_outcome) = mpsc::channel();
+        let report = Report {
+            outcome,
+            event: event.try_clone().map_err(failed)?,
+        };
+        self.requests
+            .send((prepared, report))
+            .map_err(|_| Errno(libc::EAGAIN))?;
+        Ok(Pending {
+            event,
+            outcome: wait_outcome,
+        })
     }
 }
 
@@ -299,6 +362,7 @@ impl Pending {
 }
 
 /// Everything the child needs, allocated beforehand.
+#[derive(Debug)]
 struct Prepared {
     // Own what the pointers below point to.
     _strings: Vec<CString>,
@@ -308,6 +372,9 @@ struct Prepared {
     mask: SignalMask,
     defaults: Vec<c_int>,
     process_group: bool,
+    /// Above 2, whatever the caller's were.
+    stdio: [Option<OwnedFd>; 3],
+    umask: Option<u32>,
     stack: Vec<u128>,
     failed: Option<SpawnError>,
 }
@@ -317,10 +384,11 @@ struct Prepared {
 unsafe impl Send for Prepared {}
 
 impl Prepared {
-    fn new(spawn: Spawn) -> Result<Prepared, NulError> {
+    fn new(spawn: &Spawn) -> Result<Prepared, Errno> {
+        let nul = |_: NulError| Errno(libc::EINVAL);
         let mut strings = Vec::new();
-        let mut keep = |bytes: &[u8]| -> Result<*const c_char, NulError> {
-            let string = CString::new(bytes)?;
+        let mut keep = |bytes: &[u8]| -> Result<*const c_char, Errno> {
+            let string = CString::new(bytes).map_err(nul)?;
             let pointer = string.as_ptr(); // the heap buffer does not move with the CString
             strings.push(string);
             Ok(pointer)
@@ -330,9 +398,10 @@ impl Prepared {
             arguments.push(keep(argument.as_bytes())?);
         }
         arguments.push(ptr::null());
-        let variables = spawn
-            .environment
-            .unwrap_or_else(|| std::env::vars_os().collect());
+        let variables = match &spawn.environment {
+            Some(variables) => variables.clone(),
+            None => std::env::vars_os().collect(),
+        };
         let mut environment = Vec::new();
         for (name, value) in variables {
             let mut line = name.into_vec();
@@ -341,18 +410,32 @@ impl Prepared {
             environment.push(keep(&line)?);
         }
         environment.push(ptr::null());
-        let directory = match spawn.directory {
-            Some(directory) => Some(CString::new(directory.into_vec())?),
+        let directory = match &spawn.directory {
+            Some(directory) => Some(CString::new(directory.as_bytes()).map_err(nul)?),
             None => None,
         };
+        let above = |fd: &Arc<OwnedFd>| {
+            // SAFETY: no memory involved; a descriptor that is open.
+            let fd = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+            // SAFETY: just made, nobody else knows it.
+            Errno::check(fd.into()).map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+        };
+        let [stdin, stdout, stderr] = &spawn.stdio;
+        let stdio = [
+            stdin.as_ref().map(above).transpose()?,
+            stdout.as_ref().map(above).transpose()?,
+            stderr.as_ref().map(above).transpose()?,
+        ];
         Ok(Prepared {
             _strings: strings,
             arguments,
             environment,
             directory,
             mask: spawn.mask,
-            defaults: spawn.defaults,
+            defaults: spawn.defaults.clone(),
             process_group: spawn.process_group,
+            stdio,
+            umask: spawn.umask,
             stack: vec![0; STACK / 16],
             failed: None,
         })
@@ -432,6 +515,16 @@ fn execute(prepared: &Prepared) -> SpawnError {
     if prepared.process_group {
         // SAFETY: no memory involved. Cannot fail for a new child that leads no session.
         unsafe { libc::setpgid(0, 0) };
+    }
+    if let Some(mask) = prepared.umask {
+        // SAFETY: no memory involved, cannot fail.
+        unsafe { libc::umask(mask) };
+    }
+    for (number, fd) in (0..).zip(&prepared.stdio) {
+        if let Some(fd) = fd {
+            // SAFETY: no memory involved; the child's table is its own, and the copy has no close-on-exec.
+            unsafe { libc::dup2(fd.as_raw_fd(), number) };
+        }
     }
     if let Some(directory) = &prepared.directory {
         // SAFETY: a C string.

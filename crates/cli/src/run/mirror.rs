@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::bpf::BpfFiles;
 use super::stand_in::{Makers, Shape, StandIn};
 use rustix::event::epoll;
-use switchboard_notify::{Closing, Errno, Identity, Mask};
+use switchboard_notify::{Closing, Closings, Errno, Identity, Mask};
 use switchboard_socket::{PollMask, SocketId};
 
 pub(super) struct Mirror {
@@ -38,23 +38,22 @@ struct Entry {
 }
 
 impl Mirror {
-    /// `closed`: what the instance is to say when [`Mirror::closed`] has something to tell.
-    pub(super) fn new(epoll: Rc<OwnedFd>, closed: u64) -> Mirror {
-        let makers = Makers::new();
-        if let Some(closings) = makers.closings() {
-            let data = epoll::EventData::new_u64(closed);
-            // Without memory for it the sweep at the end finds them.
-            let _ = epoll::add(&*epoll, closings, data, epoll::EventFlags::IN);
-        }
+    /// `epoll` is to watch placeholders with; `closings` tells of the end of those of datagram sockets, where it can.
+    pub(super) fn new(epoll: Rc<OwnedFd>, closings: Option<Closings>) -> Mirror {
         Mirror {
             epoll,
             by_file: HashMap::new(),
             sockets: HashMap::new(),
             unwatched: HashSet::new(),
-            makers,
+            makers: Makers::new(closings),
             closings: HashMap::new(),
             bpf: BpfFiles::default(),
         }
+    }
+
+    /// What it watches placeholders with.
+    pub(super) fn epoll(&self) -> Rc<OwnedFd> {
+        self.epoll.clone()
     }
 
     /// A new pair, non-blocking if the socket is.
@@ -66,29 +65,24 @@ impl Mirror {
         self.makers.make(shape, nonblock)
     }
 
-    /// The sockets of which a placeholder has been closed for the last time: ask [`Mirror::take_released`].
-    pub(super) fn closed(&mut self) -> Vec<SocketId> {
+    /// The sockets of which a placeholder has been closed for the last time, by what was told: ask [`Mirror::take_released`].
+    pub(super) fn closed(&mut self, told: &[Closing]) -> Vec<SocketId> {
         let mut closed = Vec::new();
-        let Some(told) = self.makers.closings() else {
-            return closed;
-        };
-        let mut overflow = false;
-        told.read(|closing| match closing {
-            Closing::Overflow => overflow = true,
-            Closing::Of(number) => {
-                // One that was never handed over has no socket.
-                if let Some(id) = self.closings.remove(&number)
-                    && let Some(entry) = self.sockets.get_mut(&id)
-                {
-                    let all = entry.old.iter_mut().chain([&mut entry.placeholder]);
-                    all.filter(|it| it.closing() == Some(number))
-                        .for_each(StandIn::set_closed);
-                    closed.push(id);
+        for closing in told {
+            match closing {
+                Closing::Overflow => closed.extend(self.closings.values()),
+                Closing::Of(number) => {
+                    // One that was never handed over has no socket; others are another host's.
+                    if let Some(id) = self.closings.remove(number)
+                        && let Some(entry) = self.sockets.get_mut(&id)
+                    {
+                        let all = entry.old.iter_mut().chain([&mut entry.placeholder]);
+                        all.filter(|it| it.closing() == Some(*number))
+                            .for_each(StandIn::set_closed);
+                        closed.push(id);
+                    }
                 }
             }
-        });
-        if overflow {
-            closed.extend(self.closings.values());
         }
         closed
     }

@@ -36,15 +36,11 @@ pub(super) struct Makers {
 }
 
 impl Makers {
-    pub(super) fn new() -> Makers {
+    pub(super) fn new(closings: Option<Closings>) -> Makers {
         Makers {
             pairs: Pairs::default(),
-            closings: Closings::new().ok(),
+            closings,
         }
-    }
-
-    pub(super) fn closings(&self) -> Option<&Closings> {
-        self.closings.as_ref()
     }
 
     /// A new one: the program's end, and ours.

@@ -1,9 +1,9 @@
 //! The supervisor: answers the trapped calls of the programs it runs.
 //!
 //! # Theory of operation
-//! One thread, one loop. It waits for the listener (a call), for a placeholder (a descriptor's last
-//! copy is gone), for signals and children, and for the next deadline of the stack or of a parked
-//! call. Hang-ups are handled before calls: a process that has closed a socket sees it closed in
+//! A supervisor has one virtual host. One thread, one loop (room.rs). It waits for the listener (a call), for a
+//! placeholder (a descriptor's last copy is gone), for signals and children, and for the next deadline of the stack or of
+//! a parked call. Hang-ups are handled before calls: a process that has closed a socket sees it closed in
 //! whatever it does next.
 //!
 //! A call is decoded, attempted, and answered or parked. What then happened to sockets is shown at
@@ -20,13 +20,14 @@ mod proc_calls;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use switchboard_abi::sysno::Arch;
 use switchboard_engine::Instant;
-use switchboard_notify::{Listener, Notification, Processes, RemoteMemory};
+use switchboard_notify::{Closing, Listener, Notification, Processes, RemoteMemory};
 use switchboard_socket::{Cred, Host, PollMask, SocketId};
 use switchboard_syscall::{Call, Interrupted, Pending, Progress, decode};
 
@@ -57,7 +58,7 @@ pub(super) struct Supervisor {
     pub(super) listener: Listener,
     pub(super) host: Host,
     pub(super) mirror: Mirror,
-    pub(super) clock: Clock,
+    pub(super) clock: Rc<Clock>,
     pub(super) stats: Stats,
     processes: RefCell<Processes>,
     rights: Rights,
@@ -66,7 +67,7 @@ pub(super) struct Supervisor {
     remembered: Remembered,
     trace: Option<Trace>,
     loopback: Option<Loopback>,
-    names: Names,
+    names: Rc<Names>,
     proc_files: OpenFiles,
     /// Sockets whose descriptors are gone while calls on them still wait.
     closing: Vec<SocketId>,
@@ -107,12 +108,12 @@ impl Supervisor {
         listener: Listener,
         host: Host,
         mirror: Mirror,
-        clock: Clock,
+        clock: Rc<Clock>,
+        names: Rc<Names>,
         trace: Option<Trace>,
         loopback: Option<Loopback>,
         uninterruptible: bool,
     ) -> Supervisor {
-        let names = Names::new(&host);
         Supervisor {
             names,
             proc_files: OpenFiles::default(),
@@ -239,19 +240,13 @@ impl Supervisor {
         }
     }
 
-    /// Closes what nobody holds any more, whether its placeholder has said so or not.
-    pub(super) fn sweep(&mut self) {
-        // Closing one may let go of others, which were in flight in its queue.
-        loop {
-            self.closed();
-            let before = self.mirror.len();
-            for id in self.mirror.sockets() {
-                self.hang_up(id, false);
-            }
-            if self.mirror.len() == before {
-                return;
-            }
+    /// Closes what nobody holds any more, whether its placeholder has said so or not. Whether there was anything.
+    pub(super) fn sweep(&mut self) -> bool {
+        let before = self.mirror.len();
+        for id in self.mirror.sockets() {
+            self.hang_up(id, false);
         }
+        self.mirror.len() != before
     }
 
     /// Says so if the trace is not whole.
@@ -282,11 +277,13 @@ impl Supervisor {
         }
     }
 
-    /// Placeholders of datagram sockets may have been closed for the last time.
-    pub(super) fn closed(&mut self) {
-        for id in self.mirror.closed() {
-            self.hang_up(id, false);
+    /// Placeholders of datagram sockets may have been closed for the last time. Whether any of this host's is among those told.
+    pub(super) fn closed(&mut self, told: &[Closing]) -> bool {
+        let closed = self.mirror.closed(told);
+        for id in &closed {
+            self.hang_up(*id, false);
         }
+        !closed.is_empty()
     }
 
     fn close(&mut self, id: SocketId) {

@@ -1,0 +1,333 @@
+//! The hosts that one supervising process has: their calls are waited for together, packets between them are carried.
+//!
+//! # Theory of operation
+//! Each virtual host has a [`Supervisor`] with a listener of its own, so the listener that a call comes through says whose
+//! it is. `switchboard run` has one host, a lab has many. Who drives the room asks [`Room::wait`] for what
+//! happens, looks at what is his own (signals, programs that start), and lets the rest be done by [`Room::work`].
+//!
+//! Packets cross the wires in real time: each has its time of arrival, which the loop waits for as for any timer. A late
+//! loop makes a packet late, but moves no queue: see docs/design/links.md.
+
+use std::collections::BTreeSet;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, epoll};
+use rustix::time::Timespec;
+use smallvec::SmallVec;
+use switchboard::wires::{Hosts, Wires};
+use switchboard_engine::Instant;
+use switchboard_notify::{Closings, Notification};
+use switchboard_socket::{Host, SocketId};
+
+use super::clock::Clock;
+use super::mirror::Mirror;
+use super::supervisor::Supervisor;
+
+/// What an epoll event is about, where it is not a socket's placeholder: datagram placeholders that were closed.
+const CLOSED: u64 = u64::MAX;
+/// The epoll instance of host n of many has this number less n.
+const HOSTS: u64 = u64::MAX - (1 << 20);
+/// Who drives the room has the numbers from here up to the last but one.
+pub(super) const FIRST_OWN: u64 = u64::MAX - (1 << 19);
+
+pub(super) struct Room {
+    pub(super) supervisors: Vec<Supervisor>,
+    pub(super) clock: Rc<Clock>,
+    pub(super) wires: Wires,
+    epoll: Rc<OwnedFd>,
+    closings: Option<Closings>,
+    /// Whether a host's listener may still have calls.
+    listening: Vec<bool>,
+    /// When each host wants to be looked at.
+    deadlines: Vec<Option<Instant>>,
+    /// What arrived while it was waited.
+    received: SmallVec<[(usize, Notification); 4]>,
+    /// A deadline may have passed.
+    timed: bool,
+}
+
+impl Room {
+    /// A room without hosts. `seed` is that of the wires.
+    pub(super) fn new(seed: [u8; 32]) -> rustix::io::Result<Room> {
+        let epoll = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        // Where the kernel does not tell, there are no such placeholders.
+        let closings = Closings::new().ok();
+        if let Some(closings) = &closings {
+            let data = epoll::EventData::new_u64(CLOSED);
+            epoll::add(&*epoll, closings, data, epoll::EventFlags::IN)?;
+        }
+        Ok(Room {
+            supervisors: Vec::new(),
+            clock: Rc::new(Clock::start()),
+            wires: Wires::new(seed),
+            epoll,
+            closings,
+            listening: Vec::new(),
+            deadlines: Vec::new(),
+            received: SmallVec::new(),
+            timed: false,
+        })
+    }
+
+    /// The mirror of a host that is alone.
+    pub(super) fn mirror(&self) -> Mirror {
+        Mirror::new(self.epoll.clone(), self.closings.clone())
+    }
+
+    /// The mirror of the next one of many hosts, whose sockets have the same numbers.
+    pub(super) fn mirror_of_next(&self) -> rustix::io::Result<Mirror> {
+        let own = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        let data = epoll::EventData::new_u64(HOSTS + self.supervisors.len() as u64);
+        epoll::add(&*self.epoll, &*own, data, epoll::EventFlags::IN)?;
+        Ok(Mirror::new(own, self.closings.clone()))
+    }
+
+    /// One more host. Its number, which the wires have for it too.
+    pub(super) fn add(&mut self, supervisor: Supervisor) -> usize {
+        self.supervisors.push(supervisor);
+        self.listening.push(true);
+        self.deadlines.push(None);
+        self.wires.add_host()
+    }
+
+    /// Tells of a descriptor from now on, by a number from [`FIRST_OWN`] on.
+    pub(super) fn watch(&self, fd: impl AsFd, token: u64) -> rustix::io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(&*self.epoll, fd, data, epoll::EventFlags::IN)
+    }
+
+    /// Tells of it no more.
+    pub(super) fn unwatch(&self, fd: impl AsFd) {
+        let _ = epoll::delete(&*self.epoll, fd);
+    }
+
+    /// Waits until something happens, or until `until`. Receives calls, tells sockets of their end, and gives back the
+    /// numbers of descriptors that were asked for by [`Room::watch`].
+    ///
+    /// Listeners are waited for by themselves, and not through epoll: their wake-up then keeps us on
+    /// the caller's CPU, which epoll's does not pass on, and one call less is made.
+    pub(super) fn wait(&mut self, until: Option<Instant>) -> Result<SmallVec<[u64; 4]>, String> {
+        let timeout = self.timeout(until);
+        self.timed = timeout.is_some();
+        let (calling, others) = match self.poll(timeout.as_ref()) {
+            Ok(ready) => ready,
+            Err(rustix::io::Errno::INTR) => return Ok(SmallVec::new()),
+            Err(error) => return Err(format!("poll: {error}")),
+        };
+        // Received at once: until then any signal ends the call, with EINTR even where the kernel
+        // has none (docs/design/results-and-signals.md). It is served in its turn.
+        for (host, shown) in calling {
+            if shown.contains(PollFlags::IN) {
+                match self.supervisors[host].listener.recv_ready() {
+                    Ok(call) => self.received.extend(call.map(|call| (host, call))),
+                    Err(error) => return Err(format!("the listener: {error}")),
+                }
+            } else if shown.contains(PollFlags::HUP) {
+                // The last filtered thread is gone; SIGCHLD tells of the program itself.
+                self.listening[host] = false;
+            }
+        }
+        self.clock.read();
+        // Who has closed a socket sees it closed in whatever call comes next: the listeners were
+        // looked at first, so what happened before the call is in the epoll instance by now.
+        if others {
+            self.others()
+        } else {
+            Ok(SmallVec::new())
+        }
+    }
+
+    fn timeout(&mut self, until: Option<Instant>) -> Option<Timespec> {
+        let hosts = self.deadlines.iter().copied().flatten();
+        let deadline = hosts.chain(self.wires.poll_timeout()).chain(until).min()?;
+        self.clock.read();
+        let now = self.clock.now();
+        let wait = if deadline > now {
+            deadline.saturating_sub(now)
+        } else {
+            Duration::ZERO
+        };
+        Some(Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: wait.subsec_nanos().into(),
+        })
+    }
+
+    /// Which listeners show something, and whether there is something else.
+    #[allow(clippy::type_complexity, reason = "it is not handed on")]
+    fn poll(
+        &self,
+        timeout: Option<&Timespec>,
+    ) -> rustix::io::Result<(SmallVec<[(usize, PollFlags); 4]>, bool)> {
+        let asked = self.supervisors.iter().enumerate();
+        let asked = asked.filter(|(host, _)| self.listening[*host]);
+        let mut fds: SmallVec<[PollFd<'_>; 4]> = SmallVec::new();
+        let mut hosts: SmallVec<[usize; 4]> = SmallVec::new();
+        for (host, supervisor) in asked {
+            hosts.push(host);
+            fds.push(PollFd::new(&supervisor.listener, PollFlags::IN));
+        }
+        fds.push(PollFd::new(&*self.epoll, PollFlags::IN));
+        rustix::event::poll(&mut fds, timeout)?;
+        let others = fds.last().is_some_and(|fd| !fd.revents().is_empty());
+        let shown = fds.iter().map(PollFd::revents);
+        let calling = hosts.into_iter().zip(shown).filter(|(_, s)| !s.is_empty());
+        Ok((calling.collect(), others))
+    }
+
+    /// Everything but calls: hang-ups here, and what is the driver's.
+    fn others(&mut self) -> Result<SmallVec<[u64; 4]>, String> {
+        let mut own = SmallVec::new();
+        let epoll = self.epoll.clone();
+        let mut touched = BTreeSet::new();
+        drain(&epoll, &mut |token, hung_up| {
+            match token {
+                CLOSED => touched.extend(self.closed()),
+                FIRST_OWN.. => own.push(token),
+                HOSTS.. => {
+                    let host = (token - HOSTS) as usize;
+                    touched.insert(host);
+                    let supervisor = &mut self.supervisors[host];
+                    let epoll = supervisor.mirror.epoll();
+                    drain(&epoll, &mut |token, hung_up| {
+                        supervisor.hang_up(SocketId::from_u64(token), hung_up);
+                        Ok(())
+                    })?;
+                }
+                _ => {
+                    touched.insert(0);
+                    self.supervisors[0].hang_up(SocketId::from_u64(token), hung_up);
+                }
+            }
+            Ok(())
+        })?;
+        self.carry(touched);
+        Ok(own)
+    }
+
+    /// Placeholders of datagram sockets may have been closed for the last time. The hosts that heard.
+    fn closed(&mut self) -> Vec<usize> {
+        let mut told = Vec::new();
+        if let Some(closings) = &self.closings {
+            closings.read(|closing| told.push(closing));
+        }
+        let hosts = self.supervisors.iter_mut().enumerate();
+        hosts
+            .filter_map(|(host, supervisor)| supervisor.closed(&told).then_some(host))
+            .collect()
+    }
+
+    /// What is due by now, and the calls that were received.
+    pub(super) fn work(&mut self) {
+        if self.timed {
+            let now = self.clock.now();
+            let mut due = BTreeSet::new();
+            for (host, deadline) in self.deadlines.iter().enumerate() {
+                if deadline.is_some_and(|at| at <= now) {
+                    self.supervisors[host].on_time();
+                    due.insert(host);
+                }
+            }
+            self.carry(due);
+        }
+        for (host, call) in std::mem::take(&mut self.received) {
+            self.supervisors[host].serve(call);
+            self.carried(host);
+        }
+    }
+
+    /// Something was done on a host: what it sends goes on its way.
+    pub(super) fn carried(&mut self, host: usize) {
+        if self.wires.is_plugged_in(host) {
+            self.carry(BTreeSet::from([host]));
+        } else {
+            self.deadlines[host] = self.supervisors[host].deadline();
+        }
+    }
+
+    /// Carries packets between the hosts, beginning with these, until none moves now.
+    pub(super) fn carry(&mut self, mut busy: BTreeSet<usize>) {
+        let (now, at) = (self.clock.now(), self.clock.realtime());
+        for host in &busy {
+            self.deadlines[*host] = self.supervisors[*host].deadline();
+        }
+        loop {
+            let plugged = |host: &usize| self.wires.is_plugged_in(*host);
+            let from: Vec<usize> = busy.iter().copied().filter(plugged).collect();
+            let mut hosts = Delivered {
+                supervisors: &mut self.supervisors,
+                to: BTreeSet::new(),
+            };
+            self.wires.carry(now, at, from, &mut hosts);
+            busy = hosts.to;
+            if busy.is_empty() {
+                return;
+            }
+            for host in &busy {
+                // Calls that waited for it are attempted again, and may send.
+                self.supervisors[*host].settle();
+                self.deadlines[*host] = self.supervisors[*host].deadline();
+            }
+        }
+    }
+
+    /// Closes what nobody holds any more, whether its placeholder has said so or not.
+    pub(super) fn sweep(&mut self) {
+        // Closing one may let go of others, which were in flight in its queue.
+        loop {
+            self.closed();
+            let mut closed = false;
+            for supervisor in &mut self.supervisors {
+                closed |= supervisor.sweep();
+            }
+            if !closed {
+                return;
+            }
+        }
+    }
+}
+
+/// Which hosts got packets.
+struct Delivered<'a> {
+    supervisors: &'a mut [Supervisor],
+    to: BTreeSet<usize>,
+}
+
+impl Hosts for Delivered<'_> {
+    fn layer(&mut self, host: usize) -> &mut Host {
+        &mut self.supervisors[host].host
+    }
+
+    fn delivered(&mut self, host: usize) {
+        self.to.insert(host);
+    }
+}
+
+/// Takes all events of an instance: their numbers, and whether it is a hang-up.
+fn drain(
+    epoll: &OwnedFd,
+    each: &mut dyn FnMut(u64, bool) -> Result<(), String>,
+) -> Result<(), String> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
+        let (events, rest) = match epoll::wait(epoll, &mut events, Some(&now)) {
+            Ok(events) => events,
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(format!("epoll: {error}")),
+        };
+        for event in &*events {
+            let flags = event.flags;
+            each(event.data.u64(), flags.contains(epoll::EventFlags::HUP))?;
+        }
+        if !rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
