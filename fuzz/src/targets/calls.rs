@@ -44,6 +44,7 @@ const POOL: usize = 14;
 struct Known {
     domain: i32,
     ty: i32,
+    protocol: i32,
     /// Descriptors, and files in flight, that refer to it.
     fds: u32,
     rights: u32,
@@ -221,6 +222,8 @@ impl World {
         let protocol = if s.one_in(16) { s.int() } else { 0 };
         if let Ok(id) = self.host.socket(cx!(self), domain, ty, protocol) {
             self.adopt(id);
+            let known = self.known.get_mut(&id).expect("it was just adopted");
+            known.protocol = protocol;
         }
     }
 
