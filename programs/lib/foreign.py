@@ -1,16 +1,18 @@
 """foreign.py SWITCHBOARD EXPECTED DRIVER...: a foreign test suite on the host's kernel and under the runner, compared.
 
 DRIVER is a command that runs the suite, or only the cases that it is given as arguments, and prints a line for each:
-`ok ID`, `fail ID` or `skip ID`; its status is 0 when it went to its end, whatever the outcomes. It runs natively and by `SWITCHBOARD run`. A case whose outcome differs three times in a
-row fails, unless the file of expectations has a line for it:
+`ok ID`, `fail ID` or `skip ID`; its status is 0 when it went to its end, whatever the outcomes. It runs natively and by
+`SWITCHBOARD run`. A case whose outcome differs three times in a row fails, unless the file of expectations has a line for
+it:
 
     ID  expect_failure  REASON     differs
     ID  skip            REASON     is not looked at: its outcome changes on the host's kernel too
 
 A line whose case is the same on both sides, or does not exist, is stale and fails too. SWITCHBOARD=native runs both sides on
-the host's kernel.
+the host's kernel. RUN_OPTIONS are the run's.
 """
 import os
+import shlex
 import subprocess
 import sys
 
@@ -39,7 +41,8 @@ def arm(prefix, driver, only=()):
 def main():
     switchboard, expected_path, *driver = sys.argv[1:]
     expected = {case: kind for case, kind, _ in expectations(expected_path)}
-    prefix = [] if switchboard == "native" else [switchboard, "run", "--"]
+    options = shlex.split(os.environ.get("RUN_OPTIONS", ""))
+    prefix = [] if switchboard == "native" else [switchboard, "run", *options, "--"]
     native, trial = arm([], driver), arm(prefix, driver)
     for _ in range(TRIES - 1):
         again = [case for case in native.keys() | trial.keys()
