@@ -7,14 +7,14 @@ use switchboard_engine::Instant;
 
 /// The next time of each of many, and who is first. Asking costs nothing, a change the logarithm of their number.
 #[derive(Debug, Default)]
-pub(crate) struct Calendar {
+pub struct Calendar {
     times: Vec<Option<Instant>>,
     order: BTreeSet<(Instant, u32)>,
 }
 
 impl Calendar {
     /// Someone's next time.
-    pub(crate) fn set(&mut self, who: u32, at: Option<Instant>) {
+    pub fn set(&mut self, who: u32, at: Option<Instant>) {
         let index = who as usize;
         if index >= self.times.len() {
             self.times.resize(index + 1, None);
@@ -32,7 +32,7 @@ impl Calendar {
     }
 
     /// Whose time is next; the lowest number of several.
-    pub(crate) fn first(&self) -> Option<(Instant, u32)> {
+    pub fn first(&self) -> Option<(Instant, u32)> {
         self.order.first().copied()
     }
 }

@@ -1,15 +1,19 @@
 //! Captures: packets as a pcapng file (draft-ietf-opsawg-pcapng), to be read by tshark(1) and its like.
 //!
-//! Bytes come out, in whole blocks; writing them is the caller's. Packets are written from the IP header on
-//! (LINKTYPE_RAW), with all checksums, and the time to the nanosecond.
+//! Bytes come out, in whole blocks; writing them is the caller's. Packets of links without a link layer are written from
+//! the IP header on (LINKTYPE_RAW), frames from their Ethernet header on (LINKTYPE_ETHERNET), with all checksums, and the
+//! time to the nanosecond.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use switchboard_wire::{Body, Packet, TcpFlags, emit};
+use switchboard_wire::{Body, Frame, FrameBody, Packet, TcpFlags, emit};
 
 /// LINKTYPE_RAW: IPv4 or IPv6, as the first four bits say.
 const LINKTYPE_RAW: u16 = 101;
+
+/// LINKTYPE_ETHERNET.
+const LINKTYPE_ETHERNET: u16 = 1;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
@@ -32,6 +36,12 @@ pub enum Seen {
 
 /// What a file begins with: a section, and the interfaces in it, which packets name by their place.
 pub fn capture_header(interfaces: &[&str]) -> Vec<u8> {
+    let raw: Vec<(&str, bool)> = interfaces.iter().map(|name| (*name, false)).collect();
+    capture_header_of(&raw)
+}
+
+/// [`capture_header`], of interfaces that have Ethernet, where it is true, or not.
+pub fn capture_header_of(interfaces: &[(&str, bool)]) -> Vec<u8> {
     let mut body = Vec::new();
     // The byte-order magic, version 1.0, a section of unknown length.
     body.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
@@ -40,9 +50,14 @@ pub fn capture_header(interfaces: &[&str]) -> Vec<u8> {
     option(&mut body, SHB_USERAPPL, b"switchboard");
     end_options(&mut body);
     let mut out = block(SECTION_HEADER, &body);
-    for name in interfaces {
+    for (name, ethernet) in interfaces {
         let mut body = Vec::new();
-        body.extend_from_slice(&LINKTYPE_RAW.to_le_bytes());
+        let kind = if *ethernet {
+            LINKTYPE_ETHERNET
+        } else {
+            LINKTYPE_RAW
+        };
+        body.extend_from_slice(&kind.to_le_bytes());
         // Reserved; packets are never cut.
         body.extend_from_slice(&[0; 6]);
         option(&mut body, IF_NAME, name.as_bytes());
@@ -68,7 +83,32 @@ pub fn capture_packet(
         out.extend(capture_packet(interface, at, seen, &second, comment));
         return out;
     }
-    let bytes = emit(packet);
+    capture_bytes(interface, at, seen, &emit(packet), comment)
+}
+
+/// [`capture_packet`], of what has crossed a link: with its Ethernet header, if it has one.
+pub fn capture_frame(
+    interface: u32,
+    at: Duration,
+    seen: Seen,
+    frame: &Frame,
+    comment: Option<&str>,
+) -> Vec<u8> {
+    match &frame.body {
+        FrameBody::Ip(packet) if frame.link.is_none() => {
+            capture_packet(interface, at, seen, packet, comment)
+        }
+        _ => capture_bytes(interface, at, seen, &frame.emit(), comment),
+    }
+}
+
+fn capture_bytes(
+    interface: u32,
+    at: Duration,
+    seen: Seen,
+    bytes: &[u8],
+    comment: Option<&str>,
+) -> Vec<u8> {
     let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
     let len = (bytes.len() as u32).to_le_bytes();
     let mut body = Vec::with_capacity(bytes.len() + 64);
@@ -77,7 +117,7 @@ pub fn capture_packet(
     body.extend_from_slice(&(nanos as u32).to_le_bytes());
     body.extend_from_slice(&len);
     body.extend_from_slice(&len);
-    padded(&mut body, &bytes);
+    padded(&mut body, bytes);
     option(&mut body, EPB_FLAGS, &(seen as u32).to_le_bytes());
     if let Some(comment) = comment {
         option(&mut body, OPT_COMMENT, comment.as_bytes());

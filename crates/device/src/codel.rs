@@ -80,7 +80,7 @@ impl Control {
             (Some(waiting), ok_to_drop)
         };
         let mut marks = |waiting: &mut Option<Waiting>| {
-            let marked = config.ecn && waiting.as_mut().is_some_and(|w| mark(&mut w.packet));
+            let marked = config.ecn && waiting.as_mut().is_some_and(|w| mark(&mut w.frame));
             if marked {
                 counters.marked += 1;
             } else if waiting.is_some() {
@@ -120,8 +120,8 @@ impl Control {
         }
         if let (Some(waiting), Some(threshold)) = (&mut waiting, config.ce_threshold)
             && now.saturating_sub(waiting.since) > threshold
-            && waiting.packet.ip.tos & 3 != 3
-            && mark(&mut waiting.packet)
+            && (waiting.frame.packet()).is_some_and(|packet| packet.ip.tos & 3 != 3)
+            && mark(&mut waiting.frame)
         {
             counters.marked += 1;
         }

@@ -1,8 +1,25 @@
 //! A bit that is not what it was.
 
-use switchboard_wire::{Body, Packet, emit, parse, parse_body};
+use switchboard_wire::{Body, Frame, FrameBody, Packet, emit, parse, parse_body};
 
 use crate::Random;
+
+/// [`corrupt`] of what a frame carries; its addresses are left alone.
+pub(crate) fn corrupt_frame(random: &mut Random, frame: Frame) -> Option<Frame> {
+    let ethertype = frame.ethertype();
+    let body = match frame.body {
+        FrameBody::Ip(packet) => FrameBody::Ip(corrupt(random, packet)?),
+        _ => {
+            let mut bytes = frame.payload().to_vec();
+            if !bytes.is_empty() {
+                let at = random.below(bytes.len() as u32) as usize;
+                bytes[at] ^= 1 << random.below(8);
+            }
+            FrameBody::parse(ethertype, &bytes)
+        }
+    };
+    Some(Frame { body, ..frame })
+}
 
 /// netem's `corrupt`: one bit of the packet's bytes changes. What comes of it is what a host would see: its checksums
 /// decide. `None` when no host would take it for a packet any more.

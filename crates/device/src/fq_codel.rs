@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use siphasher::sip::SipHasher13;
 use switchboard_engine::Instant;
-use switchboard_wire::{Body, Packet};
+use switchboard_wire::{Body, Frame};
 
 use crate::codel::{CodelConfig, Control};
 use crate::counters::PipeCounters;
@@ -82,7 +82,11 @@ impl FqCodel {
     }
 
     /// RFC 8290, 4.1.1: by the five-tuple, keyed so that nobody can choose whom to meet.
-    fn classify(&self, packet: &Packet) -> u32 {
+    fn classify(&self, frame: &Frame) -> u32 {
+        // fq_codel_hash() knows what IP is; all that is not is one flow.
+        let Some(packet) = frame.packet() else {
+            return 0;
+        };
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         (packet.ip.src, packet.ip.dst, packet.protocol()).hash(&mut hasher);
         let body = match &packet.body {
@@ -99,7 +103,7 @@ impl FqCodel {
 
     /// RFC 8290, 4.1.
     pub(crate) fn push(&mut self, waiting: Waiting, counters: &mut PipeCounters) {
-        let index = self.classify(&waiting.packet);
+        let index = self.classify(&waiting.frame);
         self.packets += 1;
         self.bytes += u64::from(waiting.len);
         let flow = self.flows.entry(index).or_default();

@@ -32,7 +32,8 @@ mod testing;
 #[cfg(feature = "host")]
 mod tun;
 
-pub use capture::{Seen, capture_header, capture_packet};
+pub use calendar::Calendar;
+pub use capture::{Seen, capture_frame, capture_header, capture_header_of, capture_packet};
 pub use chance::{Chance, Probability};
 pub use codel::CodelConfig;
 pub use counters::PipeCounters;
@@ -43,6 +44,8 @@ pub use loss::Loss;
 pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;
-pub use segment::{Arrival, AttachError, Cable, Port, Segment, SegmentConfig, SegmentCounters};
+pub use segment::{
+    AGEING, Arrival, AttachError, Cable, LEARNED, Port, Segment, SegmentConfig, SegmentCounters,
+};
 #[cfg(feature = "host")]
 pub use tun::{Tun, TunConfig, TunKind};

@@ -1,7 +1,7 @@
 //! A link: two pipes between two ends.
 
 use switchboard_engine::Instant;
-use switchboard_wire::Packet;
+use switchboard_wire::{Frame, FrameBody, Packet};
 
 use crate::{Pipe, PipeConfig, PipeCounters, Random};
 
@@ -70,12 +70,33 @@ impl Link {
         self.pipe_mut(from).send(now, random, packet);
     }
 
+    /// A frame is sent at an end.
+    pub fn send_frame(&mut self, now: Instant, random: &mut Random, from: End, frame: Frame) {
+        let label = crate::Label::default();
+        self.pipe_mut(from).send_frame(now, random, frame, label);
+    }
+
     /// The next packet that has arrived by `now`: at which end, when, and what.
     pub fn poll_arrival(
         &mut self,
         now: Instant,
         random: &mut Random,
     ) -> Option<(End, Instant, Packet)> {
+        loop {
+            // Who asks for packets has a link without a link layer.
+            let (end, at, frame) = self.poll_frame(now, random)?;
+            if let FrameBody::Ip(packet) = frame.body {
+                return Some((end, at, packet));
+            }
+        }
+    }
+
+    /// The next frame that has arrived by `now`: at which end, when, and what.
+    pub fn poll_frame(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+    ) -> Option<(End, Instant, Frame)> {
         // In the order of time, whichever way they go.
         loop {
             let due = |pipe: &Pipe| pipe.poll_timeout().filter(|at| *at <= now);
@@ -85,8 +106,8 @@ impl Link {
                 (None, Some(b)) => (End::B, b),
                 (None, None) => return None,
             };
-            if let Some((at, packet)) = self.pipe_mut(from).poll_arrival(at, random) {
-                return Some((from.other(), at, packet));
+            if let Some((at, frame, _)) = self.pipe_mut(from).poll_frame(at, random) {
+                return Some((from.other(), at, frame));
             }
         }
     }

@@ -18,10 +18,10 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use switchboard_engine::{Instant, Tag};
-use switchboard_wire::Packet;
+use switchboard_wire::{Frame, FrameBody, Packet};
 
 use crate::chance::Correlated;
-use crate::corrupt::corrupt;
+use crate::corrupt::corrupt_frame;
 use crate::counters::PipeCounters;
 use crate::delay::{Delay, Delays};
 use crate::loss::{Loss, Losses};
@@ -143,7 +143,7 @@ struct UnderWay {
     at: Instant,
     /// The order among those that arrive at once.
     number: u64,
-    packet: Packet,
+    frame: Frame,
     label: Label,
 }
 
@@ -250,7 +250,12 @@ impl Pipe {
         packet: Packet,
         label: Label,
     ) {
-        let len = packet.wire_len() as u32;
+        self.send_frame(now, random, packet.into(), label);
+    }
+
+    /// [`send_labelled`](Self::send_labelled), of a link with a link layer.
+    pub fn send_frame(&mut self, now: Instant, random: &mut Random, frame: Frame, label: Label) {
+        let len = frame.wire_len() as u32;
         self.counters.sent += 1;
         self.counters.sent_bytes += u64::from(len);
         if !self.config.up {
@@ -260,7 +265,7 @@ impl Pipe {
         } else {
             let since = now;
             let waiting = Waiting {
-                packet,
+                frame,
                 len,
                 since,
                 label,
@@ -273,7 +278,7 @@ impl Pipe {
     fn impair(&mut self, random: &mut Random, mut waiting: Waiting, duplicate: Chance) {
         let twice = self.duplicates.happens(random, duplicate);
         let mut lost = self.losses.is_lost(random, &self.config.loss);
-        if lost && self.config.loss_marks && mark(&mut waiting.packet) {
+        if lost && self.config.loss_marks && mark(&mut waiting.frame) {
             self.counters.marked += 1;
             lost = false;
         }
@@ -291,8 +296,8 @@ impl Pipe {
     fn go_on(&mut self, random: &mut Random, mut waiting: Waiting) {
         if self.corruptions.happens(random, self.config.corrupt) {
             self.counters.corrupted += 1;
-            match corrupt(random, waiting.packet) {
-                Some(changed) => waiting.packet = changed,
+            match corrupt_frame(random, waiting.frame) {
+                Some(changed) => waiting.frame = changed,
                 None => {
                     self.counters.unreadable += 1;
                     return;
@@ -354,7 +359,7 @@ impl Pipe {
         self.under_way.push(Reverse(UnderWay {
             at: arrival,
             number,
-            packet: waiting.packet,
+            frame: waiting.frame,
             label: waiting.label,
         }));
     }
@@ -371,14 +376,29 @@ impl Pipe {
         now: Instant,
         random: &mut Random,
     ) -> Option<(Instant, Packet, Label)> {
+        loop {
+            // Who asks for packets has a link without a link layer.
+            let (at, frame, label) = self.poll_frame(now, random)?;
+            if let FrameBody::Ip(packet) = frame.body {
+                return Some((at, packet, label));
+            }
+        }
+    }
+
+    /// The next frame that has arrived by `now`, when it did, and what it has with it.
+    pub fn poll_frame(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+    ) -> Option<(Instant, Frame, Label)> {
         self.run(now, random);
         self.under_way
             .peek()
             .filter(|Reverse(next)| next.at <= now)?;
         let Reverse(arrived) = self.under_way.pop()?;
         self.counters.delivered += 1;
-        self.counters.delivered_bytes += arrived.packet.wire_len() as u64;
-        Some((arrived.at, arrived.packet, arrived.label))
+        self.counters.delivered_bytes += arrived.frame.wire_len() as u64;
+        Some((arrived.at, arrived.frame, arrived.label))
     }
 
     /// When something happens by itself next.

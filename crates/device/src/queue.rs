@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use switchboard_engine::Instant;
-use switchboard_wire::Packet;
+use switchboard_wire::{Frame, FrameBody};
 
 use crate::Label;
 use crate::codel::{Codel, CodelConfig};
@@ -50,7 +50,7 @@ impl Default for QueueConfig {
 /// A packet that waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
-    pub(crate) packet: Packet,
+    pub(crate) frame: Frame,
     pub(crate) len: u32,
     /// Since when.
     pub(crate) since: Instant,
@@ -157,7 +157,10 @@ impl Queue {
 }
 
 /// Sets "congestion experienced" (RFC 3168, 5); false where the sender does not speak ECN.
-pub(crate) fn mark(packet: &mut Packet) -> bool {
+pub(crate) fn mark(frame: &mut Frame) -> bool {
+    let FrameBody::Ip(packet) = &mut frame.body else {
+        return false;
+    };
     let capable = packet.ip.tos & 3 != 0;
     if capable {
         packet.ip.tos |= 3;

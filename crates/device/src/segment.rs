@@ -1,9 +1,14 @@
-//! A segment: a switch that joins hosts by IP address, each at the end of a cable of its own.
+//! A segment: a switch that joins hosts, each at the end of a cable of its own.
 //!
 //! # Theory of operation
 //! Each host's interface is attached to a [`Port`] with its addresses, by a cable with two [`Pipe`]s: up to the switch and
 //! down to the host. A packet that comes up goes down to the port of whom it is handed to; a broadcast or a group goes
-//! down to all other ports. The switch itself takes no time. There is no link layer: no MAC addresses and no ARP.
+//! down to all other ports. The switch itself takes no time.
+//!
+//! Frames with hardware addresses are switched as IEEE 802.1D has it: the switch learns from their senders which port has
+//! which address, and a frame to a group, to everyone or to an address that it does not know goes to all other ports. It
+//! does not listen for IGMP or MLD: every group is everyone's. A host whose interface has no link layer is known by the IP
+//! addresses that were given for its port.
 //!
 //! The same inputs and the same generator give the same outputs. Packets that arrive at one time at one port do so in
 //! the order in which they came down.
@@ -12,6 +17,7 @@
 //! - A packet larger than the MTU is dropped and counted, as a switch drops a giant frame.
 //! - The limits of the pipes: [`SegmentConfig::queue`] packets on the way in each, where a cable has none of its own.
 //! - An address belongs to one port.
+//! - [`LEARNED`] hardware addresses are remembered, each for [`AGEING`] after it was last heard of.
 //!
 //! # Timeouts
 //! [`Segment::poll_timeout`] is the time when something happens in any pipe.
@@ -22,10 +28,16 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use switchboard_engine::Instant;
-use switchboard_wire::Packet;
+use switchboard_wire::{Frame, FrameBody, Mac, Packet};
 
 use crate::calendar::Calendar;
 use crate::{Delay, Label, Pipe, PipeConfig, PipeCounters, Random};
+
+/// How many hardware addresses a switch remembers; when there are more, it forgets the rest and learns anew.
+pub const LEARNED: usize = 1 << 16;
+
+/// How long it remembers one (IEEE 802.1D, 7.9.2: 300 s).
+pub const AGEING: Duration = Duration::from_secs(300);
 
 /// What a segment is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +122,7 @@ pub struct Arrival {
     pub packet: Packet,
 }
 
-/// An L3 switch: joins hosts by IP address.
+/// A switch.
 #[derive(Debug)]
 pub struct Segment {
     config: SegmentConfig,
@@ -120,6 +132,8 @@ pub struct Segment {
     owners: BTreeMap<IpAddr, Port>,
     /// Directed broadcast addresses of the attached subnets.
     broadcasts: Vec<IpAddr>,
+    /// Which port has which hardware address, and when that was heard.
+    learned: BTreeMap<Mac, (Port, Instant)>,
     /// When each pipe has something to do. Ups have the even numbers.
     calendar: Calendar,
     unknown_destination: u64,
@@ -134,6 +148,7 @@ impl Segment {
             cables: Vec::new(),
             owners: BTreeMap::new(),
             broadcasts: Vec::new(),
+            learned: BTreeMap::new(),
             calendar: Calendar::default(),
             unknown_destination: 0,
             too_big: 0,
@@ -239,44 +254,96 @@ impl Segment {
         next_hop: IpAddr,
         packet: Packet,
     ) {
-        if packet.wire_len() > self.config.mtu as usize {
+        self.send_frame(now, random, from, Some(next_hop), packet.into());
+    }
+
+    /// A host sends a frame. `next_hop` is whom it is handed to where it has no hardware addresses.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        from: Port,
+        next_hop: Option<IpAddr>,
+        frame: Frame,
+    ) {
+        if frame.wire_len() > self.config.mtu as usize {
             self.too_big += 1;
             return;
         }
         let up = &mut self.cables[from.index()][0];
         let label = Label {
-            next_hop: Some(next_hop),
+            next_hop,
             ..Label::default()
         };
-        up.send_labelled(now, random, packet, label);
+        up.send_frame(now, random, frame, label);
         self.rise(now, random, from);
     }
 
     /// What has come up a cable goes down others.
     fn rise(&mut self, now: Instant, random: &mut Random, from: Port) {
-        while let Some((at, packet, label)) =
-            self.cables[from.index()][0].poll_arrival_labelled(now, random)
-        {
-            let next_hop = label.next_hop.unwrap_or(packet.ip.dst);
-            if is_many(next_hop) || self.broadcasts.contains(&next_hop) {
-                for to in (0..self.cables.len() as u32).map(Port) {
-                    if to != from {
-                        self.fall(at, random, to, packet.clone());
+        while let Some((at, frame, label)) = self.cables[from.index()][0].poll_frame(now, random) {
+            match self.way(at, from, &frame, label.next_hop) {
+                Way::To(to) => self.fall(at, random, to, frame),
+                Way::Nowhere => self.unknown_destination += 1,
+                Way::All => {
+                    for to in (0..self.cables.len() as u32).map(Port) {
+                        if to != from {
+                            self.fall(at, random, to, frame.clone());
+                        }
                     }
                 }
-                continue;
-            }
-            match self.owners.get(&next_hop) {
-                // A packet for the sender itself has nowhere to go: a switch does not send a frame back.
-                Some(&to) if to != from => self.fall(at, random, to, packet),
-                _ => self.unknown_destination += 1,
             }
         }
         self.note(from, Cable::Up);
     }
 
-    fn fall(&mut self, at: Instant, random: &mut Random, to: Port, packet: Packet) {
-        self.cables[to.index()][1].send(at, random, packet);
+    /// Where a frame goes that came up a cable.
+    fn way(&mut self, at: Instant, from: Port, frame: &Frame, next_hop: Option<IpAddr>) -> Way {
+        // A frame for the sender itself has nowhere to go: a switch does not send it back.
+        let to = |to: Port| {
+            if to == from {
+                Way::Nowhere
+            } else {
+                Way::To(to)
+            }
+        };
+        if let Some(link) = frame.link {
+            self.learn(at, from, link.src);
+            let known = (self.learned.get(&link.dst))
+                .filter(|(_, heard)| at.saturating_sub(*heard) < AGEING);
+            return match known {
+                Some((port, _)) if !link.dst.is_group() => to(*port),
+                _ => Way::All,
+            };
+        }
+        let Some(next_hop) = next_hop.or(frame.packet().map(|packet| packet.ip.dst)) else {
+            return Way::Nowhere;
+        };
+        if is_many(next_hop) || self.broadcasts.contains(&next_hop) {
+            return Way::All;
+        }
+        self.owners
+            .get(&next_hop)
+            .map_or(Way::Nowhere, |port| to(*port))
+    }
+
+    fn learn(&mut self, at: Instant, from: Port, src: Mac) {
+        if !src.is_unicast() {
+            return;
+        }
+        if self.learned.len() >= LEARNED && !self.learned.contains_key(&src) {
+            self.learned.clear();
+        }
+        let _ = self.learned.insert(src, (from, at));
+    }
+
+    /// The port that a hardware address was last heard at.
+    pub fn port_of(&self, mac: Mac) -> Option<Port> {
+        self.learned.get(&mac).map(|(port, _)| *port)
+    }
+
+    fn fall(&mut self, at: Instant, random: &mut Random, to: Port, frame: Frame) {
+        self.cables[to.index()][1].send_frame(at, random, frame, Label::default());
         self.note(to, Cable::Down);
     }
 
@@ -289,16 +356,31 @@ impl Segment {
     /// The next packet that has arrived by `now`.
     pub fn poll_arrival(&mut self, now: Instant, random: &mut Random) -> Option<Arrival> {
         loop {
+            // Who asks for packets has no link layer.
+            let (port, at, frame) = self.poll_frame(now, random)?;
+            if let FrameBody::Ip(packet) = frame.body {
+                return Some(Arrival { port, at, packet });
+            }
+        }
+    }
+
+    /// The next frame that has arrived by `now`: at whose interface, when, and what.
+    pub fn poll_frame(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+    ) -> Option<(Port, Instant, Frame)> {
+        loop {
             let (due, who) = self.calendar.first().filter(|(at, _)| *at <= now)?;
             let port = Port(who / 2);
             if who % 2 == 0 {
                 self.rise(due, random, port);
                 continue;
             }
-            let arrived = self.cables[port.index()][1].poll_arrival(due, random);
+            let arrived = self.cables[port.index()][1].poll_frame(due, random);
             self.note(port, Cable::Down);
-            if let Some((at, packet)) = arrived {
-                return Some(Arrival { port, at, packet });
+            if let Some((at, frame, _)) = arrived {
+                return Some((port, at, frame));
             }
         }
     }
@@ -307,6 +389,13 @@ impl Segment {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.calendar.first().map(|(at, _)| at)
     }
+}
+
+/// Where a frame goes.
+enum Way {
+    To(Port),
+    All,
+    Nowhere,
 }
 
 fn is_many(addr: IpAddr) -> bool {

@@ -88,6 +88,8 @@ pub(crate) enum Fault {
     TooBig(u32),
     /// No route leads there.
     NoRoute,
+    /// It does not answer on its link.
+    Host,
     /// It has been handed on too often.
     Hops,
     /// The rest of it did not come in time.
@@ -137,6 +139,12 @@ impl Stack {
                 }
             }
             IcmpMessage::EchoReply { .. } => self.ping_input(now, interface, &ip, message),
+            IcmpMessage::Other {
+                kind: kind @ 133..=137,
+                code,
+                rest,
+                payload,
+            } if ip.is_v6() => self.ndp_input(now, interface, &ip, (kind, code), rest, &payload),
             IcmpMessage::Other { .. } => {}
             // icmp_unreach: of fragments that did not meet IPv4's senders are not told.
             IcmpMessage::TimeExceeded { code: 1, .. } if !ip.is_v6() => {}
@@ -257,6 +265,11 @@ impl Stack {
             },
             Fault::NoRoute => IcmpMessage::Unreachable {
                 code: Unreachable::Net,
+                mtu: 0,
+                original,
+            },
+            Fault::Host => IcmpMessage::Unreachable {
+                code: Unreachable::Host,
                 mtu: 0,
                 original,
             },

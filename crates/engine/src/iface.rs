@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use switchboard_wire::{Ethernet, Mac};
+
 /// Names an interface of a host, as Linux's ifindex does. `lo` is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfIndex(u32);
@@ -69,6 +71,8 @@ pub struct Interface {
     pub(crate) flags: u16,
     pub(crate) queue_len: u32,
     pub(crate) hardware: [u8; 6],
+    /// It has a link layer.
+    ethernet: bool,
 }
 
 /// Linux's default txqueuelen.
@@ -109,7 +113,12 @@ impl Interface {
         self.flags
     }
 
-    /// Its hardware address, which is only kept.
+    /// Whether it has a link layer: what it sends and gets are Ethernet frames.
+    pub fn is_ethernet(&self) -> bool {
+        self.ethernet
+    }
+
+    /// Its hardware address, which is only kept where there is no link layer.
     pub fn hardware(&self) -> [u8; 6] {
         self.hardware
     }
@@ -160,6 +169,14 @@ impl Interface {
         }
     }
 
+    fn header_len(&self) -> u64 {
+        if self.ethernet {
+            Ethernet::LEN as u64
+        } else {
+            0
+        }
+    }
+
     /// Takes an address away.
     pub(crate) fn remove(&mut self, address: &InterfaceAddress) {
         self.addresses.retain(|a| a != address);
@@ -173,10 +190,22 @@ impl Interface {
         }
     }
 
+    /// It has a link layer from now on, and IPv6's own address of the link (addrconf_dev_config).
+    pub(crate) fn set_ethernet(&mut self, mac: Mac) {
+        self.ethernet = true;
+        self.hardware = mac.0;
+        if self.up && self.mtu >= IPV6_MIN_MTU {
+            self.insert(InterfaceAddress::new(mac.link_local().into(), 64));
+        }
+    }
+
     fn renew_v6(&mut self) {
         self.addresses.retain(|a| a.addr.is_ipv4());
         if self.up && self.is_loopback() && self.mtu >= IPV6_MIN_MTU {
             self.addresses.push(LOOPBACK_V6);
+        } else if self.up && self.ethernet && self.mtu >= IPV6_MIN_MTU {
+            let own = Mac(self.hardware).link_local();
+            self.addresses.push(InterfaceAddress::new(own.into(), 64));
         }
     }
 
@@ -318,6 +347,7 @@ impl Interfaces {
             flags: 0,
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
+            ethernet: false,
         });
         index
     }
@@ -399,6 +429,27 @@ impl Interfaces {
         self.lo_is_direct
     }
 
+    /// Whether an interface has a link layer.
+    #[inline]
+    pub(crate) fn is_ethernet(&self, index: IfIndex) -> bool {
+        self.get(index).is_some_and(|i| i.ethernet)
+    }
+
+    /// Whether this is the group of those that may have one of the interface's addresses (RFC 4291, 2.7.1).
+    pub(crate) fn is_solicited_node(&self, index: IfIndex, group: Ipv6Addr) -> bool {
+        let base = [0xff02, 0, 0, 0, 0, 1];
+        let named = group.segments()[..6] == base && group.octets()[12] == 0xff;
+        let low = |addr: Ipv6Addr| addr.octets()[13..] == group.octets()[13..];
+        named
+            && self.get(index).is_some_and(|i| {
+                let own = i.addresses.iter();
+                i.ethernet
+                    && own
+                        .clone()
+                        .any(|a| matches!(a.addr, IpAddr::V6(a) if low(a)))
+            })
+    }
+
     /// Whether `lo` is up.
     pub(crate) fn lo_is_up(&self) -> bool {
         self.list.first().is_some_and(|lo| lo.up)
@@ -407,6 +458,7 @@ impl Interfaces {
     #[inline]
     pub(crate) fn received(&mut self, index: IfIndex, bytes: u64, multicast: bool) {
         if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+            let bytes = bytes + interface.header_len();
             interface.traffic.received.0 += 1;
             interface.traffic.received.1 += bytes;
             interface.traffic.multicast += u64::from(multicast);
@@ -415,6 +467,7 @@ impl Interfaces {
 
     pub(crate) fn sent(&mut self, index: IfIndex, bytes: u64) {
         if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+            let bytes = bytes + interface.header_len();
             interface.traffic.sent.0 += 1;
             interface.traffic.sent.1 += bytes;
         }

@@ -22,7 +22,9 @@ mod hash;
 mod icmp;
 mod iface;
 mod ip_options;
+mod link;
 mod multicast;
+mod neigh;
 mod pmtu;
 mod ports;
 mod report;
@@ -43,13 +45,15 @@ pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketF
 pub use forward::Conf;
 pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Traffic};
 pub use ip_options::{BadOption, IpOptions, MAX_OPTIONS};
+pub use link::Departure;
 pub use multicast::{FilterMode, Membership};
+pub use neigh::{NeighLimits, NeighParams, NeighState, Neighbour};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{RouteConfig, RouteError, RouteInfo, RouteKind};
 pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
-pub use taps::Tapped;
+pub use taps::{Shown, Tapped};
 pub use tcp::{
     Algorithm, ConnectError, FastOpenKeys, ListenError, Md5Error, Moments, NotConnected,
     RepairOption, RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue,

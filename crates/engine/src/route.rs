@@ -274,6 +274,11 @@ fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAdd
     old.prefix_len >= new.prefix_len
 }
 
+/// [`select_source`] on an interface.
+pub(crate) fn source_on(interfaces: &Interfaces, index: IfIndex, dst: IpAddr) -> Option<IpAddr> {
+    select_source(interfaces, interfaces.get(index)?, dst)
+}
+
 /// The source address when neither sender nor route chose one.
 fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Option<IpAddr> {
     let all = || {

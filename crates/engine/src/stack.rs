@@ -29,7 +29,9 @@ use crate::fragments::{Fragments, cut};
 use crate::hash::Random;
 use crate::icmp::{Fault, IcmpState};
 use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
+use crate::link::Departure;
 use crate::multicast::Groups;
+use crate::neigh::Neighbours;
 use crate::pmtu::PathMtus;
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
@@ -71,6 +73,9 @@ pub struct Stack {
     /// Packets that come in again: on `lo`, and the host's own broadcasts on the interface they left by.
     loopback: VecDeque<Looped>,
     transmit: VecDeque<Outgoing>,
+    /// What leaves by interfaces with a link layer, and before the rest: it has waited already.
+    pub(crate) frames: VecDeque<Departure>,
+    pub(crate) neighbours: Neighbours,
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
     pub(crate) groups: Groups,
@@ -170,6 +175,7 @@ impl Stack {
         let hash = random.hash_state();
         let mut timers = Timers::new();
         let ip_timer = timers.create(TimerToken::Ip);
+        let neigh_timer = timers.create(TimerToken::Neigh);
         Stack {
             interfaces: Interfaces::new(hash, [sysctl.ip_forward, sysctl.ipv6_forwarding]),
             routes: Routes::default(),
@@ -182,6 +188,8 @@ impl Stack {
             timers,
             loopback: VecDeque::new(),
             transmit: VecDeque::new(),
+            frames: VecDeque::new(),
+            neighbours: Neighbours::new(hash, neigh_timer),
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             groups: Groups::new(hash),
@@ -235,6 +243,13 @@ impl Stack {
             InterfaceChange::Add(address) => i.insert(address),
             InterfaceChange::Remove(address) => i.remove(&address),
         });
+        if matches!(
+            change,
+            InterfaceChange::Up(false) | InterfaceChange::Hardware(_)
+        ) {
+            let down = matches!(change, InterfaceChange::Up(_));
+            self.neigh_flush(interface, down);
+        }
         // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
         if let InterfaceChange::Up(false) = change {
             self.routes.remove(|route| route.interface == interface);
@@ -319,6 +334,16 @@ impl Stack {
         if self.interfaces.get(interface).is_some_and(|i| !i.is_up()) {
             return;
         }
+        self.tap(interface, false, tag, &packet.ip, &packet.body);
+        self.untapped_input(now, interface, tag, packet);
+    }
+
+    /// [`deliver`](Self::deliver) of a packet that was shown already.
+    pub(crate) fn deliver_untapped(&mut self, now: Instant, interface: IfIndex, packet: Packet) {
+        self.untapped_input(now, interface, Tag::default(), packet);
+    }
+
+    fn untapped_input(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
         if interface != IfIndex::LO && self.interfaces.owner(packet.ip.src).is_some() {
@@ -326,7 +351,6 @@ impl Stack {
             return;
         }
         let Packet { ip, mut body } = packet;
-        self.tap(interface, false, tag, &ip, &body);
         self.ip_input(now, interface, Hint::NONE, tag, &ip, &mut body);
         self.run_loopback(now);
     }
@@ -369,6 +393,7 @@ impl Stack {
             match token {
                 TimerToken::Tcp(id) => self.tcp_timer(now, id),
                 TimerToken::Ip => self.ip_timeout(now),
+                TimerToken::Neigh => self.neigh_timeout(now),
             }
         }
         self.run_loopback(now);
@@ -381,6 +406,7 @@ impl Stack {
         !(self.events.is_empty() && self.reports.is_empty())
             || self.has_stamps()
             || self.taps.as_ref().is_some_and(|taps| !taps.is_empty())
+            || self.neighbours.has_changes()
     }
 
     /// What changed about which socket.
@@ -432,15 +458,13 @@ impl Stack {
             if packet.ip.is_v6() {
                 self.counters.v6.out_octets += bytes;
             }
-            self.interfaces.sent(route.interface, bytes);
-            // A forwarded packet comes here too: whose mark it has is not known.
-            self.tap(
-                route.interface,
-                true,
-                Tag::default(),
-                &packet.ip,
-                &packet.body,
-            );
+            // With a link layer it is not on the link yet.
+            if !self.interfaces.is_ethernet(route.interface) {
+                self.interfaces.sent(route.interface, bytes);
+                // A forwarded packet comes here too: whose mark it has is not known.
+                let (ip, body) = (&packet.ip, &packet.body);
+                self.tap(route.interface, true, Tag::default(), ip, body);
+            }
             self.transmit.push_back(Outgoing {
                 interface: route.interface,
                 next_hop: route.next_hop,
@@ -600,7 +624,7 @@ impl Stack {
     }
 
     /// How many packets may wait for `poll_transmit`.
-    fn transmit_room(&self) -> usize {
+    pub(crate) fn transmit_room(&self) -> usize {
         let links = self.interfaces.iter().len() - 1;
         TX_QUEUE_LEN * (links + usize::from(self.interfaces.lo_is_carried))
     }
@@ -621,12 +645,10 @@ impl Stack {
             && self.taps.is_none()
     }
 
-    /// Shows a packet to whoever looks at all.
+    /// Shows a packet of a link without a link layer to whoever looks at all.
     #[inline]
     fn tap(&mut self, interface: IfIndex, outgoing: bool, tag: Tag, ip: &IpHeader, body: &Body) {
-        if let Some(taps) = &mut self.taps {
-            taps.push(interface, outgoing, tag, ip, body);
-        }
+        self.tap_frame(interface, outgoing, tag, None, ip, body);
     }
 
     /// See [`inject`](Self::inject).
@@ -685,9 +707,7 @@ impl Stack {
             }
             self.ip_input(now, *interface, *hint, *tag, ip, body);
         }
-        if let Some(taps) = &mut self.taps {
-            taps.stamp(now);
-        }
+        self.stamp_taps(now);
     }
 
     /// A packet came in: is it for this host, and for whom in it?
@@ -844,6 +864,9 @@ impl Stack {
             // 224.0.0.1 and ff02::1: every host is in the all-hosts group (RFC 1112, 4; RFC 4291, 2.8).
             IpAddr::V4(v4) if v4.octets() == [224, 0, 0, 1] => Ok(Cast::Multicast),
             IpAddr::V6(v6) if v6.segments() == [0xff02, 0, 0, 0, 0, 0, 0, 1] => Ok(Cast::Multicast),
+            IpAddr::V6(v6) if self.interfaces.is_solicited_node(interface, v6) => {
+                Ok(Cast::Multicast)
+            }
             _ if dst.is_multicast() && self.groups.is_wanted(interface, dst, src) => {
                 Ok(Cast::Multicast)
             }

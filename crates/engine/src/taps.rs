@@ -10,7 +10,8 @@
 
 use alloc::collections::VecDeque;
 
-use switchboard_wire::{Body, IpHeader, Packet};
+use bytes::Bytes;
+use switchboard_wire::{Body, Ethernet, Frame, IpHeader, Packet};
 
 use crate::iface::IfIndex;
 use crate::stack::Stack;
@@ -31,10 +32,19 @@ pub struct Tapped {
     pub outgoing: bool,
     /// What its sender marked it with, if that is a socket of this host.
     pub tag: Tag,
-    /// Its IP header.
-    pub ip: IpHeader,
-    /// What it carries.
-    pub body: Body,
+    /// Its hardware addresses, where the interface has a link layer.
+    pub link: Option<Ethernet>,
+    /// The packet.
+    pub what: Shown,
+}
+
+/// A packet that is shown.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// An IP packet.
+    Ip(IpHeader, Body),
+    /// Another one: the EtherType, and what follows it.
+    Other(u16, Bytes),
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +61,8 @@ impl Taps {
         interface: IfIndex,
         outgoing: bool,
         tag: Tag,
-        ip: &IpHeader,
-        body: &Body,
+        link: Option<Ethernet>,
+        what: Shown,
     ) {
         if self.queue.len() >= QUEUE_LEN {
             self.lost += 1;
@@ -63,8 +73,8 @@ impl Taps {
             interface,
             outgoing,
             tag,
-            ip: *ip,
-            body: body.clone(),
+            link,
+            what,
         });
     }
 
@@ -99,6 +109,37 @@ impl Stack {
     /// Whether somebody looks.
     pub fn has_taps(&self) -> bool {
         self.taps.is_some()
+    }
+
+    /// Shows a packet to whoever looks at all.
+    #[inline]
+    pub(crate) fn tap_frame(
+        &mut self,
+        interface: IfIndex,
+        outgoing: bool,
+        tag: Tag,
+        link: Option<Ethernet>,
+        ip: &IpHeader,
+        body: &Body,
+    ) {
+        if let Some(taps) = &mut self.taps {
+            taps.push(interface, outgoing, tag, link, Shown::Ip(*ip, body.clone()));
+        }
+    }
+
+    /// Shows what is no IP packet.
+    pub(crate) fn tap_other(&mut self, interface: IfIndex, outgoing: bool, frame: &Frame) {
+        if let Some(taps) = &mut self.taps {
+            let what = Shown::Other(frame.ethertype(), frame.payload());
+            taps.push(interface, outgoing, Tag::default(), frame.link, what);
+        }
+    }
+
+    /// What was shown was shown now.
+    pub(crate) fn stamp_taps(&mut self, now: Instant) {
+        if let Some(taps) = &mut self.taps {
+            taps.stamp(now);
+        }
     }
 
     /// The next packet that an interface has sent or got.

@@ -21,6 +21,8 @@ pub(crate) enum TimerToken {
     Tcp(TcpId),
     /// Packets in pieces and path MTUs.
     Ip,
+    /// Neighbours.
+    Neigh,
 }
 
 /// Names a timer until [`Timers::remove`].

@@ -16,8 +16,8 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Config, IfIndex, Instant, Outgoing, Stack, State, Tag};
-use switchboard_wire::{Packet, Payload};
+use switchboard_engine::{Config, Departure, IfIndex, Instant, Outgoing, Stack, State, Tag};
+use switchboard_wire::{Frame, Packet, Payload};
 
 /// How to make a [`Host`].
 #[derive(Clone, Debug, Default)]
@@ -561,6 +561,19 @@ impl Host {
     /// [`poll_transmit`](Self::poll_transmit), with whom on the link the packet is handed to.
     pub fn poll_outgoing(&mut self, now: Instant) -> Option<Outgoing> {
         self.stack.poll_outgoing(now)
+    }
+
+    /// The next frame to put on an interface; a packet, where there is no link layer.
+    pub fn poll_frame(&mut self, now: Instant) -> Option<Departure> {
+        let next = self.stack.poll_frame(now);
+        self.collect_stack_events();
+        next
+    }
+
+    /// A frame came in by an interface.
+    pub fn deliver_frame(&mut self, now: Instant, interface: IfIndex, frame: Frame) {
+        self.stack.deliver_frame(now, interface, frame);
+        self.collect_stack_events();
     }
 
     /// When [`Host::handle_timeout`] wants to be called next.

@@ -56,7 +56,7 @@ fn scenario(seed: u64) -> std::io::Result<Vec<String>> {
         String::from_utf8_lossy(&buf[..n])
     ));
 
-    // An address that nobody has: six retransmissions of the SYN, doubling, as Linux does.
+    // An address that nobody has: asked for three times on the link, a second apart, as Linux does.
     let error = TcpStream::connect(
         &client_host,
         "10.0.0.9:7".parse().map_err(std::io::Error::other)?,

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use switchboard_device::{Seen, capture_header, capture_packet};
-use switchboard_wire::Packet;
+use switchboard_device::{Seen, capture_frame, capture_header_of};
+use switchboard_wire::Frame;
 
 /// A pcapng file in the making, of one interface or more. It ends at the first error, which is told when the capture is stopped.
 #[derive(Clone)]
@@ -25,9 +25,10 @@ pub struct Tap {
 }
 
 impl Capture {
-    /// Of the interfaces with these names.
+    /// Of the interfaces with these names, which have Ethernet as all on wires have.
     pub fn start(names: &[&str], mut writer: Box<dyn Write + Send>) -> io::Result<Capture> {
-        writer.write_all(&capture_header(names))?;
+        let ethernet: Vec<(&str, bool)> = names.iter().map(|name| (*name, true)).collect();
+        writer.write_all(&capture_header_of(&ethernet))?;
         let file = File {
             writer,
             error: None,
@@ -56,12 +57,12 @@ impl Capture {
 }
 
 impl Tap {
-    /// A packet, `at` this time since the epoch.
-    pub(crate) fn packet(&self, at: Duration, seen: Seen, packet: &Packet) {
+    /// A frame, `at` this time since the epoch.
+    pub(crate) fn frame(&self, at: Duration, seen: Seen, frame: &Frame) {
         let file = &self.capture.file;
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.error.is_none() {
-            let bytes = capture_packet(self.number, at, seen, packet, None);
+            let bytes = capture_frame(self.number, at, seen, frame, None);
             file.error = file.writer.write_all(&bytes).err();
         }
     }

@@ -11,6 +11,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 use switchboard_device::{Cable, End, PipeConfig, PipeCounters, SegmentConfig};
 use switchboard_engine::{IfIndex, InterfaceChange};
+use switchboard_wire::Mac;
 
 /// A link between two hosts. What is sent at one end arrives at the other, or does not.
 #[derive(Clone)]
@@ -77,6 +78,12 @@ impl Net {
         let (some, others) = (some.iter().map(index), others.iter().map(index));
         let id = self.lock().wires.partition(some, others);
         Partition { id }
+    }
+
+    /// From now on every host knows the hardware addresses of those it shares a link or a segment with, and asks nobody:
+    /// `ip neigh add ... nud permanent` on each of them. Interfaces and addresses that come later are asked for as usual.
+    pub fn know_neighbours(&self) {
+        self.lock().know_neighbours();
     }
 
     /// Ends a partition.
@@ -216,6 +223,15 @@ impl Interface {
             .interface(self.index)
             .map(|i| i.name().to_owned())
             .unwrap_or_default()
+    }
+
+    /// Its hardware address.
+    pub fn mac(&self) -> Mac {
+        let world = self.net.lock();
+        let stack = world.hosts[self.host].layer.stack();
+        stack
+            .interface(self.index)
+            .map_or(Mac::ZERO, |i| Mac(i.hardware()))
     }
 
     /// Its number on its host.

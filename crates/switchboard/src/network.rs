@@ -4,8 +4,8 @@ use std::time::Duration;
 use switchboard_device::{
     Cable, End, Link, Pipe, PipeConfig, Port, Random, Segment, SegmentConfig,
 };
-use switchboard_engine::{IfIndex, Instant, Outgoing};
-use switchboard_wire::Packet;
+use switchboard_engine::{IfIndex, Instant};
+use switchboard_wire::Frame;
 
 /// Where an interface is plugged in: a network, and a member of it.
 #[derive(Clone, Copy, Debug)]
@@ -141,34 +141,34 @@ impl Network {
         }
     }
 
-    /// A member sends a packet.
-    pub(crate) fn send(&mut self, now: Instant, member: usize, outgoing: Outgoing) {
+    /// A member sends a frame.
+    pub(crate) fn send(&mut self, now: Instant, member: usize, frame: Frame) {
         let Some(from) = self.members.get(member) else {
             return;
         };
         let random = &mut self.random;
         match (&mut self.medium, from.port) {
             (Medium::Segment(segment), Some(port)) => {
-                segment.send(now, random, port, outgoing.next_hop, outgoing.packet);
+                segment.send_frame(now, random, port, None, frame);
             }
-            (Medium::Link(link), _) => link.send(now, random, Self::end(member), outgoing.packet),
+            (Medium::Link(link), _) => link.send_frame(now, random, Self::end(member), frame),
             (Medium::Segment(_), None) => {}
         }
     }
 
-    /// The next packet that has arrived, and at whose interface.
-    pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<(Member, Packet)> {
-        let (member, packet) = match &mut self.medium {
+    /// The next frame that has arrived, and at whose interface.
+    pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<(Member, Frame)> {
+        let (member, frame) = match &mut self.medium {
             Medium::Segment(segment) => {
-                let arrival = segment.poll_arrival(now, &mut self.random)?;
-                (arrival.port.index(), arrival.packet)
+                let (port, _, frame) = segment.poll_frame(now, &mut self.random)?;
+                (port.index(), frame)
             }
             Medium::Link(link) => {
-                let (end, _, packet) = link.poll_arrival(now, &mut self.random)?;
-                (end as usize, packet)
+                let (end, _, frame) = link.poll_frame(now, &mut self.random)?;
+                (end as usize, frame)
             }
         };
-        Some((*self.members.get(member)?, packet))
+        Some((*self.members.get(member)?, frame))
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -11,7 +11,8 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 use switchboard_device::{AttachError, Cable, End, Pipe, PipeConfig, Seen, SegmentConfig};
-use switchboard_engine::{IfIndex, Instant, InterfaceConfig};
+use switchboard_engine::{IfIndex, Instant, InterfaceConfig, NeighState};
+use switchboard_wire::{FrameBody, Mac};
 
 pub use crate::capture::{Capture, Tap};
 pub use crate::network::Plug;
@@ -21,7 +22,7 @@ pub trait Hosts {
     /// A host's socket layer.
     fn layer(&mut self, host: usize) -> &mut switchboard_socket::Host;
 
-    /// A packet was delivered to a host: its layer may have events.
+    /// A packet was delivered to a host, or taken from it: its layer may have events.
     fn delivered(&mut self, host: usize);
 }
 
@@ -143,7 +144,11 @@ impl Wires {
             .unwrap_or_default();
         let network_of = &mut self.networks[network];
         let mtu = network_of.mtu();
-        let index = stack.add_interface(InterfaceConfig { name, mtu });
+        // One of those that nobody gives out (IEEE 802, 8.4): by host and by the host's interfaces.
+        let number = stack.interfaces().count() as u8;
+        let [_, a, b, c] = (host as u32).to_be_bytes();
+        let mac = Mac([0x02, 0x53, a, b, c, number]);
+        let index = stack.add_ethernet(InterfaceConfig { name, mtu }, mac);
         for &(addr, prefix_len) in addresses {
             stack.add_address(index, addr, prefix_len);
         }
@@ -159,10 +164,33 @@ impl Wires {
             }
         }
         let _ = self.hosts[host].plugs.insert(index, plug);
-        for &(addr, _) in addresses {
+        let own = IpAddr::from(mac.link_local());
+        for addr in addresses.iter().map(|(addr, _)| *addr).chain([own]) {
             let _ = self.owners.entry(addr).or_insert(host);
         }
         Ok((index, plug))
+    }
+
+    /// From now on every host knows the hardware addresses of those it shares a network with, and asks nobody: `ip neigh add
+    /// ... nud permanent` on each of them. Interfaces and addresses that come later are asked for as usual.
+    pub fn know_neighbours(&self, now: Instant, hosts: &mut impl Hosts) {
+        for network in &self.networks {
+            for of in &network.members {
+                let stack = hosts.layer(of.host).stack();
+                let Some(interface) = stack.interface(of.interface) else {
+                    continue;
+                };
+                let mac = Some(Mac(interface.hardware()));
+                let addresses: Vec<IpAddr> = interface.addresses().iter().map(|a| a.addr).collect();
+                for other in network.members.iter().filter(|other| other.host != of.host) {
+                    let stack = hosts.layer(other.host).stack_mut();
+                    for addr in &addresses {
+                        let state = NeighState::Permanent;
+                        stack.set_neighbour(now, other.interface, *addr, mac, state);
+                    }
+                }
+            }
+        }
     }
 
     /// The pipe in which a member sends ([`Cable::Up`]), or gets.
@@ -235,20 +263,26 @@ impl Wires {
         loop {
             while let Some(index) = busy.pop() {
                 let wired = &mut self.hosts[index];
-                while let Some(outgoing) = hosts.layer(index).poll_outgoing(now) {
+                while let Some(outgoing) = hosts.layer(index).poll_frame(now) {
                     for tap in wired.taps.get(&outgoing.interface).into_iter().flatten() {
-                        tap.packet(at, Seen::Outbound, &outgoing.packet);
+                        tap.frame(at, Seen::Outbound, &outgoing.frame);
                     }
                     if let Some(plug) = wired.plugs.get(&outgoing.interface) {
                         let network = plug.network;
-                        self.networks[network].send(now, plug.member, outgoing);
+                        self.networks[network].send(now, plug.member, outgoing.frame);
                         note(&self.networks, &mut self.due, &mut self.due_at, network);
                     }
                 }
+                // A packet that leaves is seen by packet sockets, and a neighbour's state may have changed.
+                hosts.delivered(index);
             }
             while let Some(&(_, network)) = self.due.first().filter(|(due, _)| *due <= now) {
-                while let Some((member, packet)) = self.networks[network].poll_arrival(now) {
-                    let sender = self.owners.get(&packet.ip.src);
+                while let Some((member, frame)) = self.networks[network].poll_arrival(now) {
+                    let sender = match &frame.body {
+                        FrameBody::Ip(packet) => self.owners.get(&packet.ip.src),
+                        FrameBody::Arp(arp) => self.owners.get(&arp.sender.1.into()),
+                        FrameBody::Other { .. } => None,
+                    };
                     if let Some(&sender) = sender.filter(|_| !self.cuts.is_empty())
                         && self.cuts.iter().any(|cut| cut.parts(sender, member.host))
                     {
@@ -256,10 +290,10 @@ impl Wires {
                     }
                     let taps = self.hosts[member.host].taps.get(&member.interface);
                     for tap in taps.into_iter().flatten() {
-                        tap.packet(at, Seen::Inbound, &packet);
+                        tap.frame(at, Seen::Inbound, &frame);
                     }
                     let layer = hosts.layer(member.host);
-                    layer.deliver(now, member.interface, packet);
+                    layer.deliver_frame(now, member.interface, frame);
                     hosts.delivered(member.host);
                     if busy.last() != Some(&member.host) {
                         busy.push(member.host);

@@ -183,6 +183,16 @@ impl World {
         self.wires.carry(now, at, busy, &mut hosts);
     }
 
+    /// Every host knows its neighbours.
+    pub(crate) fn know_neighbours(&mut self) {
+        let now = self.now();
+        let mut hosts = Telling {
+            hosts: &mut self.hosts,
+            trash: &mut self.trash,
+        };
+        self.wires.know_neighbours(now, &mut hosts);
+    }
+
     /// When something happens by itself next.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let hosts = self

@@ -73,13 +73,16 @@ fn virtual_time_is_exact() {
     let text = output("virtual_time");
     let (first, rest) = text.split_once('\n').expect("lines");
     // The port is the seed's business.
-    let port = first.strip_prefix("       750ms connected from port ");
-    let port: u16 = port.expect("three crossings").parse().expect("a port");
+    let port = first.strip_prefix("       1.25s connected from port ");
+    let port: u16 = port
+        .expect("ARP, and three crossings")
+        .parse()
+        .expect("a port");
     assert!((32768..=60999).contains(&port), "{text}");
-    let wanted = "       5.75s ten echoes
-      65.75s no answer for a minute
-      86466s still there?
-      86597s connect to nobody: Some(TimedOut)
+    let wanted = "       6.25s ten echoes
+      66.25s no answer for a minute
+    86466.5s still there?
+    86469.5s connect to nobody: Some(HostUnreachable)
 ";
     assert_eq!(rest, wanted);
     assert_eq!(output("virtual_time"), text, "every time the same");

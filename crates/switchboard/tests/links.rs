@@ -58,6 +58,8 @@ fn line(seed: u64) -> Line {
     }
     r.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
     r.set_sysctl("net.ipv6.conf.all.forwarding", "1").unwrap();
+    // The times are those of the packets themselves.
+    net.know_neighbours();
     Line {
         net,
         a,
@@ -106,6 +108,7 @@ fn a_link_has_two_directions() {
         (link.end(End::A).name(), link.end(End::B).name()),
         ("eth0".into(), "eth0".into())
     );
+    net.know_neighbours();
     let listener = TcpListener::bind(&b, addr("10.0.0.2:80")).unwrap();
     let _client = TcpStream::connect(&a, addr("10.0.0.2:80")).unwrap();
     assert_eq!(net.now(), 35 * MS);

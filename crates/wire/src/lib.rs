@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod emit;
+mod ethernet;
 mod extended;
 mod icmp;
 mod packet;
@@ -24,6 +25,7 @@ pub use emit::{
     checksum, emit, emit_body, emit_ip_header, emit_parts, emit_tcp_headers, emit_udp_headers,
     tcp_fixed_header,
 };
+pub use ethernet::{Arp, Ethernet, Frame, FrameBody, Mac};
 pub use extended::{
     DESTINATION_OPTIONS, ExtHeader, Extended, FRAGMENT, Fragment, HOP_OPTIONS, ROUTING,
     is_extension,

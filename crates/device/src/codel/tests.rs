@@ -94,7 +94,7 @@ fn trace(config: CodelConfig, tos: u8, load: impl Fn(u64) -> usize) -> (Vec<u16>
             let label = Label::default();
             codel.push(
                 Waiting {
-                    packet,
+                    frame: packet.into(),
                     len,
                     since,
                     label,
@@ -104,7 +104,9 @@ fn trace(config: CodelConfig, tos: u8, load: impl Fn(u64) -> usize) -> (Vec<u16>
             reference.queue.push_back((at(t).as_nanos(), sent));
             sent += 1;
         }
-        let ours = codel.pop(at(t), &mut counters).map(|w| port(&w.packet));
+        let ours = codel
+            .pop(at(t), &mut counters)
+            .map(|w| port(w.frame.packet().unwrap()));
         if !config.ecn || tos == 0 {
             assert_eq!(ours, reference.deque(at(t).as_nanos()), "at {t} ms");
         }
@@ -175,7 +177,7 @@ fn the_limit_is_drop_tail() {
         let label = Label::default();
         codel.push(
             Waiting {
-                packet,
+                frame: packet.into(),
                 len,
                 since,
                 label,

@@ -6,7 +6,7 @@ use crate::testing::{at, packet, port};
 
 fn waiting(port: u16, len: usize, ms: u64) -> Waiting {
     Waiting {
-        packet: packet(port, len),
+        frame: packet(port, len).into(),
         len: len as u32,
         since: at(ms),
         label: Label::default(),
@@ -26,7 +26,7 @@ fn flows_take_turns_by_bytes() {
     let mut bytes = [0; 2];
     for _ in 0..400 {
         let waiting = queue.pop(at(1), &mut counters).unwrap();
-        bytes[usize::from(port(&waiting.packet) - 1)] += waiting.len;
+        bytes[usize::from(port(waiting.frame.packet().unwrap()) - 1)] += waiting.len;
     }
     let total = f64::from(bytes[0] + bytes[1]);
     let share = f64::from(bytes[0]) / total;
@@ -45,7 +45,16 @@ fn a_new_flow_goes_before_those_that_stand() {
     }
     queue.push(waiting(9, 100, 0), &mut counters);
     let next: Vec<u16> = (0..2)
-        .map(|_| port(&queue.pop(at(0), &mut counters).unwrap().packet))
+        .map(|_| {
+            port(
+                queue
+                    .pop(at(0), &mut counters)
+                    .unwrap()
+                    .frame
+                    .packet()
+                    .unwrap(),
+            )
+        })
         .collect();
     assert!(next.contains(&9), "{next:?}");
 }
@@ -70,7 +79,7 @@ fn when_there_is_too_much_the_longest_queue_pays() {
     }
     assert_eq!(queue.len() as u64 + counters.queue_full, 1010);
     let out: Vec<u16> = core::iter::from_fn(|| queue.pop(at(0), &mut counters))
-        .map(|w| port(&w.packet))
+        .map(|w| port(w.frame.packet().unwrap()))
         .collect();
     assert_eq!(out.iter().filter(|port| **port == 2).count(), 10);
     assert_eq!((queue.len(), queue.bytes()), (0, 0));
@@ -108,7 +117,7 @@ fn only_the_flow_that_stands_is_dropped_from() {
             queue.push(waiting(2, 100, t), &mut counters);
         }
         if let Some(waiting) = queue.pop(at(t), &mut counters) {
-            out[usize::from(port(&waiting.packet))] += 1;
+            out[usize::from(port(waiting.frame.packet().unwrap()))] += 1;
         }
     }
     assert_eq!(out[2], 300);

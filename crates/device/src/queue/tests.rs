@@ -3,7 +3,7 @@ use crate::testing::{at, packet, port};
 
 fn waiting(port: u16, len: usize) -> Waiting {
     Waiting {
-        packet: packet(port, len),
+        frame: packet(port, len).into(),
         len: len as u32,
         since: at(0),
         label: Label::default(),
@@ -26,7 +26,7 @@ fn a_fifo_is_full_by_packets_and_by_bytes() {
         (3, 1000, 2)
     );
     let out = core::iter::from_fn(|| queue.pop(at(1), &mut counters));
-    let out: alloc::vec::Vec<u16> = out.map(|w| port(&w.packet)).collect();
+    let out: alloc::vec::Vec<u16> = out.map(|w| port(w.frame.packet().unwrap())).collect();
     assert_eq!(out, [0, 1, 3]);
     assert_eq!((queue.len(), queue.bytes()), (0, 0));
 }
@@ -41,7 +41,8 @@ fn only_who_speaks_ecn_is_marked() {
     ] {
         let mut packet = packet(1, 100);
         packet.ip.tos = tos;
-        assert_eq!(mark(&mut packet), marked);
-        assert_eq!(packet.ip.tos, after);
+        let mut frame = packet.into();
+        assert_eq!(mark(&mut frame), marked);
+        assert_eq!(frame.packet().unwrap().ip.tos, after);
     }
 }

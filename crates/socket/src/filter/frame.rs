@@ -3,6 +3,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use switchboard_bpf::{Meta, Packet};
 use switchboard_engine::{IfIndex, Inspected, Transport};
 use switchboard_wire::{
@@ -45,6 +46,16 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// Bytes behind a link header, in which no transport is known.
+    pub(crate) fn plain(headers: Vec<u8>, data: Bytes, ip_protocol: u8) -> Written {
+        Written {
+            headers,
+            data: data.into(),
+            ip_protocol,
+            payload_at: 0,
+        }
+    }
+
     pub(crate) fn of(ip: &IpHeader, transport: &Transport<'_>) -> Written {
         let (written, data, payload_offset) = match *transport {
             Transport::Tcp(segment) => {

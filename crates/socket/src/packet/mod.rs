@@ -2,8 +2,8 @@
 //!
 //! # Theory of operation
 //! A socket with a protocol is *hooked*: the stack shows its packets then (`Stack::set_tapping`), and `show` hands each of
-//! them to the sockets that want it, as a frame with a link header whose addresses are zero, as those of `lo` are. A
-//! socket for ETH_P_ALL sees what leaves and what comes in, one for a single protocol only what comes in; on `lo` that is
+//! them to the sockets that want it, as a frame with its link header; where an interface has no link layer, as `lo`, the
+//! addresses in it are zero. A socket for ETH_P_ALL sees what leaves and what comes in, one for a single protocol only what comes in; on `lo` that is
 //! each packet twice, or once.
 //!
 //! What is sent is a frame. On `lo` it comes in as it is: it is shown, and if it is an IP packet for this host the stack
@@ -11,7 +11,8 @@
 //!
 //! # Limits
 //! No rings (PACKET_RX_RING, PACKET_TX_RING), no fan-out, no virtio headers: refused, and so is SOCK_PACKET. An interface
-//! that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device that drops it.
+//! without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
+//! that drops it.
 //!
 //! See [packet(7)](https://man7.org/linux/man-pages/man7/packet.7.html).
 
@@ -35,6 +36,7 @@ use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, LinkAddr};
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{IfIndex, Interface, Tapped};
+use switchboard_wire::Mac;
 
 pub(crate) use receive::PacketRecvEffect;
 pub(crate) use send::PacketSendPlan;
@@ -242,7 +244,9 @@ impl Host {
     }
 
     fn show_tapped(&mut self, tapped: &Tapped) {
-        self.show(&receive::Seen::of(tapped));
+        let own = self.stack.interface(tapped.interface);
+        let own = Mac(own.map_or([0; 6], Interface::hardware));
+        self.show(&receive::Seen::of(tapped, own));
     }
 }
 

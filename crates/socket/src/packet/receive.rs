@@ -14,11 +14,12 @@ use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::LinkAddr;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_bpf::Meta;
-use switchboard_engine::{IfIndex, Instant, Tag, Tapped, Transport};
-use switchboard_wire::{Body, Payload, emit_parts};
+use switchboard_engine::{IfIndex, Instant, Shown, Tag, Tapped, Transport};
+use switchboard_wire::{Body, Mac, Payload, emit_parts};
 
 /// `PACKET_*` of packet(7): how a frame was addressed.
 pub(super) const PACKET_HOST: u8 = 0;
+pub(super) const PACKET_BROADCAST: u8 = 1;
 pub(super) const PACKET_MULTICAST: u8 = 2;
 pub(super) const PACKET_OTHERHOST: u8 = 3;
 pub(super) const PACKET_OUTGOING: u8 = 4;
@@ -68,37 +69,50 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// A packet of the stack, on its way out or in.
-    pub(super) fn of(tapped: &Tapped) -> Seen {
-        let Tapped { ip, body, .. } = tapped;
-        let protocol = if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP };
-        let (written, unsummed) = match body {
-            Body::Tcp(segment) => (Written::of(ip, &Transport::Tcp(segment)), true),
-            Body::Udp(datagram) => {
-                let written = Written::of(ip, &Transport::Udp(datagram));
-                // UDP-Lite is summed at once.
-                (written, !datagram.unsummed && datagram.lite.is_none())
-            }
-            body => {
-                let written = Written {
-                    headers: link_header(protocol),
-                    data: Bytes::from(emit_parts(ip, body)).into(),
-                    ip_protocol: body.protocol(ip.is_v6()),
-                    payload_at: 0,
+    /// A packet of the stack, on its way out or in, of an interface with this hardware address.
+    pub(super) fn of(tapped: &Tapped, own: Mac) -> Seen {
+        let (protocol, mut written, unsummed, to_many) = match &tapped.what {
+            Shown::Ip(ip, body) => {
+                let protocol = if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP };
+                let (written, unsummed) = match body {
+                    Body::Tcp(segment) => (Written::of(ip, &Transport::Tcp(segment)), true),
+                    Body::Udp(datagram) => {
+                        let written = Written::of(ip, &Transport::Udp(datagram));
+                        // UDP-Lite is summed at once.
+                        (written, !datagram.unsummed && datagram.lite.is_none())
+                    }
+                    body => {
+                        let data = Bytes::from(emit_parts(ip, body));
+                        let protocol = body.protocol(ip.is_v6());
+                        (Written::plain(link_header(ETH_P_IP), data, protocol), false)
+                    }
                 };
-                (written, false)
+                (protocol, written, unsummed, ip.dst.is_multicast())
+            }
+            Shown::Other(ethertype, payload) => {
+                let written = Written::plain(link_header(*ethertype), payload.clone(), 0);
+                (*ethertype, written, false, false)
             }
         };
-        // The addresses of `lo` are zeros, whoever is addressed.
-        let to_many = ip.dst.is_multicast() && tapped.interface != IfIndex::LO;
+        written.headers[12..LINK].copy_from_slice(&protocol.to_be_bytes());
+        let kind = match tapped.link {
+            _ if tapped.outgoing => PACKET_OUTGOING,
+            // The addresses of `lo` are zeros, whoever is addressed.
+            None if to_many && tapped.interface != IfIndex::LO => PACKET_MULTICAST,
+            None => PACKET_HOST,
+            Some(link) if link.dst == Mac::BROADCAST => PACKET_BROADCAST,
+            Some(link) if link.dst.is_group() => PACKET_MULTICAST,
+            Some(link) if link.dst == own => PACKET_HOST,
+            Some(_) => PACKET_OTHERHOST,
+        };
+        if let Some(link) = tapped.link {
+            written.headers[..6].copy_from_slice(&link.dst.0);
+            written.headers[6..12].copy_from_slice(&link.src.0);
+        }
         Seen {
             at: tapped.at,
             interface: tapped.interface,
-            kind: match (tapped.outgoing, to_many) {
-                (true, _) => PACKET_OUTGOING,
-                (false, true) => PACKET_MULTICAST,
-                (false, false) => PACKET_HOST,
-            },
+            kind,
             protocol,
             tag: tapped.tag,
             unsummed,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_engine::{IfIndex, Tag};
-use switchboard_wire::{Payload, parse};
+use switchboard_wire::{Frame, Payload, parse};
 
 /// Where `sll_addr` stands in `struct sockaddr_ll`, and how long it is.
 const ADDRESS_AT: usize = 12;
@@ -88,13 +88,14 @@ impl Host {
         }))
     }
 
-    /// What only the bytes tell: an interface that is not `lo` carries IP packets and nothing else.
+    /// What only the bytes tell: an interface without a link layer that is not `lo` carries IP packets and nothing else.
     pub(crate) fn packet_check_send(
         &self,
         plan: &PacketSendPlan,
         data: &Payload,
     ) -> Result<(), Errno> {
-        if plan.interface == IfIndex::LO {
+        let link = self.stack.interface(plan.interface);
+        if plan.interface == IfIndex::LO || link.is_some_and(|i| i.is_ethernet()) {
             return Ok(());
         }
         let packet = match plan.to {
@@ -113,9 +114,13 @@ impl Host {
         data: Payload,
     ) {
         let mut headers = [0; LINK];
+        let link = self.stack.interface(plan.interface);
+        let own = link.filter(|i| i.is_ethernet()).map(|i| i.hardware());
         let data = match plan.to {
             Some(to) => {
                 headers[..6].copy_from_slice(&to);
+                // dev_hard_header()
+                headers[6..12].copy_from_slice(&own.unwrap_or_default());
                 headers[12..].copy_from_slice(&plan.protocol.to_be_bytes());
                 data
             }
@@ -144,6 +149,14 @@ impl Host {
         };
         self.show(&seen);
         let bytes = seen.data.to_bytes();
+        if own.is_some() {
+            let mut whole = headers.to_vec();
+            whole.extend_from_slice(&bytes);
+            if let Some(frame) = Frame::parse(&whole) {
+                self.stack.inject_frame(plan.interface, frame);
+            }
+            return;
+        }
         if plan.interface == IfIndex::LO {
             // eth_type_trans(): the addresses of `lo` are zeros, its broadcast address too.
             seen.kind = match &headers[..6] {

@@ -3,12 +3,13 @@
 //! # Limits
 //! Interfaces neither come nor go. Routes are unicast ones of the table main, with one next hop and no metrics of their own;
 //! those that follow from addresses cannot be taken away one by one. Addresses last for ever. What is left out is
-//! EOPNOTSUPP. Links have no neighbours to resolve.
+//! EOPNOTSUPP.
 
 mod address;
 mod fib;
 mod get;
 mod link;
+mod neigh;
 mod rows;
 mod rule;
 
@@ -34,6 +35,8 @@ const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
@@ -55,6 +58,7 @@ const RTA_UID: u16 = 25;
 
 /// RTNLGRP_*
 const GROUP_LINK: u32 = 1;
+const GROUP_NEIGH: u32 = 3;
 const GROUP_V4_ADDRESS: u32 = 5;
 const GROUP_V4_ROUTE: u32 = 7;
 const GROUP_V6_ADDRESS: u32 = 9;
@@ -251,8 +255,10 @@ impl Host {
             (RTM_NEWROUTE, _) => self.new_route(asker, request, family),
             (RTM_DELROUTE, _) => self.delete_route(asker, request, family),
             (RTM_GETRULE, true) => Ok(Answer::dump(rule::rules(request, asker.port, family))),
-            // Links have no neighbours to resolve.
-            (RTM_GETNEIGH, true) => Ok(Answer::dump(Vec::new())),
+            (RTM_GETNEIGH, true) => self.neigh_dump(asker, request, family),
+            (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
+            (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),
+            (RTM_DELNEIGH, _) => self.delete_neigh(asker, request, family),
             _ => Err(Errno::EOPNOTSUPP.into()),
         }
     }
