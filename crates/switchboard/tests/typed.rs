@@ -62,6 +62,8 @@ fn two_hosts_in_virtual_time() {
         .build()
         .unwrap();
     let listener = TcpListener::bind(&b, addr("10.0.0.2:80")).unwrap();
+    // Nobody has to ask for hardware addresses.
+    net.know_neighbours();
     assert_eq!(net.now(), Duration::ZERO);
     let mut client = TcpStream::connect(&a, addr("10.0.0.2:80")).unwrap();
     // A SYN there, a SYN-ACK back.
