@@ -4,8 +4,8 @@
 //! [`Link`] joins two interfaces, and each of its directions is a [`Pipe`] with the impairments of tc-netem(8), a rate and
 //! a queue. A [`Segment`] is a switch: many hosts, each at the end of a cable that is a link.
 //!
-//! With the feature `host` there are devices of the machine that this runs on: [`Tun`], a real TUN or TAP device. Its
-//! system calls are the one place of the crate with unsafe code.
+//! With the feature `host` there are devices of the machine that this runs on: [`Tun`], a real TUN or TAP device, whose
+//! system calls are the one place of the crate with unsafe code, and [`Nat`], a gateway to the machine's own sockets.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -23,6 +23,8 @@ mod delay;
 mod fq_codel;
 mod link;
 mod loss;
+#[cfg(feature = "host")]
+mod nat;
 mod pipe;
 mod queue;
 mod random;
@@ -41,6 +43,10 @@ pub use delay::{Delay, Distribution};
 pub use fq_codel::{FqCodelConfig, target_for_rate};
 pub use link::{End, Link};
 pub use loss::Loss;
+#[cfg(feature = "host")]
+pub use nat::{
+    NAT_MTU, Nat, NatAddresses, NatConfig, NatCounts, NatSubnet, Publish, PublishProtocol,
+};
 pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;

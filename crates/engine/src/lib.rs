@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod config;
 mod counters;
+mod divert;
 mod event;
 mod extended;
 mod filter;
@@ -39,6 +40,7 @@ mod udp;
 
 pub use config::{Config, Sysctl};
 pub use counters::{Counters, IcmpCounters, LiteCounters, V6Counters};
+pub use divert::Diverted;
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use extended::{Arrived, SendExtra, SendHeaders};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};

@@ -23,6 +23,7 @@ use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, is_extension, parse_
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
+use crate::divert::Diversion;
 use crate::event::{Event, EventKind, EventQueue, Queued, SocketHandle};
 use crate::extended::Arrived;
 use crate::fragments::{Fragments, cut};
@@ -87,6 +88,8 @@ pub struct Stack {
     ip_timer: TimerId,
     /// Somebody looks at every packet.
     pub(crate) taps: Option<Box<Taps>>,
+    /// Packets for anybody are taken.
+    pub(crate) diversion: Option<Box<Diversion>>,
 }
 
 /// A packet on its way back in. Its parts stand side by side so that a segment is written straight into the queue.
@@ -198,6 +201,7 @@ impl Stack {
             path_mtus: PathMtus::new(hash),
             ip_timer,
             taps: None,
+            diversion: None,
             sysctl,
             random,
         }
@@ -725,6 +729,7 @@ impl Stack {
         let cast = match self.accepts(interface, ip) {
             Ok(cast) => cast,
             Err(Refusal::Martian) => return,
+            Err(Refusal::NotOurs) if self.takes_anybody(now, interface, ip, body) => Cast::Unicast,
             Err(Refusal::NotOurs) => return self.ip_forward(now, interface, ip, body),
         };
         match body {
@@ -788,6 +793,26 @@ impl Stack {
 
     #[inline]
     fn transport_input(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        marks: (Hint, Tag),
+        cast: Cast,
+        ip: &IpHeader,
+        body: &mut Body,
+    ) {
+        if cast == Cast::Unicast
+            && (self.diversion.as_deref()).is_some_and(|diversion| diversion.is_of(interface))
+            && self.put_aside(interface, ip, body)
+        {
+            return;
+        }
+        self.transport_deliver(now, interface, marks, cast, ip, body);
+    }
+
+    /// [`transport_input`](Self::transport_input) of what nobody puts aside.
+    #[inline]
+    pub(crate) fn transport_deliver(
         &mut self,
         now: Instant,
         interface: IfIndex,

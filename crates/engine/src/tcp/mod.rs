@@ -8,6 +8,7 @@
 //! follows: segments to IP, events to the layer above, state changes to the tables.
 
 mod ack;
+mod admit;
 mod api;
 mod challenge;
 mod chunks;
@@ -43,6 +44,7 @@ mod view;
 
 pub use api::{ConnectError, ListenError, NotConnected, Status};
 pub use congestion::Algorithm;
+pub(crate) use connection::FourTuple;
 pub use fastopen::FastOpenKeys;
 pub use info::TcpInfo;
 pub use listing::{TcpEntry, TcpFlow, TcpTimer};

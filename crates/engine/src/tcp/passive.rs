@@ -66,7 +66,7 @@ impl Stack {
     }
 
     /// tcp_conn_request.
-    fn tcp_new_request(
+    pub(super) fn tcp_new_request(
         &mut self,
         now: Instant,
         id: TcpId,

@@ -1,0 +1,146 @@
+//! Sockets of the real host: how they are made, and what their error queues say.
+
+use core::net::{IpAddr, SocketAddr};
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::vec;
+use std::vec::Vec;
+
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
+use rustix::io::{Errno, Result};
+use rustix::net::{
+    AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with, sockopt as options,
+};
+
+use super::fault::Fault;
+
+/// `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`
+const ORIGIN_LOCAL: u8 = 1;
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMP6: u8 = 3;
+
+pub(super) fn stream(v6: bool) -> Result<OwnedFd> {
+    open(v6, SocketType::STREAM, None)
+}
+
+/// A datagram socket that tells of ICMP errors by its error queue.
+pub(super) fn datagram(v6: bool) -> Result<OwnedFd> {
+    let socket = open(v6, SocketType::DGRAM, None)?;
+    report_errors(&socket, v6);
+    Ok(socket)
+}
+
+/// A ping socket; EACCES where ping_group_range does not allow it.
+pub(super) fn ping(v6: bool) -> Result<OwnedFd> {
+    let protocol = if v6 { ipproto::ICMPV6 } else { ipproto::ICMP };
+    let socket = open(v6, SocketType::DGRAM, Some(protocol))?;
+    report_errors(&socket, v6);
+    Ok(socket)
+}
+
+fn open(v6: bool, kind: SocketType, protocol: Option<Protocol>) -> Result<OwnedFd> {
+    let family = if v6 {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, kind, flags, protocol)?;
+    if v6 {
+        options::set_ipv6_v6only(&socket, true)?;
+    }
+    Ok(socket)
+}
+
+/// Without it errors would be less exact, so that a failure is no reason to fail.
+fn report_errors(socket: &OwnedFd, v6: bool) {
+    let _ = if v6 {
+        setsockopt(socket, sockopt::Ipv6RecvErr, &true)
+    } else {
+        setsockopt(socket, sockopt::Ipv4RecvErr, &true)
+    };
+}
+
+/// What sends with this many hops left; the gateway has taken one.
+pub(super) fn set_hops(socket: &OwnedFd, v6: bool, hops: u8) {
+    let _ = if v6 {
+        options::set_ipv6_unicast_hops(socket, Some(hops))
+    } else {
+        options::set_ip_ttl(socket, hops.into())
+    };
+}
+
+/// close(2) with SO_LINGER and no time: the peer sees a reset.
+pub(super) fn reset(socket: OwnedFd) {
+    let _ = options::set_socket_linger(&socket, Some(core::time::Duration::ZERO));
+    drop(socket);
+}
+
+/// An error that the real network or the real host has sent about something that was sent.
+pub(super) struct Report {
+    /// To whom it was sent.
+    pub(super) to: Option<SocketAddr>,
+    /// Who says so; the real host itself if nobody.
+    pub(super) by: Option<IpAddr>,
+    pub(super) fault: Fault,
+    /// The data that was sent.
+    pub(super) data: Vec<u8>,
+}
+
+/// The next report of a socket's error queue: `Err` when there is none, `None` for one that says nothing of use.
+pub(super) fn next_report(socket: &OwnedFd) -> core::result::Result<Option<Report>, nix::Error> {
+    let mut data = vec![0; 2048];
+    let mut control = [0; 512];
+    let mut iov = [IoSliceMut::new(&mut data)];
+    let got = recvmsg::<SockaddrStorage>(
+        socket.as_fd().as_raw_fd(),
+        &mut iov,
+        Some(&mut control),
+        MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+    )?;
+    let n = got.bytes;
+    let to = got.address.as_ref().and_then(plain);
+    let mut said = None;
+    for message in got.cmsgs().into_iter().flatten() {
+        said = match message {
+            ControlMessageOwned::Ipv4RecvErr(error, by) => {
+                let by = by.map(|by| IpAddr::from(by.sin_addr.s_addr.to_ne_bytes()));
+                Some((error, by, false))
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, by) => {
+                let by = by.map(|by| IpAddr::from(by.sin6_addr.s6_addr));
+                Some((error, by, true))
+            }
+            _ => continue,
+        };
+    }
+    data.truncate(n);
+    let Some((error, by, v6)) = said else {
+        return Ok(None);
+    };
+    let fault = match error.ee_origin {
+        ORIGIN_ICMP | ORIGIN_ICMP6 => {
+            Fault::of_icmp(v6, error.ee_type, error.ee_code, error.ee_info)
+        }
+        ORIGIN_LOCAL => Fault::of_errno(Errno::from_raw_os_error(error.ee_errno as i32)),
+        _ => None,
+    };
+    Ok(fault.map(|fault| Report {
+        to,
+        by: by.filter(|by| !by.is_unspecified()),
+        fault,
+        data,
+    }))
+}
+
+fn plain(address: &SockaddrStorage) -> Option<SocketAddr> {
+    // An address that the kernel did not fill in is of no family.
+    address.family()?;
+    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(SocketAddr::new(v4.ip().into(), v4.port())),
+        (_, Some(v6)) => Some(SocketAddr::new(v6.ip().into(), v6.port())),
+        _ => None,
+    }
+}

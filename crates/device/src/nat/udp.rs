@@ -1,0 +1,315 @@
+//! UDP through the gateway: a real socket for each address and port of the virtual host, and errors by its error queue.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::vec;
+use std::vec::Vec;
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use switchboard_engine::Instant;
+use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
+
+use super::fault::Fault;
+use super::{Gateway, Kind, MOST_UDP, UDP_IDLE, any, sockets};
+
+/// The largest datagram (RFC 768).
+const LARGEST: usize = 0xffff;
+/// Clients of a published port on the real host itself, which share the gateway's address.
+const MOST_NEAR: usize = 1024;
+
+struct Flow {
+    socket: OwnedFd,
+    /// The virtual host's address and port.
+    source: SocketAddr,
+    last: Instant,
+    /// What the real socket's datagrams have.
+    hops: u8,
+    /// A published port: it stays, and its clients on the real host by their ports at the gateway.
+    published: Option<BTreeMap<u16, (SocketAddr, Instant)>>,
+}
+
+#[derive(Default)]
+pub(super) struct Flows {
+    flows: BTreeMap<u64, Flow>,
+    by_source: BTreeMap<SocketAddr, u64>,
+    buffer: Vec<u8>,
+}
+
+impl Flows {
+    pub(super) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Nothing here will be idle some day.
+    pub(super) fn is_empty(&self) -> bool {
+        self.flows.values().all(|flow| flow.published.is_some())
+    }
+
+    /// A published port's socket.
+    pub(super) fn publish(
+        &mut self,
+        gateway: &mut Gateway,
+        socket: OwnedFd,
+        source: SocketAddr,
+    ) -> io::Result<()> {
+        if self.by_source.contains_key(&source) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let key = gateway.key();
+        gateway.watch(&socket, Kind::Udp, key)?;
+        self.insert(key, socket, source, Instant::BOOT);
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.published = Some(BTreeMap::new());
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: u64, socket: OwnedFd, source: SocketAddr, now: Instant) {
+        let flow = Flow {
+            socket,
+            source,
+            last: now,
+            hops: 0,
+            published: None,
+        };
+        self.flows.insert(key, flow);
+        self.by_source.insert(source, key);
+    }
+
+    /// A published port answers a client on the real host, by the gateway's address. Says whether that is so.
+    pub(super) fn answers(&mut self, gateway: &mut Gateway, now: Instant, packet: &Packet) -> bool {
+        let Body::Udp(datagram) = &packet.body else {
+            return false;
+        };
+        if packet.ip.dst != gateway.translation.gateway(packet.ip.is_v6()) {
+            return false;
+        }
+        let source = SocketAddr::new(packet.ip.src, datagram.src_port);
+        let Some(flow) = self
+            .by_source
+            .get(&source)
+            .and_then(|k| self.flows.get_mut(k))
+        else {
+            return false;
+        };
+        let near = flow.published.as_mut();
+        let Some((real, last)) = near.and_then(|near| near.get_mut(&datagram.dst_port)) else {
+            return false;
+        };
+        *last = now;
+        let real = *real;
+        flow.send(gateway, now, packet, datagram, real);
+        true
+    }
+
+    /// A datagram of the virtual host's for somebody outside.
+    pub(super) fn send(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Instant,
+        packet: &Packet,
+        real: SocketAddr,
+    ) {
+        let Body::Udp(datagram) = &packet.body else {
+            return;
+        };
+        let source = SocketAddr::new(packet.ip.src, datagram.src_port);
+        let key = match self.by_source.get(&source) {
+            Some(&key) => key,
+            None => {
+                if self.flows.len() >= MOST_UDP {
+                    self.drop_oldest();
+                }
+                let v6 = packet.ip.is_v6();
+                let Ok(socket) = sockets::datagram(v6) else {
+                    return;
+                };
+                // The same port outside, if it is free there.
+                let same = SocketAddr::new(any(v6), source.port());
+                let _ = rustix::net::bind(&socket, &same);
+                let key = gateway.key();
+                if gateway.watch(&socket, Kind::Udp, key).is_err() {
+                    return;
+                }
+                self.insert(key, socket, source, now);
+                key
+            }
+        };
+        if let Some(flow) = self.flows.get_mut(&key) {
+            flow.last = now;
+            flow.send(gateway, now, packet, datagram, real);
+        }
+    }
+
+    /// The table is full: who was silent for longest goes.
+    fn drop_oldest(&mut self) {
+        let flows = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| flow.published.is_none());
+        if let Some((&key, _)) = flows.min_by_key(|(_, flow)| flow.last)
+            && let Some(flow) = self.flows.remove(&key)
+        {
+            self.by_source.remove(&flow.source);
+        }
+    }
+
+    /// The real socket has datagrams, or errors.
+    pub(super) fn ready(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Instant,
+        key: u64,
+        flags: EventFlags,
+    ) {
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
+        if flags.contains(EventFlags::ERR) {
+            flow.report(gateway, now);
+        }
+        if !flags.contains(EventFlags::IN) {
+            return;
+        }
+        self.buffer.resize(LARGEST, 0);
+        loop {
+            let got = rustix::net::recvfrom(&flow.socket, &mut self.buffer[..], RecvFlags::empty());
+            let (n, from) = match got {
+                Ok((n, _, from)) => (n, from),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return,
+                // An error that the queue tells more of.
+                Err(_) => {
+                    flow.report(gateway, now);
+                    continue;
+                }
+            };
+            let Some(from) = from.and_then(|from| SocketAddr::try_from(from).ok()) else {
+                continue;
+            };
+            flow.last = now;
+            let from = flow.client(gateway, now, from);
+            let packet = Packet {
+                ip: IpHeader::new(from.ip(), flow.source.ip()),
+                body: Body::Udp(UdpDatagram {
+                    src_port: from.port(),
+                    dst_port: flow.source.port(),
+                    payload: Payload::from(&self.buffer[..n]),
+                    segment: 0,
+                    unsummed: false,
+                    lite: None,
+                }),
+            };
+            gateway.send(now, packet);
+        }
+    }
+
+    /// Ends what was idle for long.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.flows.retain(|_, flow| {
+            if let Some(near) = &mut flow.published {
+                near.retain(|_, (_, last)| now.saturating_sub(*last) < UDP_IDLE);
+                return true;
+            }
+            let stays = now.saturating_sub(flow.last) < UDP_IDLE;
+            if !stays {
+                self.by_source.remove(&flow.source);
+            }
+            stays
+        });
+    }
+}
+
+impl Flow {
+    fn send(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Instant,
+        packet: &Packet,
+        datagram: &UdpDatagram,
+        real: SocketAddr,
+    ) {
+        let v6 = packet.ip.is_v6();
+        // takes_anybody() has let none with one hop pass.
+        let hops = packet.ip.hop_limit.saturating_sub(1).max(1);
+        if hops != self.hops {
+            sockets::set_hops(&self.socket, v6, hops);
+            self.hops = hops;
+        }
+        let whole = datagram.payload.to_bytes();
+        // UDP_SEGMENT: several in one.
+        let each = match datagram.segment {
+            0 => whole.len().max(1),
+            n => n.into(),
+        };
+        let mut pieces: Vec<&[u8]> = whole.chunks(each).collect();
+        if pieces.is_empty() {
+            pieces = vec![&[]];
+        }
+        for piece in pieces {
+            let put = || rustix::net::sendto(&self.socket, piece, SendFlags::NOSIGNAL, &real);
+            let mut sent = put();
+            if sent.is_err() {
+                // It may be the error of an earlier one.
+                self.report(gateway, now);
+                sent = put();
+            }
+            if let Err(error) = sent
+                && let Some(fault) = Fault::of_errno(error)
+            {
+                return gateway.fail(now, packet, None, fault);
+            }
+        }
+    }
+
+    /// Passes on what the error queue says.
+    fn report(&self, gateway: &mut Gateway, now: Instant) {
+        while let Ok(report) = sockets::next_report(&self.socket) {
+            let Some(report) = report else { continue };
+            // Local errors are also the result of the call.
+            let (Some(to), Some(by)) = (report.to, report.by) else {
+                continue;
+            };
+            let about = Packet {
+                ip: IpHeader::new(self.source.ip(), gateway.translation.seen(to.ip())),
+                body: Body::Udp(UdpDatagram {
+                    src_port: self.source.port(),
+                    dst_port: to.port(),
+                    payload: report.data.into(),
+                    segment: 0,
+                    unsummed: false,
+                    lite: None,
+                }),
+            };
+            let by: IpAddr = gateway.translation.seen(by);
+            gateway.fail(now, &about, Some(by), report.fault);
+        }
+    }
+
+    /// The address and port by which the virtual host sees who has sent something.
+    fn client(&mut self, gateway: &Gateway, now: Instant, from: SocketAddr) -> SocketAddr {
+        let Some(near) = &mut self.published else {
+            return SocketAddr::new(gateway.translation.seen(from.ip()), from.port());
+        };
+        let seen = gateway.translation.client(from.ip(), None);
+        if seen == from.ip() {
+            return from;
+        }
+        // Its own port, or the next that no other client from another of the real host's addresses has.
+        let own = |port: &u16| near.get(port).is_none_or(|(real, _)| *real == from);
+        let port = (from.port()..=u16::MAX).chain(1..from.port()).find(own);
+        let port = port.unwrap_or(from.port());
+        if near.len() >= MOST_NEAR && !near.contains_key(&port) {
+            let oldest = near.iter().min_by_key(|(_, (_, last))| *last);
+            if let Some(oldest) = oldest.map(|(&port, _)| port) {
+                near.remove(&oldest);
+            }
+        }
+        near.insert(port, (from, now));
+        SocketAddr::new(seen, port)
+    }
+}
