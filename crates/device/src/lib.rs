@@ -25,6 +25,8 @@ mod link;
 mod loss;
 #[cfg(feature = "host")]
 mod nat;
+#[cfg(feature = "host")]
+mod outlet;
 mod pipe;
 mod queue;
 mod random;
@@ -47,6 +49,8 @@ pub use loss::Loss;
 pub use nat::{
     NAT_MTU, Nat, NatAddresses, NatConfig, NatCounts, NatSubnet, Publish, PublishProtocol,
 };
+#[cfg(feature = "host")]
+pub use outlet::Outlet;
 pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;

@@ -44,7 +44,7 @@ use rustix::event::epoll;
 use switchboard_engine::{
     Config, Diverted, EventKind, IfIndex, Instant, InterfaceConfig, SocketHandle, Stack,
 };
-use switchboard_wire::{Body, IcmpMessage, Packet};
+use switchboard_wire::{Body, Frame, IcmpMessage, Mac, Packet};
 
 pub use addresses::{NatAddresses, NatSubnet};
 use addresses::{Target, Translation};
@@ -70,6 +70,9 @@ const PING_IDLE: Duration = Duration::from_secs(30);
 const QUESTION_IDLE: Duration = Duration::from_secs(20);
 /// How often idle flows are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// The gateway's hardware address, of those that nobody gives out (IEEE 802, 8.4).
+const MAC: Mac = Mac([0x02, 0x53, 0xff, 0xff, 0xff, 0x01]);
 
 /// How many events of real sockets are taken at a time.
 const EVENTS: usize = 256;
@@ -213,10 +216,15 @@ impl Nat {
         config.sysctl.tcp_rmem = [4096, 1 << 20, 1 << 20];
         config.sysctl.tcp_wmem = [4096, 1 << 20, 1 << 20];
         let mut stack = Stack::new(config);
-        let interface = stack.add_interface(InterfaceConfig {
+        let link = InterfaceConfig {
             name: String::from("eth0"),
             mtu,
-        });
+        };
+        let interface = stack.add_ethernet(link, MAC);
+        // Which is asked for on the link, if it is one of its subnets'.
+        for &addr in &host_loopback {
+            stack.add_address(interface, addr, if addr.is_ipv6() { 128 } else { 32 });
+        }
         for (addr, prefix_len) in addresses.of_gateway() {
             stack.add_address(interface, addr, prefix_len);
         }
@@ -265,11 +273,11 @@ impl Nat {
             .add(&mut self.gateway, &mut self.udp, publish)
     }
 
-    /// The virtual host has sent a packet. [`work`](Self::work) is to follow.
-    pub fn send(&mut self, now: Instant, packet: Packet) {
+    /// The virtual host has sent a frame. [`work`](Self::work) is to follow.
+    pub fn send(&mut self, now: Instant, frame: Frame) {
         self.gateway
             .stack
-            .deliver(now, self.gateway.interface, packet);
+            .deliver_frame(now, self.gateway.interface, frame);
     }
 
     /// Does what packets, timers and real sockets have made necessary. Says whether there is more to do at once, for
@@ -291,9 +299,9 @@ impl Nat {
         self.tcp.work(&mut self.gateway, now)
     }
 
-    /// The next packet for the virtual host.
-    pub fn recv(&mut self, now: Instant) -> Option<Packet> {
-        Some(self.gateway.stack.poll_transmit(now)?.1)
+    /// The next frame for the virtual host.
+    pub fn recv(&mut self, now: Instant) -> Option<Frame> {
+        Some(self.gateway.stack.poll_frame(now)?.frame)
     }
 
     /// Takes what the real sockets have to say; it does not wait. [`work`](Self::work) is to follow.

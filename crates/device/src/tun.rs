@@ -12,10 +12,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::string::String;
 use std::vec;
 
-use switchboard_wire::{Packet, emit, parse};
+use switchboard_wire::{Ethernet, Frame, FrameBody, Packet, emit, parse};
 
-/// The largest packet there is: an IPv6 header and what its length field can say.
-const LARGEST: usize = 40 + 0xffff;
+/// The largest packet there is: an IPv6 header and what its length field can say. In a frame.
+const LARGEST: usize = Ethernet::LEN + 40 + 0xffff;
 
 /// What crosses the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,16 +123,50 @@ impl Tun {
     /// over and counted.
     pub fn recv_packet(&mut self) -> io::Result<Option<Packet>> {
         loop {
-            let n = match (&self.file).read(&mut self.buffer) {
-                Ok(n) => n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+            let Some(n) = self.fill()? else {
+                return Ok(None);
             };
             match parse(&self.buffer[..n]) {
                 Ok(packet) => return Ok(Some(packet)),
                 Err(_) => self.malformed += 1,
             }
+        }
+    }
+
+    /// Reads one of them into the buffer: its length.
+    fn fill(&mut self) -> io::Result<Option<usize>> {
+        loop {
+            match (&self.file).read(&mut self.buffer) {
+                Ok(n) => return Ok(Some(n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next frame of a TAP device; of a TUN device [`recv_packet`](Self::recv_packet).
+    pub fn recv_frame(&mut self) -> io::Result<Option<Frame>> {
+        if self.kind == TunKind::Tun {
+            return Ok(self.recv_packet()?.map(Frame::from));
+        }
+        loop {
+            let Some(n) = self.fill()? else {
+                return Ok(None);
+            };
+            match Frame::parse(&self.buffer[..n]) {
+                Some(frame) => return Ok(Some(frame)),
+                None => self.malformed += 1,
+            }
+        }
+    }
+
+    /// A frame for the real host. By a TUN device only what is an IP packet gets there.
+    pub fn send_frame(&self, frame: &Frame) -> io::Result<()> {
+        match (self.kind, &frame.body) {
+            (TunKind::Tap, _) => self.send(&frame.emit()),
+            (TunKind::Tun, FrameBody::Ip(packet)) => self.send_packet(packet),
+            (TunKind::Tun, _) => Ok(()),
         }
     }
 

@@ -43,6 +43,7 @@ mod host;
 mod link;
 mod net;
 mod network;
+mod outlet;
 mod process;
 mod sigio;
 mod sockets;
@@ -54,6 +55,7 @@ pub use guest::GuestMemory;
 pub use host::{Host, HostBuilder};
 pub use link::{Interface, Link, LinkBuilder, Partition, Segment};
 pub use net::Net;
+pub use outlet::Gateway;
 pub use process::{EpollEvent, EpollOp, FdFlags, PollFd, Process, ProcessBuilder, epoll};
 pub use sigio::{Owner, Signal};
 pub use sockets::{
@@ -62,8 +64,9 @@ pub use sockets::{
 pub use switchboard_abi::sysno::Arch;
 pub use switchboard_abi::{Errno, Word};
 pub use switchboard_device::{
-    Cable, Chance, CodelConfig, Delay, Distribution, End, FifoConfig, FqCodelConfig, Loss,
-    PipeConfig, PipeCounters, Probability, QueueConfig, Rate, Reorder, SegmentConfig,
+    Cable, Chance, CodelConfig, Delay, Distribution, End, FifoConfig, FqCodelConfig, Loss, NAT_MTU,
+    NatAddresses, NatConfig, NatCounts, NatSubnet, PipeConfig, PipeCounters, Probability, Publish,
+    PublishProtocol, QueueConfig, Rate, Reorder, SegmentConfig, Tun, TunConfig, TunKind,
 };
 pub use switchboard_engine::Sysctl;
 pub use switchboard_socket::{Caps, Cred, PollMask};

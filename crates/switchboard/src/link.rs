@@ -38,10 +38,10 @@ pub struct Segment {
 /// A host's interface on a link or a segment.
 #[derive(Clone)]
 pub struct Interface {
-    net: Net,
+    pub(crate) net: Net,
     host: usize,
     index: IfIndex,
-    plug: Plug,
+    pub(crate) plug: Plug,
 }
 
 /// Hosts that do not hear from others.

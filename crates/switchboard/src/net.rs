@@ -34,6 +34,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let mut world = self.shared.lock();
         world.stop = true;
+        world.watchers.clear();
         drop(world);
         self.shared.driver.notify_all();
     }
@@ -78,6 +79,7 @@ impl Net {
             planned: Instant::MAX,
             stop: false,
             trash: Vec::new(),
+            watchers: Vec::new(),
         };
         let shared = Shared {
             world: Mutex::new(world),
@@ -209,6 +211,21 @@ impl Shared {
         // A panic under the lock leaves the layer as consistent as a failed call does: no step of
         // it is half done in a way that a later call could not meet.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// The outside has something on a network that leads there.
+    pub(crate) fn look(&self, network: usize) {
+        let mut world = self.lock();
+        let now = world.now();
+        world.wires.look(now, network);
+        world.run_due();
+        let trash = std::mem::take(&mut world.trash);
+        drop(world);
+        drop(trash);
+        // There may be new times to wait for.
+        self.driver.notify_one();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use switchboard_device::{
-    Cable, End, Link, Pipe, PipeConfig, Port, Random, Segment, SegmentConfig,
+    Cable, End, Link, Outlet, Pipe, PipeConfig, Port, Random, Segment, SegmentConfig,
 };
 use switchboard_engine::{IfIndex, Instant};
 use switchboard_wire::Frame;
@@ -38,6 +38,8 @@ pub(crate) enum Medium {
     Segment(Segment),
     /// Its members are its ends.
     Link(Box<Link>),
+    /// Has one member, and the real host; and this MTU.
+    Outlet(Box<Outlet>, u32),
 }
 
 pub(crate) struct Network {
@@ -65,11 +67,28 @@ impl Network {
         }
     }
 
+    pub(crate) fn outlet(outlet: Outlet, mtu: u32, seed: [u8; 32], number: usize) -> Network {
+        Network {
+            medium: Medium::Outlet(Box::new(outlet), mtu),
+            random: Random::new(seed, number as u64),
+            members: Vec::new(),
+        }
+    }
+
+    /// Whether its interfaces have hardware addresses.
+    pub(crate) fn is_ethernet(&self) -> bool {
+        match &self.medium {
+            Medium::Segment(_) | Medium::Link(_) => true,
+            Medium::Outlet(outlet, _) => outlet.is_ethernet(),
+        }
+    }
+
     /// The largest packet of a new member.
     pub(crate) fn mtu(&self) -> u32 {
         match &self.medium {
             Medium::Segment(segment) => segment.mtu(),
             Medium::Link(link) => link.pipe(End::A).config().mtu,
+            Medium::Outlet(_, mtu) => *mtu,
         }
     }
 
@@ -77,7 +96,7 @@ impl Network {
     pub(crate) fn attach(&mut self, host: usize, interface: IfIndex, delay: Duration) -> usize {
         let port = match &mut self.medium {
             Medium::Segment(segment) => Some(segment.attach(&mut self.random, delay)),
-            Medium::Link(_) => None,
+            Medium::Link(_) | Medium::Outlet(..) => None,
         };
         self.members.push(Member {
             host,
@@ -108,6 +127,7 @@ impl Network {
                 };
                 Some(link.pipe(from))
             }
+            Medium::Outlet(..) => None,
         }
     }
 
@@ -137,7 +157,7 @@ impl Network {
                 };
                 link.change(now, random, from, config);
             }
-            (Medium::Segment(_), None) => {}
+            (Medium::Segment(_), None) | (Medium::Outlet(..), _) => {}
         }
     }
 
@@ -152,6 +172,7 @@ impl Network {
                 segment.send_frame(now, random, port, None, frame);
             }
             (Medium::Link(link), _) => link.send_frame(now, random, Self::end(member), frame),
+            (Medium::Outlet(outlet, _), _) => outlet.send(now, frame),
             (Medium::Segment(_), None) => {}
         }
     }
@@ -167,6 +188,7 @@ impl Network {
                 let (end, _, frame) = link.poll_frame(now, &mut self.random)?;
                 (end as usize, frame)
             }
+            Medium::Outlet(outlet, _) => (0, outlet.next(now)?),
         };
         Some((*self.members.get(member)?, frame))
     }
@@ -175,6 +197,7 @@ impl Network {
         match &self.medium {
             Medium::Segment(segment) => segment.poll_timeout(),
             Medium::Link(link) => link.poll_timeout(),
+            Medium::Outlet(outlet, _) => outlet.poll_timeout(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
-use switchboard_device::{AttachError, Cable, End, Pipe, PipeConfig, Seen, SegmentConfig};
+use switchboard_device::{AttachError, Cable, End, Outlet, Pipe, PipeConfig, Seen, SegmentConfig};
 use switchboard_engine::{IfIndex, Instant, InterfaceConfig, NeighState};
 use switchboard_wire::{FrameBody, Mac};
 
@@ -96,6 +96,43 @@ impl Wires {
         self.push(Network::link(config, self.seed, number))
     }
 
+    /// A new network of one host and the machine that this runs on. Its number among the networks. When the outlet's
+    /// descriptor is readable, [`Wires::look`] is to be called.
+    pub fn add_outlet(&mut self, outlet: Outlet, mtu: u32) -> usize {
+        let number = self.networks.len();
+        self.push(Network::outlet(outlet, mtu, self.seed, number))
+    }
+
+    /// The outlet of such a network.
+    pub fn outlet(&mut self, network: usize) -> Option<&mut Outlet> {
+        match &mut self.networks[network].medium {
+            Medium::Outlet(outlet, _) => Some(outlet),
+            Medium::Segment(_) | Medium::Link(_) => None,
+        }
+    }
+
+    /// Takes what an outlet's descriptor tells of; [`Wires::carry`] is to follow.
+    pub fn look(&mut self, now: Instant, network: usize) {
+        if let Some(outlet) = self.outlet(network) {
+            outlet.look(now);
+            self.note(network);
+        }
+    }
+
+    /// A seed for what is outside a network, of its own.
+    pub fn seed_of(&self, network: usize) -> [u8; 32] {
+        let mut seed = self.seed;
+        for (byte, n) in seed[24..].iter_mut().zip((network as u64).to_le_bytes()) {
+            *byte ^= !n;
+        }
+        seed
+    }
+
+    /// How many networks there are.
+    pub fn networks(&self) -> usize {
+        self.networks.len()
+    }
+
     fn push(&mut self, network: Network) -> usize {
         self.networks.push(network);
         self.due_at.push(None);
@@ -117,10 +154,12 @@ impl Wires {
         for &(addr, _) in addresses {
             let checked = match &self.networks[network].medium {
                 Medium::Segment(segment) => segment.may_add(addr),
-                Medium::Link(_) if addr.is_unspecified() || addr.is_multicast() => {
+                Medium::Link(_) | Medium::Outlet(..)
+                    if addr.is_unspecified() || addr.is_multicast() =>
+                {
                     Err(AttachError::NotUnicast)
                 }
-                Medium::Link(_) => Ok(()),
+                Medium::Link(_) | Medium::Outlet(..) => Ok(()),
             };
             checked.map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
         }
@@ -148,7 +187,12 @@ impl Wires {
         let number = stack.interfaces().count() as u8;
         let [_, a, b, c] = (host as u32).to_be_bytes();
         let mac = Mac([0x02, 0x53, a, b, c, number]);
-        let index = stack.add_ethernet(InterfaceConfig { name, mtu }, mac);
+        let config = InterfaceConfig { name, mtu };
+        let index = if network_of.is_ethernet() {
+            stack.add_ethernet(config, mac)
+        } else {
+            stack.add_interface(config)
+        };
         for &(addr, prefix_len) in addresses {
             stack.add_address(index, addr, prefix_len);
         }

@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) stop: bool,
     /// Open files to let go of once the lock is free: that closes sockets, which takes the lock.
     pub(crate) trash: Vec<Arc<OpenFile>>,
+    /// Let go of, they end the threads that wait for the outside.
+    pub(crate) watchers: Vec<std::os::unix::net::UnixStream>,
 }
 
 pub(crate) struct HostState {
