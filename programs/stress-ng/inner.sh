@@ -26,6 +26,7 @@ stressor sockfd
 stressor sockpair
 stressor sockmany
 for domain in ipv4 ipv6; do stressor udp --udp-domain $domain; done
+for options in gro lite; do stressor udp --udp-$options; done
 stressor udp-flood
 stressor sockabuse
 # Those of raw sockets want a capability, and leave themselves out without it.
@@ -33,6 +34,12 @@ if [ "$(id -u)" = 0 ]; then for raw in rawsock rawudp icmp-flood; do stressor $r
 for waiting in epoll poll sigio; do stressor $waiting; done
 for moving in sendfile splice vm-splice tee; do stressor $moving; done
 stressor netdev
+# What it counts is sockets of AF_UNIX, so there has to be one.
+start unix perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && bind(S, pack_sockaddr_un("\0stress-ng.$$")) && listen(S, 1) or die; sleep 60'
+listener=$PID
+until_true 10 grep -q stress-ng /proc/net/unix
+stressor sockdiag
+stop $listener 143
 
 # No SCTP here: the stressor says so, and is skipped.
 stress-ng --sctp 1 --timeout 1 --temp-path tmp >sctp.log 2>&1 || true
