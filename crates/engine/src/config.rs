@@ -95,6 +95,9 @@ pub struct Sysctl {
     pub icmp_msgs_burst: u32,
     /// net.ipv4.tcp_congestion_control: of new sockets.
     pub tcp_congestion_control: Algorithm,
+    /// net.ipv4.tcp_allowed_congestion_control: which of them a user without CAP_NET_ADMIN may choose, in the order of
+    /// [`Algorithm::ALL`].
+    pub tcp_allowed_congestion_control: [bool; Algorithm::ALL.len()],
     /// net.ipv4.tcp_rmem: least, default and greatest receive buffer.
     pub tcp_rmem: [u32; 3],
     /// net.ipv4.tcp_wmem: least, default and greatest send buffer.
@@ -131,6 +134,12 @@ pub struct Sysctl {
     pub tcp_timestamps: bool,
     /// net.ipv4.tcp_sack.
     pub tcp_sack: bool,
+    /// net.ipv4.tcp_dsack: report what came twice.
+    pub tcp_dsack: bool,
+    /// net.ipv4.tcp_early_retrans: the tail is probed (RFC 8985, 7) from 3 on.
+    pub tcp_early_retrans: u8,
+    /// net.ipv4.tcp_frto: timeouts are examined (RFC 5682) unless it is 0.
+    pub tcp_frto: u8,
     /// net.ipv4.tcp_stdurg: the urgent pointer names the last urgent octet (RFC 1122) and not, as BSD has it, the
     /// octet after it.
     pub tcp_stdurg: bool,
@@ -161,7 +170,6 @@ pub struct Sysctl {
 }
 
 impl Sysctl {
-    /// Whether an address that is not the host's may be bound.
     /// inet_sk_get_local_port_range: the ephemeral ports of a socket that narrowed them (IP_LOCAL_PORT_RANGE; the lowest
     /// in the lower half). What is not within the host's own range does not count.
     pub(crate) fn local_ports(&self, own: u32) -> Choice<'_> {
@@ -176,6 +184,16 @@ impl Sysctl {
         Choice::new(low, high, &self.ip_local_reserved_ports)
     }
 
+    /// Whether a user without CAP_NET_ADMIN may choose an algorithm of congestion control.
+    pub fn congestion_allowed(&self, algorithm: Algorithm) -> bool {
+        let mut allowed = Algorithm::ALL
+            .iter()
+            .zip(self.tcp_allowed_congestion_control);
+        algorithm == self.tcp_congestion_control
+            || allowed.any(|(known, allowed)| *known == algorithm && allowed)
+    }
+
+    /// Whether an address that is not the host's may be bound.
     pub(crate) fn nonlocal_bind(&self, addr: IpAddr) -> bool {
         match addr.to_canonical() {
             IpAddr::V4(_) => self.ip_nonlocal_bind,
@@ -224,6 +242,7 @@ impl Default for Sysctl {
             icmp_msgs_per_sec: 1000,
             icmp_msgs_burst: 50,
             tcp_congestion_control: Algorithm::default(),
+            tcp_allowed_congestion_control: [true; Algorithm::ALL.len()],
             tcp_rmem: [4096, 131_072, 32 << 20],
             tcp_wmem: [4096, 16_384, 4_194_304],
             tcp_fin_timeout: Duration::from_secs(60),
@@ -242,6 +261,9 @@ impl Default for Sysctl {
             tcp_window_scaling: true,
             tcp_timestamps: true,
             tcp_sack: true,
+            tcp_dsack: true,
+            tcp_early_retrans: 3,
+            tcp_frto: 2,
             tcp_stdurg: false,
             tcp_rfc1337: false,
             tcp_tw_reuse: 2,

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
+use switchboard_wire::{SeqNum, TcpSegment};
 
-use super::connection::{Connection, Cx, MSS_MIN, Out};
-use super::recovery::{Action, Phase};
+use super::connection::{Connection, Cx, MSS_MIN};
+use super::recovery::Phase;
 use super::timers::Purpose;
 use crate::config::Sysctl;
 use crate::time::Instant;
@@ -42,28 +42,28 @@ impl Connection {
         self.soft_error = None;
         let outstanding = self.outstanding();
         if outstanding == 0 {
+            if self.track.is_some() && !segment.options.sack.is_empty() {
+                // What the peer got twice may say that a reduction was wrong, even now.
+                self.tracked_ack(cx, segment, false);
+            }
             self.after_probe(cx.now);
             return AckVerdict::Accept;
         }
-        if ack == una {
-            // RFC 5681, 2: the definition of a duplicate acknowledgment.
-            let duplicate = segment.seq_len() == 0
-                && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::FIN)
-                && self.snd_wnd == old_window
-                && self.snd_nxt == self.snd_max;
-            if duplicate {
-                let action = self
-                    .recovery
-                    .on_duplicate(&mut self.cc, una, self.snd_max, self.mss);
-                self.act(cx, action);
-            }
-            return AckVerdict::Accept;
+        let duplicate = self.is_duplicate(segment, old_window);
+        if self.track.is_some()
+            || duplicate
+            || !segment.options.sack.is_empty()
+            || self.path.tracked
+        {
+            self.tracked_ack(cx, segment, duplicate);
+        } else if ack != una {
+            self.new_data_acked(cx, segment, ack);
         }
-        self.new_data_acked(cx, segment, ack);
         AckVerdict::Accept
     }
 
-    fn new_data_acked(&mut self, cx: Cx<'_>, segment: &TcpSegment, ack: SeqNum) {
+    /// What is acknowledged needs no more.
+    pub(crate) fn take_acknowledged(&mut self, ack: SeqNum) -> u32 {
         let una = self.snd_una;
         let acked = (ack - una) as u32;
         let data = (acked as usize).min(self.queue.len());
@@ -77,23 +77,22 @@ impl Connection {
             self.snd_up = ack;
         }
         self.snd_una = ack;
-        self.snd_nxt = self.snd_nxt.max(ack);
+        acked
+    }
+
+    /// On a path that loses nothing, while nothing was lost.
+    fn new_data_acked(&mut self, cx: Cx<'_>, segment: &TcpSegment, ack: SeqNum) {
+        let acked = self.take_acknowledged(ack);
         self.sample_rtt(cx.now, segment, ack);
-        let was_retransmitting = self.retransmits > 0;
-        self.retransmits = 0;
         self.backoff = 0;
-        if was_retransmitting {
-            self.rtt.reset_rto();
-        }
         let flight = self.outstanding();
         // Only a window that was used may grow (RFC 7661; tcp_is_cwnd_limited).
         let limited =
             self.cwnd_limited || (self.cc.in_slow_start() && self.cc.cwnd < 2 * (acked + flight));
         self.cwnd_limited = false;
-        let action = self
-            .recovery
-            .on_ack(&mut self.cc, ack, acked, flight, self.mss, limited);
-        self.act(cx, action);
+        if limited {
+            self.cc.on_ack(acked, self.mss, cx.now, &self.rtt);
+        }
         if flight == 0 {
             // RFC 6298, 5.2.
             self.deadlines.retransmit = Instant::MAX;
@@ -107,12 +106,10 @@ impl Connection {
         }
     }
 
-    fn act(&mut self, _cx: Cx<'_>, action: Action) {
-        if action == Action::Retransmit {
-            self.out |= Out::RETRANSMIT;
-            // Karn: what is acknowledged from now on may be an answer to the retransmission.
-            self.timed = None;
-        }
+    /// A round-trip time of the latest segment, for what looks at the path.
+    pub(crate) fn latest_rtt(&mut self, us: u64) {
+        let us = us.min(u64::from(u32::MAX)) as u32;
+        self.cc.on_rtt(us, self.snd_una, self.snd_max);
     }
 
     /// One measurement per round trip, or the echoed timestamp (RFC 7323, 4.1) when Karn's rule forbids the first.
@@ -125,6 +122,11 @@ impl Connection {
             }
             return;
         }
+        self.sample_echo(now, segment);
+    }
+
+    /// RFC 7323, 4.1.
+    pub(crate) fn sample_echo(&mut self, now: Instant, segment: &TcpSegment) {
         if let Some(ts) = segment
             .options
             .timestamps

@@ -1,34 +1,44 @@
 //! Congestion control: how much may be in flight.
 //!
 //! [`Congestion`] holds what every algorithm shares (cwnd, ssthresh) and dispatches on [`Algorithm`]. Loss detection is
-//! not here but in `recovery`, so CUBIC and BBR only add an arm. Windows are counted in bytes (RFC 5681), where Linux
-//! counts packets; TCP_INFO divides by the MSS.
+//! not here but in `loss`. Windows are counted in bytes (RFC 5681), where Linux counts packets; TCP_INFO divides by the
+//! MSS.
+
+use alloc::boxed::Box;
+
+use switchboard_wire::SeqNum;
+
+use super::cubic::Cubic;
+use super::hystart::HyStart;
+use super::rtt::Rtt;
+use crate::time::Instant;
 
 /// The algorithms that are implemented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
     /// RFC 5681 growth and RFC 6582 recovery; Linux calls it "reno".
-    #[default]
     Reno,
+    /// RFC 9438; Linux's default.
+    #[default]
+    Cubic,
 }
 
 impl Algorithm {
-    /// All of them.
-    pub const ALL: &'static [Algorithm] = &[Algorithm::Reno];
+    /// All of them, in the order in which Linux names them.
+    pub const ALL: &'static [Algorithm] = &[Algorithm::Reno, Algorithm::Cubic];
 
     /// The name TCP_CONGESTION uses.
     pub const fn name(self) -> &'static str {
         match self {
             Algorithm::Reno => "reno",
+            Algorithm::Cubic => "cubic",
         }
     }
 
     /// The algorithm of that name.
     pub fn from_name(name: &[u8]) -> Option<Algorithm> {
-        match name {
-            b"reno" => Some(Algorithm::Reno),
-            _ => None,
-        }
+        let mut all = Algorithm::ALL.iter().copied();
+        all.find(|algorithm| algorithm.name().as_bytes() == name)
     }
 }
 
@@ -37,16 +47,24 @@ pub(crate) const INITIAL_WINDOW: u32 = 10;
 /// Linux's TCP_INFINITE_SSTHRESH.
 pub(crate) const INFINITE_SSTHRESH: u32 = 0x7fff_ffff;
 /// A window larger than any send buffer gains nothing.
-const CWND_MAX: u32 = 1 << 30;
+pub(crate) const CWND_MAX: u32 = 1 << 30;
 
 /// The congestion window.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Congestion {
     pub(crate) algorithm: Algorithm,
     pub(crate) cwnd: u32,
     pub(crate) ssthresh: u32,
     /// Bytes acknowledged since cwnd last grew, in congestion avoidance (RFC 5681, 3.1, last form).
     acked: u32,
+    /// What only a connection has that has seen a loss, or a path on which there may be one.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    cubic: Cubic,
+    hystart: HyStart,
 }
 
 impl Congestion {
@@ -56,28 +74,49 @@ impl Congestion {
             cwnd: INITIAL_WINDOW * mss,
             ssthresh: INFINITE_SSTHRESH,
             acked: 0,
+            extra: None,
+        }
+    }
+
+    /// TCP_CONGESTION changes: the window stays, what the old algorithm knew goes.
+    pub(crate) fn switch(&mut self, algorithm: Algorithm) {
+        if algorithm != self.algorithm {
+            self.algorithm = algorithm;
+            self.extra = None;
+            self.acked = 0;
         }
     }
 
     /// RFC 5681, 3.1: slow start is below ssthresh.
+    #[inline]
     pub(crate) const fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
 
+    /// The algorithm sets the window itself, losses or not.
+    pub(crate) const fn governs(&self) -> bool {
+        false
+    }
+
     /// New data was acknowledged, outside recovery, while the window was what limited us (RFC 7661's concern).
-    pub(crate) fn on_ack(&mut self, acked: u32, mss: u32) {
+    #[inline]
+    pub(crate) fn on_ack(&mut self, acked: u32, mss: u32, now: Instant, rtt: &Rtt) {
+        let mut acked = acked;
+        if self.in_slow_start() {
+            // RFC 5681, 3.1 with RFC 3465 byte counting, as Linux: an ACK of n segments gives n segments.
+            let divisor = match &self.extra {
+                Some(extra) => extra.hystart.divisor(),
+                None => 1,
+            };
+            let grow = (acked / divisor).min(self.ssthresh - self.cwnd);
+            self.cwnd = (self.cwnd + grow).min(CWND_MAX);
+            acked -= grow;
+            if acked == 0 || self.in_slow_start() {
+                return;
+            }
+        }
         match self.algorithm {
             Algorithm::Reno => {
-                let mut acked = acked;
-                if self.in_slow_start() {
-                    // RFC 5681, 3.1 with RFC 3465 byte counting, as Linux: an ACK of n segments gives n segments.
-                    let grow = acked.min(self.ssthresh - self.cwnd);
-                    self.cwnd = (self.cwnd + grow).min(CWND_MAX);
-                    acked -= grow;
-                    if acked == 0 {
-                        return;
-                    }
-                }
                 // Congestion avoidance: one segment for each window acknowledged.
                 self.acked = self.acked.saturating_add(acked);
                 if self.acked >= self.cwnd {
@@ -85,58 +124,87 @@ impl Congestion {
                     self.cwnd = (self.cwnd + mss).min(CWND_MAX);
                 }
             }
+            Algorithm::Cubic => {
+                let extra = self.extra.get_or_insert_default();
+                self.cwnd = extra
+                    .cubic
+                    .on_ack(self.cwnd, acked, mss, now, rtt.srtt_us());
+            }
         }
     }
 
-    /// RFC 5681, (4): half of what was in flight, at least two segments.
-    pub(crate) fn ssthresh_after_loss(&self, flight: u32, mss: u32) -> u32 {
-        match self.algorithm {
-            Algorithm::Reno => (flight / 2).max(2 * mss),
+    /// A round-trip time of a tracked path: HyStart++ (RFC 9406) looks whether slow start has gone far enough.
+    pub(crate) fn on_rtt(&mut self, rtt_us: u32, una: SeqNum, max: SeqNum) {
+        if self.algorithm != Algorithm::Cubic || !self.in_slow_start() {
+            return;
         }
+        let extra = self.extra.get_or_insert_default();
+        if self.ssthresh != INFINITE_SSTHRESH {
+            // RFC 9406, 4.3: for the first slow start only.
+            extra.hystart = HyStart::default();
+        } else if extra.hystart.on_rtt(rtt_us, una, max) {
+            self.ssthresh = self.cwnd;
+        }
+    }
+
+    /// A loss, or ECN's word of one: the new ssthresh (RFC 5681, (4), as Linux of cwnd; RFC 9438, 4.6).
+    pub(crate) fn reduce(&mut self, _flight: u32, mss: u32) {
+        let least = 2 * mss;
+        self.acked = 0;
+        self.ssthresh = match self.algorithm {
+            Algorithm::Reno => (self.cwnd / 2).max(least),
+            Algorithm::Cubic => {
+                let extra = self.extra.get_or_insert_default();
+                extra.cubic.reduce(self.cwnd).max(least)
+            }
+        };
     }
 
     /// RFC 5681, 3.1: the retransmission timer expired. The loss window is one segment.
-    pub(crate) fn on_timeout(&mut self, flight: u32, mss: u32, first: bool) {
-        if first {
-            self.ssthresh = self.ssthresh_after_loss(flight, mss);
-        }
-        self.cwnd = mss;
+    pub(crate) fn after_timeout(&mut self, flight: u32, mss: u32) {
+        self.cwnd = flight + mss;
         self.acked = 0;
-    }
-
-    /// RFC 6582, 3.2 step 2: enter fast recovery; the three duplicates have left the network.
-    pub(crate) fn on_fast_retransmit(&mut self, flight: u32, mss: u32) {
-        self.ssthresh = self.ssthresh_after_loss(flight, mss);
-        self.cwnd = self.ssthresh + 3 * mss;
-        self.acked = 0;
-    }
-
-    /// RFC 5681, 3.2 step 4: each further duplicate says one more segment has left.
-    pub(crate) fn inflate(&mut self, mss: u32) {
-        self.cwnd = (self.cwnd + mss).min(CWND_MAX);
-    }
-
-    /// RFC 6582, 3.2 step 3, partial acknowledgment: deflate by what was acknowledged, add back one segment.
-    pub(crate) fn on_partial_ack(&mut self, acked: u32, mss: u32) {
-        self.cwnd = self.cwnd.saturating_sub(acked).max(mss);
-        if acked >= mss {
-            self.cwnd += mss;
+        if let Some(extra) = &mut self.extra {
+            extra.cubic.restart();
         }
     }
 
-    /// RFC 6582, 3.2 step 3, full acknowledgment: option (1), min(ssthresh, max(flight, SMSS) + SMSS).
-    pub(crate) fn on_recovered(&mut self, flight: u32, mss: u32) {
-        self.cwnd = self.ssthresh.min(flight.max(mss) + mss).max(mss);
-        self.acked = 0;
+    /// The window of the end of a reduction.
+    pub(crate) fn end_reduction(&mut self, mss: u32) {
+        self.cwnd = self.ssthresh.max(mss);
+    }
+
+    /// tcp_current_ssthresh: what an undone reduction goes back to.
+    pub(crate) fn current_ssthresh(&self) -> u32 {
+        self.ssthresh.max(self.cwnd / 2 + self.cwnd / 4)
+    }
+
+    /// The reduction was wrong.
+    pub(crate) fn undo(&mut self, prior_cwnd: u32, prior_ssthresh: u32) {
+        self.cwnd = self.cwnd.max(prior_cwnd);
+        self.ssthresh = self.ssthresh.max(prior_ssthresh);
     }
 
     /// RFC 5681, 4.1 / RFC 2861 as Linux (tcp_cwnd_restart): after `idle_rtos` timeouts without sending, decay to the
     /// restart window.
     pub(crate) fn restart_after_idle(&mut self, idle_rtos: u32, mss: u32) {
         let restart = (INITIAL_WINDOW * mss).min(self.cwnd);
-        self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
+        self.ssthresh = self.current_ssthresh();
         self.cwnd = (self.cwnd >> idle_rtos.min(31)).max(restart);
         self.acked = 0;
+        if let Some(extra) = &mut self.extra {
+            extra.cubic.restart();
+        }
+    }
+
+    /// RFC 7661, 4.4 as Linux (tcp_cwnd_application_limited): a window that was not used for an RTO shrinks half of the way
+    /// to what was used.
+    pub(crate) fn application_limited(&mut self, used: u32, mss: u32) {
+        let used = used.max(INITIAL_WINDOW * mss);
+        if used < self.cwnd {
+            self.ssthresh = self.current_ssthresh();
+            self.cwnd = self.cwnd / 2 + used / 2;
+        }
     }
 
     /// cwnd in segments, for TCP_INFO.

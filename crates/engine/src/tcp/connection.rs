@@ -18,6 +18,7 @@ use switchboard_wire::SeqNum;
 use super::congestion::Congestion;
 use super::fastopen::FastOpen;
 use super::listen::Listener;
+use super::loss::Track;
 use super::options::TcpOptionsSet;
 use super::reassembly::Reassembly;
 use super::recovery::Recovery;
@@ -69,8 +70,8 @@ bitflags::bitflags! {
         const SYN = 1 << 1;
         /// RST that aborts the connection.
         const RST = 1 << 2;
-        /// The segment at SND.UNA again.
-        const RETRANSMIT = 1 << 3;
+        /// The end of what was sent again, or new data, to learn whether the end was lost.
+        const LOSS_PROBE = 1 << 3;
         /// A zero-window or keepalive probe.
         const PROBE = 1 << 4;
         /// A challenge ACK, if the host's limit allows one.
@@ -85,6 +86,8 @@ pub(crate) struct Path {
     pub(crate) mtu: u32,
     /// Largest payload handed down in one packet, when that is more than the MSS (loopback).
     pub(crate) max_payload: u32,
+    /// Packets may be lost on it, so segments are tracked from the first one on.
+    pub(crate) tracked: bool,
 }
 
 /// A TCP socket in any state.
@@ -107,6 +110,8 @@ pub(crate) struct Connection {
     pub(crate) ts_ok: bool,
     /// Window scaling was agreed.
     pub(crate) wscale_ok: bool,
+    /// Both ends speak selective acknowledgments (RFC 2018).
+    pub(crate) sack_ok: bool,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
     /// The last send had MSG_MORE: wait for more as if corked.
@@ -126,7 +131,7 @@ pub(crate) struct Connection {
 
     // Send sequence variables (RFC 9293, 3.3.1).
     pub(crate) snd_una: SeqNum,
-    /// Next to send; behind `snd_max` while going back after a timeout.
+    /// Next to send.
     pub(crate) snd_nxt: SeqNum,
     /// The highest ever sent.
     pub(crate) snd_max: SeqNum,
@@ -174,6 +179,7 @@ pub(crate) struct Connection {
     pub(crate) timed: Option<(SeqNum, Instant)>,
     pub(crate) cc: Congestion,
     pub(crate) recovery: Recovery,
+    pub(crate) track: Option<Box<Track>>,
     pub(crate) deadlines: Deadlines,
     pub(crate) retransmits: u8,
     pub(crate) backoff: u8,
@@ -278,6 +284,7 @@ impl Connection {
             fin_acked: false,
             ts_ok: false,
             wscale_ok: false,
+            sack_ok: false,
             snd_wscale: 0,
             rcv_wscale: 0,
             hold: false,
@@ -303,6 +310,7 @@ impl Connection {
             path: Path {
                 mtu: 0,
                 max_payload: 0,
+                tracked: false,
             },
             queue: SendQueue::default(),
             rcv_nxt: zero,
@@ -340,6 +348,7 @@ impl Connection {
             timed: None,
             cc: Congestion::new(opts.congestion, MSS_DEFAULT),
             recovery: Recovery::new(zero),
+            track: None,
             deadlines: Deadlines::new(),
             retransmits: 0,
             backoff: 0,
@@ -387,6 +396,7 @@ impl Connection {
         self.snd_shutdown = true;
         self.deadlines = Deadlines::new();
         self.reassembly = None;
+        self.track = None;
         self.out &= Out::RST;
         self.queue.clear();
         self.ack.scheduled = false;

@@ -143,7 +143,6 @@ impl Connection {
         let data = (acked_data as usize).min(self.queue.len());
         self.queue.acknowledge(data);
         self.counters.bytes_acked += data as u64;
-        self.snd_nxt = self.snd_una;
     }
 }
 
@@ -325,7 +324,13 @@ impl Stack {
         let Some(socket) = self.tcp.get(listener) else {
             return;
         };
-        let mut child = child_of(socket, request, now, self.routes.generation());
+        let mut child = child_of(
+            socket,
+            request,
+            now,
+            self.routes.generation(),
+            self.interfaces.lo_is_direct(),
+        );
         child.conn.fastopen = Some(Box::new(FastOpen {
             child: true,
             ..FastOpen::default()

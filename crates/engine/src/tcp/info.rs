@@ -1,10 +1,8 @@
-//! TCP_INFO: what getsockopt(TCP_INFO) tells (tcp_get_info). Every number is a true one; what the engine does not have
-//! (SACK, pacing) is not here.
+//! TCP_INFO: what getsockopt(TCP_INFO) tells (tcp_get_info). Every number is a true one.
 
 use core::time::Duration;
 
 use super::connection::Connection;
-use super::recovery::Phase;
 use super::state::State;
 use crate::time::Instant;
 
@@ -48,7 +46,7 @@ pub struct TcpInfo {
     pub rcv_mss: u32,
     /// Segments in flight; for a listener the length of the accept queue.
     pub unacked: u32,
-    /// For a listener, its backlog; else 0.
+    /// Segments acknowledged selectively; for a listener its backlog.
     pub sacked: u32,
     /// Segments taken for lost.
     pub lost: u32,
@@ -139,25 +137,23 @@ impl Connection {
             }
         };
         let segments = |bytes: u32| bytes.div_ceil(self.mss.max(1));
-        let again = (self.snd_max - self.snd_nxt).max(0) as u32;
-        let phase = self.recovery.phase();
+        let board = self.track.as_ref().map(|track| &track.board);
         let (unacked, sacked) = match &self.listener {
             Some(listener) => (listener.accept.len() as u32, listener.backlog),
-            None => (segments(self.outstanding()), 0),
+            None => {
+                let sacked = board.map_or(0, |board| board.sacked_segments());
+                let sacked = sacked.max(u32::from(self.recovery.dupacks));
+                (segments(self.outstanding()), sacked)
+            }
         };
         TcpInfo {
             state: self.state,
-            ca_state: match phase {
-                Phase::Open => 0,
-                Phase::Disorder => 1,
-                Phase::Fast => 3,
-                Phase::Loss => 4,
-            },
+            ca_state: self.recovery.phase() as u8,
             retransmits: self.retransmits,
             probes: self.probes_out,
             backoff: self.backoff,
             timestamps: self.ts_ok,
-            sack: false,
+            sack: self.sack_ok,
             window_scaling: self.wscale_ok,
             syn_data: self.fastopen.as_ref().is_some_and(|f| f.acked || f.child),
             fastopen_child: self.fastopen.as_ref().is_some_and(|f| f.child),
@@ -170,17 +166,8 @@ impl Connection {
             rcv_mss: self.rcv_mss,
             unacked,
             sacked,
-            // After a timeout what was not sent again yet counts as lost; in fast recovery the first segment.
-            lost: match phase {
-                Phase::Loss => segments(again),
-                Phase::Fast => 1,
-                _ => 0,
-            },
-            retrans: match phase {
-                Phase::Loss => segments((self.snd_nxt - self.snd_una).max(0) as u32),
-                Phase::Fast => 1,
-                _ => 0,
-            },
+            lost: segments(board.map_or(0, |board| board.lost())),
+            retrans: segments(board.map_or(0, |board| board.again())),
             last_data_sent: since(self.last_sent),
             last_data_recv: since(self.ack.last_received),
             last_ack_recv: since(self.last_ack_received),
@@ -196,7 +183,7 @@ impl Connection {
             snd_ssthresh: self.cc.ssthresh_segments(self.mss),
             snd_cwnd: self.cc.cwnd_segments(self.mss),
             advmss: u32::from(self.advmss),
-            reordering: 3,
+            reordering: self.track.as_ref().map_or(3, |t| u32::from(t.reordering)),
             rcv_rtt: us(self.tune.rtt_us),
             rcv_space: self.tune.space,
             total_retrans: self.counters.retrans,

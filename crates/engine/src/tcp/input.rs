@@ -106,6 +106,8 @@ impl Connection {
             self.rtt.fall_back();
         }
         self.establish(cx);
+        // Data of the SYN that was not taken.
+        self.resend_outstanding(cx, 0);
         self.events |= EventKind::CONNECTED;
         // Data right behind the handshake's last ACK would be carried by it: Linux waits when it expects that, as after
         // TCP_DEFER_ACCEPT or TCP_QUICKACK off.
@@ -161,6 +163,7 @@ impl Connection {
             }
             _ => self.ts_ok = false,
         }
+        self.sack_ok = options.sack_permitted && cx.sysctl.tcp_sack;
         match options.window_scale {
             Some(scale) if cx.sysctl.tcp_window_scaling => {
                 self.wscale_ok = true;

@@ -77,6 +77,7 @@ pub(crate) struct Request {
     pub(crate) peer_mss: u16,
     pub(crate) advmss: u16,
     pub(crate) peer_scale: Option<u8>,
+    pub(crate) sack: bool,
     pub(crate) ts_recent: Option<u32>,
     pub(crate) ts_offset: u32,
     pub(crate) initial: InitialWindow,
@@ -118,6 +119,7 @@ impl Request {
                 mss: Some(self.advmss),
                 // Only in answer to the option (RFC 7323, 2.2 and 3.2).
                 window_scale: self.peer_scale.map(|_| self.initial.scale),
+                sack_permitted: self.sack,
                 timestamps: self.ts_recent.map(|echo| Timestamps {
                     value: self.ts_now(now),
                     echo,
@@ -141,6 +143,7 @@ impl Request {
         segment.flags = TcpFlags::ACK;
         segment.window = (self.initial.window >> scale) as u16;
         segment.options.mss = None;
+        segment.options.sack_permitted = false;
         segment.options.fastopen = None;
         segment.options.window_scale = None;
         segment

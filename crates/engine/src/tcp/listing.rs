@@ -187,7 +187,9 @@ fn running(conn: &Connection, now: Instant) -> (TcpTimer, Duration) {
     let deadlines = &conn.deadlines;
     let (timer, at) = if deadlines.retransmit != Instant::MAX {
         match deadlines.purpose {
-            Purpose::Retransmit => (TcpTimer::Retransmit, deadlines.retransmit),
+            Purpose::Retransmit | Purpose::LossProbe | Purpose::Reorder => {
+                (TcpTimer::Retransmit, deadlines.retransmit)
+            }
             Purpose::Probe => (TcpTimer::Probe, deadlines.retransmit),
         }
     } else if deadlines.keep != Instant::MAX {

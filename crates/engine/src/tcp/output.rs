@@ -1,6 +1,6 @@
 //! Segments out: what may leave now, and how it looks (tcp_output.c).
 //!
-//! Order of [`Connection::poll_transmit`]: RST, SYN, a retransmission, a probe, data, and an acknowledgment if nothing has
+//! Order of [`Connection::poll_transmit`]: RST, SYN, probes, what was lost, data, and an acknowledgment if nothing has
 //! carried it. The sender's silly-window avoidance (RFC 9293, 3.8.6.2.1), Nagle's algorithm in Minshall's variant, and
 //! TCP_CORK decide about segments that are not full.
 
@@ -36,6 +36,11 @@ impl Connection {
                 .then(|| self.closing_ack(cx))
                 .flatten();
         }
+        if self.has_lost()
+            && let Some(segment) = self.resend_lost(cx)
+        {
+            return Some(segment);
+        }
         if self.has_unsent() {
             if let Some(chunk) = self.next_chunk(cx) {
                 return Some(self.send_chunk(cx, chunk));
@@ -44,6 +49,9 @@ impl Connection {
             if self.outstanding() == 0 && self.deadlines.retransmit == Instant::MAX {
                 self.arm_probe(cx.now);
             }
+        }
+        if self.track.is_some() {
+            self.note_idle_window(cx);
         }
         if self.out.contains(Out::ACK) {
             return Some(self.plain(cx, self.acceptable_seq(), TcpFlags::ACK));
@@ -78,10 +86,12 @@ impl Connection {
                 _ => {}
             }
         }
-        if self.out.contains(Out::RETRANSMIT) {
-            self.out.remove(Out::RETRANSMIT);
-            if self.state.is_synchronized() && self.outstanding() > 0 {
-                return Some(self.retransmit_first(cx));
+        if self.out.contains(Out::LOSS_PROBE) {
+            self.out.remove(Out::LOSS_PROBE);
+            if self.state.is_synchronized()
+                && let Some(segment) = self.loss_probe(cx)
+            {
+                return Some(segment);
             }
         }
         if self.out.contains(Out::PROBE) {
@@ -94,7 +104,7 @@ impl Connection {
     /// Whether [`poll_transmit`](Self::poll_transmit) has nothing to do.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
-        self.out.is_empty() && !self.has_unsent()
+        self.out.is_empty() && !self.has_unsent() && !self.has_lost()
     }
 
     /// Data or our FIN waits to be sent, or to be sent again.
@@ -119,40 +129,37 @@ impl Connection {
     fn next_chunk(&mut self, cx: Cx<'_>) -> Option<Chunk> {
         let end = self.snd_una + self.queue.len();
         let unsent = (end - self.snd_nxt).max(0) as u32;
-        let flight = (self.snd_nxt - self.snd_una) as u32;
-        let again = self.snd_nxt.lt(self.snd_max);
-        if flight == 0 && !again {
+        if self.outstanding() == 0 {
             self.restart_if_idle(cx);
         }
-        let mut window = self.usable_window();
-        // A retransmission at SND.UNA tests a window that was shrunk (RFC 9293, 3.8.6), with what was sent before and no
-        // more (tcp_retransmit_skb).
-        let first_again = again && flight == 0;
-        if first_again {
-            let sent = (self.snd_max - self.snd_nxt) as u32;
-            window = window.max(sent.min(self.mss));
-        }
+        let window = self.usable_window();
         let fin = self.fin_queued;
         if unsent == 0 {
             return (fin && window > 0).then_some(Chunk { len: 0, fin: true });
         }
-        let mss = self.mss;
-        let allowed = self
-            .cc
-            .cwnd
-            .saturating_add(self.recovery.extra_segments() * mss);
+        let mss = self.payload_limit();
+        let flight = self.in_flight();
+        let allowed = self.cc.cwnd;
         if flight >= allowed {
             self.cwnd_limited = true;
             return None;
         }
-        let room = (allowed - flight).max(mss);
+        let mut room = allowed - flight;
+        if room < mss {
+            // A reduction counts what leaves exactly (RFC 6937); else a segment begun is a segment.
+            if self.recovery.is_reducing() && room < unsent.min(mss) && flight > 0 {
+                self.cwnd_limited = true;
+                return None;
+            }
+            room = mss;
+        }
         let mut len = unsent
             .min(window)
             .min(room)
             .min(self.path.max_payload.max(mss));
         if len == unsent {
             let rest = len % mss;
-            if rest != 0 && !again && self.holds_partial(flight, fin) {
+            if rest != 0 && self.holds_partial(fin) {
                 len -= rest;
                 if len == 0 {
                     return None;
@@ -164,7 +171,7 @@ impl Connection {
             }
             if len >= mss {
                 len -= len % mss;
-            } else if !first_again {
+            } else {
                 // RFC 9293, 3.8.6.2.1: not a silly segment into a small window; the probe timer breaks a deadlock.
                 return None;
             }
@@ -175,9 +182,20 @@ impl Connection {
         })
     }
 
+    /// The largest payload of a segment now: selective acknowledgments take of its room.
+    #[inline]
+    pub(crate) fn payload_limit(&self) -> u32 {
+        match &self.reassembly {
+            Some(held) if self.sack_ok => {
+                self.mss.saturating_sub(held.option_len(self.ts_ok)).max(8)
+            }
+            _ => self.mss,
+        }
+    }
+
     /// Whether a segment that is not full must wait (tcp_nagle_test).
     #[inline]
-    fn holds_partial(&self, flight: u32, fin: bool) -> bool {
+    fn holds_partial(&self, fin: bool) -> bool {
         if fin || self.push_now || self.sending_urgent() {
             return false;
         }
@@ -185,10 +203,7 @@ impl Connection {
             return true;
         }
         // RFC 9293, 3.7.4; Minshall: only if the unacknowledged one is small too.
-        !self.opts.no_delay
-            && flight > 0
-            && self.snd_sml.gt(self.snd_una)
-            && self.snd_sml.leq(self.snd_nxt)
+        !self.opts.no_delay && self.snd_sml.gt(self.snd_una) && self.snd_sml.leq(self.snd_nxt)
     }
 
     fn send_chunk(&mut self, cx: Cx<'_>, chunk: Chunk) -> TcpSegment {
@@ -196,7 +211,6 @@ impl Connection {
         let offset = (seq - self.snd_una) as usize;
         let payload = self.queue.slice(offset, chunk.len as usize);
         let end = seq + chunk.len + u32::from(chunk.fin);
-        let again = seq.lt(self.snd_max);
         let mut flags = TcpFlags::ACK;
         if offset + chunk.len as usize == self.queue.len() && chunk.len > 0 {
             flags |= TcpFlags::PSH;
@@ -215,15 +229,9 @@ impl Connection {
             self.counters.data_segs_out += segments;
             self.counters.segs_out += segments - 1;
         }
-        if again {
-            self.count_retransmission(chunk.len);
-        } else if self.timed.is_none() {
-            self.timed = Some((end, cx.now));
-        }
-        if end.gt(self.snd_max) {
-            self.snd_max = end;
-        }
-        if !chunk.len.is_multiple_of(self.mss) {
+        self.note_sent(cx, seq, end);
+        self.snd_max = end;
+        if !chunk.len.is_multiple_of(self.payload_limit()) {
             self.snd_sml = end;
         }
         if chunk.len > 0 {
@@ -236,7 +244,16 @@ impl Connection {
             self.backoff = 0;
             self.restart_retransmit(cx.now);
         }
+        if let Some(track) = self.track.take() {
+            self.arm_probe_of_tail(cx, &track);
+            self.track = Some(track);
+        }
         self.segment(cx, seq, flags, payload)
+    }
+
+    /// Sends `len` bytes that were not sent yet.
+    pub(crate) fn send_new(&mut self, cx: Cx<'_>, len: u32) -> TcpSegment {
+        self.send_chunk(cx, Chunk { len, fin: false })
     }
 
     /// tcp_event_data_sent: a reply within the delayed-ACK time makes the session interactive.
@@ -262,23 +279,7 @@ impl Connection {
         }
     }
 
-    /// The segment at SND.UNA again, for fast retransmit and partial acknowledgments (RFC 6582, 3.2).
-    fn retransmit_first(&mut self, cx: Cx<'_>) -> TcpSegment {
-        let sent = (self.outstanding() as usize).min(self.queue.len());
-        let len = sent.min(self.mss as usize);
-        let payload = self.queue.slice(0, len);
-        let mut flags = TcpFlags::ACK;
-        // The FIN goes along when the segment reaches it.
-        if self.fin_sent && len == self.queue.len() {
-            flags |= TcpFlags::FIN;
-        }
-        self.timed = None;
-        self.counters.bytes_sent += len as u64;
-        self.count_retransmission(len as u32);
-        self.segment(cx, self.snd_una, flags, payload)
-    }
-
-    fn count_retransmission(&mut self, len: u32) {
+    pub(crate) fn count_retransmission(&mut self, len: u32) {
         self.counters.retrans = self.counters.retrans.wrapping_add(1);
         self.counters.bytes_retrans += u64::from(len);
     }
@@ -348,6 +349,11 @@ impl Connection {
         } else {
             cx.sysctl.tcp_window_scaling
         };
+        let offer_sack = if answer {
+            self.sack_ok
+        } else {
+            cx.sysctl.tcp_sack
+        };
         TcpSegment {
             src_port: self.tuple.local_port,
             dst_port: self.tuple.remote_port,
@@ -360,6 +366,7 @@ impl Connection {
                 // The option says what we can take; our own options do not count (RFC 6691).
                 mss: Some(self.advmss + if answer && self.ts_ok { 12 } else { 0 }),
                 window_scale: offer_scale.then_some(self.rcv_wscale),
+                sack_permitted: offer_sack,
                 timestamps: offer_ts.then(|| Timestamps {
                     value: self.ts_now(cx.now),
                     echo: if answer { self.ts_recent } else { 0 },
@@ -378,7 +385,7 @@ impl Connection {
     }
 
     #[inline]
-    fn segment(
+    pub(crate) fn segment(
         &mut self,
         cx: Cx<'_>,
         seq: SeqNum,
@@ -396,6 +403,14 @@ impl Connection {
                 value: self.ts_now(cx.now),
                 echo: self.ts_recent,
             });
+        }
+        if let Some(held) = &mut self.reassembly
+            && self.sack_ok
+        {
+            options.sack = held.sack_blocks(self.rcv_nxt, self.received);
+            if held.is_empty() {
+                self.reassembly = None;
+            }
         }
         TcpSegment {
             src_port: self.tuple.local_port,

@@ -126,6 +126,7 @@ impl Stack {
             peer_mss,
             advmss,
             peer_scale,
+            sack: offered.sack_permitted && self.sysctl.tcp_sack,
             ts_recent: timestamps.map(|ts| ts.value),
             ts_offset: self.tcp.timestamp_offset(tuple),
             initial,
@@ -268,7 +269,13 @@ impl Stack {
             let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
                 return;
             };
-            child_of(socket, request, now, self.routes.generation())
+            child_of(
+                socket,
+                request,
+                now,
+                self.routes.generation(),
+                self.interfaces.lo_is_direct(),
+            )
         };
         self.counters.tcp_passive_opens += 1;
         if let Some(key) = child.bind {
@@ -401,6 +408,7 @@ pub(super) fn child_of(
     request: &Request,
     now: Instant,
     generation: u32,
+    lo_is_direct: bool,
 ) -> Socket {
     let mut conn = Connection::with_options(
         socket.conn.family,
@@ -429,7 +437,8 @@ pub(super) fn child_of(
     conn.window_clamp = request.initial.clamp;
     conn.mss_clamp = request.peer_mss;
     conn.advmss = request.advmss;
-    conn.path = path_of(&request.route);
+    conn.path = path_of(&request.route, lo_is_direct);
+    conn.sack_ok = request.sack;
     if let Some(value) = request.ts_recent {
         conn.ts_ok = true;
         conn.ts_recent = value;

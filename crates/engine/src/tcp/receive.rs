@@ -61,6 +61,7 @@ impl Connection {
         }
         if end.leq(self.rcv_nxt) {
             // A duplicate: the peer has not seen our acknowledgment (RFC 9293, 3.10.7.4, first step).
+            self.note_duplicate(cx, seq, end);
             self.enter_quickack(MAX_QUICKACKS);
             self.out |= Out::ACK;
             return;
@@ -108,15 +109,23 @@ impl Connection {
         let base = self.received;
         // 64-bit stream offsets; may lie before `base`.
         let start = base.wrapping_add_signed(i64::from(seq - self.rcv_nxt));
+        if seq.lt(self.rcv_nxt) {
+            self.note_duplicate(cx, seq, self.rcv_nxt);
+        }
         let held = self.reassembly.get_or_insert_default();
         let mut at = start;
+        let mut twice = None;
         for chunk in core::mem::take(&mut segment.payload) {
             let next = at.wrapping_add(chunk.len() as u64);
-            insert_cut(held, at, chunk, base, limit);
+            twice = insert_cut(held, at, chunk, base, limit).or(twice);
             at = next;
         }
         if fin && at <= limit {
             held.fin = Some(at);
+        }
+        if let Some((left, right)) = twice {
+            let seq = |offset: u64| self.rcv_nxt + offset.wrapping_sub(base) as u32;
+            self.note_duplicate(cx, seq(left), seq(right));
         }
         let gap = seq.gt(self.rcv_nxt);
         if !gap {
@@ -140,6 +149,14 @@ impl Connection {
         self.out |= Out::ACK;
     }
 
+    /// RFC 2883: the next acknowledgment says what came twice.
+    fn note_duplicate(&mut self, cx: Cx<'_>, left: SeqNum, right: SeqNum) {
+        if self.sack_ok && cx.sysctl.tcp_dsack && left.lt(right) {
+            let held = self.reassembly.get_or_insert_default();
+            held.note_duplicate(left, right);
+        }
+    }
+
     /// Moves RCV.NXT over data that was queued.
     #[inline]
     fn advance(&mut self, n: u32) {
@@ -156,6 +173,9 @@ impl Connection {
         let Some(held) = &mut self.reassembly else {
             return;
         };
+        if !held.has_gap() {
+            return;
+        }
         let next = held.drain(self.received, &mut self.recv);
         let fin = held.fin == Some(next);
         if held.is_empty() || fin {
@@ -294,7 +314,7 @@ impl Connection {
             && ((self.recv.len() as u32) < self.opts.recv_low_water
                 || self.next_window() >= self.rcv_wnd);
         let quick = self.ack.quick > 0 && !self.ack.pingpong;
-        if two_segments || quick || self.reassembly.is_some() {
+        if two_segments || quick || self.reassembly.as_ref().is_some_and(|held| held.has_gap()) {
             self.out |= Out::ACK;
         } else {
             self.delay_ack(now);
@@ -469,21 +489,27 @@ impl Connection {
 }
 
 /// Inserts the part of a chunk that lies in `base..limit`.
-fn insert_cut(held: &mut Reassembly, at: u64, mut chunk: Bytes, base: u64, limit: u64) {
+fn insert_cut(
+    held: &mut Reassembly,
+    at: u64,
+    mut chunk: Bytes,
+    base: u64,
+    limit: u64,
+) -> Option<(u64, u64)> {
     let mut at = at;
     // `at` may be before the stream's offset 0 when an old segment overlaps; then it wrapped.
     let behind = base.wrapping_sub(at) as i64;
     if behind > 0 {
         if behind as u64 >= chunk.len() as u64 {
-            return;
+            return None;
         }
         bytes::Buf::advance(&mut chunk, behind as usize);
         at = base;
     }
     if at >= limit {
-        return;
+        return None;
     }
     let room = (limit - at).min(chunk.len() as u64) as usize;
     chunk.truncate(room);
-    held.insert(at, chunk);
+    held.insert(at, chunk)
 }

@@ -53,7 +53,7 @@ impl Head {
 }
 
 /// What a path allows.
-pub(crate) fn path_of(route: &RouteInfo) -> Path {
+pub(crate) fn path_of(route: &RouteInfo, lo_is_direct: bool) -> Path {
     let max_payload = if route.interface == IfIndex::LO {
         GSO_MAX
     } else {
@@ -62,6 +62,7 @@ pub(crate) fn path_of(route: &RouteInfo) -> Path {
     Path {
         mtu: route.mtu,
         max_payload,
+        tracked: !lo_is_direct || route.interface != IfIndex::LO,
     }
 }
 
@@ -274,7 +275,7 @@ impl Stack {
                 socket.route = found.ok().map(|route| path_mtus.narrow(route));
                 socket.route_generation = routes.generation();
                 if let Some(route) = &socket.route {
-                    socket.conn.path = path_of(route);
+                    socket.conn.path = path_of(route, interfaces.lo_is_direct());
                     socket.conn.sync_mss();
                 }
             }
@@ -737,8 +738,14 @@ impl Stack {
                     }
                     conn.sync_mss();
                     // What was too big is lost: send it again in smaller pieces now.
-                    conn.snd_nxt = conn.snd_una;
-                    conn.timed = None;
+                    let mss = conn.mss;
+                    conn.resend_outstanding(
+                        Cx {
+                            now,
+                            sysctl: &self.sysctl,
+                        },
+                        mss,
+                    );
                     self.learn_path_mtu(now, tuple.remote, mtu);
                     self.tcp_flush(now, index);
                 }

@@ -25,11 +25,16 @@ pub(crate) const TIME_WAIT_LEN: Duration = Duration::from_secs(60);
 /// Retransmissions of an orphan when tcp_orphan_retries is 0 (tcp_orphan_retries()).
 const ORPHAN_RETRIES: u8 = 8;
 
-/// Which of the two the retransmission timer is for.
+/// What the retransmission timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Retransmit,
+    /// The window is closed.
     Probe,
+    /// The tail may be lost (RFC 8985, 7).
+    LossProbe,
+    /// What may have been reordered has had its time (RFC 8985, 6.3).
+    Reorder,
 }
 
 /// The deadlines of a connection; `Instant::MAX` is none.
@@ -71,6 +76,8 @@ impl Connection {
             match self.deadlines.purpose {
                 Purpose::Retransmit => self.on_retransmit_timeout(cx),
                 Purpose::Probe => self.on_probe_timeout(cx),
+                Purpose::LossProbe => self.on_loss_probe_due(cx),
+                Purpose::Reorder => self.on_reordering_timeout(cx),
             }
         }
         if self.deadlines.keep <= cx.now {
@@ -115,8 +122,9 @@ impl Connection {
         if self.should_give_up(cx) {
             return self.give_up();
         }
-        self.recovery
-            .on_timeout(&mut self.cc, self.snd_una, self.snd_max, self.mss);
+        let mut track = self.take_track();
+        self.enter_loss(cx, &mut track);
+        self.track = Some(track);
         self.retransmits = self.retransmits.saturating_add(1);
         if self.is_thin_linear(cx) {
             self.backoff = 0;
@@ -126,10 +134,6 @@ impl Connection {
             // RFC 6298, 5.5.
             self.rtt.back_off();
         }
-        // Go back: everything after SND.UNA is sent again as the congestion window opens (without SACK nothing is
-        // known of what arrived). Karn's rule: no timing over retransmissions.
-        self.snd_nxt = self.snd_una;
-        self.timed = None;
         self.arm_clamped(cx);
     }
 

@@ -238,7 +238,7 @@ impl Connection {
                 self.rtt.set_bounds(self.opts.timing().rto_bounds());
             }
             TcpSet::ReceiveBuffer(n) => self.set_recv_buffer(n),
-            TcpSet::Congestion(algorithm) => self.cc.algorithm = algorithm,
+            TcpSet::Congestion(algorithm) => self.cc.switch(algorithm),
             TcpSet::WindowClamp(clamp) if clamp > 0 && self.window_clamp > 0 => {
                 self.window_clamp = clamp;
                 self.rcv_ssthresh = self.rcv_ssthresh.min(clamp);

@@ -4,6 +4,7 @@ mod close;
 mod fastopen;
 mod handshake;
 mod receive;
+mod recovery;
 mod script;
 mod send;
 mod timing;

@@ -2,7 +2,7 @@
 //!
 //! - `> A 1:1001 ack 1 win 64240` the host sends exactly this, at that time; `<` the peer sends it.
 //!   Flags are the letters S F R P A U. Numbers count from the initial ones, of each side. What is not named is not
-//!   compared. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
+//!   compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`) are those options, with the numbers of who is acknowledged. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
 //! - `> nothing`: nothing was sent up to that time.
 //! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
 //!   `set OPTION VALUE`.
@@ -331,6 +331,18 @@ impl Trace {
                 let writable = self.stack.tcp_is_writable(self.id());
                 assert_eq!(writable, words[1] == "yes", "{}", self.line);
             }
+            "ssthresh" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(info.snd_ssthresh, number(1), "{}", self.line);
+            }
+            "lost" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(info.lost, number(1), "{}", self.line);
+            }
+            "castate" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(u32::from(info.ca_state), number(1), "{}", self.line);
+            }
             "cwnd" => {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(info.snd_cwnd, number(1), "{}", self.line);
@@ -391,6 +403,18 @@ impl Trace {
             }
             Some(_) => assert_eq!(sent.options.fastopen, self.cookie(&want), "{}", context()),
         }
+        if let Some(blocks) = &want.sack {
+            let relative = |n: SeqNum| n.0.wrapping_sub(PEER_ISN);
+            let sack = sent.options.sack;
+            let got: Vec<_> = sack
+                .iter()
+                .map(|(l, r)| (relative(l), relative(r)))
+                .collect();
+            assert_eq!(&got, blocks, "{}", context());
+        }
+        if want.sack_ok {
+            assert!(sent.options.sack_permitted, "{}", context());
+        }
         if let Some((_, echo)) = want.ts {
             assert_eq!(
                 sent.options.timestamps.map(|t| t.echo),
@@ -419,11 +443,15 @@ impl Trace {
         let mut options = switchboard_wire::TcpOptions {
             mss: want.mss,
             window_scale: want.scale,
+            sack_permitted: want.sack_ok,
             fastopen: self.cookie(&want),
             md5: None,
             ..Default::default()
         };
         options.timestamps = want.ts.map(|(value, echo)| Timestamps { value, echo });
+        for &(left, right) in want.sack.iter().flatten() {
+            assert!(options.sack.push(isn + left, isn + right));
+        }
         let seq = want.seq.expect("a number");
         // The bytes of the peer's stream depend on their place only.
         let payload: Vec<u8> = (seq..seq + want.len as u32).map(|i| i as u8).collect();
@@ -463,6 +491,9 @@ struct Segment {
     mss: Option<u16>,
     scale: Option<u8>,
     ts: Option<(u32, u32)>,
+    sack_ok: bool,
+    /// `sack 1:2,3:4` or `sack none`.
+    sack: Option<Vec<(u32, u32)>>,
     /// `fo request`, `fo cookie` (the one that the host gave last) or `fo HEX`.
     cookie: Option<String>,
 }
@@ -490,6 +521,19 @@ impl Segment {
                 "urg" => segment.urgent = value().parse().ok(),
                 "mss" => segment.mss = value().parse().ok(),
                 "wscale" => segment.scale = value().parse().ok(),
+                "sackok" => segment.sack_ok = true,
+                "sack" => {
+                    let list = value();
+                    let number = |n: &str| n.parse::<u32>().expect("a number");
+                    let block = |b: &str| {
+                        let (left, right) = b.split_once(':').expect("left:right");
+                        (number(left), number(right))
+                    };
+                    segment.sack = Some(match list {
+                        "none" => Vec::new(),
+                        list => list.split(',').map(block).collect(),
+                    });
+                }
                 "fo" => segment.cookie = Some(value().to_owned()),
                 "ts" => {
                     let (v, e) = value().split_once('/').expect("VAL/ECR");

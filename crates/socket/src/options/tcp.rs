@@ -11,7 +11,7 @@ use switchboard_abi::tcp_info::{
     TCPI_OPT_SACK, TCPI_OPT_SYN_DATA, TCPI_OPT_TFO_CHILD, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE,
     TcpInfo,
 };
-use switchboard_engine::{State, TcpId, TcpSet};
+use switchboard_engine::{Algorithm, State, TcpId, TcpSet};
 
 /// TCP_MIN_MSS and MAX_TCP_WINDOW bound TCP_MAXSEG.
 const MSS_RANGE: core::ops::RangeInclusive<i32> = 88..=32767;
@@ -254,18 +254,23 @@ pub(super) fn get_congestion(
 
 pub(super) fn set_congestion(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let wanted = name(a)?;
     let t = handle(h, id)?;
-    // An algorithm that is not there is ENOENT.
     if wanted == h.stack.tcp_congestion(t).as_bytes() {
-        Ok(())
-    } else {
-        Err(Errno::ENOENT)
+        return Ok(());
     }
+    // tcp_set_congestion_control(): one that is not there is ENOENT, one that not everybody may choose EPERM.
+    let algorithm = Algorithm::from_name(wanted).ok_or(Errno::ENOENT)?;
+    if !h.stack.sysctl().congestion_allowed(algorithm)
+        && !cx.cred.caps.contains(crate::cred::Caps::NET_ADMIN)
+    {
+        return Err(Errno::EPERM);
+    }
+    set(h, cx, id, TcpSet::Congestion(algorithm))
 }
 
 getter!(

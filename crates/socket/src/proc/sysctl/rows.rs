@@ -329,6 +329,10 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_keepalive_probes", Uint, BYTE, tcp_keepalive_probes),
     switch!("ipv4/tcp_window_scaling", BYTE, tcp_window_scaling),
     switch!("ipv4/tcp_timestamps", BYTE, tcp_timestamps),
+    switch!("ipv4/tcp_sack", BYTE, tcp_sack),
+    switch!("ipv4/tcp_dsack", BYTE, tcp_dsack),
+    number!("ipv4/tcp_early_retrans", Uint, (0, 4), tcp_early_retrans),
+    number!("ipv4/tcp_frto", Uint, BYTE, tcp_frto),
     switch!("ipv4/tcp_stdurg", BYTE, tcp_stdurg),
     switch!("ipv4/tcp_rfc1337", BYTE, tcp_rfc1337),
     number!("ipv4/tcp_tw_reuse", Uint, (0, 2), tcp_tw_reuse),
@@ -361,8 +365,24 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row { mode: 0o444, ..row("ipv4/tcp_available_congestion_control", Done, "", Form::Text, (0, 0),
         Value::Text { get: |_| algorithms(), set: |_, _| Err(Errno::EACCES) }) },
-    Row { mode: 0o444, ..row("ipv4/tcp_allowed_congestion_control", Done, "", Form::Text, (0, 0),
-        Value::Text { get: |_| algorithms(), set: |_, _| Err(Errno::EACCES) }) },
+    row("ipv4/tcp_allowed_congestion_control", Done, "", Form::Text, (0, 0), Value::Text {
+        get: |host| {
+            let sysctl = host.stack.sysctl();
+            let allowed = Algorithm::ALL.iter().filter(|a| sysctl.congestion_allowed(**a));
+            let names: Vec<&str> = allowed.map(|a| a.name()).collect();
+            names.join(" ")
+        },
+        // tcp_set_allowed_congestion_control(): all of them, or none changes.
+        set: |host, names| {
+            let mut allowed = [false; Algorithm::ALL.len()];
+            for name in names.split(|b| *b == b' ').filter(|name| !name.is_empty()) {
+                let at = Algorithm::ALL.iter().position(|a| a.name().as_bytes() == name);
+                allowed[at.ok_or(Errno::ENOENT)?] = true;
+            }
+            host.stack.sysctl_mut().tcp_allowed_congestion_control = allowed;
+            Ok(())
+        },
+    }),
 
     Row { mode: 0o200, ..row("ipv4/route/flush", Done, "", Form::Int, ANY, Value::Flush) },
     Row { mode: 0o200, ..row("ipv6/route/flush", Done, "", Form::Int, ANY, Value::Flush) },

@@ -1,0 +1,318 @@
+//! Two hosts, a link between them and transfers over it, in virtual time.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use switchboard_device::{
+    Delay, End, FifoConfig, Link, Loss, PipeConfig, QueueConfig, Random, Rate,
+};
+use switchboard_engine::{
+    BindRequest, Config, Family, IfIndex, Instant, InterfaceConfig, SendFlags, Stack, Sysctl,
+    TcpId, TcpInfo,
+};
+
+/// What both directions of the link are like.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    pub rtt: Duration,
+    pub bits_per_second: u64,
+    pub loss_percent: f64,
+    /// Packets that may wait for the transmitter.
+    pub queue: u32,
+}
+
+impl Path {
+    pub fn config(&self) -> PipeConfig {
+        PipeConfig {
+            delay: Delay::fixed(self.rtt / 2),
+            loss: Loss::percent(self.loss_percent),
+            rate: Some(Rate::bits(self.bits_per_second)),
+            queue: QueueConfig::Fifo(FifoConfig {
+                packets: self.queue,
+                bytes: u64::MAX,
+            }),
+            limit: 1 << 20,
+            ..PipeConfig::default()
+        }
+    }
+}
+
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// From connect(2) to the last byte.
+    pub took: Duration,
+    pub bits_per_second: f64,
+    /// The longest time in which nothing arrived.
+    pub stall: Duration,
+    /// The largest retransmission timeout in effect when a stall ended.
+    pub rto: Duration,
+    /// What the sender says at the end.
+    pub info: TcpInfo,
+}
+
+struct Flow {
+    client: TcpId,
+    server: Option<TcpId>,
+    len: usize,
+    sent: usize,
+    got: usize,
+    begun: Instant,
+    last: Instant,
+    stall: Duration,
+    rto: Duration,
+    done: Option<(Instant, TcpInfo)>,
+}
+
+/// Two hosts and their link.
+pub struct Pair {
+    hosts: [Stack; 2],
+    interfaces: [IfIndex; 2],
+    link: Link,
+    random: Random,
+    listener: TcpId,
+    flows: Vec<Flow>,
+    pub now: Instant,
+}
+
+const PORT: u16 = 80;
+
+fn addr(host: usize) -> IpAddr {
+    IpAddr::from([10, 0, 0, host as u8 + 1])
+}
+
+impl Pair {
+    pub fn new(seed: u64, path: Path, tune: impl Fn(&mut Sysctl)) -> Pair {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut random = Random::new(bytes, 1);
+        let link = Link::new(path.config(), &mut random);
+        let mut interfaces = Vec::new();
+        let mut hosts = [0usize, 1].map(|i| {
+            bytes[31] = i as u8;
+            let mut host = Stack::new(Config {
+                seed: bytes,
+                ..Config::default()
+            });
+            tune(host.sysctl_mut());
+            let index = host.add_interface(InterfaceConfig {
+                name: "eth0".into(),
+                mtu: 1500,
+            });
+            host.add_address(index, addr(i), 24);
+            interfaces.push(index);
+            host
+        });
+        let now = Instant::from_secs(1);
+        let listener = hosts[1].tcp_open(Family::V4);
+        let request = BindRequest {
+            addr: addr(1),
+            port: PORT,
+            family: Family::V4,
+            v6only: false,
+            device: None,
+            reuse_addr: false,
+            reuse_port: false,
+            uid: 0,
+        };
+        hosts[1].tcp_bind(listener, request).expect("a free port");
+        hosts[1].tcp_listen(now, listener, 64).expect("a port");
+        Pair {
+            hosts,
+            interfaces: [interfaces[0], interfaces[1]],
+            link,
+            random,
+            listener,
+            flows: Vec::new(),
+            now,
+        }
+    }
+
+    /// Begins a transfer.
+    pub fn start(&mut self, len: usize) {
+        let client = self.hosts[0].tcp_open(Family::V4);
+        let peer = SocketAddr::new(addr(1), PORT);
+        self.hosts[0]
+            .tcp_connect(self.now, client, peer)
+            .expect("a route");
+        self.flows.push(Flow {
+            client,
+            server: None,
+            len,
+            sent: 0,
+            got: 0,
+            begun: self.now,
+            last: self.now,
+            stall: Duration::ZERO,
+            rto: Duration::ZERO,
+            done: None,
+        });
+        self.carry();
+    }
+
+    fn carry(&mut self) {
+        for (host, end) in [(0, End::A), (1, End::B)] {
+            while let Some((_, packet)) = self.hosts[host].poll_transmit(self.now) {
+                self.link.send(self.now, &mut self.random, end, packet);
+            }
+        }
+    }
+
+    /// Lets the next thing happen; false when nothing will.
+    pub fn step(&mut self) -> bool {
+        let timers = self.hosts.iter().filter_map(Stack::poll_timeout).min();
+        let Some(next) = timers.into_iter().chain(self.link.poll_timeout()).min() else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        while let Some((end, _, packet)) = self.link.poll_arrival(self.now, &mut self.random) {
+            let to = end as usize;
+            self.hosts[to].deliver(self.now, self.interfaces[to], packet);
+        }
+        for host in &mut self.hosts {
+            if host.poll_timeout().is_some_and(|at| at <= self.now) {
+                host.handle_timeout(self.now);
+            }
+            while host.poll_event().is_some() {}
+        }
+        self.applications();
+        self.carry();
+        true
+    }
+
+    fn applications(&mut self) {
+        let now = self.now;
+        while let Some(server) = self.hosts[1].tcp_accept(now, self.listener) {
+            let peer = self.hosts[1].tcp_remote(server).map(|a| a.port());
+            let clients = &self.hosts[0];
+            let flow = self
+                .flows
+                .iter_mut()
+                .find(|flow| clients.tcp_local(flow.client).map(|a| a.port()) == peer);
+            if let Some(flow) = flow {
+                flow.server = Some(server);
+            }
+        }
+        for flow in &mut self.flows {
+            if flow.done.is_some() {
+                continue;
+            }
+            let client = flow.client;
+            if self.hosts[0].tcp_state(client).is_synchronized() {
+                while flow.sent < flow.len {
+                    let room = self.hosts[0].tcp_send_room(client);
+                    let n = room.min(65_536).min(flow.len - flow.sent);
+                    if n == 0 {
+                        break;
+                    }
+                    let data = vec![(flow.sent >> 16) as u8; n];
+                    self.hosts[0].tcp_send(now, client, data.into(), SendFlags::default());
+                    flow.sent += n;
+                }
+            }
+            let error = self.hosts[0].tcp_status(client).error;
+            assert_eq!(error, None, "the transfer failed");
+            let Some(server) = flow.server else { continue };
+            let n = self.hosts[1].tcp_recv_available(server);
+            if n > 0 {
+                let silence = now.saturating_sub(flow.last);
+                if silence > flow.stall {
+                    flow.stall = silence;
+                    flow.rto = self.hosts[0].tcp_info(now, client).rto;
+                }
+                flow.last = now;
+                flow.got += n;
+                self.hosts[1].tcp_consume(now, server, n);
+                if flow.got == flow.len {
+                    flow.done = Some((now, self.hosts[0].tcp_info(now, client)));
+                }
+            }
+        }
+    }
+
+    /// Runs until all transfers are complete.
+    pub fn finish(&mut self, limit: Duration) -> Vec<Outcome> {
+        let end = self.now + limit;
+        while self.flows.iter().any(|flow| flow.done.is_none()) {
+            assert!(self.step(), "nothing happens any more");
+            assert!(self.now < end, "too slow");
+        }
+        self.flows.iter().map(Flow::outcome).collect()
+    }
+
+    /// Runs for this long; what each transfer has by then, in bytes.
+    pub fn run_for(&mut self, time: Duration) -> Vec<usize> {
+        let end = self.now + time;
+        while self.now < end && self.step() {}
+        self.flows.iter().map(|flow| flow.got).collect()
+    }
+}
+
+impl Flow {
+    fn outcome(&self) -> Outcome {
+        let (at, info) = self.done.expect("complete");
+        let took = at.saturating_sub(self.begun);
+        Outcome {
+            took,
+            bits_per_second: self.len as f64 * 8.0 / took.as_secs_f64(),
+            stall: self.stall,
+            rto: self.rto,
+            info,
+        }
+    }
+}
+
+/// One transfer on a link of its own.
+pub fn transfer(seed: u64, path: Path, len: usize, tune: impl Fn(&mut Sysctl)) -> Outcome {
+    let mut pair = Pair::new(seed, path, tune);
+    pair.start(len);
+    pair.finish(Duration::from_secs(3600))[0]
+}
+
+/// Least, middle and greatest of some goodputs, Mbit/s.
+pub fn spread(outcomes: &[Outcome]) -> (f64, f64, f64) {
+    let mut all: Vec<f64> = outcomes.iter().map(|o| o.bits_per_second / 1e6).collect();
+    all.sort_by(f64::total_cmp);
+    (all[0], all[all.len() / 2], all[all.len() - 1])
+}
+
+/// The share that each flow has of what the smallest and the largest have on average: 1 is fair.
+pub fn unfairness(bytes: &[usize]) -> f64 {
+    let mean = bytes.iter().sum::<usize>() as f64 / bytes.len() as f64;
+    let worst = bytes.iter().map(|&b| (b as f64 / mean - 1.0).abs());
+    worst.fold(0.0, f64::max)
+}
+
+/// A table of text.
+#[derive(Default)]
+pub struct Table(BTreeMap<usize, Vec<String>>);
+
+impl Table {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let at = self.0.len();
+        self.0.insert(at, cells.into_iter().collect());
+    }
+
+    pub fn text(&self) -> String {
+        let columns = self.0.values().map(Vec::len).max().unwrap_or(0);
+        let width = |i: usize| {
+            self.0
+                .values()
+                .filter_map(|r| r.get(i))
+                .map(String::len)
+                .max()
+        };
+        let widths: Vec<usize> = (0..columns).map(|i| width(i).unwrap_or(0)).collect();
+        let mut out = String::new();
+        for row in self.0.values() {
+            let cells = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, w)| format!("{cell:>w$}"));
+            out += cells.collect::<Vec<_>>().join("  ").trim_end();
+            out.push('\n');
+        }
+        out
+    }
+}
