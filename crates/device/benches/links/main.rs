@@ -1,7 +1,7 @@
 //! TCP over bad links, in virtual time: `cargo bench -p switchboard-device --bench links`.
 //!
 //! The figures depend on nothing but the code and the seeds.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, dead_code)]
 
 mod harness;
 
