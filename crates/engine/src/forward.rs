@@ -59,17 +59,22 @@ impl Stack {
         self.routes.touch();
     }
 
-    /// A packet that is not for this host.
+    /// A packet that is not for this host; `translated`: it came to an address of this host's, for somebody behind it.
     pub(crate) fn ip_forward(
         &mut self,
         now: Instant,
         interface: IfIndex,
         ip: &IpHeader,
         body: &Body,
+        translated: bool,
     ) {
         let v6 = ip.is_v6();
+        // What the router tells those behind it comes by `lo`.
+        let own = translated && interface == IfIndex::LO;
         let on = if v6 {
             self.sysctl.ipv6_forwarding
+        } else if own {
+            true
         } else {
             self.forwarding(false, Conf::Interface(interface))
         };
@@ -106,6 +111,11 @@ impl Stack {
             }
             let fault = Fault::TooBig(route.mtu);
             return self.icmp_error(now, interface, Cast::Unicast, &packet, fault);
+        }
+        let ways = (interface, route.interface);
+        if self.nat.is_some() && !self.nat_out(now, ways, translated, &mut packet) {
+            self.counters.ip_in_discards += 1;
+            return;
         }
         packet.ip.hop_limit -= 1;
         self.counters.ip_forw_datagrams += 1;

@@ -32,6 +32,7 @@ use crate::icmp::{Fault, IcmpState};
 use crate::iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Interfaces};
 use crate::link::Departure;
 use crate::multicast::Groups;
+use crate::nat::Nat;
 use crate::neigh::Neighbours;
 use crate::pmtu::PathMtus;
 use crate::ports::{BindTable, Transport};
@@ -77,6 +78,8 @@ pub struct Stack {
     /// What leaves by interfaces with a link layer, and before the rest: it has waited already.
     pub(crate) frames: VecDeque<Departure>,
     pub(crate) neighbours: Neighbours,
+    /// A router that translates.
+    pub(crate) nat: Option<Box<Nat>>,
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
     pub(crate) groups: Groups,
@@ -193,6 +196,7 @@ impl Stack {
             transmit: VecDeque::new(),
             frames: VecDeque::new(),
             neighbours: Neighbours::new(hash, neigh_timer),
+            nat: None,
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             groups: Groups::new(hash),
@@ -726,11 +730,18 @@ impl Stack {
     ) {
         let bytes = (ip.header_len() + body.wire_len()) as u64;
         self.count_input(interface, ip, bytes);
+        if self.nat.is_some()
+            && let Some(packet) = self.nat_back(now, interface, ip, body)
+        {
+            return self.ip_forward(now, interface, &packet.ip, &packet.body, true);
+        }
         let cast = match self.accepts(interface, ip) {
             Ok(cast) => cast,
             Err(Refusal::Martian) => return,
             Err(Refusal::NotOurs) if self.takes_anybody(now, interface, ip, body) => Cast::Unicast,
-            Err(Refusal::NotOurs) => return self.ip_forward(now, interface, ip, body),
+            Err(Refusal::NotOurs) => {
+                return self.ip_forward(now, interface, ip, body, false);
+            }
         };
         match body {
             Body::Extended(extended) => {

@@ -87,6 +87,7 @@ impl HostBuilder {
             next_pid: 2,
             tasks: first_task(),
             quiet: None,
+            touched: false,
         });
         world.wires.add_host();
         if !self.addresses.is_empty() {

@@ -68,7 +68,7 @@ pub use switchboard_device::{
     NatAddresses, NatConfig, NatCounts, NatSubnet, PipeConfig, PipeCounters, Probability, Publish,
     PublishProtocol, QueueConfig, Rate, Reorder, SegmentConfig, Tun, TunConfig, TunKind,
 };
-pub use switchboard_engine::Sysctl;
+pub use switchboard_engine::{NatKind, Sysctl};
 pub use switchboard_socket::{Caps, Cred, PollMask};
 pub use switchboard_syscall::{Fault, IoVec, Memory};
 

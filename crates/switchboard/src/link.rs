@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::MutexGuard;
 use std::time::Duration;
 use switchboard_device::{Cable, End, PipeConfig, PipeCounters, SegmentConfig};
-use switchboard_engine::{IfIndex, InterfaceChange};
+use switchboard_engine::{IfIndex, InterfaceChange, NatConfig, NatKind};
 use switchboard_wire::Mac;
 
 /// A link between two hosts. What is sent at one end arrives at the other, or does not.
@@ -353,6 +353,17 @@ impl Host {
             });
             Ok(())
         })
+    }
+
+    /// From now on the host is a router that translates: what it hands on to `outside` leaves with the first IPv4 address of
+    /// that interface. `None`: no more. It forwards by `net.ipv4.ip_forward` as ever.
+    pub fn set_nat(&self, outside: &Interface, kind: Option<NatKind>) -> io::Result<()> {
+        if outside.host != self.index {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let config = kind.map(|kind| NatConfig::new(outside.index, kind));
+        self.with_layer(|layer| layer.stack_mut().set_nat(config));
+        Ok(())
     }
 
     /// The default route of the gateway's family.

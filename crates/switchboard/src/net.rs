@@ -73,6 +73,8 @@ impl Net {
         let world = World {
             hosts: Vec::new(),
             wires,
+            due: Default::default(),
+            touched: Vec::new(),
             time,
             seed,
             recent: Instant::BOOT,

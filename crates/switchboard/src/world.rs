@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 use switchboard_abi::number::AF_UNIX;
+use switchboard_device::Calendar;
 use switchboard_engine::Instant;
 use switchboard_socket::{Cred, Cx, Event, MemoryPaths, PollMask, SocketId};
 
@@ -40,6 +41,9 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<HostState>,
     /// The first network is the net's own segment, which [`HostBuilder::address`](crate::HostBuilder::address) joins.
     pub(crate) wires: Wires,
+    /// When each host has something to do by itself. Of those touched since, it may have changed.
+    pub(crate) due: Calendar,
+    pub(crate) touched: Vec<usize>,
     pub(crate) time: Time,
     pub(crate) seed: [u8; 32],
     /// The time when it was last asked for.
@@ -69,6 +73,8 @@ pub(crate) struct HostState {
     pub(crate) tasks: Tasks,
     /// A socket that a call is made on whose owner is not told what it does: shutdown(2).
     pub(crate) quiet: Option<SocketId>,
+    /// It is among [`World::touched`].
+    pub(crate) touched: bool,
 }
 
 /// A thread that waits for events of a socket.
@@ -156,6 +162,7 @@ impl World {
     #[inline]
     pub(crate) fn settle(&mut self, host: usize) -> bool {
         self.hosts[host].tell(&mut self.trash);
+        self.hosts[host].touch(host, &mut self.touched);
         if self.wires.is_plugged_in(host) {
             self.carry(vec![host]);
         }
@@ -181,6 +188,7 @@ impl World {
         let mut hosts = Telling {
             hosts: &mut self.hosts,
             trash: &mut self.trash,
+            touched: &mut self.touched,
         };
         self.wires.carry(now, at, busy, &mut hosts);
     }
@@ -191,29 +199,41 @@ impl World {
         let mut hosts = Telling {
             hosts: &mut self.hosts,
             trash: &mut self.trash,
+            touched: &mut self.touched,
         };
         self.wires.know_neighbours(now, &mut hosts);
     }
 
     /// When something happens by itself next.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let hosts = self
-            .hosts
-            .iter()
-            .filter_map(|host| host.layer.poll_timeout());
-        hosts.chain(self.wires.poll_timeout()).min()
+    pub(crate) fn next_timeout(&mut self) -> Option<Instant> {
+        self.note_touched();
+        let host = self.due.first().map(|(at, _)| at);
+        host.into_iter().chain(self.wires.poll_timeout()).min()
+    }
+
+    /// The times of the hosts that something was done with are looked up.
+    fn note_touched(&mut self) {
+        for index in self.touched.drain(..) {
+            let host = &mut self.hosts[index];
+            host.touched = false;
+            self.due.set(index as u32, host.layer.poll_timeout());
+        }
     }
 
     /// Runs what is due now: timers, arrivals.
     pub(crate) fn run_due(&mut self) {
         let now = self.now();
+        self.note_touched();
         let mut busy = Vec::new();
-        for (index, host) in self.hosts.iter_mut().enumerate() {
-            if host.layer.poll_timeout().is_some_and(|at| at <= now) {
-                host.layer.handle_timeout(now);
-                host.tell(&mut self.trash);
-                busy.push(index);
-            }
+        while let Some((_, index)) = self.due.first().filter(|(at, _)| *at <= now) {
+            self.due.set(index, None);
+            busy.push(index as usize);
+        }
+        for &index in &busy {
+            let host = &mut self.hosts[index];
+            host.layer.handle_timeout(now);
+            host.tell(&mut self.trash);
+            host.touch(index, &mut self.touched);
         }
         self.carry(busy);
     }
@@ -248,6 +268,7 @@ impl World {
 struct Telling<'a> {
     hosts: &'a mut [HostState],
     trash: &'a mut Vec<Arc<OpenFile>>,
+    touched: &'a mut Vec<usize>,
 }
 
 impl Hosts for Telling<'_> {
@@ -257,10 +278,20 @@ impl Hosts for Telling<'_> {
 
     fn delivered(&mut self, host: usize) {
         self.hosts[host].tell(self.trash);
+        self.hosts[host].touch(host, self.touched);
     }
 }
 
 impl HostState {
+    /// Something was done with it: its next time may be another.
+    #[inline]
+    fn touch(&mut self, index: usize, touched: &mut Vec<usize>) {
+        if !self.touched {
+            self.touched = true;
+            touched.push(index);
+        }
+    }
+
     /// Hands the layer's events to who waits for them.
     #[inline]
     pub(crate) fn tell(&mut self, trash: &mut Vec<Arc<OpenFile>>) {

@@ -6,6 +6,7 @@ use crate::world::Timing;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
+use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 
 /// The backlog std asks for.
@@ -56,6 +57,17 @@ impl TcpStream {
         let handle = Handle::inet(host, addr, SOCK_STREAM)?;
         handle.connect(&NameBytes::inet(addr))?;
         Ok(TcpStream { handle })
+    }
+
+    /// socket(2) with `SOCK_NONBLOCK`, and connect(2), which goes on: what is sent or read before it is done is
+    /// `WouldBlock`.
+    pub fn connect_nonblocking(host: &Host, addr: SocketAddr) -> io::Result<TcpStream> {
+        let handle = Handle::inet(host, addr, SOCK_STREAM)?;
+        handle.set_nonblocking(true);
+        match handle.connect(&NameBytes::inet(addr)) {
+            Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS.0.into()) => Err(error),
+            _ => Ok(TcpStream { handle }),
+        }
     }
 
     /// dup(2): another handle to the same socket.
