@@ -162,7 +162,7 @@ fn garbage(count: usize) {
         };
         stack.add_address(index, v4(10, 0, 0, 1), 24);
         let mut random = Random::new([7; 32], 0);
-        let mut bytes = vec![0; 200];
+        let mut bytes = [0; 200];
         let (mut before, began) = (0, Instant::now());
         for number in 0..count {
             // What was there after a tenth is what it takes.
@@ -197,7 +197,7 @@ fn garbage(count: usize) {
 
 /// Most garbage ends at the first header. Every second piece has one that leads further.
 fn aim(bytes: &mut [u8], ethernet: bool, number: usize) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         return;
     }
     let mut at = 0;
