@@ -58,8 +58,8 @@ pub(crate) fn text() -> (String, ExitCode) {
     row(
         "pidfd_open",
         report.pidfd_open,
-        "no program's descriptor can be had",
-        true,
+        &format!("a way round is taken, as without pidfd_getfd; {ALLOW}"),
+        !report.proc_fd.is_yes(),
     );
     row(
         "  threads (6.9)",
@@ -70,14 +70,16 @@ pub(crate) fn text() -> (String, ExitCode) {
     row(
         "pidfd_getfd",
         report.pidfd_getfd,
-        &format!("poll could not be told that a socket is empty again; {ALLOW}"),
-        true,
+        &format!(
+            "closes are looked for in /proc instead, which is slower and differs in details; {ALLOW}"
+        ),
+        !report.proc_fd.is_yes(),
     );
     row(
         "/proc/PID/fd",
         report.proc_fd,
-        "needed where pidfd_getfd is refused",
-        false,
+        "no other way where pidfd_getfd is refused",
+        !report.pidfd_getfd.is_yes(),
     );
     let closings = Closings::new().map(drop);
     row(

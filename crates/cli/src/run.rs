@@ -90,7 +90,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     reap::become_subreaper();
-    descriptors::check().map_err(setup)?;
+    let way = descriptors::check().map_err(setup)?;
     let guard = match guard::split() {
         Ok(guard::Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
         Ok(guard::Side::Supervisor(guard)) => guard,
@@ -124,9 +124,11 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             ))
         })?),
     };
-    let mut room = Room::new(seed).map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let filter =
-        filter::filter(args.linger).map_err(|error| setup(format!("the filter: {error}")))?;
+    let keep = way == descriptors::Way::Keep;
+    let mut room =
+        Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
+    let filter = filter::filter(args.linger || keep)
+        .map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
         .args(&args.program[1..])
         .signal_mask(mask);

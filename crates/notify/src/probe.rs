@@ -72,9 +72,9 @@ pub struct Report {
     pub pidfd_open: Support,
     /// PIDFD_THREAD (Linux 6.9). Fallback: the process's pidfd with a check.
     pub pidfd_thread: Support,
-    /// pidfd_getfd on a child. Without it a falling edge of readiness cannot be shown.
+    /// pidfd_getfd on a child. Fallback: /proc/PID/fd, and copies that are kept.
     pub pidfd_getfd: Support,
-    /// /proc/PID/fd of a child: the way to identify descriptors without pidfd_getfd.
+    /// /proc/PID/fd of a child: the way to identify descriptors, and to find those that are open, without pidfd_getfd.
     pub proc_fd: Support,
     /// The Yama module's ptrace_scope, if it is there. 1: only descendants of the supervisor can be served, so it must be
     /// a child subreaper for daemons to stay its own; 2 and 3: nobody without privileges.

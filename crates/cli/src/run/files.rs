@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, FileType, OFlags, SeekFrom};
+use rustix::fs::{self, FileType, Mode, OFlags, SeekFrom};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 use switchboard_abi::Errno;
 use switchboard_notify::{FdError, Identity, Listener, Processes, ReplyError};
@@ -38,10 +38,14 @@ impl Rights {
         self.files.len()
     }
 
+    /// The files in flight.
+    pub(super) fn held(&self) -> impl Iterator<Item = Identity> {
+        (self.files.values()).filter_map(|held| Identity::of(held.as_fd()).ok())
+    }
+
     /// Whether a file is in flight.
     pub(super) fn has(&self, file: Identity) -> bool {
-        let same = |held: &OwnedFd| Identity::of(held.as_fd()).is_ok_and(|it| it == file);
-        self.files.values().any(same)
+        self.held().any(|held| held == file)
     }
 }
 
@@ -54,8 +58,14 @@ pub(super) struct AtHand {
 }
 
 impl AtHand {
-    pub(super) fn look(processes: &mut Processes, tid: i32, fd: i32) -> Result<AtHand, FdError> {
+    pub(super) fn look(
+        processes: &mut Processes,
+        mirror: &Mirror,
+        tid: i32,
+        fd: i32,
+    ) -> Result<AtHand, FdError> {
         let (file, copy) = processes.fetch(tid, fd)?;
+        let copy = copy.or_else(|| mirror.kept_end(file));
         Ok(AtHand { fd, file, copy })
     }
 
@@ -113,7 +123,7 @@ impl<'a> TargetFiles<'a> {
 
     fn look(&mut self, fd: i32) -> Result<&AtHand, Errno> {
         if self.at_hand.as_ref().is_none_or(|h| h.fd != fd) {
-            let hand = AtHand::look(&mut self.processes.borrow_mut(), self.tid, fd);
+            let hand = AtHand::look(&mut self.processes.borrow_mut(), self.mirror, self.tid, fd);
             self.at_hand = Some(hand.map_err(fd_errno)?);
         }
         self.at_hand.as_ref().ok_or(Errno::EBADF)
@@ -136,10 +146,49 @@ impl<'a> TargetFiles<'a> {
     }
 
     fn copy_of(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
-        self.processes
-            .borrow_mut()
-            .getfd(self.tid, fd)
-            .map_err(fd_errno)
+        let copy = self.processes.borrow_mut().getfd(self.tid, fd);
+        match copy {
+            // Our copy of a socket's end; others have positions, which would not be the program's.
+            Err(FdError::Refused(_)) => {
+                let file = self.processes.borrow_mut().identify(self.tid, fd);
+                let end = self.mirror.kept_end(file.map_err(fd_errno)?);
+                end.ok_or(Errno::EINVAL)
+            }
+            copy => copy.map_err(fd_errno),
+        }
+    }
+
+    /// The same, or, where pidfd_getfd(2) is refused, the file opened anew, as far as that can be done.
+    fn copy_or_another(&mut self, fd: i32) -> Result<OwnedFd, Errno> {
+        match self.copy_of(fd) {
+            Err(Errno::EINVAL) => {}
+            copy => return copy,
+        }
+        let flags = self.processes.borrow_mut().status_flags(self.tid, fd);
+        let flags = OFlags::from_bits_retain(flags.map_err(fd_errno)? as u32);
+        let path = format!("/proc/{}/fd/{fd}", self.tid);
+        let kind = FileType::from_raw_mode(fs::stat(&path).map_err(errno)?.st_mode);
+        if kind == FileType::Socket || flags.contains(OFlags::PATH) {
+            return Err(Errno::EINVAL);
+        }
+        let kept = OFlags::RWMODE | OFlags::APPEND;
+        // Nobody may be at the other end of a pipe.
+        let how = flags & kept | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match fs::open(&path, how, Mode::empty()) {
+            Err(rustix::io::Errno::NXIO) if kind == FileType::Fifo => return Err(Errno::EPIPE),
+            // Files without a file system: eventfd(2) and its like.
+            Err(rustix::io::Errno::NXIO) => return Err(Errno::EINVAL),
+            opened => opened.map_err(errno)?,
+        };
+        fs::fcntl_setfl(&file, flags & !(OFlags::RWMODE)).map_err(errno)?;
+        if kind == FileType::RegularFile {
+            let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", self.tid));
+            let info = info.unwrap_or_default();
+            let position = info.lines().find_map(|line| line.strip_prefix("pos:"));
+            let position = position.and_then(|word| word.trim().parse().ok());
+            fs::seek(&file, SeekFrom::Start(position.unwrap_or(0))).map_err(errno)?;
+        }
+        Ok(file)
     }
 }
 
@@ -215,7 +264,7 @@ impl Files for TargetFiles<'_> {
     }
 
     fn right(&mut self, fd: i32) -> Result<Right, Errno> {
-        let copy = self.copy_of(fd)?;
+        let copy = self.copy_or_another(fd)?;
         let file = Identity::of(copy.as_fd()).map_err(|e| Errno(e.0 as u16))?;
         let token = FileToken(self.rights.next);
         self.rights.next += 1;
@@ -273,7 +322,11 @@ impl Files for TargetFiles<'_> {
     }
 
     fn file_read(&mut self, fd: i32, offset: Option<u64>, out: &mut [u8]) -> Result<usize, Errno> {
-        let copy = self.copy_of(fd)?;
+        let copy = match offset {
+            Some(_) => self.copy_or_another(fd)?,
+            // It is to be moved.
+            None => self.copy_of(fd)?,
+        };
         let flags = fs::fcntl_getfl(&copy).map_err(errno)?;
         if flags & OFlags::RWMODE == OFlags::WRONLY {
             return Err(Errno::EBADF);
@@ -300,11 +353,12 @@ impl Files for TargetFiles<'_> {
     }
 
     fn is_pipe(&mut self, fd: i32) -> bool {
-        self.copy_of(fd).is_ok_and(|copy| is_fifo(copy.as_fd()))
+        self.copy_or_another(fd)
+            .is_ok_and(|copy| is_fifo(copy.as_fd()))
     }
 
     fn pipe_peek(&mut self, fd: i32, out: &mut [u8]) -> Result<usize, Errno> {
-        let copy = self.copy_of(fd)?;
+        let copy = self.copy_or_another(fd)?;
         let (read, write) = own_pipe()?;
         let want = out.len().min(PIPE_BYTES);
         let n = pipe::tee(&copy, &write, want, SpliceFlags::NONBLOCK).map_err(errno)?;
@@ -315,7 +369,9 @@ impl Files for TargetFiles<'_> {
     }
 
     fn pipe_consume(&mut self, fd: i32, count: usize) {
-        let Ok(copy) = self.copy_of(fd) else { return };
+        let Ok(copy) = self.copy_or_another(fd) else {
+            return;
+        };
         let Ok((read, write)) = own_pipe() else {
             return;
         };
@@ -335,7 +391,7 @@ impl Files for TargetFiles<'_> {
     }
 
     fn pipe_room(&mut self, fd: i32) -> Result<usize, Errno> {
-        let copy = self.copy_of(fd)?;
+        let copy = self.copy_or_another(fd)?;
         let mut poll = [rustix::event::PollFd::new(
             &copy,
             rustix::event::PollFlags::OUT,
@@ -361,7 +417,9 @@ impl Files for TargetFiles<'_> {
     }
 
     fn pipe_write(&mut self, fd: i32, data: &[&[u8]]) {
-        let Ok(copy) = self.copy_of(fd) else { return };
+        let Ok(copy) = self.copy_or_another(fd) else {
+            return;
+        };
         let Ok((read, write)) = own_pipe() else {
             return;
         };

@@ -25,6 +25,9 @@ const CREDENTIALS_I386: &[u32] = &[
 pub(super) const DUPS_X86_64: &[u32] = &[33, 292];
 pub(super) const DUPS_I386: &[u32] = &[63, 330];
 
+/// close_range(2), the same number everywhere.
+pub(super) const CLOSE_RANGE: u32 = 436;
+
 /// io_uring_setup(2), the same number everywhere: through a ring sockets would pass by the filter.
 const IO_URING_SETUP: u32 = 425;
 const ENOSYS: Errno = Errno(libc::ENOSYS);
@@ -37,16 +40,16 @@ pub(super) fn changes_credentials(arch: Arch, nr: u32) -> bool {
     }
 }
 
-/// `linger`: closes are looked at, too (docs/design/lingering-close.md).
-pub(super) fn filter(linger: bool) -> Result<Filter, FilterError> {
+/// `closes`: those are looked at, too (docs/design/lingering-close.md and docs/design/without-getfd.md).
+pub(super) fn filter(closes: bool) -> Result<Filter, FilterError> {
     let table = RuleTable {
-        x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64, linger),
-        i386: rules(Arch::I386, CREDENTIALS_I386, linger),
+        x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64, closes),
+        i386: rules(Arch::I386, CREDENTIALS_I386, closes),
     };
     Filter::new(&table)
 }
 
-fn rules(arch: Arch, credentials: &[u32], linger: bool) -> Vec<Rule> {
+fn rules(arch: Arch, credentials: &[u32], closes: bool) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (nr, call) in sysno::table(arch) {
         match call {
@@ -55,16 +58,19 @@ fn rules(arch: Arch, credentials: &[u32], linger: bool) -> Vec<Rule> {
                 rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
             }
-            Sysno::Close if !linger => {}
+            Sysno::Close if !closes => {}
             _ => rules.push(Rule::new(*nr, Action::Notify)),
         }
     }
     let dups = match arch {
-        _ if !linger => &[],
+        _ if !closes => &[],
         Arch::X86_64 => DUPS_X86_64,
         Arch::I386 => DUPS_I386,
     };
     rules.extend(dups.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    if closes {
+        rules.push(Rule::new(CLOSE_RANGE, Action::Notify));
+    }
     let opens = match arch {
         Arch::X86_64 => OPENS_X86_64,
         Arch::I386 => OPENS_I386,
@@ -100,8 +106,8 @@ mod tests {
 
     #[test]
     fn the_table_makes_a_filter() {
-        for linger in [false, true] {
-            let filter = filter(linger).expect("a valid table");
+        for closes in [false, true] {
+            let filter = filter(closes).expect("a valid table");
             assert!(filter.instructions().len() < 500);
         }
     }

@@ -4,11 +4,13 @@
 //! mirror finds the socket of a descriptor, keeps the placeholder's readiness equal to the
 //! socket's, and tells when the last copy of the descriptor is gone.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::bpf::BpfFiles;
+use super::reap;
 use super::stand_in::{Makers, Shape, StandIn};
 use rustix::event::epoll;
 use switchboard_notify::{Closing, Closings, Errno, Identity, Mask};
@@ -23,6 +25,7 @@ pub(super) struct Mirror {
     /// By what tells of the end of datagram sockets' placeholders.
     closings: HashMap<i32, SocketId>,
     pub(super) bpf: BpfFiles,
+    descendants: RefCell<reap::Descendants>,
 }
 
 struct Entry {
@@ -38,16 +41,18 @@ struct Entry {
 }
 
 impl Mirror {
-    /// `epoll` is to watch placeholders with; `closings` tells of the end of those of datagram sockets, where it can.
-    pub(super) fn new(epoll: Rc<OwnedFd>, closings: Option<Closings>) -> Mirror {
+    /// `epoll` is to watch placeholders with; `closings` tells of the end of those of datagram sockets, where it can. `keep`:
+    /// programs' ends cannot be fetched (docs/design/without-getfd.md).
+    pub(super) fn new(epoll: Rc<OwnedFd>, closings: Option<Closings>, keep: bool) -> Mirror {
         Mirror {
             epoll,
             by_file: HashMap::new(),
             sockets: HashMap::new(),
             unwatched: HashSet::new(),
-            makers: Makers::new(closings),
+            makers: Makers::new(closings, keep),
             closings: HashMap::new(),
             bpf: BpfFiles::default(),
+            descendants: RefCell::default(),
         }
     }
 
@@ -91,6 +96,82 @@ impl Mirror {
         self.by_file.get(&file).copied()
     }
 
+    /// A copy of the program's end with this identity, where we keep one.
+    pub(super) fn kept_end(&self, file: Identity) -> Option<OwnedFd> {
+        let entry = self.sockets.get(&self.find(file)?)?;
+        let mut all = entry.old.iter().chain([&entry.placeholder]);
+        let end = all.find(|it| it.identity() == file)?.kept()?;
+        end.try_clone_to_owned().ok()
+    }
+
+    /// Whether copies of programs' ends are kept.
+    pub(super) fn keeps_copies(&self) -> bool {
+        self.makers.keep()
+    }
+
+    /// Whether we have a copy of a program's end of the socket.
+    pub(super) fn keeps(&self, id: SocketId) -> bool {
+        (self.sockets.get(&id)).is_some_and(|entry| entry.placeholder.kept().is_some())
+    }
+
+    /// Which of these files programs have, by /proc. `None`: some process cannot be looked at.
+    pub(super) fn held_of(&self, files: &HashSet<Identity>) -> Option<HashSet<Identity>> {
+        let pids = self.descendants.borrow_mut().list();
+        let mut held = HashSet::new();
+        let all = reap::each_open_file(&pids, |file| {
+            if files.contains(&file) {
+                held.insert(file);
+            }
+        });
+        all.then_some(held)
+    }
+
+    /// The files of which we keep a copy.
+    pub(super) fn kept_files(&self) -> HashSet<Identity> {
+        let all = |entry: &'_ Entry| {
+            let kept = |it: &StandIn| it.kept().map(|_| it.identity());
+            let old = entry.old.iter().filter_map(kept);
+            old.chain(kept(&entry.placeholder)).collect::<Vec<_>>()
+        };
+        self.sockets.values().flat_map(all).collect()
+    }
+
+    /// No program has these any more: our copies go, and what tells of a last close sees it. The sockets.
+    pub(super) fn let_go(&mut self, files: &HashSet<Identity>) -> Vec<SocketId> {
+        let mut ids = Vec::new();
+        for file in files {
+            let Some(id) = self.find(*file) else { continue };
+            let Some(entry) = self.sockets.get_mut(&id) else {
+                continue;
+            };
+            let all = entry.old.iter_mut().chain([&mut entry.placeholder]);
+            all.filter(|it| it.identity() == *file)
+                .for_each(StandIn::let_go);
+            ids.push(id);
+        }
+        ids
+    }
+
+    /// The end of a process is told by the instance: [`super::room::ENDED`].
+    pub(super) fn watch_process(&self, process: BorrowedFd<'_>) {
+        let data = epoll::EventData::new_u64(super::room::ENDED);
+        // Without memory for it the sweep finds what the process leaves.
+        let _ = epoll::add(
+            &*self.epoll,
+            process,
+            data,
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        );
+    }
+
+    /// The files that stand for sockets and that a program of the run has, by /proc, and by how many descriptors. `None`:
+    /// some process cannot be looked at.
+    pub(super) fn held_files(&self) -> Option<HashMap<Identity, u32>> {
+        let mut held = HashMap::new();
+        let all = self.each_descriptor(|file| *held.entry(file).or_default() += 1);
+        all.then_some(held)
+    }
+
     /// The inode of the file that stands for a socket.
     pub(super) fn inode(&self, id: SocketId) -> Option<u64> {
         Some(self.sockets.get(&id)?.placeholder.identity().ino)
@@ -107,8 +188,8 @@ impl Mirror {
     /// The sockets that a program of the run has a descriptor of, by /proc.
     pub(super) fn held_by_programs(&self) -> HashSet<SocketId> {
         let mut held = HashSet::new();
-        self.each_descriptor(|id| {
-            held.insert(id);
+        self.each_descriptor(|file| {
+            held.extend(self.find(file));
         });
         held
     }
@@ -298,28 +379,18 @@ impl Mirror {
     /// How many descriptors the programs of the run have of a socket, by /proc.
     pub(super) fn copies(&self, id: SocketId) -> usize {
         let mut copies = 0;
-        self.each_descriptor(|held| copies += usize::from(held == id));
+        self.each_descriptor(|file| copies += usize::from(self.find(file) == Some(id)));
         copies
     }
 
-    fn each_descriptor(&self, mut each: impl FnMut(SocketId)) {
-        for pid in super::reap::descendants() {
-            let fds = format!("/proc/{}/fd", pid.as_raw_nonzero());
-            // A process that ends meanwhile holds nothing.
-            let Ok(dir) = std::fs::read_dir(fds) else {
-                continue;
-            };
-            for entry in dir.flatten() {
-                let Ok(stat) = rustix::fs::stat(entry.path()) else {
-                    continue;
-                };
-                let file = Identity {
-                    dev: stat.st_dev,
-                    ino: stat.st_ino,
-                };
-                self.find(file).into_iter().for_each(&mut each);
+    /// The files of ours that programs have. False: not all could be looked at.
+    fn each_descriptor(&self, mut each: impl FnMut(Identity)) -> bool {
+        let pids = self.descendants.borrow_mut().list();
+        reap::each_open_file(&pids, |file| {
+            if self.find(file).is_some() {
+                each(file);
             }
-        }
+        })
     }
 }
 

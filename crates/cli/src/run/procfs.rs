@@ -8,7 +8,7 @@
 //!
 //! See docs/design/proc-files.md.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
@@ -19,11 +19,16 @@ use switchboard_socket::{ProcFile, ProcReading};
 /// Files are looked through for those that nobody has open any more when there are this many.
 const SWEEP_AT: usize = 64;
 
+/// Which of these files programs have; `None` if it cannot be told.
+pub(super) type Held<'a> = dyn Fn(&HashSet<Identity>) -> Option<HashSet<Identity>> + 'a;
+
 /// A file that a program opened.
 pub(super) struct OpenFile {
     pub(super) reading: ProcReading,
     /// Keeps the inode from being used again, and tells when nobody else has the file open.
     ours: OwnedFd,
+    /// A copy of the program's descriptor, where it cannot be fetched when it is needed.
+    pub(super) kept: Option<OwnedFd>,
 }
 
 #[derive(Default)]
@@ -47,8 +52,9 @@ impl OpenFiles {
         file: ProcFile,
         text: &str,
         flags: OFlags,
+        keep: Option<&Held<'_>>,
     ) -> Result<OwnedFd, Errno> {
-        self.sweep();
+        self.sweep(keep);
         let whole = fs::memfd_create("proc", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut left = text.as_bytes();
         while !left.is_empty() {
@@ -66,15 +72,30 @@ impl OpenFiles {
         fs::fchmod(&whole, Mode::from_raw_mode(file.mode().into()))?;
         let identity = Identity::of(ours.as_fd()).map_err(|e| Errno::from_raw_os_error(e.0))?;
         let reading = ProcReading::new(file);
-        self.by_file.insert(identity, OpenFile { reading, ours });
+        let kept = keep.map(|_| rustix::io::fcntl_dupfd_cloexec(&theirs, 0));
+        let kept = kept.transpose()?;
+        let open = OpenFile {
+            reading,
+            ours,
+            kept,
+        };
+        self.by_file.insert(identity, open);
         Ok(theirs)
     }
 
-    fn sweep(&mut self) {
+    fn sweep(&mut self, held: Option<&Held<'_>>) {
         if self.by_file.len() < self.sweep_at.max(SWEEP_AT) {
             return;
         }
-        self.by_file.retain(|_, open| is_open_elsewhere(&open.ours));
+        match held {
+            None => self.by_file.retain(|_, open| is_open_elsewhere(&open.ours)),
+            Some(held) => {
+                let known: HashSet<Identity> = self.by_file.keys().copied().collect();
+                if let Some(held) = held(&known) {
+                    self.by_file.retain(|file, _| held.contains(file));
+                }
+            }
+        }
         self.sweep_at = 2 * self.by_file.len();
     }
 }
@@ -106,7 +127,7 @@ mod tests {
     fn a_file_is_there_while_somebody_has_it() {
         let mut files = OpenFiles::default();
         let fd = files
-            .make(tunable(), "4096\n", OFlags::RDWR)
+            .make(tunable(), "4096\n", OFlags::RDWR, None)
             .expect("a file");
         let identity = Identity::of(fd.as_fd()).expect("an inode");
         assert!(files.get_mut(identity).is_some());
@@ -121,9 +142,9 @@ mod tests {
     #[test]
     fn files_that_nobody_has_are_forgotten() {
         let mut files = OpenFiles::default();
-        let held = files.make(tunable(), "1\n", OFlags::RDONLY);
+        let held = files.make(tunable(), "1\n", OFlags::RDONLY, None);
         for _ in 0..4 * SWEEP_AT {
-            drop(files.make(tunable(), "1\n", OFlags::RDONLY));
+            drop(files.make(tunable(), "1\n", OFlags::RDONLY, None));
         }
         assert!(files.by_file.len() <= SWEEP_AT);
         let held = Identity::of(held.expect("a file").as_fd()).expect("an inode");

@@ -1,8 +1,9 @@
 //! What is left when the program has ended: every descendant that is still there is ended too.
 
 use rustix::process::{self, Pid, Signal, WaitOptions};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
+use switchboard_notify::Identity;
 
 /// How long a killed process may take to go. SIGKILL works at once but for a process that waits
 /// for a device.
@@ -165,4 +166,83 @@ pub(super) fn descendants() -> Vec<Pid> {
             return found;
         }
     }
+}
+
+/// How long a process that is not of the run is taken for that: its number is not another's by then.
+const NUMBERS_LAST: Duration = Duration::from_millis(200);
+
+/// The processes below us, for who asks again and again.
+#[derive(Default)]
+pub(super) struct Descendants {
+    others: HashSet<i32>,
+    until: Option<Instant>,
+}
+
+impl Descendants {
+    /// All of them, and those of which it cannot be told.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "numbers of the host's processes are used again in real time"
+    )]
+    pub(super) fn list(&mut self) -> Vec<i32> {
+        let now = Instant::now();
+        if self.until.is_none_or(|until| until < now) {
+            self.others.clear();
+            self.until = Some(now + NUMBERS_LAST);
+        }
+        let mut parents: HashMap<i32, i32> = HashMap::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|s| s.parse().ok());
+            if let Some(pid) = pid.filter(|pid| !self.others.contains(pid))
+                && let Some(stat) = Stat::of(pid)
+            {
+                parents.insert(pid, stat.parent);
+            }
+        }
+        let us = std::process::id() as i32;
+        let mut found = Vec::new();
+        for &pid in parents.keys().filter(|pid| **pid != us) {
+            let mut above = pid;
+            let other = loop {
+                match parents.get(&above) {
+                    Some(0) => break true, // of another PID namespace, or its first
+                    Some(&parent) if parent == us => break false,
+                    Some(&parent) if self.others.contains(&parent) => break true,
+                    Some(&parent) => above = parent,
+                    // The parent has ended meanwhile.
+                    None => break false,
+                }
+            };
+            if other {
+                self.others.insert(pid);
+            } else {
+                found.push(pid);
+            }
+        }
+        found
+    }
+}
+
+/// The open files of processes. False: not all could be looked at.
+pub(super) fn each_open_file(pids: &[i32], mut each: impl FnMut(Identity)) -> bool {
+    let mut all = true;
+    for pid in pids {
+        // A process that ends meanwhile holds nothing.
+        let dir = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(dir) => dir,
+            Err(error) => {
+                all &= error.kind() != std::io::ErrorKind::PermissionDenied;
+                continue;
+            }
+        };
+        for entry in dir.flatten() {
+            if let Ok(stat) = rustix::fs::stat(entry.path()) {
+                each(Identity {
+                    dev: stat.st_dev,
+                    ino: stat.st_ino,
+                });
+            }
+        }
+    }
+    all
 }

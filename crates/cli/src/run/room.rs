@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use switchboard::wires::{Hosts, Wires};
 use switchboard_engine::Instant;
 use switchboard_notify::{Closings, Notification};
-use switchboard_socket::{Host, SocketId};
+use switchboard_socket::Host;
 
 use super::clock::Clock;
 use super::mirror::Mirror;
@@ -30,6 +30,8 @@ use super::supervisor::Supervisor;
 const CLOSED: u64 = u64::MAX;
 /// The epoll instance of host n of many has this number less n.
 const HOSTS: u64 = u64::MAX - (1 << 20);
+/// A process of a host's has ended, of those that are watched for it.
+pub(super) const ENDED: u64 = HOSTS - 1;
 /// Who drives the room has the numbers from here up to the last but one.
 pub(super) const FIRST_OWN: u64 = u64::MAX - (1 << 19);
 
@@ -39,6 +41,8 @@ pub(super) struct Room {
     pub(super) wires: Wires,
     epoll: Rc<OwnedFd>,
     closings: Option<Closings>,
+    /// Copies of programs' ends of sockets are kept.
+    keep: bool,
     /// Whether a host's listener may still have calls.
     listening: Vec<bool>,
     /// When each host wants to be looked at.
@@ -50,8 +54,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// A room without hosts. `seed` is that of the wires.
-    pub(super) fn new(seed: [u8; 32]) -> rustix::io::Result<Room> {
+    /// A room without hosts. `seed` is that of the wires; `keep` as for [`Mirror::new`].
+    pub(super) fn new(seed: [u8; 32], keep: bool) -> rustix::io::Result<Room> {
         let epoll = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         // Where the kernel does not tell, there are no such placeholders.
         let closings = Closings::new().ok();
@@ -65,6 +69,7 @@ impl Room {
             wires: Wires::new(seed),
             epoll,
             closings,
+            keep,
             listening: Vec::new(),
             deadlines: Vec::new(),
             received: SmallVec::new(),
@@ -74,7 +79,7 @@ impl Room {
 
     /// The mirror of a host that is alone.
     pub(super) fn mirror(&self) -> Mirror {
-        Mirror::new(self.epoll.clone(), self.closings.clone())
+        Mirror::new(self.epoll.clone(), self.closings.clone(), self.keep)
     }
 
     /// The mirror of the next one of many hosts, whose sockets have the same numbers.
@@ -83,7 +88,7 @@ impl Room {
         let own = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let data = epoll::EventData::new_u64(HOSTS + self.supervisors.len() as u64);
         epoll::add(&*self.epoll, &*own, data, epoll::EventFlags::IN)?;
-        Ok(Mirror::new(own, self.closings.clone()))
+        Ok(Mirror::new(own, self.closings.clone(), self.keep))
     }
 
     /// One more host. Its number, which the wires have for it too.
@@ -194,13 +199,13 @@ impl Room {
                     let supervisor = &mut self.supervisors[host];
                     let epoll = supervisor.mirror.epoll();
                     drain(&epoll, &mut |token, hung_up| {
-                        supervisor.hang_up(SocketId::from_u64(token), hung_up);
+                        supervisor.told(token, hung_up);
                         Ok(())
                     })?;
                 }
                 _ => {
                     touched.insert(0);
-                    self.supervisors[0].hang_up(SocketId::from_u64(token), hung_up);
+                    self.supervisors[0].told(token, hung_up);
                 }
             }
             Ok(())

@@ -16,6 +16,7 @@ mod deliver;
 mod linger;
 pub(super) mod listing;
 mod proc_calls;
+mod unheld;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,9 +43,12 @@ use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::parking::{Parking, Waiter};
 use super::procfs::OpenFiles;
 use super::remembered::{Outcome, Remembered};
+use super::room::ENDED;
 use super::trace::Trace;
 use crate::complain;
 use context::{host_errno, nobody};
+
+use unheld::Unheld;
 
 pub(super) use context::descriptor_limit;
 
@@ -81,6 +85,8 @@ pub(super) struct Supervisor {
     next_sweep: Option<Instant>,
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
+    /// Where copies of programs' ends are kept: what tells that they are the last.
+    unheld: Option<unheld::Unheld>,
 }
 
 /// What the run did, for `--stats`.
@@ -114,6 +120,12 @@ impl Supervisor {
         loopback: Option<Loopback>,
         uninterruptible: bool,
     ) -> Supervisor {
+        let mut processes = Processes::new(1024);
+        let mut unheld = None;
+        if mirror.keeps_copies() {
+            processes = processes.through_proc();
+            unheld = Some(Unheld::new());
+        }
         Supervisor {
             names,
             proc_files: OpenFiles::default(),
@@ -122,7 +134,7 @@ impl Supervisor {
             mirror,
             clock,
             stats: Stats::default(),
-            processes: RefCell::new(Processes::new(1024)),
+            processes: RefCell::new(processes),
             rights: Rights::default(),
             creds: HashMap::new(),
             parking: Parking::default(),
@@ -135,6 +147,7 @@ impl Supervisor {
             next_sweep: None,
             owed: Vec::new(),
             uninterruptible,
+            unheld,
         }
     }
 
@@ -145,6 +158,7 @@ impl Supervisor {
             self.parking.next_deadline(),
             self.next_sweep,
             self.lingering_deadline(),
+            self.unheld_deadline(),
             self.loopback.as_ref().and_then(Loopback::deadline),
         ]
         .into_iter()
@@ -167,6 +181,7 @@ impl Supervisor {
             self.check(tid, now);
         }
         self.look_at_lingering(now);
+        self.look_for_unheld(now, None);
         let unwatched = self.mirror.unwatched();
         if self.next_sweep.is_some_and(|at| at <= now) {
             unwatched.iter().for_each(|id| self.hang_up(*id, false));
@@ -243,6 +258,7 @@ impl Supervisor {
     /// Closes what nobody holds any more, whether its placeholder has said so or not. Whether there was anything.
     pub(super) fn sweep(&mut self) -> bool {
         let before = self.mirror.len();
+        self.process_ended();
         for id in self.mirror.sockets() {
             self.hang_up(id, false);
         }
@@ -268,6 +284,14 @@ impl Supervisor {
             self.parking.len(),
             self.rights.len(),
         )
+    }
+
+    /// What the epoll instance of the mirror says.
+    pub(super) fn told(&mut self, token: u64, hung_up: bool) {
+        match token {
+            ENDED => self.process_ended(),
+            token => self.hang_up(SocketId::from_u64(token), hung_up),
+        }
     }
 
     /// A placeholder says that the last copy of a descriptor may be gone. `told`: what is watched has hung up.
@@ -334,6 +358,10 @@ impl Supervisor {
     /// A trapped call.
     pub(super) fn serve(&mut self, call: Notification) {
         self.stats.calls += 1;
+        // Who has closed a socket, or waited for who had it, sees it closed.
+        if self.unheld.is_some() {
+            self.look_for_unheld(self.clock.now(), Some(call.tid));
+        }
         // The thread is in a new call: what it waited in is over.
         if let Some(waiter) = self.parking.take(call.tid) {
             self.interrupted(waiter);
@@ -403,7 +431,7 @@ impl Supervisor {
     fn is_ours(&mut self, call: &Notification, decoded: &Call) -> Option<Option<AtHand>> {
         let mut processes = self.processes.borrow_mut();
         let mut find = |fd: i32| {
-            let hand = AtHand::look(&mut processes, call.tid, fd).ok()?;
+            let hand = AtHand::look(&mut processes, &self.mirror, call.tid, fd).ok()?;
             let ours = self.mirror.find(hand.file()).is_some()
                 || self.mirror.bpf.find(hand.file()).is_some();
             ours.then_some(Some(hand))
@@ -527,7 +555,8 @@ impl Supervisor {
     /// The program's end of a socket, if the call's descriptor is still that.
     fn end_of(&self, call: &Notification, pending: &Pending, id: SocketId) -> Option<OwnedFd> {
         let fd = pending.call().fd()?;
-        let hand = AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd).ok()?;
+        let hand =
+            AtHand::look(&mut self.processes.borrow_mut(), &self.mirror, call.tid, fd).ok()?;
         if self.mirror.find(hand.file()) == Some(id) {
             hand.into_end()
         } else {
@@ -564,6 +593,7 @@ impl Supervisor {
         }
         while let Some(token) = self.host.poll_released() {
             self.rights.release(token);
+            self.suspect_released();
         }
     }
 

@@ -175,17 +175,57 @@ fn clone3() {
     talks(&[libc::SYS_clone3], libc::EPERM).complains(125, "cannot start a thread");
 }
 
+/// What is seen of a close where it has to be looked for: by a thread of the same process, by a child that is killed, by one that
+/// executes something else.
+const CLOSES: &str = "use Socket; use IO::Socket::INET; use threads; $| = 1; \
+    sub pair { my $l = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!; \
+        my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $l->sockport) or die $!; (scalar $l->accept, $c) } \
+    sub ends { my ($s, $what) = @_; my $bits = ''; vec($bits, fileno $s, 1) = 1; \
+        select $bits, undef, undef, 5 or die $what; my $n = sysread $s, my $c, 1; die $what unless defined $n && $n == 0; print qq($what\n) } \
+    my ($a, $b) = pair; close $b; ends($a, 'close'); \
+    ($a, $b) = pair; my $kid = fork // die $!; if (!$kid) { close $a; sleep 60 } close $b; \
+    vec(my $bits = '', fileno $a, 1) = 1; select $bits, undef, undef, 0.1 and die 'too early'; kill 9, $kid; ends($a, 'killed'); \
+    ($a, $b) = pair; $kid = fork // die $!; if (!$kid) { close $a; exec 'sleep', 60 } close $b; ends($a, 'executed'); kill 9, $kid; \
+    ($a, $b) = pair; my $t = threads->create(sub { close $b; sleep 1 }); close $b; ends($a, 'thread'); $t->detach; \
+    socketpair $a, $b, AF_UNIX, SOCK_DGRAM, 0 or die $!; my $port = do { my $l = IO::Socket::INET->new(Listen => 1, \
+        LocalAddr => '127.0.0.1') or die $!; $l->sockport }; \
+    IO::Socket::INET->new(Listen => 1, LocalAddr => qq(127.0.0.1:$port)) or die $!; print qq(port\n)";
+
 #[test]
 fn the_way_to_descriptors() {
-    for (call, line) in [
-        (libc::SYS_pidfd_getfd, "pidfd_getfd does not work here"),
-        (libc::SYS_pidfd_getfd, "--cap-add SYS_PTRACE"),
-        (libc::SYS_pidfd_open, "pidfd_open does not work here"),
-    ] {
+    let talk_and_close =
+        [TALK, CLOSES].map(|script| ["run", "--", "perl", "-MSocket", "-e", script]);
+    for call in [libc::SYS_pidfd_getfd, libc::SYS_pidfd_open] {
         for errno in [libc::EPERM, libc::ENOSYS] {
-            talks(&[call], errno).complains(125, line);
+            for (words, said) in talk_and_close
+                .iter()
+                .zip(["talked\n", "close\nkilled\nexecuted\nthread\nport\n"])
+            {
+                let ended = without(&[call], errno, words);
+                assert_eq!(
+                    (ended.status, &*ended.out),
+                    (0, said),
+                    "{call} {errno}: {ended:?}"
+                );
+            }
             let doctor = without(&[call], errno, &["doctor"]);
-            assert_eq!(doctor.status, 1, "{doctor:?}");
+            assert_eq!(doctor.status, 0, "{doctor:?}");
+            assert!(doctor.out.contains("--cap-add SYS_PTRACE"), "{doctor:?}");
         }
     }
+}
+
+/// The same program where nothing is refused.
+#[test]
+fn closes_are_told() {
+    let ended = without(
+        &[libc::SYS_kcmp],
+        libc::EPERM,
+        &["run", "--", "perl", "-e", CLOSES],
+    );
+    assert_eq!(
+        (ended.status, &*ended.out),
+        (0, "close\nkilled\nexecuted\nthread\nport\n"),
+        "{ended:?}"
+    );
 }

@@ -119,6 +119,7 @@ impl Supervisor {
                 let accepted = self.settle_effect(call, effect, cred);
                 if let Some(made) = made {
                     self.stats.sockets += made.len() as u64;
+                    self.watch_process(cred.pid);
                     for (id, placeholder) in made {
                         if let Some(id) = id.or(accepted) {
                             self.stand_for(id, placeholder, None);

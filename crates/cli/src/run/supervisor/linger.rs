@@ -15,6 +15,7 @@ use switchboard_notify::Notification;
 use switchboard_socket::{CloseOutcome, SocketId};
 
 use super::super::files::AtHand;
+use super::super::filter::CLOSE_RANGE;
 use super::super::interrupts::{self, Verdict};
 use super::{Supervisor, nobody};
 
@@ -29,9 +30,10 @@ pub(super) struct Lingering {
 
 /// What a system call closes.
 pub(super) struct Closes {
-    fd: i32,
+    /// `None`: more than one.
+    pub(super) fd: Option<i32>,
     /// dup2(2): this has to be open, and another one.
-    old: Option<i32>,
+    pub(super) old: Option<i32>,
 }
 
 /// Whether a call is one that closes a descriptor.
@@ -41,11 +43,17 @@ pub(super) fn closes(arch: Arch, nr: u32, args: &[u64; 6]) -> Option<Closes> {
         Arch::I386 => (6, super::super::filter::DUPS_I386),
     };
     if nr == close {
-        let (fd, old) = (args[0] as i32, None);
+        let (fd, old) = (Some(args[0] as i32), None);
         return Some(Closes { fd, old });
     }
+    if nr == CLOSE_RANGE {
+        return Some(Closes {
+            fd: None,
+            old: None,
+        });
+    }
     dups.contains(&nr).then_some(Closes {
-        fd: args[1] as i32,
+        fd: Some(args[1] as i32),
         old: Some(args[0] as i32),
     })
 }
@@ -75,7 +83,10 @@ impl Supervisor {
                 // The peer may have taken everything by now.
                 self.lingered(id);
             }
-            None => self.go_on(&call),
+            None => {
+                self.suspect(&call, closes);
+                self.go_on(&call);
+            }
         }
     }
 
@@ -85,15 +96,17 @@ impl Supervisor {
         call: &Notification,
         closes: &Closes,
     ) -> Option<(SocketId, Instant)> {
-        let look = |fd| AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd).ok();
-        let file = look(closes.fd)?.file();
+        let look =
+            |fd| AtHand::look(&mut self.processes.borrow_mut(), &self.mirror, call.tid, fd).ok();
+        let fd = closes.fd?;
+        let file = look(fd)?.file();
         let id = self.mirror.find(file)?;
         if !self.host.would_linger(id) {
             return None;
         }
         // The descriptor stays open when dup2(2) fails, or has nothing to do.
         if let Some(old) = closes.old
-            && (old == closes.fd || look(old).is_none())
+            && (old == fd || look(old).is_none())
         {
             return None;
         }

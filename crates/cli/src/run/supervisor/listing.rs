@@ -68,7 +68,7 @@ impl Supervisor {
     /// The directory of the call, if it is one of the network's below /proc, and which.
     fn net_directory(&mut self, call: &Notification) -> Option<(OwnedFd, String)> {
         let fd = call.data.args[0] as i32;
-        let hand = AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd);
+        let hand = AtHand::look(&mut self.processes.borrow_mut(), &self.mirror, call.tid, fd);
         let directory = hand.ok()?.into_end()?;
         let below = opens::directory_below_proc(&directory)?;
         let stat = fs::fstat(&directory).ok()?;

@@ -1,5 +1,6 @@
 //! Calls on files under /proc/net and /proc/sys/net.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{self, OFlags, SeekFrom};
@@ -11,6 +12,7 @@ use switchboard_syscall::{Call, IoVec, Memory};
 use super::super::files::{AtHand, errno};
 use super::super::memory::TargetMemory;
 use super::super::opens::{Open, Place, place};
+use super::super::procfs::Held;
 use super::{Supervisor, host_errno};
 
 /// UIO_MAXIOV of readv(2).
@@ -51,7 +53,9 @@ impl Supervisor {
         let cred = self.cred(call.tid);
         file.open(&cred, open.how())?;
         let text = self.proc_text(&file);
-        let fd = self.proc_files.make(file, &text, open.flags);
+        let held = |files: &HashSet<Identity>| self.mirror.held_of(files);
+        let keep = self.unheld.as_ref().map(|_| &held as &Held<'_>);
+        let fd = self.proc_files.make(file, &text, open.flags, keep);
         let fd = fd.map_err(errno)?;
         let cloexec = open.flags.contains(OFlags::CLOEXEC);
         match self.listener.reply_fd(call.id, fd.as_fd(), cloexec) {
@@ -84,14 +88,15 @@ impl Supervisor {
         if self.proc_files.is_empty() {
             return false;
         }
-        let hand = AtHand::look(&mut self.processes.borrow_mut(), call.tid, fd);
+        let hand = AtHand::look(&mut self.processes.borrow_mut(), &self.mirror, call.tid, fd);
         let Ok(hand) = hand else { return false };
         let file = hand.file();
-        if self.proc_files.get_mut(file).is_none() {
+        let Some(open) = self.proc_files.get_mut(file) else {
             return false;
-        }
+        };
         // Without a copy its position is out of reach: what was there at the open has to do.
-        let Some(copy) = hand.into_end() else {
+        let kept = open.kept.as_ref().and_then(|kept| kept.try_clone().ok());
+        let Some(copy) = hand.into_end().or(kept) else {
             return false;
         };
         let told = match self.read_or_write(call, decoded, word, file, &copy) {
