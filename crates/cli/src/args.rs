@@ -1,8 +1,10 @@
 //! The command line.
 
+use crate::run::outside::{Address, NetMode, Ports};
 use crate::units;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a program and its children on a virtual host of their own.
     ///
-    /// The host has a loopback interface and nothing else. The exit status is the program's, or
+    /// The host has a loopback interface and, unless --net or -p are given, nothing else. The exit status is the program's, or
     /// 128 and the signal's number; 125 when the run could not be set up, 126 when the program
     /// could not be executed, 127 when it was not found.
     Run(RunArgs),
@@ -48,7 +50,7 @@ pub(crate) struct RunArgs {
     /// Set a tunable of the run's host before the program starts, such as net.core.somaxconn=128; may be given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) sysctl: Vec<String>,
-    /// Write all packets on the run's loopback interface to FILE, as pcapng: for tshark, wireshark and their like.
+    /// Write all packets on the interfaces of the run's host to FILE, as pcapng: for tshark, wireshark and their like.
     ///
     /// Checksums are those that the packets would have on a wire.
     #[arg(long, value_name = "FILE")]
@@ -69,6 +71,30 @@ pub(crate) struct RunArgs {
     /// Up to 1000 packets wait; what comes on top is lost.
     #[arg(long, value_name = "RATE", value_parser = units::rate)]
     pub(crate) rate: Option<u64>,
+    /// Where the run's host leads besides lo: none, nat, tun=NAME or tap=NAME.
+    ///
+    /// With nat, programs reach what this user reaches on this machine, over an interface eth0: TCP, UDP, ping where
+    /// net.ipv4.ping_group_range has it, and names. With tun or tap, eth0 is the other end of that device, and has the
+    /// addresses of --address.
+    #[arg(long, value_name = "WAY", default_value = "none")]
+    pub(crate) net: NetMode,
+    /// Publish a port of the run's host on this machine: [ADDRESS:]PORT:PORT[/udp], this machine's port first.
+    ///
+    /// An IPv6 address stands in brackets; ranges as 8000-8009:80-89. Clients are seen by their own addresses, those on
+    /// this machine by the gateway's. May be given again.
+    #[arg(short = 'p', long = "publish", value_name = "PORTS")]
+    pub(crate) publish: Vec<Ports>,
+    /// With --net nat: the address by which programs reach this machine's own loopback addresses, such as 10.0.2.4.
+    ///
+    /// At most one of each IP version; without it they are out of reach.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host_loopback: Vec<IpAddr>,
+    /// With --net tun or tap: an address of eth0, such as 192.0.2.7/24; may be given again.
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub(crate) address: Vec<Address>,
+    /// With --net tun or tap: a default router, such as 192.0.2.1.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) gateway: Vec<IpAddr>,
     /// Let close(2) wait as SO_LINGER with a time asks.
     ///
     /// Each close, dup2 and dup3 of each program then comes to the supervisor, which costs some
@@ -78,4 +104,11 @@ pub(crate) struct RunArgs {
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// Whether the host has an interface besides `lo`.
+    pub(crate) fn leads_outside(&self) -> bool {
+        self.net != NetMode::None || !self.publish.is_empty()
+    }
 }

@@ -13,6 +13,7 @@ mod loopback;
 mod memory;
 mod mirror;
 mod opens;
+pub(crate) mod outside;
 mod parking;
 mod paths;
 mod procfs;
@@ -43,6 +44,7 @@ use crate::complain;
 use inherited::Inherited;
 use loopback::Loopback;
 use opens::Names;
+use outside::Outside;
 use room::Room;
 use supervisor::Supervisor;
 use trace::Trace;
@@ -124,6 +126,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             ))
         })?),
     };
+    let outside = Outside::open(args, seed).map_err(setup)?;
     let keep = way == descriptors::Way::Keep;
     let mut room =
         Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
@@ -152,17 +155,30 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         .watch(&pending, STARTED)
         .and_then(|()| room.watch(&signals, SIGNAL));
     watched.map_err(|error| setup(format!("epoll: {error}")))?;
-    let names = Rc::new(Names::new(&host));
-    room.add(Supervisor::new(
+    let resolv_conf = outside.as_ref().and_then(Outside::resolv_conf);
+    let etc: Vec<(String, String)> = resolv_conf
+        .map(|text| ("resolv.conf".to_string(), text.to_string()))
+        .into_iter()
+        .collect();
+    let names = Names::new(&host).with(etc.iter().map(|(name, _)| name.as_str()));
+    let tap = loopback.as_ref().and_then(|l| Loopback::tap_of_eth0(l));
+    let number = room.add(Supervisor::new(
         listener,
         host,
         room.mirror(),
         room.clock.clone(),
-        names,
+        Rc::new(names),
         trace,
         loopback,
         uninterruptible,
     ));
+    room.supervisors[number].etc = etc;
+    if let Some(outside) = outside {
+        let interface = outside.join(&mut room, number).map_err(setup)?;
+        if let Some(tap) = tap {
+            room.wires.tap(number, interface, tap);
+        }
+    }
     let mut driver = Driver {
         room,
         signals,

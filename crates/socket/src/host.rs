@@ -592,6 +592,11 @@ impl Host {
         self.events.pop_front()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) or [`poll_released`](Self::poll_released) has something.
+    pub fn has_events(&self) -> bool {
+        !(self.events.is_empty() && self.released.is_empty())
+    }
+
     /// The next file in flight that nobody will receive: the embedder closes it.
     pub fn poll_released(&mut self) -> Option<FileToken> {
         self.released.pop()

@@ -26,9 +26,17 @@ pub struct Tap {
 
 impl Capture {
     /// Of the interfaces with these names, which have Ethernet as all on wires have.
-    pub fn start(names: &[&str], mut writer: Box<dyn Write + Send>) -> io::Result<Capture> {
+    pub fn start(names: &[&str], writer: Box<dyn Write + Send>) -> io::Result<Capture> {
         let ethernet: Vec<(&str, bool)> = names.iter().map(|name| (*name, true)).collect();
-        writer.write_all(&capture_header_of(&ethernet))?;
+        Capture::start_of(&ethernet, writer)
+    }
+
+    /// Of the interfaces with these names, which have Ethernet or not.
+    pub fn start_of(
+        names: &[(&str, bool)],
+        mut writer: Box<dyn Write + Send>,
+    ) -> io::Result<Capture> {
+        writer.write_all(&capture_header_of(names))?;
         let file = File {
             writer,
             error: None,
@@ -58,7 +66,7 @@ impl Capture {
 
 impl Tap {
     /// A frame, `at` this time since the epoch.
-    pub(crate) fn frame(&self, at: Duration, seen: Seen, frame: &Frame) {
+    pub fn frame(&self, at: Duration, seen: Seen, frame: &Frame) {
         let file = &self.capture.file;
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.error.is_none() {

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 use switchboard_device::{AttachError, Cable, End, Outlet, Pipe, PipeConfig, Seen, SegmentConfig};
-use switchboard_engine::{IfIndex, Instant, InterfaceConfig, NeighState};
+use switchboard_engine::{Departure, IfIndex, Instant, InterfaceConfig, NeighState};
 use switchboard_wire::{FrameBody, Mac};
 
 pub use crate::capture::{Capture, Tap};
@@ -24,6 +24,11 @@ pub trait Hosts {
 
     /// A packet was delivered to a host, or taken from it: its layer may have events.
     fn delivered(&mut self, host: usize);
+
+    /// The next frame that leaves a host.
+    fn departure(&mut self, now: Instant, host: usize) -> Option<Departure> {
+        self.layer(host).poll_frame(now)
+    }
 }
 
 /// What joins hosts.
@@ -307,7 +312,7 @@ impl Wires {
         loop {
             while let Some(index) = busy.pop() {
                 let wired = &mut self.hosts[index];
-                while let Some(outgoing) = hosts.layer(index).poll_frame(now) {
+                while let Some(outgoing) = hosts.departure(now, index) {
                     for tap in wired.taps.get(&outgoing.interface).into_iter().flatten() {
                         tap.frame(at, Seen::Outbound, &outgoing.frame);
                     }

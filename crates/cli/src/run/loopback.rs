@@ -1,16 +1,18 @@
 //! `--pcap`, `--delay`, `--loss`, `--rate`: what is in the way of packets on `lo`, and who looks at them.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use switchboard_device::{
-    Delay, Label, Loss, Pipe, PipeConfig, Random, Rate, Seen, capture_header, capture_packet,
-};
-use switchboard_engine::{IfIndex, Instant};
+use switchboard::wires::{Capture, Tap};
+use switchboard_device::{Delay, Label, Loss, Pipe, PipeConfig, Random, Rate, Seen};
+use switchboard_engine::{Departure, IfIndex, Instant};
 use switchboard_socket::Host;
+use switchboard_wire::FrameBody;
 
+use super::outside::NetMode;
 use crate::args::RunArgs;
 
 /// Which of a seed's streams of chances is that of `lo`.
@@ -24,12 +26,9 @@ pub(super) struct Loopback {
     pipe: Pipe,
     random: Random,
     capture: Option<Capture>,
-}
-
-struct Capture {
-    out: File,
-    /// Why some of it is missing.
-    failed: Option<io::Error>,
+    tap: Option<Tap>,
+    /// What leaves by other interfaces.
+    others: VecDeque<Departure>,
 }
 
 impl Loopback {
@@ -47,12 +46,24 @@ impl Loopback {
             mtu: u32::MAX,
             ..PipeConfig::default()
         };
+        let eth0 = ("eth0", !matches!(args.net, NetMode::Tun(_)));
+        let names = [("lo", false), eth0];
+        let names = &names[..1 + usize::from(args.leads_outside())];
+        let capture = args.pcap.as_deref().map(|path| create(path, names));
+        let capture = capture.transpose()?;
         let mut random = Random::new(seed, STREAM);
         Ok(Some(Loopback {
             pipe: Pipe::new(config, &mut random),
             random,
-            capture: args.pcap.as_deref().map(Capture::create).transpose()?,
+            tap: capture.as_ref().map(|capture| capture.tap(0)),
+            capture,
+            others: VecDeque::new(),
         }))
+    }
+
+    /// The capture's look at `eth0`.
+    pub(super) fn tap_of_eth0(&self) -> Option<Tap> {
+        self.capture.as_ref().map(|capture| capture.tap(1))
     }
 
     /// Carries what is sent on `lo`, until nothing moves now. `realtime` is `now` since the epoch.
@@ -60,26 +71,46 @@ impl Loopback {
         for _ in 0..BUDGET {
             self.send(host, now);
             // One at a time: what it makes the host send comes behind what is on its way.
-            let arrived = self.pipe.poll_arrival_labelled(now, &mut self.random);
-            let Some((_, packet, label)) = arrived else {
+            let arrived = self.pipe.poll_frame(now, &mut self.random);
+            let Some((_, frame, label)) = arrived else {
                 return;
             };
-            if let Some(capture) = &mut self.capture {
-                capture.write(&capture_packet(0, realtime, Seen::Inbound, &packet, None));
+            if let Some(tap) = &self.tap {
+                tap.frame(realtime, Seen::Inbound, &frame);
             }
-            host.deliver_tagged(now, IfIndex::LO, label.tag, packet);
+            if let FrameBody::Ip(packet) = frame.body {
+                host.deliver_tagged(now, IfIndex::LO, label.tag, packet);
+            }
         }
         self.send(host, now);
     }
 
     fn send(&mut self, host: &mut Host, now: Instant) {
-        while let Some(outgoing) = host.poll_outgoing(now) {
-            let label = Label {
-                tag: outgoing.tag,
-                ..Label::default()
-            };
-            (self.pipe).send_labelled(now, &mut self.random, outgoing.packet, label);
+        while let Some(departure) = host.poll_frame(now) {
+            if departure.interface == IfIndex::LO {
+                self.take(now, departure);
+            } else {
+                self.others.push_back(departure);
+            }
         }
+    }
+
+    fn take(&mut self, now: Instant, departure: Departure) {
+        let label = Label {
+            tag: departure.tag,
+            ..Label::default()
+        };
+        if let FrameBody::Ip(packet) = departure.frame.body {
+            (self.pipe).send_labelled(now, &mut self.random, packet, label);
+        }
+    }
+
+    /// The next frame that leaves by another interface. What is sent on `lo` on the way there is carried next time.
+    pub(super) fn departure(&mut self, host: &mut Host, now: Instant) -> Option<Departure> {
+        if self.others.is_empty() {
+            self.send(host, now);
+        }
+        self.others.pop_front()
     }
 
     /// When the next packet arrives.
@@ -88,22 +119,13 @@ impl Loopback {
     }
 
     /// Why some of the capture is missing, if it is.
-    pub(super) fn failed(&self) -> Option<&io::Error> {
-        self.capture.as_ref()?.failed.as_ref()
+    pub(super) fn failed(&self) -> Option<io::Error> {
+        self.capture.as_ref()?.stop().err()
     }
 }
 
-impl Capture {
-    fn create(path: &Path) -> io::Result<Capture> {
-        let mut out = File::create(path)?;
-        out.write_all(&capture_header(&["lo"]))?;
-        Ok(Capture { out, failed: None })
-    }
-
-    /// A packet is one write: whoever reads along sees whole ones. The run goes on without the capture when it fails.
-    fn write(&mut self, bytes: &[u8]) {
-        if self.failed.is_none() {
-            self.failed = self.out.write_all(bytes).err();
-        }
-    }
+/// A packet is one write: whoever reads along sees whole ones. The run goes on without the capture when it fails.
+fn create(path: &Path, names: &[(&str, bool)]) -> io::Result<Capture> {
+    let out = Box::new(File::create(path)?);
+    Capture::start_of(names, out)
 }

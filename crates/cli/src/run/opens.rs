@@ -67,7 +67,7 @@ impl Open {
         })
     }
 
-    fn base(&self) -> &[u8] {
+    pub(super) fn base(&self) -> &[u8] {
         let cut = self.path.iter().rposition(|byte| *byte == b'/');
         &self.path[cut.map_or(0, |cut| cut + 1)..]
     }
@@ -137,6 +137,13 @@ impl Names {
             words.extend(entries.map(|entry| entry.file_name().as_bytes().to_vec()));
         }
         Names { words }
+    }
+
+    /// And files of these names.
+    pub(super) fn with<'a>(mut self, names: impl Iterator<Item = &'a str>) -> Names {
+        self.words
+            .extend(names.map(|name| name.as_bytes().to_vec()));
+        self
     }
 
     /// Whether the path has to be looked at.
@@ -217,7 +224,7 @@ fn path_in_proc(directory: &OwnedFd) -> Option<PathBuf> {
 }
 
 /// The directory that holds what is opened.
-fn directory(tid: i32, open: &Open) -> Option<OwnedFd> {
+pub(super) fn directory(tid: i32, open: &Open) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let cut = open.path.len() - open.base().len();
     let path = Path::new(OsStr::from_bytes(&open.path[..cut]));

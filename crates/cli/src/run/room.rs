@@ -9,7 +9,9 @@
 //! loop makes a packet late, but moves no queue: see docs/design/links.md.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::time::Timespec;
 use smallvec::SmallVec;
 use switchboard::wires::{Hosts, Wires};
-use switchboard_engine::Instant;
+use switchboard_device::Outlet;
+use switchboard_engine::{Departure, IfIndex, Instant};
 use switchboard_notify::{Closings, Notification};
 use switchboard_socket::Host;
 
@@ -32,6 +35,8 @@ const CLOSED: u64 = u64::MAX;
 const HOSTS: u64 = u64::MAX - (1 << 20);
 /// A process of a host's has ended, of those that are watched for it.
 pub(super) const ENDED: u64 = HOSTS - 1;
+/// The descriptor of network n that leads outside has this number and n.
+const OUTLETS: u64 = HOSTS - (1 << 20);
 /// Who drives the room has the numbers from here up to the last but one.
 pub(super) const FIRST_OWN: u64 = u64::MAX - (1 << 19);
 
@@ -97,6 +102,23 @@ impl Room {
         self.listening.push(true);
         self.deadlines.push(None);
         self.wires.add_host()
+    }
+
+    /// Gives a host an interface that leads outside, to what may come at any time.
+    pub(super) fn join_outside(
+        &mut self,
+        host: usize,
+        outlet: Outlet,
+        mtu: u32,
+        addresses: &[(IpAddr, u8)],
+    ) -> io::Result<IfIndex> {
+        let token = OUTLETS + self.wires.networks() as u64;
+        self.watch(outlet.as_fd(), token)?;
+        let network = self.wires.add_outlet(outlet, mtu);
+        let layer = &mut self.supervisors[host].host;
+        let at = (host, layer);
+        let (interface, _) = (self.wires).plug_in(at, network, addresses, Duration::ZERO)?;
+        Ok(interface)
     }
 
     /// Tells of a descriptor from now on, by a number from [`FIRST_OWN`] on.
@@ -203,6 +225,10 @@ impl Room {
                         Ok(())
                     })?;
                 }
+                OUTLETS.. if token != ENDED => {
+                    let now = self.clock.now();
+                    self.wires.look(now, (token - OUTLETS) as usize);
+                }
                 _ => {
                     touched.insert(0);
                     self.supervisors[0].told(token, hung_up);
@@ -269,6 +295,11 @@ impl Room {
             };
             self.wires.carry(now, at, from, &mut hosts);
             busy = hosts.to;
+            for host in &busy {
+                self.deadlines[*host] = self.supervisors[*host].deadline();
+            }
+            // Where nothing has come of it nobody has to be told.
+            busy.retain(|host| self.supervisors[*host].host.has_events());
             if busy.is_empty() {
                 return;
             }
@@ -309,6 +340,10 @@ impl Hosts for Delivered<'_> {
 
     fn delivered(&mut self, host: usize) {
         self.to.insert(host);
+    }
+
+    fn departure(&mut self, now: Instant, host: usize) -> Option<Departure> {
+        self.supervisors[host].departure(now)
     }
 }
 

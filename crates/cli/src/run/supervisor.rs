@@ -13,6 +13,7 @@
 
 mod context;
 mod deliver;
+mod etc_calls;
 mod linger;
 pub(super) mod listing;
 mod proc_calls;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use switchboard_abi::sysno::Arch;
-use switchboard_engine::Instant;
+use switchboard_engine::{Departure, Instant};
 use switchboard_notify::{Closing, Listener, Notification, Processes, RemoteMemory};
 use switchboard_socket::{Cred, Host, PollMask, SocketId};
 use switchboard_syscall::{Call, Interrupted, Pending, Progress, decode};
@@ -72,6 +73,8 @@ pub(super) struct Supervisor {
     trace: Option<Trace>,
     loopback: Option<Loopback>,
     names: Rc<Names>,
+    /// Files under /etc that are this host's, and what they say.
+    pub(super) etc: Vec<(String, String)>,
     proc_files: OpenFiles,
     /// Sockets whose descriptors are gone while calls on them still wait.
     closing: Vec<SocketId>,
@@ -128,6 +131,7 @@ impl Supervisor {
         }
         Supervisor {
             names,
+            etc: Vec::new(),
             proc_files: OpenFiles::default(),
             listener,
             host,
@@ -164,6 +168,14 @@ impl Supervisor {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// The next frame that leaves by a wire.
+    pub(super) fn departure(&mut self, now: Instant) -> Option<Departure> {
+        match &mut self.loopback {
+            Some(loopback) => loopback.departure(&mut self.host, now),
+            None => self.host.poll_frame(now),
+        }
     }
 
     /// Timers of the stack, timeouts of parked calls.

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::{self, ErrorKind};
+use std::vec::Vec;
 
 use super::fault::Fault;
 
@@ -78,6 +79,22 @@ impl NatAddresses {
                 .find(free)
                 .unwrap_or(v6(V6_NETS[3])),
         }
+    }
+
+    /// [`beside`](Self::beside) those that this machine has now.
+    pub fn beside_those_of_this_host() -> NatAddresses {
+        let mut taken = Vec::new();
+        for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+            let Some(address) = interface.address else {
+                continue;
+            };
+            if let Some(v4) = address.as_sockaddr_in() {
+                taken.push(IpAddr::V4(v4.ip()));
+            } else if let Some(v6) = address.as_sockaddr_in6() {
+                taken.push(IpAddr::V6(v6.ip()));
+            }
+        }
+        NatAddresses::beside(&taken)
     }
 
     /// Both subnets.

@@ -26,6 +26,9 @@ impl Supervisor {
         if !self.names.may_be_ours(open) || open.flags.contains(OFlags::PATH) {
             return self.go_on(call);
         }
+        if !self.etc.is_empty() && self.open_etc(call, open) {
+            return;
+        }
         let Place::Below(path) = place(call.tid, open) else {
             return self.go_on(call);
         };

@@ -1,0 +1,76 @@
+//! Files under /etc that are the host's and not the machine's.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
+use switchboard_abi::Errno;
+use switchboard_notify::{Notification, ReplyError};
+
+use super::super::files::errno;
+use super::super::opens::{Open, directory};
+use super::{Supervisor, host_errno};
+
+impl Supervisor {
+    /// Answers an open(2) for reading of such a file. False: it is none.
+    pub(super) fn open_etc(&mut self, call: &Notification, open: &Open) -> bool {
+        let Some(text) = self.etc_file(call.tid, open) else {
+            return false;
+        };
+        let made = read_only(text.as_bytes(), open.flags);
+        // Whoever was asked about is the one who asked only if they still wait.
+        if !self.listener.is_valid(call.id) {
+            return true;
+        }
+        let result = made.and_then(|fd| {
+            let cloexec = open.flags.contains(OFlags::CLOEXEC);
+            match self.listener.reply_fd(call.id, fd.as_fd(), cloexec) {
+                Err(ReplyError::Refused(errno)) => Err(Errno(errno.0 as u16)),
+                // Gone, if it was not delivered: nobody hears an answer.
+                Ok(_) | Err(ReplyError::NotDelivered) => Ok(()),
+            }
+        });
+        if let Err(errno) = result {
+            let _ = self.listener.reply_errno(call.id, host_errno(errno));
+        }
+        true
+    }
+
+    fn etc_file(&self, tid: i32, open: &Open) -> Option<&str> {
+        let (_, text) = self
+            .etc
+            .iter()
+            .find(|(name, _)| name.as_bytes() == open.base())?;
+        // Who writes means the machine's.
+        if open.flags & OFlags::RWMODE != OFlags::RDONLY || open.flags.contains(OFlags::DIRECTORY) {
+            return None;
+        }
+        let there = fs::fstat(directory(tid, open)?).ok()?;
+        let etc = fs::stat(format!("/proc/{tid}/root/etc")).ok()?;
+        ((there.st_dev, there.st_ino) == (etc.st_dev, etc.st_ino)).then_some(text)
+    }
+}
+
+/// A descriptor of a file with this text.
+fn read_only(text: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let make = || -> rustix::io::Result<OwnedFd> {
+        let whole = fs::memfd_create("etc", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let mut left = text;
+        while !left.is_empty() {
+            let n = rustix::io::write(&whole, left)?;
+            left = &left[n..];
+        }
+        fs::fcntl_add_seals(
+            &whole,
+            SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+        )?;
+        fs::fchmod(&whole, Mode::from_raw_mode(0o644))?;
+        let path = format!("/proc/self/fd/{}", whole.as_raw_fd());
+        let kept = flags & OFlags::NONBLOCK;
+        fs::open(
+            &path,
+            kept | OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
+    make().map_err(errno)
+}
