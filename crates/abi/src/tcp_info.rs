@@ -68,6 +68,10 @@ pub const TCPI_OPT_TIMESTAMPS: u8 = 1;
 pub const TCPI_OPT_SACK: u8 = 2;
 /// `TCPI_OPT_WSCALE`: window scaling is in use.
 pub const TCPI_OPT_WSCALE: u8 = 4;
+/// `TCPI_OPT_ECN`: RFC 3168 was negotiated.
+pub const TCPI_OPT_ECN: u8 = 8;
+/// `TCPI_OPT_ECN_SEEN`: a segment came that could be marked.
+pub const TCPI_OPT_ECN_SEEN: u8 = 16;
 /// `TCPI_OPT_SYN_DATA`: the SYN-ACK acknowledged data of the SYN, sent or received.
 pub const TCPI_OPT_SYN_DATA: u8 = 32;
 /// `TCPI_OPT_TFO_CHILD`: a SYN with a Fast Open cookie made the connection.

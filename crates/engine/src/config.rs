@@ -134,6 +134,8 @@ pub struct Sysctl {
     pub tcp_timestamps: bool,
     /// net.ipv4.tcp_sack.
     pub tcp_sack: bool,
+    /// net.ipv4.tcp_ecn: 0 never, 1 ask for it and agree to it, 2 agree only.
+    pub tcp_ecn: u8,
     /// net.ipv4.tcp_dsack: report what came twice.
     pub tcp_dsack: bool,
     /// net.ipv4.tcp_early_retrans: the tail is probed (RFC 8985, 7) from 3 on.
@@ -242,7 +244,8 @@ impl Default for Sysctl {
             icmp_msgs_per_sec: 1000,
             icmp_msgs_burst: 50,
             tcp_congestion_control: Algorithm::default(),
-            tcp_allowed_congestion_control: [true; Algorithm::ALL.len()],
+            // As of a kernel whose default is cubic.
+            tcp_allowed_congestion_control: [true, true, false],
             tcp_rmem: [4096, 131_072, 32 << 20],
             tcp_wmem: [4096, 16_384, 4_194_304],
             tcp_fin_timeout: Duration::from_secs(60),
@@ -261,6 +264,7 @@ impl Default for Sysctl {
             tcp_window_scaling: true,
             tcp_timestamps: true,
             tcp_sack: true,
+            tcp_ecn: 2,
             tcp_dsack: true,
             tcp_early_retrans: 3,
             tcp_frto: 2,

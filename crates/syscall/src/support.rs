@@ -73,7 +73,7 @@ const ROWS: &[SupportRow] = &[
     row(Family, "AF_UNIX SOCK_STREAM", Done, ""),
     row(Family, "AF_UNIX SOCK_DGRAM", Done, ""),
     row(Family, "AF_UNIX SOCK_SEQPACKET", Done, ""),
-    row(Family, "AF_INET SOCK_STREAM", Done, "TCP; congestion control is reno; no SACK"),
+    row(Family, "AF_INET SOCK_STREAM", Done, "TCP; congestion control is cubic, reno or bbr"),
     row(Family, "AF_INET SOCK_DGRAM", Done, "UDP; no fragmentation"),
     row(Family, "AF_INET6 SOCK_STREAM", Done, "TCP, dual-stack"),
     row(Family, "AF_INET6 SOCK_DGRAM", Done, "UDP, dual-stack"),

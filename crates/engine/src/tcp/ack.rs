@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use switchboard_wire::{SeqNum, TcpSegment};
 
-use super::connection::{Connection, Cx, MSS_MIN};
+use super::connection::{Connection, Cx, MSS_MIN, Timed};
 use super::recovery::Phase;
 use super::timers::Purpose;
 use crate::config::Sysctl;
@@ -114,9 +114,9 @@ impl Connection {
 
     /// One measurement per round trip, or the echoed timestamp (RFC 7323, 4.1) when Karn's rule forbids the first.
     fn sample_rtt(&mut self, now: Instant, segment: &TcpSegment, ack: SeqNum) {
-        if let Some((end, at)) = self.timed {
+        if let Some((end, at)) = self.timed.get() {
             if ack.geq(end) {
-                self.timed = None;
+                self.timed = Timed::NONE;
                 self.rtt
                     .sample(now.saturating_sub(at), self.snd_una, self.snd_max);
             }

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 
 use switchboard_wire::SeqNum;
 
+use super::bbr::{Bbr, Told};
 use super::cubic::Cubic;
 use super::hystart::HyStart;
 use super::rtt::Rtt;
@@ -21,17 +22,20 @@ pub enum Algorithm {
     /// RFC 9438; Linux's default.
     #[default]
     Cubic,
+    /// By the bandwidth and the round-trip time; Linux's first version.
+    Bbr,
 }
 
 impl Algorithm {
     /// All of them, in the order in which Linux names them.
-    pub const ALL: &'static [Algorithm] = &[Algorithm::Reno, Algorithm::Cubic];
+    pub const ALL: &'static [Algorithm] = &[Algorithm::Reno, Algorithm::Cubic, Algorithm::Bbr];
 
     /// The name TCP_CONGESTION uses.
     pub const fn name(self) -> &'static str {
         match self {
             Algorithm::Reno => "reno",
             Algorithm::Cubic => "cubic",
+            Algorithm::Bbr => "bbr",
         }
     }
 
@@ -65,6 +69,7 @@ pub(crate) struct Congestion {
 struct Extra {
     cubic: Cubic,
     hystart: HyStart,
+    bbr: Option<Bbr>,
 }
 
 impl Congestion {
@@ -79,12 +84,52 @@ impl Congestion {
     }
 
     /// TCP_CONGESTION changes: the window stays, what the old algorithm knew goes.
-    pub(crate) fn switch(&mut self, algorithm: Algorithm) {
+    pub(crate) fn switch(&mut self, algorithm: Algorithm, now: Instant, random: u32) {
         if algorithm != self.algorithm {
             self.algorithm = algorithm;
             self.extra = None;
             self.acked = 0;
+            self.begin(now, random);
         }
+    }
+
+    /// The connection is there, or the algorithm another.
+    pub(crate) fn begin(&mut self, now: Instant, random: u32) {
+        if self.algorithm == Algorithm::Bbr {
+            self.ssthresh = INFINITE_SSTHRESH;
+            self.extra.get_or_insert_default().bbr = Some(Bbr::new(now, random));
+        }
+    }
+
+    fn bbr(&self) -> Option<&Bbr> {
+        self.extra.as_ref()?.bbr.as_ref()
+    }
+
+    fn bbr_mut(&mut self) -> Option<&mut Bbr> {
+        self.extra.as_mut()?.bbr.as_mut()
+    }
+
+    /// An acknowledgment, for an algorithm that governs.
+    pub(crate) fn on_told(&mut self, told: &Told) {
+        let cwnd = self.cwnd;
+        if let Some(bbr) = self.bbr_mut() {
+            self.cwnd = bbr.on_ack(cwnd, told);
+        }
+    }
+
+    /// Whether segments leave at the algorithm's pace.
+    pub(crate) const fn paces(&self) -> bool {
+        self.governs()
+    }
+
+    /// Its pace, bytes a second.
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        self.bbr().map(|bbr| bbr.rate).filter(|rate| *rate > 0)
+    }
+
+    /// BBR's bandwidth, least round-trip time, gains of pace and window.
+    pub(crate) fn bbr_info(&self) -> Option<(u64, u32, u32, u32)> {
+        self.bbr().map(Bbr::info)
     }
 
     /// RFC 5681, 3.1: slow start is below ssthresh.
@@ -94,8 +139,9 @@ impl Congestion {
     }
 
     /// The algorithm sets the window itself, losses or not.
+    #[inline]
     pub(crate) const fn governs(&self) -> bool {
-        false
+        matches!(self.algorithm, Algorithm::Bbr)
     }
 
     /// New data was acknowledged, outside recovery, while the window was what limited us (RFC 7661's concern).
@@ -130,6 +176,8 @@ impl Congestion {
                     .cubic
                     .on_ack(self.cwnd, acked, mss, now, rtt.srtt_us());
             }
+            // It was told what it needs.
+            Algorithm::Bbr => {}
         }
     }
 
@@ -148,7 +196,7 @@ impl Congestion {
     }
 
     /// A loss, or ECN's word of one: the new ssthresh (RFC 5681, (4), as Linux of cwnd; RFC 9438, 4.6).
-    pub(crate) fn reduce(&mut self, _flight: u32, mss: u32) {
+    pub(crate) fn reduce(&mut self, mss: u32) {
         let least = 2 * mss;
         self.acked = 0;
         self.ssthresh = match self.algorithm {
@@ -156,6 +204,13 @@ impl Congestion {
             Algorithm::Cubic => {
                 let extra = self.extra.get_or_insert_default();
                 extra.cubic.reduce(self.cwnd).max(least)
+            }
+            Algorithm::Bbr => {
+                let cwnd = self.cwnd;
+                if let Some(bbr) = self.bbr_mut() {
+                    bbr.on_loss(cwnd);
+                }
+                self.ssthresh
             }
         };
     }
@@ -166,6 +221,9 @@ impl Congestion {
         self.acked = 0;
         if let Some(extra) = &mut self.extra {
             extra.cubic.restart();
+            if let Some(bbr) = &mut extra.bbr {
+                bbr.on_timeout();
+            }
         }
     }
 
@@ -181,6 +239,9 @@ impl Congestion {
 
     /// The reduction was wrong.
     pub(crate) fn undo(&mut self, prior_cwnd: u32, prior_ssthresh: u32) {
+        if let Some(bbr) = self.bbr_mut() {
+            return bbr.on_undo();
+        }
         self.cwnd = self.cwnd.max(prior_cwnd);
         self.ssthresh = self.ssthresh.max(prior_ssthresh);
     }

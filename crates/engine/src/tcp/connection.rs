@@ -16,10 +16,12 @@ use core::net::{IpAddr, SocketAddr};
 use switchboard_wire::SeqNum;
 
 use super::congestion::Congestion;
+use super::ecn::Ecn;
 use super::fastopen::FastOpen;
 use super::listen::Listener;
 use super::loss::Track;
 use super::options::TcpOptionsSet;
+use super::pace::Pace;
 use super::reassembly::Reassembly;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -90,6 +92,34 @@ pub(crate) struct Path {
     pub(crate) tracked: bool,
 }
 
+/// The segment whose acknowledgment measures the round trip, if one is: its end and when it left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timed {
+    end: SeqNum,
+    at: Instant,
+}
+
+impl Timed {
+    pub(crate) const NONE: Timed = Timed {
+        end: SeqNum(0),
+        at: Instant::MAX,
+    };
+
+    #[inline]
+    pub(crate) const fn new(end: SeqNum, at: Instant) -> Timed {
+        Timed { end, at }
+    }
+
+    #[inline]
+    pub(crate) fn get(self) -> Option<(SeqNum, Instant)> {
+        (self.at != Instant::MAX).then_some((self.end, self.at))
+    }
+
+    pub(crate) fn take(&mut self) -> Option<(SeqNum, Instant)> {
+        core::mem::replace(self, Timed::NONE).get()
+    }
+}
+
 /// A TCP socket in any state.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -110,6 +140,8 @@ pub(crate) struct Connection {
     pub(crate) ts_ok: bool,
     /// Window scaling was agreed.
     pub(crate) wscale_ok: bool,
+    /// RFC 3168.
+    pub(crate) ecn: Ecn,
     /// Both ends speak selective acknowledgments (RFC 2018).
     pub(crate) sack_ok: bool,
     pub(crate) snd_wscale: u8,
@@ -176,10 +208,12 @@ pub(crate) struct Connection {
 
     pub(crate) rtt: Rtt,
     /// The segment being timed: its end and when it left (Karn: dropped at a retransmission).
-    pub(crate) timed: Option<(SeqNum, Instant)>,
+    pub(crate) timed: Timed,
     pub(crate) cc: Congestion,
     pub(crate) recovery: Recovery,
     pub(crate) track: Option<Box<Track>>,
+    /// Segments leave at a rate.
+    pub(crate) pace: Option<Box<Pace>>,
     pub(crate) deadlines: Deadlines,
     pub(crate) retransmits: u8,
     pub(crate) backoff: u8,
@@ -284,6 +318,7 @@ impl Connection {
             fin_acked: false,
             ts_ok: false,
             wscale_ok: false,
+            ecn: Ecn::empty(),
             sack_ok: false,
             snd_wscale: 0,
             rcv_wscale: 0,
@@ -345,10 +380,11 @@ impl Connection {
             ts_offset: 0,
             ts_recent_at: Instant::BOOT,
             rtt: Rtt::new(opts.timing().rto_bounds()),
-            timed: None,
+            timed: Timed::NONE,
             cc: Congestion::new(opts.congestion, MSS_DEFAULT),
             recovery: Recovery::new(zero),
             track: None,
+            pace: None,
             deadlines: Deadlines::new(),
             retransmits: 0,
             backoff: 0,
@@ -367,7 +403,10 @@ impl Connection {
     /// The earliest time at which [`on_timer`](Self::on_timer) has something to do.
     #[inline]
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadlines.next()
+        match &self.pace {
+            Some(pace) if pace.waiting => self.deadlines.next().min(pace.next),
+            _ => self.deadlines.next(),
+        }
     }
 
     /// Sequence number after the last byte written, without the FIN.
@@ -395,6 +434,7 @@ impl Connection {
         self.rcv_shutdown = true;
         self.snd_shutdown = true;
         self.deadlines = Deadlines::new();
+        self.pace = None;
         self.reassembly = None;
         self.track = None;
         self.out &= Out::RST;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::connection::Connection;
+use super::ecn::Ecn;
 use super::state::State;
 use crate::time::Instant;
 
@@ -96,6 +97,25 @@ pub struct TcpInfo {
     pub data_segs_in: u32,
     /// Segments with data sent.
     pub data_segs_out: u32,
+    /// The rate at which what is sent arrives, bytes a second; 0 where nothing is measured (`lo`). Whether the application
+    /// limited it.
+    pub delivery_rate: u64,
+    /// See `delivery_rate`.
+    pub delivery_rate_app_limited: bool,
+    /// The pace and its limit, bytes a second; `u64::MAX` is none.
+    pub pacing_rate: u64,
+    /// See `pacing_rate`.
+    pub max_pacing_rate: u64,
+    /// Duplicates that the peer reported.
+    pub dsack_dups: u32,
+    /// How often reordering was seen.
+    pub reord_seen: u32,
+    /// ECN is agreed on, and marks or packets that may be marked were seen.
+    pub ecn: bool,
+    /// See `ecn`.
+    pub ecn_seen: bool,
+    /// BBR's bandwidth, least round-trip time in microseconds, gains of pace and window in 1/256.
+    pub bbr: Option<(u64, u32, u32, u32)>,
     /// Segments that the peer has, the SYN and the FIN included.
     pub delivered: u32,
     /// Data bytes sent, with retransmissions.
@@ -197,6 +217,18 @@ impl Connection {
             min_rtt: us(self.rtt.min_us()),
             data_segs_in: self.counters.data_segs_in,
             data_segs_out: self.counters.data_segs_out,
+            delivery_rate: self.track.as_ref().map_or(0, |t| match t.rate {
+                (_, 0, _) => 0,
+                (bytes, us, _) => u64::from(bytes) * 1_000_000 / u64::from(us),
+            }),
+            delivery_rate_app_limited: self.track.as_ref().is_some_and(|t| t.rate.2),
+            pacing_rate: self.pacing_rate(),
+            max_pacing_rate: self.opts.max_pacing(),
+            dsack_dups: self.track.as_ref().map_or(0, |t| t.duplicates),
+            reord_seen: self.track.as_ref().map_or(0, |t| t.reordered),
+            ecn: self.ecn.contains(Ecn::OK),
+            ecn_seen: self.ecn.contains(Ecn::SEEN),
+            bbr: self.cc.bbr_info(),
             delivered: self.delivered(),
             bytes_sent: self.counters.bytes_sent,
             bytes_retrans: self.counters.bytes_retrans,

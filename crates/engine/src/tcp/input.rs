@@ -75,6 +75,7 @@ impl Connection {
             return Reply::None;
         }
         self.learn_options(cx, &segment.options);
+        self.ecn_answered(flags);
         self.rcv_nxt = segment.seq + 1u32;
         self.rcv_wup = self.rcv_nxt;
         self.snd_wl1 = segment.seq;
@@ -137,6 +138,8 @@ impl Connection {
         self.recovery = Recovery::new(self.snd_una - 1u32);
         self.sync_mss();
         self.cc = Congestion::new(self.opts.congestion, self.mss);
+        self.cc.begin(cx.now, self.ts_offset);
+        self.set_pacing(self.opts.max_pacing());
         self.init_rcv_mss();
         self.expand_send_buffer(cx);
         self.tune.space = self.rcv_wnd;

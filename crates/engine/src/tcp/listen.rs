@@ -78,6 +78,7 @@ pub(crate) struct Request {
     pub(crate) advmss: u16,
     pub(crate) peer_scale: Option<u8>,
     pub(crate) sack: bool,
+    pub(crate) ecn: bool,
     pub(crate) ts_recent: Option<u32>,
     pub(crate) ts_offset: u32,
     pub(crate) initial: InitialWindow,
@@ -112,7 +113,12 @@ impl Request {
             dst_port: self.tuple.remote_port,
             seq: self.iss,
             ack: self.irs + 1u32,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            // RFC 3168, 6.1.1: ECE alone agrees.
+            flags: if self.ecn {
+                TcpFlags::SYN | TcpFlags::ACK | TcpFlags::ECE
+            } else {
+                TcpFlags::SYN | TcpFlags::ACK
+            },
             window: self.initial.window.min(0xffff) as u16,
             urgent: 0,
             options: TcpOptions {

@@ -12,8 +12,9 @@ use alloc::boxed::Box;
 
 use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 
+use super::bbr::Told;
 use super::congestion::INFINITE_SSTHRESH;
-use super::connection::{Connection, Cx};
+use super::connection::{Connection, Cx, Timed};
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Scoreboard, Sent};
 use super::timers::Purpose;
@@ -66,6 +67,17 @@ pub(crate) struct Track {
     pub(crate) used: (u32, Instant),
     /// The last good sample: bytes in microseconds, and whether the application limited it.
     pub(crate) rate: (u32, u32, bool),
+}
+
+/// What kind of acknowledgment it is.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    advanced: bool,
+    duplicate: bool,
+    /// ECN says that something was marked.
+    ece: bool,
+    /// The timestamp it echoes.
+    echo: Option<u32>,
 }
 
 impl Track {
@@ -143,7 +155,7 @@ impl Connection {
                 });
                 from = end;
             }
-            self.timed = None;
+            self.timed = Timed::NONE;
             track
         })
     }
@@ -156,6 +168,8 @@ impl Connection {
         let (ack, una) = (segment.ack, self.snd_una);
         let advanced = ack.gt(una);
         let limited_before = self.cwnd_limited;
+        let prior_flight = self.in_flight_of(t);
+        let ece = self.is_echo(segment);
         let recover = self.recovery.recover;
         let mut round = Round {
             highest: (t.board.sacked() > 0).then_some(t.board.highest),
@@ -207,11 +221,37 @@ impl Connection {
             || duplicate
             || round.sacked > 0
             || round.duplicate.is_some()
+            || ece
         {
-            due = self.alert(cx, t, &mut round, advanced, duplicate, echo);
+            let kind = Kind {
+                advanced,
+                duplicate,
+                ece,
+                echo,
+            };
+            due = self.alert(cx, t, &mut round, kind);
         }
-        self.sample_rate(cx, t, &round);
-        self.set_window(cx, t, &round, advanced, limited_before);
+        let sample = self.sample_rate(cx, t, &round);
+        if self.cc.governs() {
+            let told = Told {
+                now: cx.now,
+                sample,
+                acked: round.delivered,
+                lost: round.lost,
+                flight: self.in_flight_of(t),
+                prior_flight,
+                rtt_us: round.latest_rtt_us(cx.now),
+                srtt_us: self.rtt.srtt_us(),
+                delivered: t.delivered,
+                prior_delivered: round.newest.map_or(0, |sent| sent.delivered),
+                phase: self.recovery.phase,
+                mss: self.mss,
+            };
+            self.cwnd_limited = false;
+            self.cc.on_told(&told);
+        } else {
+            self.set_window(cx, t, &round, advanced, limited_before);
+        }
         if self.outstanding() == 0 {
             // RFC 6298, 5.2.
             self.deadlines.retransmit = Instant::MAX;
@@ -223,7 +263,8 @@ impl Connection {
         }
         // On `lo` all is well again.
         let idle = t.board.is_empty() && self.recovery.phase == Phase::Open;
-        self.track = (self.path.tracked || !idle).then_some(track);
+        let wanted = self.path.tracked || self.cc.governs() || !idle;
+        self.track = wanted.then_some(track);
         if advanced && self.no_space {
             self.expand_send_buffer(cx);
         }
@@ -316,10 +357,17 @@ impl Connection {
         cx: Cx<'_>,
         t: &mut Track,
         round: &mut Round,
-        advanced: bool,
-        duplicate: bool,
-        echo: Option<u32>,
+        kind: Kind,
     ) -> Option<Instant> {
+        let Kind {
+            advanced,
+            duplicate,
+            ece,
+            echo,
+        } = kind;
+        if ece {
+            t.prior_ssthresh = 0;
+        }
         let una = self.snd_una;
         if t.board.is_reneged() {
             // RFC 2018, 8: the peer has dropped it; believe nothing it said.
@@ -351,7 +399,7 @@ impl Connection {
                     return None;
                 }
                 if self.undo_duplicates(t) {
-                    self.try_to_open(t);
+                    self.try_to_open(t, ece);
                 }
                 due = self.identify(cx, t, round, advanced);
                 if self.recovery.phase == Phase::Recovery {
@@ -375,10 +423,10 @@ impl Connection {
             }
         }
         if t.board.lost() == 0 {
-            self.try_to_open(t);
+            self.try_to_open(t, ece);
             return due;
         }
-        self.enter_recovery(t);
+        self.enter_recovery(t, ece);
         due
     }
 
@@ -427,11 +475,13 @@ impl Connection {
     }
 
     /// tcp_enter_recovery.
-    pub(crate) fn enter_recovery(&mut self, t: &mut Track) {
+    pub(crate) fn enter_recovery(&mut self, t: &mut Track, ece: bool) {
         t.init_undo(self.snd_una);
         t.prior_ssthresh = 0;
         if !self.recovery.is_reducing() {
-            t.prior_ssthresh = self.cc.current_ssthresh();
+            if !ece {
+                t.prior_ssthresh = self.cc.current_ssthresh();
+            }
             self.start_reduction(t);
         }
         self.recovery.phase = Phase::Recovery;
@@ -445,8 +495,8 @@ impl Connection {
         t.tlp = None;
         t.prior_cwnd = self.cc.cwnd;
         (t.prr_delivered, t.prr_out) = (0, 0);
-        let flight = self.in_flight_of(t);
-        self.cc.reduce(flight, self.mss);
+        self.cc.reduce(self.mss);
+        self.queue_cwr();
     }
 
     /// tcp_end_cwnd_reduction.
@@ -493,9 +543,6 @@ impl Connection {
         advanced: bool,
         was_limited: bool,
     ) {
-        if self.cc.governs() {
-            return;
-        }
         if self.recovery.is_reducing() {
             self.reduce(t, round.delivered, round.lost, advanced);
             return;
@@ -526,9 +573,12 @@ impl Connection {
     }
 
     /// tcp_try_to_open.
-    fn try_to_open(&mut self, t: &mut Track) {
+    fn try_to_open(&mut self, t: &mut Track, ece: bool) {
         if t.board.again() == 0 {
             t.retrans_stamp = None;
+        }
+        if ece {
+            self.enter_cwr(t);
         }
         if self.recovery.phase != Phase::Cwr {
             let recover = self.recovery.recover;
@@ -695,8 +745,7 @@ impl Connection {
         {
             t.prior_ssthresh = self.cc.current_ssthresh();
             t.prior_cwnd = self.cc.cwnd;
-            let flight = self.in_flight_of(t);
-            self.cc.reduce(flight, self.mss);
+            self.cc.reduce(self.mss);
             t.init_undo(self.snd_una);
         }
         t.board.lose_all(cx.now, patience);
@@ -712,6 +761,7 @@ impl Connection {
         t.frto = cx.sysctl.tcp_frto > 0 && (fresh || self.retransmits > 0);
         t.new_first = false;
         t.tlp = None;
+        self.queue_cwr();
     }
 
     /// Whether an acknowledgment is a duplicate as RFC 5681, 2 defines it.

@@ -76,6 +76,8 @@ struct Rare {
     extra: Option<Box<SendExtra>>,
     /// TCP_MD5SIG.
     md5: Keys,
+    /// SO_MAX_PACING_RATE; 0 was not set.
+    max_pacing: u64,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -145,6 +147,8 @@ pub enum TcpSet {
     OobInline(bool),
     /// SO_RCVLOWAT.
     RecvLowWater(u32),
+    /// SO_MAX_PACING_RATE, bytes a second; `u64::MAX` is none.
+    MaxPacing(u64),
     /// TCP_CONGESTION.
     Congestion(Algorithm),
     /// IP_TOS.
@@ -235,6 +239,7 @@ impl TcpOptionsSet {
             TcpSet::UserTimeout(t) => {
                 self.rare_mut().user_timeout = (!t.is_zero()).then_some(t);
             }
+            TcpSet::MaxPacing(rate) => self.rare_mut().max_pacing = rate.max(1),
             TcpSet::MaxSegment(n) => self.rare_mut().max_segment = n,
             TcpSet::SynCount(n) => self.rare_mut().syn_count = n,
             TcpSet::WindowClamp(n) => self.rare_mut().window_clamp = n,
@@ -311,6 +316,14 @@ impl TcpOptionsSet {
     /// TCP_MAXSEG as set; 0 when it was not.
     pub(crate) fn max_segment(&self) -> u16 {
         self.rare(|r| r.max_segment).unwrap_or(0)
+    }
+
+    /// SO_MAX_PACING_RATE; `u64::MAX` is none.
+    pub(crate) fn max_pacing(&self) -> u64 {
+        match self.rare(|r| r.max_pacing) {
+            None | Some(0) => u64::MAX,
+            Some(rate) => rate,
+        }
     }
 
     /// TCP_SYNCNT as set; 0 when it was not.

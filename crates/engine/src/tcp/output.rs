@@ -6,7 +6,7 @@
 
 use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
-use super::connection::{Connection, Cx, Out};
+use super::connection::{Connection, Cx, Out, Timed};
 use super::state::State;
 use crate::time::Instant;
 
@@ -46,7 +46,10 @@ impl Connection {
                 return Some(self.send_chunk(cx, chunk));
             }
             // Nothing may leave and nothing is in flight that would restart us: probe (tcp_check_probe_timer).
-            if self.outstanding() == 0 && self.deadlines.retransmit == Instant::MAX {
+            if self.outstanding() == 0
+                && self.deadlines.retransmit == Instant::MAX
+                && self.pace.as_ref().is_none_or(|pace| !pace.waiting)
+            {
                 self.arm_probe(cx.now);
             }
         }
@@ -137,6 +140,9 @@ impl Connection {
         if unsent == 0 {
             return (fin && window > 0).then_some(Chunk { len: 0, fin: true });
         }
+        if self.is_paced_out(cx.now) {
+            return None;
+        }
         let mss = self.payload_limit();
         let flight = self.in_flight();
         let allowed = self.cc.cwnd;
@@ -156,7 +162,8 @@ impl Connection {
         let mut len = unsent
             .min(window)
             .min(room)
-            .min(self.path.max_payload.max(mss));
+            .min(self.path.max_payload.max(mss))
+            .min(self.paced_burst(mss));
         if len == unsent {
             let rest = len % mss;
             if rest != 0 && self.holds_partial(fin) {
@@ -219,6 +226,7 @@ impl Connection {
             flags |= TcpFlags::FIN;
             self.fin_sent = true;
         }
+        flags |= self.ecn_flags(chunk.len > 0);
         self.snd_nxt = end;
         self.counters.bytes_sent += u64::from(chunk.len);
         // What leaves at once counts as the segments it stands for (tcp_skb_pcount).
@@ -230,6 +238,7 @@ impl Connection {
             self.counters.segs_out += segments - 1;
         }
         self.note_sent(cx, seq, end);
+        self.pace_sent(cx, chunk.len);
         self.snd_max = end;
         if !chunk.len.is_multiple_of(self.payload_limit()) {
             self.snd_sml = end;
@@ -267,7 +276,10 @@ impl Connection {
 
     /// RFC 5681, 4.1.
     fn restart_if_idle(&mut self, cx: Cx<'_>) {
-        if !cx.sysctl.tcp_slow_start_after_idle || self.last_sent == Instant::BOOT {
+        if !cx.sysctl.tcp_slow_start_after_idle
+            || self.cc.governs()
+            || self.last_sent == Instant::BOOT
+        {
             return;
         }
         let rto = self.rtt.rto();
@@ -305,7 +317,10 @@ impl Connection {
     }
 
     /// A segment without data.
-    fn plain(&mut self, cx: Cx<'_>, seq: SeqNum, flags: TcpFlags) -> TcpSegment {
+    fn plain(&mut self, cx: Cx<'_>, seq: SeqNum, mut flags: TcpFlags) -> TcpSegment {
+        if !flags.contains(TcpFlags::RST) {
+            flags |= self.ecn_flags(false);
+        }
         self.segment(cx, seq, flags, Payload::new())
     }
 
@@ -322,7 +337,7 @@ impl Connection {
         self.snd_nxt = seq + 1u32 + data;
         self.snd_max = self.snd_max.max(self.snd_nxt);
         if first {
-            self.timed = Some((self.snd_nxt, cx.now));
+            self.timed = Timed::new(self.snd_nxt, cx.now);
             self.restart_retransmit(cx.now);
         } else if self.state == State::SynRecv && self.deadlines.retransmit == Instant::MAX {
             self.restart_retransmit(cx.now);
@@ -335,6 +350,8 @@ impl Connection {
         if answer {
             flags |= TcpFlags::ACK;
             self.ack_sent();
+        } else {
+            flags |= self.ecn_syn_flags(cx, self.retransmits == 0);
         }
         self.counters.segs_out += 1;
         self.rcv_wup = self.rcv_nxt;

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 use bytes::Bytes;
 use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, emit};
 
-use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT};
+use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT, Timed};
 use super::fastopen::Decision;
 use super::filter::inherited;
 use super::input::Reply;
@@ -126,6 +126,7 @@ impl Stack {
             peer_mss,
             advmss,
             peer_scale,
+            ecn: super::ecn::agrees(&self.sysctl, ip.tos, segment.flags),
             sack: offered.sack_permitted && self.sysctl.tcp_sack,
             ts_recent: timestamps.map(|ts| ts.value),
             ts_offset: self.tcp.timestamp_offset(tuple),
@@ -439,6 +440,7 @@ pub(super) fn child_of(
     conn.advmss = request.advmss;
     conn.path = path_of(&request.route, lo_is_direct);
     conn.sack_ok = request.sack;
+    conn.ecn.set(super::ecn::Ecn::OK, request.ecn);
     if let Some(value) = request.ts_recent {
         conn.ts_ok = true;
         conn.ts_recent = value;
@@ -455,7 +457,7 @@ pub(super) fn child_of(
     conn.ts_offset = request.ts_offset;
     conn.retransmits = request.retransmits;
     if request.retransmits == 0 {
-        conn.timed = Some((conn.snd_max, request.sent_at));
+        conn.timed = Timed::new(conn.snd_max, request.sent_at);
     }
     conn.last_sent = now;
     // The SYN (tcp_create_openreq_child).

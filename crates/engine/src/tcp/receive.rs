@@ -69,6 +69,7 @@ impl Connection {
         let window = self.receive_window();
         if seq == self.rcv_nxt && (window > 0 || len == 0) {
             // The usual case: cut only at the right edge of the window.
+            self.ecn_of_data(segment.flags);
             let mut taken = 0u32;
             for chunk in core::mem::take(&mut segment.payload) {
                 let room = window - taken;
@@ -105,6 +106,7 @@ impl Connection {
     fn out_of_order(&mut self, cx: Cx<'_>, seq: SeqNum, segment: &mut TcpSegment, window: u32) {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let psh = segment.flags.contains(TcpFlags::PSH);
+        self.ecn_of_data(segment.flags);
         let limit = self.received + u64::from(window);
         let base = self.received;
         // 64-bit stream offsets; may lie before `base`.

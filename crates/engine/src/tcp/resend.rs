@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 
-use super::connection::{Connection, Cx, Out};
+use super::connection::{Connection, Cx, Out, Timed};
 use super::loss::Track;
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Sent};
@@ -32,6 +32,9 @@ impl Connection {
         let mss = self.payload_limit();
         let data_end = self.write_seq();
         let edge = self.snd_una + self.snd_wnd;
+        if self.is_paced_out(cx.now) {
+            return None;
+        }
         let mut track = self.track.take()?;
         let flight = self.in_flight_of(&track);
         let next = track.board.next_lost().filter(|_| !track.new_first);
@@ -86,6 +89,8 @@ impl Connection {
         }
         self.counters.bytes_sent += u64::from(len);
         self.count_retransmission(len);
+        flags |= self.ecn_flags(false);
+        self.pace_sent(cx, len);
         self.last_sent = cx.now;
         self.segment(cx, sent.seq, flags, payload)
     }
@@ -93,9 +98,9 @@ impl Connection {
     /// A segment left for the first time: it is written down where it can be lost.
     #[inline]
     pub(crate) fn note_sent(&mut self, cx: Cx<'_>, seq: SeqNum, end: SeqNum) {
-        if self.track.is_none() && !self.path.tracked {
-            if self.timed.is_none() {
-                self.timed = Some((end, cx.now));
+        if self.track.is_none() && !self.path.tracked && !self.cc.governs() {
+            if self.timed.get().is_none() {
+                self.timed = Timed::new(end, cx.now);
             }
             return;
         }
@@ -224,9 +229,11 @@ impl Connection {
         let before = self.in_flight_of(t);
         let due = self.identify(cx, t, &mut round, false);
         if self.in_flight_of(t) != before && self.recovery.phase < Phase::Recovery {
-            self.enter_recovery(t);
-            let mss = self.mss;
-            self.reduce(t, mss, round.lost, false);
+            self.enter_recovery(t, false);
+            if !self.cc.governs() {
+                let mss = self.mss;
+                self.reduce(t, mss, round.lost, false);
+            }
         }
         match due {
             Some(due) => {

@@ -86,6 +86,14 @@ pub(crate) struct Round {
     pub(crate) newest: Option<Sent>,
 }
 
+impl Round {
+    /// Of the newest segment that was sent once.
+    pub(crate) fn latest_rtt_us(&self, now: Instant) -> Option<u32> {
+        let at = self.last_at.max(self.sack_at)?;
+        Some(now.micros_since(at).min(u64::from(u32::MAX)) as u32)
+    }
+}
+
 /// RACK's variables (RFC 8985, 5.2 and 5.3).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rack {

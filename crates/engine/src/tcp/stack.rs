@@ -9,6 +9,7 @@ use switchboard_wire::{
 };
 
 use super::connection::{Cx, FourTuple, Out, Path};
+use super::ecn::CE;
 use super::input::Reply;
 use super::state::{State, TcpError};
 use super::table::Kind;
@@ -108,6 +109,9 @@ impl Stack {
                 let head = Head::of(segment);
                 let fastopen = segment.options.fastopen;
                 let before = socket.conn.state;
+                if ip.tos & CE != 0 {
+                    socket.conn.ecn_arrives(ip.tos);
+                }
                 let reply = socket.conn.on_segment(
                     Cx {
                         now,
@@ -286,6 +290,10 @@ impl Stack {
             let tuple = &socket.conn.tuple;
             let mut ip = IpHeader::new(tuple.local, tuple.remote);
             ip.tos = socket.conn.opts.tos_of(ip.is_v6());
+            if !socket.conn.ecn.is_empty() {
+                ip.tos |= socket.conn.ecn_codepoint();
+            }
+            let tuple = &socket.conn.tuple;
             ip.hop_limit = match tuple.remote {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),

@@ -10,7 +10,7 @@
 use core::time::Duration;
 
 use super::congestion::INFINITE_SSTHRESH;
-use super::connection::{Connection, Cx, Out};
+use super::connection::{Connection, Cx, Out, Timed};
 use super::rtt::{RTO_INIT, RTO_MIN};
 use super::state::{State, TcpError};
 use super::timing::{THIN_LINEAR_RETRIES, THIN_SEGMENTS};
@@ -210,7 +210,7 @@ impl Connection {
             self.backoff = self.backoff.saturating_add(1);
             self.rtt.back_off();
         }
-        self.timed = None;
+        self.timed = Timed::NONE;
         self.out |= Out::SYN;
         self.arm_clamped(cx);
     }

@@ -238,7 +238,11 @@ impl Connection {
                 self.rtt.set_bounds(self.opts.timing().rto_bounds());
             }
             TcpSet::ReceiveBuffer(n) => self.set_recv_buffer(n),
-            TcpSet::Congestion(algorithm) => self.cc.switch(algorithm),
+            TcpSet::Congestion(algorithm) => {
+                self.cc.switch(algorithm, cx.now, self.ts_offset);
+                self.set_pacing(self.opts.max_pacing());
+            }
+            TcpSet::MaxPacing(rate) => self.set_pacing(rate),
             TcpSet::WindowClamp(clamp) if clamp > 0 && self.window_clamp > 0 => {
                 self.window_clamp = clamp;
                 self.rcv_ssthresh = self.rcv_ssthresh.min(clamp);

@@ -1,6 +1,7 @@
 //! What TCP does, segment by segment. The format is described in `script`.
 
 mod close;
+mod ecn;
 mod fastopen;
 mod handshake;
 mod receive;

@@ -1,7 +1,7 @@
 //! Traces as text: one line per event, `time what`, time in milliseconds.
 //!
 //! - `> A 1:1001 ack 1 win 64240` the host sends exactly this, at that time; `<` the peer sends it.
-//!   Flags are the letters S F R P A U. Numbers count from the initial ones, of each side. What is not named is not
+//!   Flags are the letters S F R P A U, E (ECE), W (CWR) and N (AE); `ect` and `ce` are the IP header's. Numbers count from the initial ones, of each side. What is not named is not
 //!   compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`) are those options, with the numbers of who is acknowledged. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
 //! - `> nothing`: nothing was sent up to that time.
 //! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
@@ -29,6 +29,8 @@ pub(crate) struct Trace {
     peer_port: u16,
     isn: Option<SeqNum>,
     sent: VecDeque<(Instant, TcpSegment)>,
+    /// The type of service of each.
+    tos: VecDeque<u8>,
     now: Instant,
     line: String,
     /// The Fast Open cookie that the host gave last.
@@ -73,6 +75,7 @@ impl Trace {
             peer_port: 4321,
             isn: None,
             sent: VecDeque::new(),
+            tos: VecDeque::new(),
             now: EPOCH,
             line: String::new(),
             cookie: None,
@@ -126,6 +129,7 @@ impl Trace {
                 panic!("not TCP")
             };
             self.sent.push_back((self.now, segment));
+            self.tos.push_back(packet.ip.tos);
         }
     }
 
@@ -266,6 +270,7 @@ impl Trace {
                 let n = number(2);
                 let ms = Duration::from_millis(u64::from(n));
                 let set = match words[1] {
+                    "pacing" => TcpSet::MaxPacing(u64::from(n)),
                     "nodelay" => TcpSet::NoDelay(n != 0),
                     "cork" => TcpSet::Cork(n != 0),
                     "keepalive" => TcpSet::KeepAlive(n != 0),
@@ -360,6 +365,7 @@ impl Trace {
         let Some((at, sent)) = self.sent.pop_front() else {
             panic!("{}: nothing was sent", self.line);
         };
+        let tos = self.tos.pop_front().expect("as many");
         if sent.flags.contains(TcpFlags::SYN) && self.isn.is_none() {
             self.isn = Some(sent.seq);
         }
@@ -369,6 +375,7 @@ impl Trace {
         let ms = |at: Instant| at.saturating_sub(EPOCH).as_millis();
         assert_eq!(ms(at), ms(self.now), "{}", context());
         assert_eq!(sent.flags, want.flags, "{}", context());
+        assert_eq!(tos & 3, want.ecn, "{}", context());
         if let Some(seq) = want.seq {
             assert_eq!(sent.seq - isn, seq as i32, "{}", context());
         }
@@ -472,6 +479,7 @@ impl Trace {
         };
         let mut ip = IpHeader::new(THERE, HERE);
         ip.hop_limit = 64;
+        ip.tos = want.ecn;
         let packet = Packet {
             ip,
             body: Body::Tcp(segment),
@@ -491,6 +499,8 @@ struct Segment {
     mss: Option<u16>,
     scale: Option<u8>,
     ts: Option<(u32, u32)>,
+    /// `ect` or `ce` in the IP header.
+    ecn: u8,
     sack_ok: bool,
     /// `sack 1:2,3:4` or `sack none`.
     sack: Option<Vec<(u32, u32)>>,
@@ -509,6 +519,9 @@ impl Segment {
                 'P' => TcpFlags::PSH,
                 'A' => TcpFlags::ACK,
                 'U' => TcpFlags::URG,
+                'E' => TcpFlags::ECE,
+                'W' => TcpFlags::CWR,
+                'N' => TcpFlags::AE,
                 other => panic!("flag {other}"),
             };
         }
@@ -521,6 +534,8 @@ impl Segment {
                 "urg" => segment.urgent = value().parse().ok(),
                 "mss" => segment.mss = value().parse().ok(),
                 "wscale" => segment.scale = value().parse().ok(),
+                "ect" => segment.ecn = 2,
+                "ce" => segment.ecn = 3,
                 "sackok" => segment.sack_ok = true,
                 "sack" => {
                     let list = value();

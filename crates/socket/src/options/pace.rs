@@ -10,7 +10,7 @@ use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{State, UdpSet};
+use switchboard_engine::{State, TcpSet, UdpSet};
 
 /// `SO_BUSY_POLL`: whatever socket(7) says, anybody may raise it.
 pub(super) fn set_busy_poll(
@@ -151,7 +151,7 @@ pub(super) fn get_napi_id(
 /// `SO_MAX_PACING_RATE`: an `unsigned int` or, of the kernel, an `unsigned long`; all ones is none.
 pub(super) fn set_max_pacing_rate(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
@@ -166,6 +166,12 @@ pub(super) fn set_max_pacing_rate(
         u64::from(narrow)
     };
     h.get_mut(id)?.common.rare_mut().pacing_rate = value;
+    // sk_pacing_status: TCP paces by itself; for others it is for a queue, of which there is none.
+    if let Ok(tcp) = h.tcp(id) {
+        let handle = tcp.handle;
+        h.stack.tcp_set(cx.now, handle, TcpSet::MaxPacing(value));
+        h.collect_stack_events();
+    }
     Ok(())
 }
 

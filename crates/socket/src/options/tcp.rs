@@ -8,8 +8,8 @@ use crate::table::SocketId;
 use core::time::Duration;
 use switchboard_abi::Errno;
 use switchboard_abi::tcp_info::{
-    TCPI_OPT_SACK, TCPI_OPT_SYN_DATA, TCPI_OPT_TFO_CHILD, TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE,
-    TcpInfo,
+    TCPI_OPT_ECN, TCPI_OPT_ECN_SEEN, TCPI_OPT_SACK, TCPI_OPT_SYN_DATA, TCPI_OPT_TFO_CHILD,
+    TCPI_OPT_TIMESTAMPS, TCPI_OPT_WSCALE, TcpInfo,
 };
 use switchboard_engine::{Algorithm, State, TcpId, TcpSet};
 
@@ -375,14 +375,23 @@ pub(super) fn set_inq(
     Ok(())
 }
 
-/// Reno has no state of its own to tell (tcp_congestion_ops without get_info).
+/// `struct tcp_bbr_info`; Reno and CUBIC have nothing to tell (tcp_congestion_ops without get_info).
 pub(super) fn get_cc_info(
-    _: &Host,
-    _: &Cx<'_>,
-    _: SocketId,
+    h: &Host,
+    cx: &Cx<'_>,
+    id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(OptValue::bytes(&[], a))
+    let t = handle(h, id)?;
+    let Some((bandwidth, min_rtt, pace, window)) = h.stack.tcp_info(cx.now, t).bbr else {
+        return Ok(OptValue::bytes(&[], a));
+    };
+    let mut info = [0; 20];
+    info[..8].copy_from_slice(&bandwidth.to_ne_bytes());
+    for (at, word) in [min_rtt, pace, window].into_iter().enumerate() {
+        info[8 + 4 * at..12 + 4 * at].copy_from_slice(&word.to_ne_bytes());
+    }
+    Ok(OptValue::bytes(&info, a))
 }
 
 pub(super) fn get_is_mptcp(
@@ -457,6 +466,12 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
     if i.window_scaling {
         options |= TCPI_OPT_WSCALE;
     }
+    if i.ecn {
+        options |= TCPI_OPT_ECN;
+    }
+    if i.ecn_seen {
+        options |= TCPI_OPT_ECN_SEEN;
+    }
     if i.syn_data {
         options |= TCPI_OPT_SYN_DATA;
     }
@@ -496,9 +511,8 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
         rcv_rtt: us(i.rcv_rtt),
         rcv_space: i.rcv_space,
         total_retrans: i.total_retrans,
-        // No pacing: Linux says ~0.
-        pacing_rate: u64::MAX,
-        max_pacing_rate: u64::MAX,
+        pacing_rate: i.pacing_rate,
+        max_pacing_rate: i.max_pacing_rate,
         bytes_acked: i.bytes_acked,
         bytes_received: i.bytes_received,
         segs_out: i.segs_out,
@@ -511,6 +525,10 @@ pub(super) fn get_info(h: &Host, cx: &Cx<'_>, id: SocketId, a: &GetArg) -> Resul
         bytes_sent: i.bytes_sent,
         bytes_retrans: i.bytes_retrans,
         rcv_ooopack: i.rcv_ooopack,
+        delivery_rate: i.delivery_rate,
+        delivery_rate_app_limited: i.delivery_rate_app_limited,
+        dsack_dups: i.dsack_dups,
+        reord_seen: i.reord_seen,
         snd_wnd: i.snd_wnd,
         rcv_wnd: i.rcv_wnd,
         ..TcpInfo::default()

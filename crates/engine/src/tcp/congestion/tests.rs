@@ -13,8 +13,8 @@ fn acked(cc: &mut Congestion, bytes: u32) {
 
 #[test]
 fn slow_start_doubles_each_window() {
-    for algorithm in Algorithm::ALL {
-        let mut cc = Congestion::new(*algorithm, MSS);
+    for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
+        let mut cc = Congestion::new(algorithm, MSS);
         acked(&mut cc, 10 * MSS);
         assert_eq!(cc.cwnd, 20 * MSS);
     }
@@ -37,7 +37,7 @@ fn slow_start_stops_at_ssthresh_and_the_rest_counts_linearly() {
 #[test]
 fn a_loss_halves_and_a_timeout_leaves_one_segment() {
     let mut cc = reno();
-    cc.reduce(10 * MSS, MSS);
+    cc.reduce(MSS);
     assert_eq!(cc.ssthresh, 5 * MSS);
     cc.after_timeout(0, MSS);
     assert_eq!((cc.cwnd, cc.ssthresh), (MSS, 5 * MSS));
@@ -47,10 +47,10 @@ fn a_loss_halves_and_a_timeout_leaves_one_segment() {
 
 #[test]
 fn never_less_than_two_segments() {
-    for algorithm in Algorithm::ALL {
-        let mut cc = Congestion::new(*algorithm, MSS);
+    for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
+        let mut cc = Congestion::new(algorithm, MSS);
         cc.cwnd = MSS;
-        cc.reduce(MSS, MSS);
+        cc.reduce(MSS);
         assert_eq!(cc.ssthresh, 2 * MSS);
     }
 }

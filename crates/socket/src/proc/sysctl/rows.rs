@@ -351,7 +351,7 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv4/tcp_thin_linear_timeouts", BYTE, tcp_thin_linear_timeouts),
     number!("ipv4/tcp_syn_linear_timeouts", Uint, (0, 127), tcp_syn_linear_timeouts),
     fixed("ipv4/tcp_syncookies", 0, "0: none are sent; another value is EINVAL"),
-    fixed("ipv4/tcp_ecn", 0, "0: it is not negotiated; another value is EINVAL"),
+    number!("ipv4/tcp_ecn", Uint, (0, 2), tcp_ecn),
     fixed("ipv4/tcp_fack", 0, "without effect on Linux too; another value is EINVAL"),
     row("ipv4/tcp_congestion_control", Done, "", Form::Text, (0, 0), Value::Text {
         get: |host| host.stack.sysctl().tcp_congestion_control.name().into(),
