@@ -312,7 +312,7 @@ impl Nat {
             events.clear();
             let spare = rustix::buffer::spare_capacity(&mut events);
             if epoll::wait(&self.gateway.epoll, spare, Some(&none)).is_err() {
-                return;
+                break;
             }
             for event in &events {
                 let (token, flags) = (event.data.u64(), event.flags);
@@ -330,8 +330,11 @@ impl Nat {
                 }
             }
             if events.len() < EVENTS {
-                return;
+                break;
             }
+        }
+        if self.next_sweep == Instant::MAX {
+            self.plan_sweep(now);
         }
     }
 
@@ -384,7 +387,7 @@ impl Nat {
         let to = SocketAddr::new(ip.dst, port);
         let target = self.gateway.translation.target(to);
         match (target, &diverted.packet.body) {
-            // A published port's answers to the real host's own go by the gateway's address.
+            // Who has asked at a published port is answered, wherever else nothing leads.
             (_, Body::Udp(_)) if self.udp.answers(&mut self.gateway, now, &diverted.packet) => {}
             (Target::Resolver, Body::Udp(_)) => {
                 self.questions.ask(&mut self.gateway, now, &diverted.packet);

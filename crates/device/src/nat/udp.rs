@@ -18,8 +18,8 @@ use super::{Gateway, Kind, MOST_UDP, UDP_IDLE, any, sockets};
 
 /// The largest datagram (RFC 768).
 const LARGEST: usize = 0xffff;
-/// Clients of a published port on the real host itself, which share the gateway's address.
-const MOST_NEAR: usize = 1024;
+/// Clients of a published port that may be answered.
+const MOST_CLIENTS: usize = 1024;
 
 struct Flow {
     socket: OwnedFd,
@@ -28,9 +28,12 @@ struct Flow {
     last: Instant,
     /// What the real socket's datagrams have.
     hops: u8,
-    /// A published port: it stays, and its clients on the real host by their ports at the gateway.
-    published: Option<BTreeMap<u16, (SocketAddr, Instant)>>,
+    /// A published port, which stays, and who has asked there lately.
+    published: Option<Clients>,
 }
+
+/// By the addresses and ports by which the virtual host sees them: who they are, and when they were last heard of.
+type Clients = BTreeMap<SocketAddr, (SocketAddr, Instant)>;
 
 #[derive(Default)]
 pub(super) struct Flows {
@@ -46,7 +49,8 @@ impl Flows {
 
     /// Nothing here will be idle some day.
     pub(super) fn is_empty(&self) -> bool {
-        self.flows.values().all(|flow| flow.published.is_some())
+        let idle = |flow: &Flow| flow.published.as_ref().is_some_and(Clients::is_empty);
+        self.flows.values().all(idle)
     }
 
     /// A published port's socket.
@@ -80,14 +84,11 @@ impl Flows {
         self.by_source.insert(source, key);
     }
 
-    /// A published port answers a client on the real host, by the gateway's address. Says whether that is so.
+    /// A published port answers a client. Says whether that is so.
     pub(super) fn answers(&mut self, gateway: &mut Gateway, now: Instant, packet: &Packet) -> bool {
         let Body::Udp(datagram) = &packet.body else {
             return false;
         };
-        if packet.ip.dst != gateway.translation.gateway(packet.ip.is_v6()) {
-            return false;
-        }
         let source = SocketAddr::new(packet.ip.src, datagram.src_port);
         let Some(flow) = self
             .by_source
@@ -96,8 +97,9 @@ impl Flows {
         else {
             return false;
         };
-        let near = flow.published.as_mut();
-        let Some((real, last)) = near.and_then(|near| near.get_mut(&datagram.dst_port)) else {
+        let client = SocketAddr::new(packet.ip.dst, datagram.dst_port);
+        let clients = flow.published.as_mut();
+        let Some((real, last)) = clients.and_then(|clients| clients.get_mut(&client)) else {
             return false;
         };
         *last = now;
@@ -211,8 +213,8 @@ impl Flows {
     /// Ends what was idle for long.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.flows.retain(|_, flow| {
-            if let Some(near) = &mut flow.published {
-                near.retain(|_, (_, last)| now.saturating_sub(*last) < UDP_IDLE);
+            if let Some(clients) = &mut flow.published {
+                clients.retain(|_, (_, last)| now.saturating_sub(*last) < UDP_IDLE);
                 return true;
             }
             let stays = now.saturating_sub(flow.last) < UDP_IDLE;
@@ -292,24 +294,26 @@ impl Flow {
 
     /// The address and port by which the virtual host sees who has sent something.
     fn client(&mut self, gateway: &Gateway, now: Instant, from: SocketAddr) -> SocketAddr {
-        let Some(near) = &mut self.published else {
+        let Some(clients) = &mut self.published else {
             return SocketAddr::new(gateway.translation.seen(from.ip()), from.port());
         };
         let seen = gateway.translation.client(from.ip(), None);
-        if seen == from.ip() {
-            return from;
-        }
         // Its own port, or the next that no other client from another of the real host's addresses has.
-        let own = |port: &u16| near.get(port).is_none_or(|(real, _)| *real == from);
+        let at = |port| SocketAddr::new(seen, port);
+        let own = |port: &u16| {
+            clients
+                .get(&at(*port))
+                .is_none_or(|(real, _)| *real == from)
+        };
         let port = (from.port()..=u16::MAX).chain(1..from.port()).find(own);
-        let port = port.unwrap_or(from.port());
-        if near.len() >= MOST_NEAR && !near.contains_key(&port) {
-            let oldest = near.iter().min_by_key(|(_, (_, last))| *last);
-            if let Some(oldest) = oldest.map(|(&port, _)| port) {
-                near.remove(&oldest);
+        let client = at(port.unwrap_or(from.port()));
+        if clients.len() >= MOST_CLIENTS && !clients.contains_key(&client) {
+            let oldest = clients.iter().min_by_key(|(_, (_, last))| *last);
+            if let Some(oldest) = oldest.map(|(&client, _)| client) {
+                clients.remove(&oldest);
             }
         }
-        near.insert(port, (from, now));
-        SocketAddr::new(seen, port)
+        clients.insert(client, (from, now));
+        client
     }
 }

@@ -1,0 +1,208 @@
+//! The way out beside others that need no privilege: `cargo bench -p switchboard-cli --bench nat`.
+//!
+//! One TCP connection of iperf3, each way, from a program under `switchboard run --net nat`, in a namespace behind
+//! pasta(1) and behind slirp4netns(1), and directly, which is the most that there is. All of it happens in network
+//! namespaces that the bench makes for itself, so it wants root; the outside is another one, at the end of a pair of veth
+//! devices. Rounds take turns, and the medians count. `--seconds N` (3) and `--rounds N` (3).
+#![allow(missing_docs, clippy::disallowed_methods)] // A bench waits.
+
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
+/// The machine's end of the veth pair, and the outside's.
+const HERE: &str = "10.66.0.1/24";
+const THERE: &str = "10.66.0.2";
+
+/// Each way: what iperf3 is told besides.
+const WAYS: [(&str, &[&str]); 2] = [("out", &[]), ("in", &["-R"])];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name: &str, default: usize| {
+        let at = args.iter().position(|arg| arg == name);
+        let value = at.and_then(|at| args.get(at + 1));
+        value.map_or(default, |n| n.parse().expect("a number"))
+    };
+    if args.first().is_none_or(|first| first != "apart") {
+        return apart(&args);
+    }
+    measure(number("--seconds", 3), number("--rounds", 3).max(1));
+}
+
+/// The bench again, in a network namespace of its own.
+fn apart(args: &[String]) {
+    let exe = std::env::current_exe().expect("the bench's own path");
+    let allowed = Command::new("unshare").args(["-n", "true"]).output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        println!("left out: no network namespace may be made here");
+        return;
+    }
+    let status = Command::new("unshare")
+        .arg("-n")
+        .arg(exe)
+        .arg("apart")
+        .args(args)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the bench failed"
+    );
+}
+
+/// A child that ends with its owner.
+struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn hold(words: &[&str]) -> Option<Held> {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().ok().map(Held)
+}
+
+/// A namespace of its own, held by a process.
+fn namespace() -> Held {
+    let held = hold(&["unshare", "-n", "sleep", "100000"]).expect("unshare");
+    // Until unshare has become sleep it may still be in ours.
+    sleep(Duration::from_millis(300));
+    held
+}
+
+fn must(words: &[&str]) {
+    let status = Command::new(words[0]).args(&words[1..]).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{}",
+        words.join(" ")
+    );
+}
+
+/// How a program gets outside.
+struct Way {
+    name: &'static str,
+    before: Vec<String>,
+    /// What it needs meanwhile.
+    _held: Vec<Held>,
+}
+
+fn words(text: &[&str]) -> Vec<String> {
+    text.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn slirp4netns() -> Option<Way> {
+    let inside = namespace();
+    let pid = inside.0.id().to_string();
+    let slirp = hold(&["slirp4netns", "--configure", "--mtu=65520", &pid, "tap0"])?;
+    sleep(Duration::from_secs(1));
+    let before = words(&["nsenter", "-t", &pid, "-n"]);
+    Some(Way {
+        name: "slirp4netns",
+        before,
+        _held: vec![slirp, inside],
+    })
+}
+
+fn measure(seconds: usize, rounds: usize) {
+    must(&["ip", "link", "set", "lo", "up"]);
+    let outside = namespace();
+    let pid = outside.0.id().to_string();
+    must(&[
+        "ip", "link", "add", "b0", "type", "veth", "peer", "name", "b1", "netns", &pid,
+    ]);
+    must(&["ip", "addr", "add", HERE, "dev", "b0"]);
+    must(&["ip", "link", "set", "b0", "up"]);
+    must(&["ip", "route", "add", "default", "via", THERE]);
+    let there = |rest: &[&str]| {
+        let mut all = vec!["nsenter", "-t", &pid, "-n"];
+        all.extend(rest);
+        must(&all);
+    };
+    there(&["ip", "addr", "add", "10.66.0.2/24", "dev", "b1"]);
+    there(&["ip", "link", "set", "b1", "up"]);
+    let server = hold(&["nsenter", "-t", &pid, "-n", "iperf3", "-s"]);
+    sleep(Duration::from_millis(700));
+
+    let mut ways = vec![
+        Way {
+            name: "direct",
+            before: Vec::new(),
+            _held: Vec::new(),
+        },
+        Way {
+            name: "Switchboard",
+            before: words(&[SWITCHBOARD, "run", "--net", "nat", "--"]),
+            _held: Vec::new(),
+        },
+        Way {
+            name: "pasta",
+            before: words(&["pasta", "--config-net", "--"]),
+            _held: Vec::new(),
+        },
+    ];
+    ways.extend(slirp4netns());
+    println!(
+        "| one TCP connection, Gbit/s | {} |",
+        names(&ways, |way| way.name.to_owned())
+    );
+    println!("|---|{}", "---|".repeat(ways.len()));
+    for (label, flags) in WAYS {
+        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
+        for _ in 0..rounds {
+            for (way, rates) in ways.iter().zip(&mut rates) {
+                rates.extend(iperf(way, flags, seconds));
+            }
+        }
+        let medians: Vec<Option<f64>> = rates.iter_mut().map(|rates| median(rates)).collect();
+        let ours = medians[1];
+        let cells = ways
+            .iter()
+            .zip(&medians)
+            .map(|(way, rate)| match (rate, ours) {
+                (None, _) => format!("{} does not run here", way.name),
+                (Some(rate), Some(ours)) if way.name != "Switchboard" => {
+                    format!("{rate:.2} (Switchboard {:.2} times)", ours / rate)
+                }
+                (Some(rate), _) => format!("{rate:.2}"),
+            });
+        println!("| {label} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "\nMedians of {rounds} runs of {seconds} s. {cpus} CPUs. Target: 5 Gbit/s, and ahead of pasta and slirp4netns."
+    );
+    drop(server);
+}
+
+fn names(ways: &[Way], name: impl Fn(&Way) -> String) -> String {
+    ways.iter().map(name).collect::<Vec<_>>().join(" | ")
+}
+
+/// What the receiver has counted, in Gbit/s.
+fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Option<f64> {
+    let mut all = way.before.clone();
+    let seconds = seconds.to_string();
+    all.extend(words(&["iperf3", "-J", "-c", THERE, "-t", &seconds]));
+    all.extend(words(flags));
+    let output = Command::new(&all[0]).args(&all[1..]).output().ok()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    let rate = report["end"]["sum_received"]["bits_per_second"].as_f64()?;
+    // The server takes one at a time, and needs a moment between two.
+    sleep(Duration::from_millis(200));
+    Some(rate / 1e9)
+}
+
+fn median(rates: &mut [f64]) -> Option<f64> {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied()
+}
