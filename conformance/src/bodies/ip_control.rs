@@ -21,6 +21,7 @@ tests! {
     hoplimit_of_a_message,
     bad_messages_of_ipv6,
     pktinfo_2292,
+    pktinfo_of_another_host,
     other_levels_are_passed_over,
 }
 
@@ -330,6 +331,29 @@ fn pktinfo_2292(k: &mut dyn Kernel) -> Outcome {
         send(k, fd, &addr, &cmsg(IPPROTO_IPV6, IPV6_2292PKTINFO, &info)),
         EINVAL
     );
+    Ok(())
+}
+
+/// Who may bind to any address may name any as the source (ipv6_can_nonlocal_bind()).
+fn pktinfo_of_another_host(k: &mut dyn Kernel) -> Outcome {
+    const IPV6_FREEBIND: i32 = 78;
+    let (fd, addr) = k.udp(AF_INET6)?;
+    let mut info = vec![0; 20];
+    info[..4].copy_from_slice(&[0x20, 1, 0x0d, 0xb8]);
+    info[15] = 1;
+    for name in [libc::IPV6_PKTINFO, IPV6_2292PKTINFO] {
+        ret!(k.set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 0), 0);
+        let control = cmsg(IPPROTO_IPV6, name, &info);
+        err!(send(k, fd, &addr, &control), EINVAL);
+        ret!(k.set_int(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1), 0);
+        ret!(send(k, fd, &addr, &control), 1);
+        let (n, from) = k.recvfrom(fd, &mut [0; 4], 0);
+        ret!(n, 1);
+        eq!(
+            from,
+            Addr::v6(info[..16].try_into().unwrap_or([0; 16]), addr.port())
+        );
+    }
     Ok(())
 }
 

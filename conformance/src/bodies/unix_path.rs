@@ -36,6 +36,7 @@ tests! {
     close_leaves_the_inode [INODES],
     relative_path [INODES],
     open_is_refused [INODES],
+    by_a_descriptor_in_proc [INODES],
     sendto_path [PATHS],
     sendto_path_errors [PATHS],
     socket_and_inode_differ [INODES],
@@ -395,6 +396,69 @@ fn open_is_refused(k: &mut dyn Kernel) -> Outcome {
     err!(
         k.call(libc::SYS_open, &[addr.ptr() + 2, libc::O_RDWR as u64]),
         ENXIO
+    );
+    Ok(())
+}
+
+/// How programs get by the 108 bytes of a sockaddr_un: a descriptor of the socket's file, or of its directory.
+fn by_a_descriptor_in_proc(k: &mut dyn Kernel) -> Outcome {
+    let dir = TempDir::new()?;
+    let listener = stream_at(k, &dir.join("s"))?;
+    ret!(k.listen(listener, 64), 0);
+    let file = Addr::path(&dir.join("s"));
+    let whole = Addr::path(&dir.0);
+    let flags = libc::O_PATH as u64;
+    let file = ok!(k.call(libc::SYS_open, &[file.ptr() + 2, flags]));
+    let whole = ok!(k.call(libc::SYS_open, &[whole.ptr() + 2, flags]));
+    for proc in [
+        "/proc/self/fd",
+        "/proc/thread-self/fd",
+        "/dev/fd",
+        "//proc/./self//fd",
+    ] {
+        for path in [format!("{proc}/{file}"), format!("{proc}/{whole}/s")] {
+            let fd = client(k)?;
+            eq!(
+                (k.connect(fd, &Addr::path(Path::new(&path))), &path),
+                (0, &path)
+            );
+            ret!(k.close(fd), 0);
+        }
+        let fd = client(k)?;
+        err!(
+            k.connect(fd, &Addr::path(Path::new(&format!("{proc}/{whole}")))),
+            ECONNREFUSED
+        );
+        err!(
+            k.connect(fd, &Addr::path(Path::new(&format!("{proc}/999")))),
+            ENOENT
+        );
+    }
+    let bound = client(k)?;
+    let name = Addr::path(Path::new(&format!("/proc/self/fd/{whole}/t")));
+    ret!(k.bind(bound, &name), 0);
+    eq!(k.sockname(bound)?, name.clone());
+    check!(
+        io(std::fs::symlink_metadata(dir.join("t")))?
+            .file_type()
+            .is_socket(),
+        "{name:?}"
+    );
+    let here = Addr::path(&dir.0);
+    ret!(k.call(libc::SYS_chdir, &[here.ptr() + 2]), 0);
+    let fd = client(k)?;
+    ret!(k.connect(fd, &Addr::path(Path::new("/proc/self/cwd/s"))), 0);
+    ret!(
+        k.call(
+            libc::SYS_chdir,
+            &[Addr::path(Path::new("/proc/self")).ptr() + 2]
+        ),
+        0
+    );
+    let fd = client(k)?;
+    ret!(
+        k.connect(fd, &Addr::path(Path::new(&format!("fd/{file}")))),
+        0
     );
     Ok(())
 }

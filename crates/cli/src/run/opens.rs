@@ -216,7 +216,7 @@ pub(super) fn directory_below_proc(directory: &OwnedFd) -> Option<String> {
 }
 
 /// The path of an open directory, if it is one of procfs.
-fn path_in_proc(directory: &OwnedFd) -> Option<PathBuf> {
+pub(super) fn path_in_proc(directory: &OwnedFd) -> Option<PathBuf> {
     if fs::fstatfs(directory).ok()?.f_type != PROC_SUPER_MAGIC {
         return None;
     }

@@ -8,12 +8,16 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use switchboard_abi::Errno;
 use switchboard_notify::Processes;
 use switchboard_socket::{Cred, Inode, Paths};
+
+use super::opens::path_in_proc;
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 pub(super) struct TargetPaths<'a> {
     pub(super) processes: &'a RefCell<Processes>,
@@ -35,7 +39,8 @@ impl TargetPaths<'_> {
                 .borrow_mut()
                 .cwd(self.tid)
                 .map_err(|_| Errno::ENOENT)?;
-            return Ok((cwd, path));
+            let own = self.in_own_proc(&cwd, path, ResolveFlags::empty());
+            return Ok(own.unwrap_or((cwd, path)));
         }
         let root = self
             .processes
@@ -45,15 +50,61 @@ impl TargetPaths<'_> {
         let ours = fs::stat("/").map_err(errno)?;
         let theirs = fs::fstat(&root).map_err(errno)?;
         if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
-            return Ok((root, path));
+            let own = self.in_own_proc(&root, path, ResolveFlags::empty());
+            return Ok(own.unwrap_or((root, path)));
+        }
+        if let Some(own) = self.in_own_proc(&root, path, ResolveFlags::IN_ROOT) {
+            return Ok(own);
         }
         // Another root: its directory part is resolved inside it.
         let parent = path.parent().unwrap_or(Path::new("/"));
         let name = path.file_name().map_or(Path::new("."), Path::new);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let parent = fs::openat2(&root, parent, flags, Mode::empty(), ResolveFlags::IN_ROOT)
-            .map_err(errno)?;
+        let parent = fs::openat2(
+            &root,
+            parent,
+            DIRECTORY,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT,
+        )
+        .map_err(errno)?;
         Ok((parent, name))
+    }
+
+    /// A path by `/proc/self` or `/dev/fd`, which for the supervisor are its own: from the program's. A socket whose path is
+    /// too long for a sockaddr_un is reached as `/proc/self/fd/N`, or by its directory as `/proc/self/fd/N/NAME`.
+    fn in_own_proc<'p>(
+        &self,
+        start: &OwnedFd,
+        path: &'p Path,
+        resolve: ResolveFlags,
+    ) -> Option<(OwnedFd, &'p Path)> {
+        let bytes = path.as_os_str().as_bytes();
+        for (at, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'/') {
+            let (above, rest) = (&bytes[..at], &bytes[at + 1..]);
+            let name = above.rsplit(|b| *b == b'/').next().unwrap_or_default();
+            if !matches!(name, b"self" | b"thread-self" | b"fd") || rest.is_empty() {
+                continue;
+            }
+            let seen = fs::openat2(start, above, DIRECTORY, Mode::empty(), resolve).ok()?;
+            if let Some(theirs) = path_in_proc(&seen).and_then(|seen| self.own_proc(&seen)) {
+                let dir = fs::open(theirs, DIRECTORY, Mode::empty()).ok()?;
+                return Some((dir, Path::new(OsStr::from_bytes(rest))));
+            }
+        }
+        None
+    }
+
+    /// The thread's directory of /proc, or one below it, in place of the supervisor's.
+    fn own_proc(&self, seen: &Path) -> Option<PathBuf> {
+        let pid = std::process::id().to_string();
+        let mut parts = seen.iter().skip_while(|part| **part != *pid);
+        parts.next()?;
+        let mut below: PathBuf = parts.collect();
+        // /proc/thread-self is PID/task/TID.
+        if let Ok(thread) = below.strip_prefix("task") {
+            below = thread.iter().skip(1).collect();
+        }
+        Some(Path::new("/proc").join(self.tid.to_string()).join(below))
     }
 
     /// A program that is gone makes nothing any more.

@@ -60,7 +60,7 @@ impl Host {
                 SOL_IPV6 if plan.dst.is_ipv6() => {
                     match ipv6_headers::control(cx.cred.caps, *kind, data, &mut headers) {
                         Some(done) => done?,
-                        None => self.control_v6(*kind, data, plan)?,
+                        None => self.control_v6(id, *kind, data, plan)?,
                     }
                 }
                 // Other levels are not for this protocol and are passed over.
@@ -97,7 +97,13 @@ impl Host {
             .map_or_else(SendHeaders::default, |extra| extra.headers))
     }
 
-    fn control_v6(&self, kind: i32, data: &[u8], plan: &mut UdpSendPlan) -> Result<(), Errno> {
+    fn control_v6(
+        &self,
+        id: SocketId,
+        kind: i32,
+        data: &[u8],
+        plan: &mut UdpSendPlan,
+    ) -> Result<(), Errno> {
         match kind {
             IPV6_PKTINFO | IPV6_2292PKTINFO => {
                 // struct in6_pktinfo: addr, ifindex.
@@ -113,7 +119,10 @@ impl Host {
                     _ => {}
                 }
                 if !ip.is_unspecified() {
-                    if !self.stack.is_local(ip.into()) {
+                    // ipv6_can_nonlocal_bind()
+                    let anywhere = self.inet_options(id)?.binds_anywhere()
+                        || self.stack.sysctl().ipv6_nonlocal_bind;
+                    if !anywhere && !self.stack.is_local(ip.into()) {
                         return Err(Errno::EINVAL);
                     }
                     plan.src = Some(ip.into());
