@@ -34,6 +34,8 @@ mod multicast;
 mod name;
 mod netlink;
 mod netlink_changes;
+mod netlink_families;
+mod netlink_generic;
 mod netlink_route;
 mod netlink_socket;
 mod opt_buffers;
@@ -121,6 +123,8 @@ pub(crate) const ALL: &[&[Test]] = &[
     name::TESTS,
     netlink::TESTS,
     netlink_changes::TESTS,
+    netlink_families::TESTS,
+    netlink_generic::TESTS,
     netlink_route::TESTS,
     netlink_socket::TESTS,
     packet::TESTS,

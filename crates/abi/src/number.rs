@@ -199,6 +199,7 @@ own_numbers! {
     NETLINK_USERSOCK: i32 = 2, "netlink(7): between processes.";
     NETLINK_SOCK_DIAG: i32 = 4, "sock_diag(7).";
     NETLINK_KOBJECT_UEVENT: i32 = 15, "netlink(7): kernel messages to user space.";
+    NETLINK_GENERIC: i32 = 16, "netlink(7): families by name.";
     NETLINK_ADD_MEMBERSHIP: i32 = 1, "netlink(7).";
     NETLINK_DROP_MEMBERSHIP: i32 = 2, "netlink(7).";
     NETLINK_PKTINFO: i32 = 3, "netlink(7).";

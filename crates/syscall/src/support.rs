@@ -85,6 +85,7 @@ const ROWS: &[SupportRow] = &[
     row(Family, "NETLINK_ROUTE", Done, "links, addresses and routes, read and changed; no new links, no neighbours, unicast routes of the table main"),
     row(Family, "NETLINK_SOCK_DIAG", Done, "TCP, UDP and AF_UNIX; SOCK_DESTROY is EOPNOTSUPP"),
     row(Family, "NETLINK_USERSOCK", Done, "to a group alone send(2) returns the length, where Linux says ECONNREFUSED and sends all the same"),
+    row(Family, "NETLINK_GENERIC", Done, "the family nlctrl, which tells that there is no other"),
     row(Family, "NETLINK_KOBJECT_UEVENT", Done, "no device comes or goes, so there is nothing to hear"),
     row(Family, "AF_PACKET", Done, "SOCK_RAW and SOCK_DGRAM; SOCK_PACKET is ESOCKTNOSUPPORT; without rings, fan-out and virtio headers"),
     row(Family, "AF_VSOCK and others", Refused, "EAFNOSUPPORT"),

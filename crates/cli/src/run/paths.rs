@@ -80,7 +80,9 @@ impl TargetPaths<'_> {
     ) -> Option<(OwnedFd, &'p Path)> {
         let bytes = path.as_os_str().as_bytes();
         for (at, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'/') {
-            let (above, rest) = (&bytes[..at], &bytes[at + 1..]);
+            let above = &bytes[..at];
+            let more = bytes[at..].iter().position(|b| *b != b'/');
+            let rest = more.map_or(&[][..], |more| &bytes[at + more..]);
             let name = above.rsplit(|b| *b == b'/').next().unwrap_or_default();
             if !matches!(name, b"self" | b"thread-self" | b"fd") || rest.is_empty() {
                 continue;

@@ -161,6 +161,16 @@ pub(super) fn requests(mut bytes: &[u8]) -> Vec<Request<'_>> {
     out
 }
 
+/// An attribute by itself, for a list of them.
+pub(super) fn attribute(kind: u16, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 + align(data.len()));
+    out.extend_from_slice(&(4 + data.len() as u16).to_ne_bytes());
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(data);
+    out.resize(align(out.len()), 0);
+    out
+}
+
 /// A message that is being written.
 pub(super) struct Message {
     bytes: Vec<u8>,

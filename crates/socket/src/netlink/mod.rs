@@ -1,5 +1,5 @@
-//! AF_NETLINK: netlink(7), of which NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK and NETLINK_KOBJECT_UEVENT are
-//! here.
+//! AF_NETLINK: netlink(7), of which NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK, NETLINK_KOBJECT_UEVENT and
+//! NETLINK_GENERIC are here.
 //!
 //! # Theory of operation
 //! A socket has a port, which the kernel chooses when bind(2) does not. What it sends to port 0 is a list of requests,
@@ -18,6 +18,7 @@
 //! [rtnetlink(7)]: https://man7.org/linux/man-pages/man7/rtnetlink.7.html
 
 mod diag;
+mod generic;
 mod message;
 mod queue;
 mod route;
@@ -48,11 +49,12 @@ const SOCKADDR_NL_SIZE: usize = 12;
 /// `MAX_LINKS`: protocols are below it.
 const MAX_LINKS: i32 = 32;
 /// Those that are here.
-const PROTOCOLS: [i32; 4] = [
+const PROTOCOLS: [i32; 5] = [
     NETLINK_ROUTE,
     NETLINK_USERSOCK,
     NETLINK_SOCK_DIAG,
     NETLINK_KOBJECT_UEVENT,
+    NETLINK_GENERIC,
 ];
 /// How much of a dump goes in one datagram at most: readers with a page of room are common.
 const DATAGRAM: usize = 3584;

@@ -54,6 +54,7 @@ impl Host {
                 match protocol {
                     NETLINK_ROUTE => self.rtnetlink(&asker, &request, dumping),
                     NETLINK_SOCK_DIAG => self.sock_diag(cx, &asker, &request, dumping),
+                    NETLINK_GENERIC => super::generic::answer(&asker, &request, dumping),
                     // uevent_net_rcv_skb(): whoever may has no listener.
                     _ => Err(Errno::EPERM.into()),
                 }

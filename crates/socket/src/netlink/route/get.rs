@@ -140,14 +140,14 @@ impl Host {
         m.put(RTA_DST, &octets(row.to));
         let none = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         m.put(RTA_SRC, &octets(src.unwrap_or(none)));
-        m.put_u32(RTA_OIF, row.interface.get());
         if let Some(source) = row.source {
             m.put(RTA_PREFSRC, &octets(source));
         }
+        m.put_u32(RTA_PRIORITY, row.metric.unwrap_or(0));
         if let Some(via) = row.gateway {
             m.put(RTA_GATEWAY, &octets(via));
         }
-        m.put_u32(RTA_PRIORITY, row.metric.unwrap_or(0));
+        m.put_u32(RTA_OIF, row.interface.get());
         put_v6_rest(&mut m);
         m.finish()
     }

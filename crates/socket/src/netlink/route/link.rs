@@ -223,6 +223,32 @@ fn shown_flags(interface: &Interface) -> u32 {
     u32::from(interface_flags(interface)) | lower
 }
 
+/// What lo says of itself beside, which depends on nothing.
+fn limits_of_lo(m: &mut Message) {
+    // IFLA_MIN_MTU, IFLA_MAX_MTU (none), IFLA_ALLMULTI; IFLA_GSO_MAX_SEGS; IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE and
+    // those of IPv4; IFLA_TSO_MAX_SIZE, IFLA_TSO_MAX_SEGS; IFLA_CARRIER_CHANGES, _UP_COUNT and _DOWN_COUNT
+    for (kind, value) in [
+        (50, 0),
+        (51, 0),
+        (61, 0),
+        (40, 65_535),
+        (41, 65_536),
+        (58, 65_536),
+        (63, 65_536),
+        (64, 65_536),
+        (59, 524_280),
+        (60, 65_535),
+        (35, 0),
+        (47, 0),
+        (48, 0),
+    ] {
+        m.put_u32(kind, value);
+    }
+    // IFLA_NETNS_IMMUTABLE, IFLA_PROTO_DOWN
+    m.put(67, &[1]);
+    m.put(39, &[0]);
+}
+
 /// rtnl_fill_ifinfo()
 fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     let lo = interface.is_loopback();
@@ -246,6 +272,9 @@ fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     m.put_u32(IFLA_MTU, interface.mtu());
     m.put_u32(27, 0);
     m.put_u32(30, 0);
+    if lo {
+        limits_of_lo(&mut m);
+    }
     m.put_u32(31, 1);
     m.put_u32(32, 1);
     m.put(33, &[1]);

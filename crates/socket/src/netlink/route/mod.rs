@@ -83,6 +83,19 @@ const LINK: u8 = 253;
 const HOST: u8 = 254;
 const NOWHERE: u8 = 255;
 
+const PF_BRIDGE: u8 = 7;
+/// RTNL_FAMILY_IPMR, RTNL_FAMILY_IP6MR
+const IPMR: u8 = 128;
+const IP6MR: u8 = 129;
+
+/// rtnl_dump_all(): a family that has no dump of its own asks for those of all.
+fn of_ip(family: u8) -> u8 {
+    match i32::from(family) {
+        AF_INET | AF_INET6 => family,
+        _ => 0,
+    }
+}
+
 fn octets(addr: IpAddr) -> Vec<u8> {
     match addr {
         IpAddr::V4(a) => a.octets().to_vec(),
@@ -243,17 +256,25 @@ impl Host {
             return Err(Errno::EBUSY.into());
         }
         match (request.kind, dump) {
+            // rtnl_bridge_getlink(): there is no bridge.
+            (RTM_GETLINK, true) if family == PF_BRIDGE => Ok(Answer::dump(Vec::new())),
             (RTM_GETLINK, true) => self.link_dump(asker, request),
             (RTM_GETLINK, false) => self.one_link(asker, request),
             (RTM_NEWLINK | RTM_SETLINK, _) => self.change_link(asker, request),
             (RTM_DELLINK, _) => self.delete_link(request),
-            (RTM_GETADDR, true) => self.address_dump(asker, request, family),
+            (RTM_GETADDR, true) => self.address_dump(asker, request, of_ip(family)),
             (RTM_NEWADDR, _) => self.new_address(asker, request, family),
             (RTM_DELADDR, _) => self.delete_address(asker, request, family),
-            (RTM_GETROUTE, true) => self.route_dump(asker, request, family),
+            // Those of multicast forwarding, of which there are none.
+            (RTM_GETROUTE, true) if matches!(family, IPMR | IP6MR) => Ok(Answer::dump(Vec::new())),
+            (RTM_GETROUTE, true) => self.route_dump(asker, request, of_ip(family)),
             (RTM_GETROUTE, false) => self.one_route(asker, request, family),
             (RTM_NEWROUTE, _) => self.new_route(asker, request, family),
             (RTM_DELROUTE, _) => self.delete_route(asker, request, family),
+            // fib_nl_dumprule()
+            (RTM_GETRULE, true) if family != 0 && of_ip(family) == 0 => {
+                Ok(Answer::NoDump(Errno::EAFNOSUPPORT))
+            }
             (RTM_GETRULE, true) => Ok(Answer::dump(rule::rules(request, asker.port, family))),
             (RTM_GETNEIGH, true) => self.neigh_dump(asker, request, family),
             (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
