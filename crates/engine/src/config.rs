@@ -134,6 +134,14 @@ pub struct Sysctl {
     pub tcp_timestamps: bool,
     /// net.ipv4.tcp_sack.
     pub tcp_sack: bool,
+    /// net.ipv4.tcp_syncookies: 0 never, 1 when the queue of SYNs is full, 2 always.
+    pub tcp_syncookies: u8,
+    /// net.ipv4.tcp_mtu_probing: 1 looks for a path that swallows large packets when nothing is acknowledged.
+    pub tcp_mtu_probing: bool,
+    /// net.ipv4.tcp_base_mss: the segment size that it tries then.
+    pub tcp_base_mss: u32,
+    /// net.ipv4.tcp_mtu_probe_floor: and the least.
+    pub tcp_mtu_probe_floor: u32,
     /// net.ipv4.tcp_ecn: 0 never, 1 ask for it and agree to it, 2 agree only.
     pub tcp_ecn: u8,
     /// net.ipv4.tcp_dsack: report what came twice.
@@ -264,6 +272,10 @@ impl Default for Sysctl {
             tcp_window_scaling: true,
             tcp_timestamps: true,
             tcp_sack: true,
+            tcp_syncookies: 1,
+            tcp_mtu_probing: false,
+            tcp_base_mss: 1024,
+            tcp_mtu_probe_floor: 48,
             tcp_ecn: 2,
             tcp_dsack: true,
             tcp_early_retrans: 3,

@@ -6,8 +6,8 @@
 //! the peer, which thinks it is connected, sends its data again until there is room.
 //!
 //! # Limits
-//! Accept queue: backlog + 1 (Linux compares with >). SYN queue: backlog; beyond it, SYNs are dropped (Linux would answer
-//! with SYN cookies). SYN-ACKs are sent again tcp_synack_retries times, fewer when the queue is more than half full.
+//! Accept queue: backlog + 1 (Linux compares with >). SYN queue: backlog; beyond it, SYNs are answered
+//! with cookies (`syncookies`), or dropped. SYN-ACKs are sent again tcp_synack_retries times, fewer when the queue is more than half full.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -38,6 +38,8 @@ pub(crate) struct Listener {
     pub(crate) young: u32,
     /// Those of `accept` and of the accepted that were opened fast and wait for the last ACK; some that do not any more.
     pub(crate) fast: Vec<TcpId>,
+    /// When a SYN was last answered with a cookie.
+    pub(crate) flooded_at: Option<Instant>,
 }
 
 impl Listener {

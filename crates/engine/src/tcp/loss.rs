@@ -14,10 +14,11 @@ use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 
 use super::bbr::Told;
 use super::congestion::INFINITE_SSTHRESH;
-use super::connection::{Connection, Cx, Timed};
+use super::connection::{Connection, Cx, MSS_MIN, Timed};
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Scoreboard, Sent};
 use super::timers::Purpose;
+use crate::config::Sysctl;
 use crate::time::Instant;
 
 /// net.ipv4.tcp_reordering: "three duplicate ACKs" (RFC 5681, 3.2), and how far it may grow (tcp_max_reordering).
@@ -63,6 +64,8 @@ pub(crate) struct Track {
     pub(crate) first_at: Instant,
     /// Until this much is delivered, samples are limited by the application; 0: they are not.
     pub(crate) app_limited: u64,
+    /// The largest segment that a path seems to carry which swallows larger ones (RFC 4821); 0: nothing is suspected.
+    pub(crate) mss_limit: u32,
     /// What was in flight at most since the window was last the limit, and when that was (RFC 7661, 4.4).
     pub(crate) used: (u32, Instant),
     /// The last good sample: bytes in microseconds, and whether the application limited it.
@@ -106,9 +109,19 @@ impl Track {
             delivered_at: now,
             first_at: now,
             app_limited: 0,
+            mss_limit: 0,
             used: (0, now),
             rate: (0, 0, false),
         }
+    }
+
+    /// The next smaller segment size to try, on a path that may swallow large packets (tcp_mtu_probing).
+    pub(crate) fn shrink(&mut self, sysctl: &Sysctl) {
+        let tried = match self.mss_limit {
+            0 => sysctl.tcp_base_mss,
+            n => (n / 2).min(sysctl.tcp_base_mss),
+        };
+        self.mss_limit = tried.max(sysctl.tcp_mtu_probe_floor).max(MSS_MIN);
     }
 
     /// tcp_init_undo.

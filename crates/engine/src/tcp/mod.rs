@@ -9,6 +9,7 @@
 
 mod ack;
 mod admit;
+mod answer;
 mod api;
 mod bbr;
 mod challenge;
@@ -36,6 +37,7 @@ mod receive;
 mod recovery;
 mod repair;
 mod resend;
+mod retire;
 mod rtt;
 mod send_queue;
 mod sent;
@@ -43,6 +45,7 @@ mod stack;
 mod stamps;
 mod state;
 mod stream_queue;
+mod syncookies;
 mod table;
 mod time_wait;
 mod timers;

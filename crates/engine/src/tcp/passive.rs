@@ -58,7 +58,11 @@ impl Stack {
             return;
         }
         if flags.contains(TcpFlags::ACK) {
-            return self.tcp_reset_reply(ip, Head::of(segment));
+            let head = Head::of(segment);
+            if !self.tcp_cookie_input(now, id, ip, tuple, &mut segment.clone()) {
+                self.tcp_reset_reply(ip, head);
+            }
+            return;
         }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::FIN) {
             self.tcp_new_request(now, id, ip, tuple, segment, isn);
@@ -84,18 +88,58 @@ impl Stack {
         // tcp_conn_request: without cookies the last quarter of tcp_max_syn_backlog is kept for peers that have proven to
         // be there, as a SYN that reopens a connection does.
         let most = i64::from(self.sysctl.tcp_max_syn_backlog);
-        let kept = isn.is_none() && most - i64::from(listener.requests) < most >> 2;
-        if kept || listener.requests_full() || listener.accept_full() {
+        let kept = self.sysctl.tcp_syncookies == 0
+            && isn.is_none()
+            && most - i64::from(listener.requests) < most >> 2;
+        let full = listener.requests_full();
+        let cookie = isn.is_none() && self.wants_syn_cookie(full);
+        if kept || (full && !cookie) || listener.accept_full() {
             self.counters.tcp_listen_overflows += u64::from(listener.accept_full());
             self.counters.tcp_listen_drops += 1;
             return;
         }
-        let device = socket.device;
-        let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else {
+        let Some(mut request) = self.tcp_request_of(now, id, ip, tuple, segment, isn) else {
             return;
         };
+        if cookie {
+            return self.answer_with_cookie(now, request);
+        }
+        match self.fastopen_decide(id, tuple, segment) {
+            Decision::Ordinary => {}
+            Decision::Give(cookie) => request.cookie = Some(cookie),
+            Decision::Accept => return self.fastopen_accept(now, &request, segment),
+        }
+        let (route, tos, ttl) = (request.route, request.tos, request.ttl);
+        let segment = request.syn_ack(now);
+        let rto_max = request.rto_max;
+        if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
+            listener.requests += 1;
+            listener.young += 1;
+        }
+        let extra = request.extra.clone();
+        let request = self.tcp.insert(Kind::Request(Box::new(request)));
+        self.tcp.hash_in(request.index);
+        self.tcp_arm(request.index, now + syn_ack_timeout(0, rto_max));
+        self.tcp_emit_with(now, &route, *tuple, tos, ttl, extra.as_deref(), segment);
+    }
+
+    /// What a SYN makes, and is told in the answer.
+    pub(super) fn tcp_request_of(
+        &self,
+        now: Instant,
+        id: TcpId,
+        ip: &IpHeader,
+        tuple: &FourTuple,
+        segment: &TcpSegment,
+        isn: Option<SeqNum>,
+    ) -> Option<Request> {
+        let socket = self.tcp.get(id)?;
+        let device = socket.device;
+        let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else {
+            return None;
+        };
         let Some(socket) = self.tcp.get(id) else {
-            return;
+            return None;
         };
         let opts = &socket.conn.opts;
         let offered: &TcpOptions = &segment.options;
@@ -117,7 +161,7 @@ impl Stack {
             u32::from(advmss) - own_options,
             peer_scale.is_some(),
         );
-        let mut request = Request {
+        Some(Request {
             tuple: *tuple,
             listener: id,
             route,
@@ -150,23 +194,7 @@ impl Stack {
                 (_, IpAddr::V6(_)) => opts.extra().cloned().map(Box::new),
                 _ => None,
             },
-        };
-        match self.fastopen_decide(id, tuple, segment) {
-            Decision::Ordinary => {}
-            Decision::Give(cookie) => request.cookie = Some(cookie),
-            Decision::Accept => return self.fastopen_accept(now, &request, segment),
-        }
-        let (tos, ttl, segment) = (request.tos, request.ttl, request.syn_ack(now));
-        let rto_max = request.rto_max;
-        if let Some(listener) = self.tcp.get_mut(id).and_then(|s| s.conn.listener.as_mut()) {
-            listener.requests += 1;
-            listener.young += 1;
-        }
-        let extra = request.extra.clone();
-        let request = self.tcp.insert(Kind::Request(Box::new(request)));
-        self.tcp.hash_in(request.index);
-        self.tcp_arm(request.index, now + syn_ack_timeout(0, rto_max));
-        self.tcp_emit_with(now, &route, *tuple, tos, ttl, extra.as_deref(), segment);
+        })
     }
 
     pub(super) fn tcp_request_input(
@@ -234,7 +262,13 @@ impl Stack {
 
     /// The handshake is complete: the request becomes a connection in the accept queue (tcp_check_req,
     /// tcp_v4_syn_recv_sock, tcp_child_process).
-    fn tcp_establish(&mut self, now: Instant, ip: &IpHeader, index: u32, segment: &mut TcpSegment) {
+    pub(super) fn tcp_establish(
+        &mut self,
+        now: Instant,
+        ip: &IpHeader,
+        index: u32,
+        segment: &mut TcpSegment,
+    ) {
         let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
             return;
         };

@@ -147,7 +147,6 @@ impl Connection {
             self.counters.out_of_order += 1;
         }
         // RFC 5681, 4.2: a duplicate ACK at once for a gap, and an ACK at once when one is filled.
-        self.enter_quickack(MAX_QUICKACKS);
         self.out |= Out::ACK;
     }
 

@@ -1,25 +1,17 @@
 //! Between the machine and the host: segments to their connection, and what follows from them.
 
-use alloc::boxed::Box;
 use core::net::IpAddr;
-use core::time::Duration;
 
-use switchboard_wire::{
-    Body, IcmpMessage, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, TcpSegment, Unreachable,
-};
+use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpSegment};
 
 use super::connection::{Cx, FourTuple, Out, Path};
 use super::ecn::CE;
 use super::input::Reply;
-use super::state::{State, TcpError};
+use super::state::State;
 use super::table::Kind;
-use super::time_wait::{TimeWait, TimeWaitVerdict};
-use super::timers::TIME_WAIT_LEN;
-use crate::event::{EventKind, Queued, SocketHandle, TcpId};
-use crate::extended::SendExtra;
+use super::time_wait::TimeWaitVerdict;
+use crate::event::{EventKind, Queued, TcpId};
 use crate::iface::IfIndex;
-use crate::ports::{BindKey, BindState};
-use crate::report::IcmpReport;
 use crate::route::RouteInfo;
 use crate::stack::{Hint, Stack};
 use crate::time::Instant;
@@ -31,12 +23,12 @@ const GSO_MAX: u32 = 65_536;
 /// What of a segment its answer needs.
 #[derive(Clone, Copy)]
 pub(super) struct Head {
-    src_port: u16,
-    dst_port: u16,
-    seq: SeqNum,
-    ack: SeqNum,
-    flags: TcpFlags,
-    seq_len: u32,
+    pub(super) src_port: u16,
+    pub(super) dst_port: u16,
+    pub(super) seq: SeqNum,
+    pub(super) ack: SeqNum,
+    pub(super) flags: TcpFlags,
+    pub(super) seq_len: u32,
 }
 
 impl Head {
@@ -355,7 +347,7 @@ impl Stack {
 
     /// Events, timers, and the end of a connection.
     #[inline]
-    fn tcp_settle(&mut self, now: Instant, index: u32) {
+    pub(super) fn tcp_settle(&mut self, now: Instant, index: u32) {
         let entry = &mut self.tcp.entries[index as usize];
         let Kind::Socket(socket) = &mut entry.kind else {
             return;
@@ -454,332 +446,6 @@ impl Stack {
                     self.tcp_arm(id.index, deadline);
                 }
             }
-        }
-    }
-
-    /// The connection is over (tcp_done): it is found no more, and a port that was not bound is free.
-    fn tcp_closed(&mut self, index: u32) {
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
-            return;
-        };
-        let orphan = socket.conn.orphan;
-        if core::mem::take(&mut socket.hashed) {
-            if !socket.port_locked
-                && let Some(key) = socket.bind.take()
-            {
-                self.tcp_ports.remove(&key);
-            }
-            self.tcp.hash_out(index);
-        }
-        if orphan {
-            self.tcp_release(index);
-        }
-    }
-
-    /// Forgets an entry and all that it holds.
-    pub(crate) fn tcp_release(&mut self, index: u32) {
-        let Some(entry) = self.tcp.entries.get_mut(index as usize) else {
-            return;
-        };
-        let generation = entry.generation;
-        if let Some(timer) = entry.timer.take() {
-            self.timers.remove(timer);
-        }
-        let (key, hashed, orphan) = match &mut entry.kind {
-            Kind::Socket(socket) => (
-                socket.bind.take(),
-                core::mem::take(&mut socket.hashed),
-                socket.conn.orphan,
-            ),
-            Kind::Request(_) => (None, true, false),
-            Kind::TimeWait(time_wait) => {
-                self.tcp.time_waits -= 1;
-                (time_wait.bind.take(), true, false)
-            }
-        };
-        if let Some(key) = key {
-            self.tcp_ports.remove(&key);
-        }
-        if hashed {
-            self.tcp.hash_out(index);
-        }
-        if orphan {
-            self.tcp.orphans -= 1;
-            self.events
-                .push(Queued::Released(TcpId { index, generation }));
-        }
-        self.tcp.entries.remove(index as usize);
-    }
-
-    // TIME_WAIT.
-
-    /// tcp_time_wait: a small entry takes the connection's place; the socket, if there still is one, is closed.
-    fn tcp_enter_time_wait(&mut self, now: Instant, index: u32, fin_wait2: bool) {
-        let full = self.tcp.time_waits >= self.sysctl.tcp_max_tw_buckets;
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
-            return;
-        };
-        let conn = &mut socket.conn;
-        let wait = if fin_wait2 {
-            // tcp_close: `Never` has been dealt with there.
-            conn.fin_wait2_timeout(&self.sysctl)
-                .unwrap_or(Duration::ZERO)
-        } else {
-            TIME_WAIT_LEN
-        };
-        let Some(route) = socket.route.filter(|_| !full && !wait.is_zero()) else {
-            conn.done();
-            let orphan = conn.orphan;
-            if !orphan {
-                self.tcp_settle(now, index);
-            } else {
-                self.tcp_closed(index);
-            }
-            return;
-        };
-        let port_stays = socket.port_locked && !conn.orphan;
-        let bind = if port_stays {
-            socket.bind
-        } else {
-            socket.bind.take()
-        };
-        let time_wait = TimeWait {
-            tuple: conn.tuple,
-            route,
-            bind: bind.map(|key| BindKey {
-                state: BindState::TimeWait,
-                ..key
-            }),
-            fin_wait2,
-            snd_nxt: conn.snd_max,
-            rcv_nxt: conn.rcv_nxt,
-            rcv_wnd: conn.receive_window(),
-            rcv_wscale: conn.rcv_wscale,
-            ts_recent: conn.ts_ok.then_some(conn.ts_recent),
-            ts_offset: conn.ts_offset,
-            ts_recent_at: conn.ts_recent_at,
-            last_answer: Instant::BOOT,
-            deadline: now + wait,
-            md5: (conn.opts.md5_key(conn.tuple.remote)).map(|key| Box::new(key.clone())),
-            tos: conn.opts.tos_of(conn.tuple.remote.is_ipv6()),
-            ttl: if conn.tuple.remote.is_ipv4() {
-                conn.opts.ttl
-            } else {
-                conn.opts.hops
-            },
-        };
-        if let (Some(old), Some(new)) = (bind, time_wait.bind) {
-            if port_stays {
-                self.tcp_ports.insert(new);
-            } else {
-                self.tcp_ports.replace(&old, new);
-            }
-        }
-        let deadline = time_wait.deadline;
-        let orphan = conn.orphan;
-        conn.done();
-        conn.out = super::connection::Out::empty();
-        self.tcp.time_waits += 1;
-        let kind = Kind::TimeWait(Box::new(time_wait));
-        if orphan {
-            // Same place in the tables. The name changes, since the old one was the socket's.
-            self.tcp.orphans -= 1;
-            let entry = &mut self.tcp.entries[index as usize];
-            entry.kind = kind;
-            let released = TcpId {
-                index,
-                generation: entry.generation,
-            };
-            self.events.push(Queued::Released(released));
-            self.tcp_arm(index, deadline);
-        } else {
-            socket.hashed = false;
-            self.tcp.hash_out(index);
-            let id = self.tcp.insert(kind);
-            self.tcp.hash_in(id.index);
-            self.tcp_arm(id.index, deadline);
-            self.tcp_settle(now, index);
-        }
-    }
-
-    fn tcp_time_wait_ack(&mut self, now: Instant, index: u32) {
-        let Kind::TimeWait(tw) = &self.tcp.entries[index as usize].kind else {
-            return;
-        };
-        let (route, tuple, tos, ttl) = (tw.route, tw.tuple, tw.tos, tw.ttl);
-        let segment = tw.ack(now);
-        self.tcp_emit(&route, tuple, tos, ttl, segment);
-    }
-
-    // Segments that no connection sends.
-
-    pub(super) fn tcp_emit(
-        &mut self,
-        route: &RouteInfo,
-        tuple: FourTuple,
-        tos: u8,
-        ttl: Option<u8>,
-        segment: TcpSegment,
-    ) {
-        self.tcp_emit_with(Instant::BOOT, route, tuple, tos, ttl, None, segment);
-    }
-
-    /// [`tcp_emit`](Self::tcp_emit) with IPv4 options or IPv6 extension headers.
-    #[allow(clippy::too_many_arguments)] // A segment and all that its header says.
-    pub(super) fn tcp_emit_with(
-        &mut self,
-        now: Instant,
-        route: &RouteInfo,
-        tuple: FourTuple,
-        tos: u8,
-        ttl: Option<u8>,
-        extra: Option<&SendExtra>,
-        mut segment: TcpSegment,
-    ) {
-        self.counters.tcp_out_segs += 1;
-        self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
-        let mut ip = IpHeader::new(tuple.local, tuple.remote);
-        ip.tos = tos;
-        ip.hop_limit = ttl.unwrap_or(match tuple.remote {
-            IpAddr::V4(_) => self.sysctl.ip_default_ttl,
-            IpAddr::V6(_) => self.sysctl.ipv6_hop_limit,
-        });
-        if self.tcp.signs
-            && let Some(key) = self.tcp_md5_key(&tuple, route.interface)
-        {
-            key.sign(&ip, &mut segment);
-        }
-        let mut body = Body::Tcp(segment);
-        if let Some(extra) = extra {
-            body = extra.wrap(now, &ip, tuple.remote, body);
-        }
-        self.ip_output(route, Packet { ip, body });
-    }
-
-    /// RFC 9293, 3.10.7.1: a reset that the sender of the segment will believe.
-    pub(super) fn tcp_reset_reply(&mut self, ip: &IpHeader, head: Head) {
-        if head.flags.contains(TcpFlags::RST) {
-            return;
-        }
-        let (seq, ack, flags) = if head.flags.contains(TcpFlags::ACK) {
-            (head.ack, SeqNum(0), TcpFlags::RST)
-        } else {
-            (
-                SeqNum(0),
-                head.seq + head.seq_len,
-                TcpFlags::RST | TcpFlags::ACK,
-            )
-        };
-        let tuple = FourTuple {
-            local: ip.dst,
-            remote: ip.src,
-            local_port: head.dst_port,
-            remote_port: head.src_port,
-        };
-        let Ok(route) = self.route(tuple.remote, Some(tuple.local), None) else {
-            self.counters.ip_out_no_routes += 1;
-            return;
-        };
-        let segment = TcpSegment {
-            src_port: tuple.local_port,
-            dst_port: tuple.remote_port,
-            seq,
-            ack,
-            flags,
-            window: 0,
-            urgent: 0,
-            options: TcpOptions::default(),
-            payload: switchboard_wire::Payload::new(),
-        };
-        // ip_send_unicast_reply: with the options of what it answers.
-        let (answer, now) = match (&self.arriving, tuple.remote) {
-            (Some(arrived), IpAddr::V4(_)) => (arrived.answer(), arrived.at),
-            _ => (None, Instant::BOOT),
-        };
-        self.tcp_emit_with(now, &route, tuple, 0, None, answer.as_ref(), segment);
-    }
-
-    /// An ICMP error about a segment of ours (tcp_v4_err, tcp_v6_err).
-    pub(crate) fn tcp_icmp_error(
-        &mut self,
-        now: Instant,
-        interface: IfIndex,
-        ip: IpHeader,
-        message: IcmpMessage,
-    ) {
-        let Some(quoted) = message.original() else {
-            return;
-        };
-        let (Some(ports), Some(seq)) = (quoted.ports(), quoted.tcp_seq()) else {
-            return;
-        };
-        let tuple = FourTuple {
-            local: quoted.ip.src,
-            remote: quoted.ip.dst,
-            local_port: ports.0,
-            remote_port: ports.1,
-        };
-        let Some(index) = self.tcp.find(&tuple) else {
-            return;
-        };
-        let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind else {
-            return;
-        };
-        let conn = &mut socket.conn;
-        // Only about what is in flight: an attacker must guess the number (RFC 5927, 4).
-        if seq.lt(conn.snd_una) || seq.gt(conn.snd_max) {
-            return;
-        }
-        let (error, hard) = match &message {
-            IcmpMessage::Unreachable {
-                code: Unreachable::PacketTooBig,
-                mtu,
-                ..
-            } => {
-                // RFC 1191, 6.3: less than before, and not less than any link carries.
-                let least = if tuple.remote.is_ipv6() { 1280 } else { 552 };
-                let mtu = (*mtu).max(least);
-                if mtu < conn.path.mtu && conn.state.is_synchronized() {
-                    conn.path.mtu = mtu;
-                    if let Some(route) = &mut socket.route {
-                        route.mtu = mtu;
-                    }
-                    conn.sync_mss();
-                    // What was too big is lost: send it again in smaller pieces now.
-                    let mss = conn.mss;
-                    conn.resend_outstanding(
-                        Cx {
-                            now,
-                            sysctl: &self.sysctl,
-                        },
-                        mss,
-                    );
-                    self.learn_path_mtu(now, tuple.remote, mtu);
-                    self.tcp_flush(now, index);
-                }
-                return;
-            }
-            IcmpMessage::Unreachable { code, .. } => match code {
-                Unreachable::Net => (TcpError::NetUnreachable, true),
-                Unreachable::Protocol => (TcpError::ProtocolUnreachable, true),
-                Unreachable::Port => (TcpError::ConnectionRefused, true),
-                _ => (TcpError::HostUnreachable, true),
-            },
-            IcmpMessage::TimeExceeded { .. } => (TcpError::HostUnreachable, true),
-            _ => return,
-        };
-        // A connection that is being made has its errors reported, whether or not it asked (ip_icmp_error).
-        let reports = conn.opts.reports() || conn.state == State::SynSent;
-        conn.on_icmp_error(error, hard);
-        self.tcp_flush(now, index);
-        if reports {
-            self.report_icmp(IcmpReport {
-                socket: SocketHandle::Tcp(self.tcp.id_at(index)),
-                ip,
-                interface,
-                at: now,
-                message,
-            });
         }
     }
 }

@@ -99,6 +99,8 @@ pub(crate) struct TcpTable {
     isn_key: Key,
     ts_key: Key,
     port_key: Key,
+    /// Those of SYN cookies, from the first flood on.
+    pub(crate) cookie_keys: Option<super::syncookies::CookieKeys>,
     next_generation: u32,
     /// Connections that wait for room in the transmit queue.
     pub(crate) throttled: VecDeque<TcpId>,
@@ -123,6 +125,7 @@ impl TcpTable {
             isn_key: Key::new(random),
             ts_key: Key::new(random),
             port_key: Key::new(random),
+            cookie_keys: None,
             next_generation: 1,
             throttled: VecDeque::new(),
             orphans: 0,
@@ -487,13 +490,13 @@ impl Key {
         self.hash(&[a0, a1, b0, b1])
     }
 
-    fn new(random: &mut Random) -> Key {
+    pub(super) fn new(random: &mut Random) -> Key {
         let mut word = || u64::from(random.u32()) << 32 | u64::from(random.u32());
         Key(word(), word())
     }
 
     #[inline]
-    fn hash(&self, words: &[u64]) -> u64 {
+    pub(super) fn hash(&self, words: &[u64]) -> u64 {
         let mut v = [
             self.0 ^ 0x736f_6d65_7073_6575,
             self.1 ^ 0x646f_7261_6e64_6f6d,

@@ -122,6 +122,12 @@ impl Connection {
         if self.should_give_up(cx) {
             return self.give_up();
         }
+        if self.suspects_black_hole(cx) {
+            let mut track = self.take_track();
+            track.shrink(cx.sysctl);
+            self.track = Some(track);
+            self.sync_mss();
+        }
         let mut track = self.take_track();
         self.enter_loss(cx, &mut track);
         self.track = Some(track);
@@ -135,6 +141,14 @@ impl Connection {
             self.rtt.back_off();
         }
         self.arm_clamped(cx);
+    }
+
+    /// RFC 4821, 7.7 (tcp_mtu_probing): after tcp_retries1 timeouts without an answer the path may swallow large packets,
+    /// and say nothing.
+    fn suspects_black_hole(&self, cx: Cx<'_>) -> bool {
+        let waited = cx.now.saturating_sub(self.retrans_since);
+        let limit = model_timeout(cx.sysctl.tcp_retries1, self.rtt.bounds().max());
+        cx.sysctl.tcp_mtu_probing && self.retransmits > 0 && waited >= limit
     }
 
     /// TCP_THIN_LINEAR_TIMEOUTS: an interactive stream does not double its first timeouts.

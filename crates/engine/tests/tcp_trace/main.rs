@@ -3,6 +3,7 @@
 mod close;
 mod ecn;
 mod fastopen;
+mod flood;
 mod handshake;
 mod receive;
 mod recovery;

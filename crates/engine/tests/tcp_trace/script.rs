@@ -2,7 +2,7 @@
 //!
 //! - `> A 1:1001 ack 1 win 64240` the host sends exactly this, at that time; `<` the peer sends it.
 //!   Flags are the letters S F R P A U, E (ECE), W (CWR) and N (AE); `ect` and `ce` are the IP header's. Numbers count from the initial ones, of each side. What is not named is not
-//!   compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`) are those options, with the numbers of who is acknowledged. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
+//!   compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`) are those options, with the numbers of who is acknowledged; `ts VAL/=` echoes the last one sent. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
 //! - `> nothing`: nothing was sent up to that time.
 //! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
 //!   `set OPTION VALUE`.
@@ -29,6 +29,8 @@ pub(crate) struct Trace {
     peer_port: u16,
     isn: Option<SeqNum>,
     sent: VecDeque<(Instant, TcpSegment)>,
+    /// The timestamp that the host sent last.
+    clock: u32,
     /// The type of service of each.
     tos: VecDeque<u8>,
     now: Instant,
@@ -75,6 +77,7 @@ impl Trace {
             peer_port: 4321,
             isn: None,
             sent: VecDeque::new(),
+            clock: 0,
             tos: VecDeque::new(),
             now: EPOCH,
             line: String::new(),
@@ -375,6 +378,7 @@ impl Trace {
         let ms = |at: Instant| at.saturating_sub(EPOCH).as_millis();
         assert_eq!(ms(at), ms(self.now), "{}", context());
         assert_eq!(sent.flags, want.flags, "{}", context());
+        self.clock = sent.options.timestamps.map_or(self.clock, |ts| ts.value);
         assert_eq!(tos & 3, want.ecn, "{}", context());
         if let Some(seq) = want.seq {
             assert_eq!(sent.seq - isn, seq as i32, "{}", context());
@@ -455,7 +459,10 @@ impl Trace {
             md5: None,
             ..Default::default()
         };
-        options.timestamps = want.ts.map(|(value, echo)| Timestamps { value, echo });
+        options.timestamps = want.ts.map(|(value, echo)| Timestamps {
+            value,
+            echo: if want.echo_last { self.clock } else { echo },
+        });
         for &(left, right) in want.sack.iter().flatten() {
             assert!(options.sack.push(isn + left, isn + right));
         }
@@ -499,6 +506,8 @@ struct Segment {
     mss: Option<u16>,
     scale: Option<u8>,
     ts: Option<(u32, u32)>,
+    /// `ts VAL/=`: the echo of what was sent last.
+    echo_last: bool,
     /// `ect` or `ce` in the IP header.
     ecn: u8,
     sack_ok: bool,
@@ -552,7 +561,8 @@ impl Segment {
                 "fo" => segment.cookie = Some(value().to_owned()),
                 "ts" => {
                     let (v, e) = value().split_once('/').expect("VAL/ECR");
-                    segment.ts = Some((v.parse().unwrap(), e.parse().unwrap()));
+                    segment.echo_last = e == "=";
+                    segment.ts = Some((v.parse().unwrap(), e.parse().unwrap_or(0)));
                 }
                 seq => {
                     let (from, to) = seq.split_once(':').unwrap_or((seq, seq));
