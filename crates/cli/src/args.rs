@@ -23,6 +23,21 @@ pub(crate) enum Command {
     /// 128 and the signal's number; 125 when the run could not be set up, 126 when the program
     /// could not be executed, 127 when it was not found.
     Run(RunArgs),
+    /// Run programs on several virtual hosts, joined by links as bad as they are to be: see docs/lab.md for the file.
+    ///
+    /// The exit status is 0 when all was as expected, 1 when something was not, 124 when the time limit was reached, 125
+    /// when the lab could not be set up, and 128 and the signal's number when one ended it.
+    Lab(LabArgs),
+    /// Look at a lab that runs, or change it.
+    ///
+    /// ps, ss [HOST], links; up LINK, down LINK, set LINK[/HOST[/in]] WORDS (those of tc-netem), partition HOSTS | HOSTS,
+    /// heal, kill PROGRAM [SIGNAL], stop PROGRAM, cont PROGRAM, start PROGRAM, end. The session's name comes before them
+    /// where more than one lab runs. Without a word: the names of the labs that run.
+    Ctl(CtlArgs),
+    /// Put one more program on a host of a lab that runs, with this terminal's standard streams.
+    Exec(ExecArgs),
+    /// Watch a lab that runs: hosts, links, programs, rates.
+    Top(TopArgs),
     /// Print what is implemented, option by option.
     Support {
         /// As JSON, one object with an array of rows.
@@ -111,4 +126,50 @@ impl RunArgs {
     pub(crate) fn leads_outside(&self) -> bool {
         self.net != NetMode::None || !self.publish.is_empty()
     }
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct LabArgs {
+    /// The lab's file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Read the file and say what is wrong with it; run nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Put the output of each program, and captures, into files in DIR.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Seed of all chances, in place of the file's.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The name of the session, in place of the file's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
+    /// Print the summary and nothing of what programs write.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct CtlArgs {
+    /// The session, where more than one runs, and what is to be done.
+    #[arg(trailing_var_arg = true, value_name = "[SESSION] WORDS")]
+    pub(crate) words: Vec<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct ExecArgs {
+    /// The session's name.
+    pub(crate) session: String,
+    /// The host.
+    pub(crate) host: String,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct TopArgs {
+    /// The session, where more than one runs.
+    pub(crate) session: Option<String>,
 }

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     };
     match args.command {
         args::Command::Run(args) => run::run(&args),
+        args::Command::Lab(args) => run::lab::lab(&args),
+        args::Command::Ctl(args) => run::lab::client::ctl(&args),
+        args::Command::Exec(args) => run::lab::client::exec(&args),
+        args::Command::Top(args) => run::lab::top::top(&args),
         args::Command::Support { json, markdown } => {
             show(&support::text(json, markdown), ExitCode::SUCCESS)
         }
@@ -40,7 +44,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 /// Writes to standard output.
-fn show(text: &str, status: ExitCode) -> ExitCode {
+pub(crate) fn show(text: &str, status: ExitCode) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => status,

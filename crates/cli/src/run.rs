@@ -9,9 +9,11 @@ mod filter;
 mod guard;
 mod inherited;
 mod interrupts;
+pub(crate) mod lab;
 mod loopback;
 mod memory;
 mod mirror;
+mod names;
 mod opens;
 pub(crate) mod outside;
 mod parking;
@@ -130,7 +132,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let keep = way == descriptors::Way::Keep;
     let mut room =
         Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let filter = filter::filter(args.linger || keep)
+    let filter = filter::filter(args.linger || keep, false)
         .map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
         .args(&args.program[1..])

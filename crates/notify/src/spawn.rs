@@ -125,6 +125,7 @@ pub struct Spawn {
     mask: SignalMask,
     defaults: Vec<c_int>,
     process_group: bool,
+    session: bool,
     interrupts: Interrupts,
     stdio: [Option<Arc<OwnedFd>>; 3],
     umask: Option<u32>,
@@ -141,6 +142,7 @@ impl Spawn {
             mask: SignalMask::current(),
             defaults: vec![libc::SIGPIPE],
             process_group: false,
+            session: false,
             interrupts: Interrupts::Always,
             stdio: [None, None, None],
             umask: None,
@@ -194,6 +196,13 @@ impl Spawn {
     #[must_use]
     pub fn own_process_group(mut self) -> Spawn {
         self.process_group = true;
+        self
+    }
+
+    /// setsid(): the program leads a session of its own, and a process group, and has no terminal that could stop it.
+    #[must_use]
+    pub fn own_session(mut self) -> Spawn {
+        self.session = true;
         self
     }
 
@@ -372,6 +381,7 @@ struct Prepared {
     mask: SignalMask,
     defaults: Vec<c_int>,
     process_group: bool,
+    session: bool,
     /// Above 2, whatever the caller's were.
     stdio: [Option<OwnedFd>; 3],
     umask: Option<u32>,
@@ -434,6 +444,7 @@ impl Prepared {
             mask: spawn.mask,
             defaults: spawn.defaults.clone(),
             process_group: spawn.process_group,
+            session: spawn.session,
             stdio,
             umask: spawn.umask,
             stack: vec![0; STACK / 16],
@@ -515,6 +526,10 @@ fn execute(prepared: &Prepared) -> SpawnError {
     if prepared.process_group {
         // SAFETY: no memory involved. Cannot fail for a new child that leads no session.
         unsafe { libc::setpgid(0, 0) };
+    }
+    if prepared.session {
+        // SAFETY: no memory involved. Cannot fail for a new child that leads no process group.
+        unsafe { libc::setsid() };
     }
     if let Some(mask) = prepared.umask {
         // SAFETY: no memory involved, cannot fail.

@@ -3,7 +3,7 @@
 use crate::capture::{Capture, Tap};
 use crate::host::Host;
 use crate::net::Net;
-use crate::wires::Plug;
+use crate::wires::{Plug, add_route};
 use crate::world::World;
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
@@ -328,31 +328,7 @@ impl Host {
 
     /// A route: packets for the prefix are handed to `gateway`, which must be on one of the host's links.
     pub fn add_route(&self, prefix: IpAddr, prefix_len: u8, gateway: IpAddr) -> io::Result<()> {
-        let longest = if prefix.is_ipv4() { 32 } else { 128 };
-        if prefix.is_ipv4() != gateway.is_ipv4() || prefix_len > longest {
-            return Err(ErrorKind::InvalidInput.into());
-        }
-        self.with_layer(|layer| {
-            let stack = layer.stack_mut();
-            // fib_check_nh: ENETUNREACH for a router that is not a neighbour.
-            let route = stack.route(gateway, None, None).ok();
-            let route = route.filter(|r| r.next_hop == gateway && r.interface != IfIndex::LO);
-            let Some(route) = route else {
-                return Err(ErrorKind::NetworkUnreachable.into());
-            };
-            stack.add_route(switchboard_engine::RouteConfig {
-                prefix,
-                prefix_len,
-                gateway: Some(gateway),
-                interface: route.interface,
-                source: None,
-                metric: 0,
-                // RTPROT_BOOT, RT_SCOPE_UNIVERSE
-                protocol: 3,
-                scope: 0,
-            });
-            Ok(())
-        })
+        self.with_layer(|layer| add_route(layer, prefix, prefix_len, gateway))
     }
 
     /// From now on the host is a router that translates: what it hands on to `outside` leaves with the first IPv4 address of

@@ -154,6 +154,12 @@ impl Wires {
         self.hosts[host].plugs.get(&interface).copied()
     }
 
+    /// Which interface of its host is plugged in there.
+    pub fn interface(&self, plug: Plug) -> Option<IfIndex> {
+        let member = self.networks.get(plug.network)?.members.get(plug.member)?;
+        Some(member.interface)
+    }
+
     /// Whether these addresses can be had on a network.
     pub fn may_attach(&self, network: usize, addresses: &[(IpAddr, u8)]) -> io::Result<()> {
         for &(addr, _) in addresses {
@@ -376,6 +382,38 @@ impl Wires {
             self.change(now, plug, Cable::Up, |own| *own = config);
         }
     }
+}
+
+/// Gives a host a route: packets for the prefix are handed to `gateway`, which must be on one of the host's links.
+pub fn add_route(
+    layer: &mut switchboard_socket::Host,
+    prefix: IpAddr,
+    prefix_len: u8,
+    gateway: IpAddr,
+) -> io::Result<()> {
+    let longest = if prefix.is_ipv4() { 32 } else { 128 };
+    if prefix.is_ipv4() != gateway.is_ipv4() || prefix_len > longest {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let stack = layer.stack_mut();
+    // fib_check_nh: ENETUNREACH for a router that is not a neighbour.
+    let route = stack.route(gateway, None, None).ok();
+    let route = route.filter(|r| r.next_hop == gateway && r.interface != IfIndex::LO);
+    let Some(route) = route else {
+        return Err(ErrorKind::NetworkUnreachable.into());
+    };
+    stack.add_route(switchboard_engine::RouteConfig {
+        prefix,
+        prefix_len,
+        gateway: Some(gateway),
+        interface: route.interface,
+        source: None,
+        metric: 0,
+        // RTPROT_BOOT, RT_SCOPE_UNIVERSE
+        protocol: 3,
+        scope: 0,
+    });
+    Ok(())
 }
 
 fn note(

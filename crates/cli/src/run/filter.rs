@@ -2,6 +2,7 @@
 
 use super::opens::{self, OPENS_I386, OPENS_X86_64};
 use super::supervisor::listing::{LISTINGS_I386, LISTINGS_X86_64};
+use super::supervisor::{NAMES_I386, NAMES_X86_64};
 use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
 use switchboard_notify::{Action, Errno, Filter, FilterError, Rule, RuleTable};
@@ -41,11 +42,17 @@ pub(super) fn changes_credentials(arch: Arch, nr: u32) -> bool {
 }
 
 /// `closes`: those are looked at, too (docs/design/lingering-close.md and docs/design/without-getfd.md).
-pub(super) fn filter(closes: bool) -> Result<Filter, FilterError> {
-    let table = RuleTable {
+/// `named`: the host has a name of its own.
+pub(super) fn filter(closes: bool, named: bool) -> Result<Filter, FilterError> {
+    let mut table = RuleTable {
         x86_64: rules(Arch::X86_64, CREDENTIALS_X86_64, closes),
         i386: rules(Arch::I386, CREDENTIALS_I386, closes),
     };
+    if named {
+        let notify = |nr: &u32| Rule::new(*nr, Action::Notify);
+        table.x86_64.extend(NAMES_X86_64.iter().map(notify));
+        table.i386.extend(NAMES_I386.iter().map(notify));
+    }
     Filter::new(&table)
 }
 
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn the_table_makes_a_filter() {
         for closes in [false, true] {
-            let filter = filter(closes).expect("a valid table");
+            let filter = filter(closes, closes).expect("a valid table");
             assert!(filter.instructions().len() < 500);
         }
     }

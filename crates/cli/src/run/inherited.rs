@@ -29,6 +29,14 @@ impl Inherited {
         Inherited(found)
     }
 
+    /// Programs of a lab do not get them.
+    pub(super) fn keep_from_programs(&self) {
+        for fd in &self.0 {
+            // SAFETY: no memory involved; a number that is not open gives EBADF.
+            unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+
     /// The program has been started and has its own copies.
     pub(super) fn let_go(&mut self) {
         give_up_standard_streams();

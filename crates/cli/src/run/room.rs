@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -88,7 +89,6 @@ impl Room {
     }
 
     /// The mirror of the next one of many hosts, whose sockets have the same numbers.
-    #[allow(dead_code, reason = "a run has one host; labs come")]
     pub(super) fn mirror_of_next(&self) -> rustix::io::Result<Mirror> {
         let own = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let data = epoll::EventData::new_u64(HOSTS + self.supervisors.len() as u64);
@@ -214,6 +214,8 @@ impl Room {
         drain(&epoll, &mut |token, hung_up| {
             match token {
                 CLOSED => touched.extend(self.closed()),
+                // They stay until they are handled, each behind all others: one that is seen again says that all were.
+                FIRST_OWN.. if own.contains(&token) => return Ok(ControlFlow::Break(())),
                 FIRST_OWN.. => own.push(token),
                 HOSTS.. => {
                     let host = (token - HOSTS) as usize;
@@ -222,7 +224,7 @@ impl Room {
                     let epoll = supervisor.mirror.epoll();
                     drain(&epoll, &mut |token, hung_up| {
                         supervisor.told(token, hung_up);
-                        Ok(())
+                        Ok(ControlFlow::Continue(()))
                     })?;
                 }
                 OUTLETS.. if token != ENDED => {
@@ -234,7 +236,7 @@ impl Room {
                     self.supervisors[0].told(token, hung_up);
                 }
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         self.carry(touched);
         Ok(own)
@@ -347,10 +349,10 @@ impl Hosts for Delivered<'_> {
     }
 }
 
-/// Takes all events of an instance: their numbers, and whether it is a hang-up.
+/// Takes all events of an instance, or until it is told to stop: their numbers, and whether it is a hang-up.
 fn drain(
     epoll: &OwnedFd,
-    each: &mut dyn FnMut(u64, bool) -> Result<(), String>,
+    each: &mut dyn FnMut(u64, bool) -> Result<ControlFlow<()>, String>,
 ) -> Result<(), String> {
     let now = Timespec {
         tv_sec: 0,
@@ -365,7 +367,10 @@ fn drain(
         };
         for event in &*events {
             let flags = event.flags;
-            each(event.data.u64(), flags.contains(epoll::EventFlags::HUP))?;
+            let hung_up = flags.contains(epoll::EventFlags::HUP);
+            if each(event.data.u64(), hung_up)?.is_break() {
+                return Ok(());
+            }
         }
         if !rest.is_empty() {
             return Ok(());

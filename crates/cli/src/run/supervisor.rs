@@ -13,9 +13,11 @@
 
 mod context;
 mod deliver;
+mod dns;
 mod etc_calls;
 mod linger;
 pub(super) mod listing;
+mod nodename;
 mod proc_calls;
 mod unheld;
 
@@ -40,6 +42,7 @@ use super::interrupts::{self, ERESTARTSYS, Verdict};
 use super::loopback::Loopback;
 use super::memory::TargetMemory;
 use super::mirror::Mirror;
+use super::names::Named;
 use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::parking::{Parking, Waiter};
 use super::procfs::OpenFiles;
@@ -49,6 +52,8 @@ use super::trace::Trace;
 use crate::complain;
 use context::{host_errno, nobody};
 
+pub(super) use dns::Dns;
+pub(super) use nodename::{NAMES_I386, NAMES_X86_64};
 use unheld::Unheld;
 
 pub(super) use context::descriptor_limit;
@@ -90,6 +95,10 @@ pub(super) struct Supervisor {
     uninterruptible: bool,
     /// Where copies of programs' ends are kept: what tells that they are the last.
     unheld: Option<unheld::Unheld>,
+    /// The host's name and those of others, if it has any of its own.
+    pub(super) named: Option<Named>,
+    /// Who answers for these names.
+    pub(super) dns: Option<Dns>,
 }
 
 /// What the run did, for `--stats`.
@@ -152,6 +161,8 @@ impl Supervisor {
             owed: Vec::new(),
             uninterruptible,
             unheld,
+            named: None,
+            dns: None,
         }
     }
 
@@ -392,6 +403,9 @@ impl Supervisor {
             self.creds.remove(&call.tid);
             return self.go_on(&call);
         }
+        if let Some(layout) = nodename::layout(arch, nr) {
+            return self.name_call(&call, layout);
+        }
         if is_open(arch, nr) {
             return match Open::decode(arch, &call.data, RemoteMemory::new(call.tid)) {
                 Some(open) => self.open_file(&call, &open),
@@ -596,6 +610,9 @@ impl Supervisor {
             if self.lingered(socket) {
                 continue;
             }
+            if self.dns.as_mut().is_some_and(|dns| dns.has_news(socket)) {
+                continue;
+            }
             if self.parking.wake(socket, wake, &mut self.woken) {
                 self.owed.push((socket, wake));
             } else {
@@ -619,6 +636,7 @@ impl Supervisor {
                 loopback.carry(&mut self.host, self.clock.now(), self.clock.realtime());
             }
             self.show_events();
+            self.answer_names();
             if self.woken.is_empty() && self.owed.is_empty() {
                 break;
             }

@@ -16,7 +16,11 @@ impl Supervisor {
         let Some(text) = self.etc_file(call.tid, open) else {
             return false;
         };
-        let made = read_only(text.as_bytes(), open.flags);
+        let made = if writes(open) {
+            Err(Errno::EROFS)
+        } else {
+            read_only(text.as_bytes(), open.flags)
+        };
         // Whoever was asked about is the one who asked only if they still wait.
         if !self.listener.is_valid(call.id) {
             return true;
@@ -35,19 +39,32 @@ impl Supervisor {
         true
     }
 
-    fn etc_file(&self, tid: i32, open: &Open) -> Option<&str> {
+    fn etc_file(&self, tid: i32, open: &Open) -> Option<String> {
+        let is_at = |path: &str| {
+            let there = fs::fstat(directory(tid, open)?).ok()?;
+            let wanted = fs::stat(path).ok()?;
+            Some((there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino))
+        };
+        if let Some(named) = &self.named
+            && open.base() == b"hostname"
+            && is_at("/proc/sys/kernel") == Some(true)
+        {
+            return Some(format!("{}\n", named.nodename));
+        }
         let (_, text) = self
             .etc
             .iter()
             .find(|(name, _)| name.as_bytes() == open.base())?;
-        // Who writes means the machine's.
-        if open.flags & OFlags::RWMODE != OFlags::RDONLY || open.flags.contains(OFlags::DIRECTORY) {
+        // Who writes means the machine's, where hosts are not several.
+        if self.named.is_none() && writes(open) || open.flags.contains(OFlags::DIRECTORY) {
             return None;
         }
-        let there = fs::fstat(directory(tid, open)?).ok()?;
-        let etc = fs::stat(format!("/proc/{tid}/root/etc")).ok()?;
-        ((there.st_dev, there.st_ino) == (etc.st_dev, etc.st_ino)).then_some(text)
+        (is_at(&format!("/proc/{tid}/root/etc")) == Some(true)).then(|| text.clone())
     }
+}
+
+fn writes(open: &Open) -> bool {
+    open.flags & OFlags::RWMODE != OFlags::RDONLY || open.flags.contains(OFlags::TRUNC)
 }
 
 /// A descriptor of a file with this text.

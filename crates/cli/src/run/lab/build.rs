@@ -1,0 +1,283 @@
+//! Hosts, wires, addresses, routes and names, as the plan has them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::Mode;
+use switchboard::wires::{Capture, Plug, add_route};
+use switchboard_device::{Cable, PipeConfig, SegmentConfig};
+use switchboard_engine::{Config, IfIndex, InterfaceChange};
+use switchboard_notify::{Filter, InstallError, Interrupts, Listener, Spawner};
+use switchboard_socket::{Host, HostConfig};
+
+use super::super::names::{Directory, Named};
+use super::super::opens::Names;
+use super::super::room::Room;
+use super::super::supervisor::Supervisor;
+use super::super::{Failure, bpf, clock, explain, filter, setup, sysctl};
+use super::addresses;
+use super::plan::{Kind, Plan};
+use crate::args::LabArgs;
+
+/// A lab before anything runs in it.
+pub(super) struct Built {
+    pub(super) room: Room,
+    /// Each host's.
+    pub(super) spawners: Vec<Spawner>,
+    /// Where each member of each network is plugged in.
+    pub(super) plugs: Vec<Vec<Plug>>,
+    pub(super) captures: Vec<(PathBuf, Capture)>,
+    /// The programs' file mode creation mask.
+    pub(super) umask: Mode,
+}
+
+/// The filter on a thread of its own, which is to start a host's programs. Whether calls that were received wait through
+/// signals.
+fn install(filter: &Filter) -> Result<(Listener, Spawner, bool), InstallError> {
+    match Spawner::start(filter.clone(), Interrupts::UntilReceived) {
+        Ok((listener, spawner)) => Ok((listener, spawner, true)),
+        // Before Linux 5.19.
+        Err(InstallError::Unsupported(_)) => {
+            let (listener, spawner) = Spawner::start(filter.clone(), Interrupts::Always)?;
+            Ok((listener, spawner, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `keep`: copies of programs' ends of sockets are kept (docs/design/without-getfd.md).
+pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Failure> {
+    let seed = clock::seed(plan.seed);
+    let mut room =
+        Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
+    let filter = filter::filter(keep, true).map_err(|e| setup(format!("the filter: {e}")))?;
+    let mut spawners = Vec::new();
+    let mut names: Option<Rc<Names>> = None;
+    for number in 0..plan.hosts.len() {
+        let host = host(plan, number, seed)?;
+        let names = names.get_or_insert_with(|| {
+            let etc = ["hosts", "resolv.conf", "hostname"];
+            Rc::new(Names::new(&host).with(etc.into_iter()))
+        });
+        let (listener, spawner, uninterruptible) =
+            install(&filter).map_err(|error| setup(explain(&error)))?;
+        spawners.push(spawner);
+        let mirror = room.mirror_of_next();
+        let mirror = mirror.map_err(|error| setup(format!("no epoll instance: {error}")))?;
+        room.add(Supervisor::new(
+            listener,
+            host,
+            mirror,
+            room.clock.clone(),
+            names.clone(),
+            None,
+            None,
+            uninterruptible,
+        ));
+    }
+    let plugs = wires(plan, &mut room)?;
+    routes(plan, &mut room)?;
+    names_of(plan, &mut room)?;
+    let captures = captures(plan, args, &mut room, &plugs)?;
+    // Ours must not count where a socket's file is made for a program, which has its own.
+    let umask = rustix::process::umask(Mode::empty());
+    Ok(Built {
+        room,
+        spawners,
+        plugs,
+        captures,
+        umask,
+    })
+}
+
+fn host(plan: &Plan, number: usize, mut seed: [u8; 32]) -> Result<Host, Failure> {
+    // Each host's random numbers are its own.
+    for (byte, n) in seed[8..].iter_mut().zip((number as u64 + 1).to_le_bytes()) {
+        *byte ^= n;
+    }
+    let stack = Config {
+        seed,
+        ..Config::default()
+    };
+    let mut host = Host::new(HostConfig { stack });
+    host.set_possible_cpus(bpf::possible_cpus());
+    let own = &plan.hosts[number];
+    let mut settings = Vec::new();
+    if own.router {
+        settings.push("net.ipv4.ip_forward=1".to_owned());
+        settings.push("net.ipv6.conf.all.forwarding=1".to_owned());
+    }
+    settings.extend(
+        own.sysctl
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    sysctl::apply(&mut host, &settings)
+        .map_err(|what| setup(format!("host.{}: {what}", own.name)))?;
+    Ok(host)
+}
+
+fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {
+    let now = room.clock.now();
+    let mut all = Vec::new();
+    for network in &plan.networks {
+        let mtu = network.members.iter().map(|member| member.out.mtu).min();
+        let mtu = mtu.unwrap_or(PipeConfig::default().mtu);
+        let number = match network.kind {
+            Kind::Segment => room.wires.add_segment(SegmentConfig {
+                mtu,
+                ..SegmentConfig::default()
+            }),
+            Kind::Link => room.wires.add_link(PipeConfig {
+                mtu,
+                ..PipeConfig::default()
+            }),
+        };
+        let mut plugs = Vec::new();
+        for member in &network.members {
+            let layer = &mut room.supervisors[member.host].host;
+            let zero = std::time::Duration::ZERO;
+            let plugged =
+                (room.wires).plug_in((member.host, layer), number, &member.addresses, zero);
+            let (interface, plug) = plugged.map_err(|error| {
+                let host = &plan.hosts[member.host].name;
+                setup(format!("{} of {host}: {error}", network.name))
+            })?;
+            if member.out.mtu != mtu {
+                let change = InterfaceChange::Mtu(member.out.mtu);
+                layer.stack_mut().change_interface(interface, change);
+            }
+            plugs.push(plug);
+        }
+        for (member, plug) in network.members.iter().zip(&plugs) {
+            room.wires
+                .change(now, *plug, Cable::Up, |own| *own = member.out);
+            if network.kind == Kind::Segment {
+                (room.wires).change(now, *plug, Cable::Down, |own| *own = member.incoming);
+            }
+        }
+        all.push(plugs);
+    }
+    Ok(all)
+}
+
+fn routes(plan: &Plan, room: &mut Room) -> Result<(), Failure> {
+    for (number, host) in plan.hosts.iter().enumerate() {
+        let routes = match &host.routes {
+            Some(routes) => routes.clone(),
+            None => addresses::routes(plan, number),
+        };
+        for route in routes {
+            let layer = &mut room.supervisors[number].host;
+            add_route(layer, route.prefix, route.len, route.gateway).map_err(|error| {
+                setup(format!(
+                    "host.{}.routes: {}/{} via {}: {error}",
+                    host.name, route.prefix, route.len, route.gateway
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn names_of(plan: &Plan, room: &mut Room) -> Result<(), Failure> {
+    let mut directory = Directory::default();
+    let mut near = vec![Vec::new(); plan.hosts.len()];
+    for (number, host) in plan.hosts.iter().enumerate() {
+        let mut addresses = Vec::new();
+        for (network, known) in plan.networks.iter().enumerate() {
+            for member in known.members.iter().filter(|member| member.host == number) {
+                near[number].push(network);
+                addresses.extend(member.addresses.iter().map(|(addr, _)| (network, *addr)));
+            }
+        }
+        if addresses.is_empty() {
+            addresses.push((usize::MAX, std::net::Ipv4Addr::LOCALHOST.into()));
+        }
+        directory.add(&host.name, addresses);
+    }
+    let directory = Rc::new(directory);
+    for (number, near) in near.into_iter().enumerate() {
+        let supervisor = &mut room.supervisors[number];
+        let name = plan.hosts[number].name.clone();
+        let named = Named::new(name, directory.clone(), near, plan.dns);
+        supervisor.etc = named.etc();
+        supervisor.named = Some(named);
+        if plan.dns {
+            (supervisor.start_dns()).map_err(|errno| setup(format!("no name server: {errno}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a file of the lab's results goes.
+pub(super) fn result_path(args: &LabArgs, path: &Path) -> PathBuf {
+    match &args.output {
+        Some(directory) => directory.join(path),
+        None => path.to_path_buf(),
+    }
+}
+
+/// A host's capture has all its interfaces on networks, a network's all that are on it.
+fn captures(
+    plan: &Plan,
+    args: &LabArgs,
+    room: &mut Room,
+    plugs: &[Vec<Plug>],
+) -> Result<Vec<(PathBuf, Capture)>, Failure> {
+    if let Some(directory) = &args.output {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| setup(format!("{}: {error}", directory.display())))?;
+    }
+    let mut captures = Vec::new();
+    let mut interfaces: Vec<Vec<(usize, IfIndex)>> = Vec::new();
+    for (network, plugs) in plan.networks.iter().zip(plugs) {
+        let with = network.members.iter().zip(plugs);
+        let found = with.filter_map(|(member, plug)| {
+            let index = room.wires.interface(*plug)?;
+            Some((member.host, index))
+        });
+        interfaces.push(found.collect());
+    }
+    let mut start = |path: &Path, taps: Vec<(usize, IfIndex)>| {
+        let path = result_path(args, path);
+        let failed = |error| {
+            setup(format!(
+                "cannot write the capture to {}: {error}",
+                path.display()
+            ))
+        };
+        let names: Vec<String> = taps
+            .iter()
+            .map(|(host, index)| {
+                let stack = room.supervisors[*host].host.stack();
+                let name = stack.interface(*index).map_or("", |i| i.name());
+                format!("{}:{name}", plan.hosts[*host].name)
+            })
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let file = File::create(&path).map_err(failed)?;
+        let capture = Capture::start(&names, Box::new(file)).map_err(failed)?;
+        for (number, (host, index)) in (0..).zip(taps) {
+            room.wires.tap(host, index, capture.tap(number));
+        }
+        captures.push((path, capture));
+        Ok(())
+    };
+    for (network, interfaces) in plan.networks.iter().zip(&interfaces) {
+        if let Some(path) = &network.pcap {
+            start(path, interfaces.clone())?;
+        }
+    }
+    for (number, host) in plan.hosts.iter().enumerate() {
+        if let Some(path) = &host.pcap {
+            let own = interfaces
+                .iter()
+                .flatten()
+                .filter(|(host, _)| *host == number);
+            start(path, own.copied().collect())?;
+        }
+    }
+    Ok(captures)
+}

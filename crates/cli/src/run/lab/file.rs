@@ -1,0 +1,572 @@
+//! A lab's file: TOML, checked all through before anything runs. docs/lab.md tells of each key.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use regex::Regex;
+use switchboard_device::PipeConfig;
+use toml::de::DeTable;
+
+use super::action;
+use super::addresses::{self, Subnet};
+use super::netem;
+use super::plan::{
+    EventPlan, Expect, HostPlan, Kind, Member, NetworkPlan, Plan, ProgramPlan, Ready, RoutePlan,
+};
+use super::reader::{Problem, Result, Table, Value};
+
+const LAB: &[&str] = &[
+    "name",
+    "seed",
+    "time_limit",
+    "duration",
+    "dns",
+    "ipv6",
+    "host",
+    "segment",
+    "link",
+    "program",
+    "event",
+];
+const HOST: &[&str] = &["router", "routes", "sysctl", "pcap"];
+/// Of a segment or a link; with what all its cables are like.
+const NETWORK: &[&str] = &[
+    "hosts",
+    "subnet",
+    "subnet6",
+    "addresses",
+    "from",
+    "to",
+    "pcap",
+    "delay",
+    "distribution",
+    "loss",
+    "ecn",
+    "reorder",
+    "duplicate",
+    "corrupt",
+    "rate",
+    "limit",
+    "queue",
+    "mtu",
+];
+/// Of `from.HOST` and `to.HOST`.
+const CABLE: &[&str] = netem::WORDS;
+const PROGRAM: &[&str] = &[
+    "host", "run", "env", "cwd", "after", "ready", "service", "start", "expect",
+];
+const READY: &[&str] = &["port", "line", "exit"];
+const EXPECT: &[&str] = &["status", "output", "not_output"];
+const EVENT: &[&str] = &["at", "after", "do"];
+
+/// Every table of the file and its keys, for the test of the reference.
+#[cfg(test)]
+pub(super) const SCHEMA: &[(&str, &[&str])] = &[
+    ("lab", LAB),
+    ("host", HOST),
+    ("segment", NETWORK),
+    ("program", PROGRAM),
+    ("ready", READY),
+    ("expect", EXPECT),
+    ("event", EVENT),
+    ("cable", CABLE),
+];
+
+/// How long a lab may take that does not say.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// More than a network of ours numbers by itself.
+const MOST_HOSTS: usize = 4096;
+
+/// Understands a file's text. `path` is where relative paths start, and where the name is from. The error is one line.
+pub(super) fn parse(path: &Path, text: &str) -> std::result::Result<Plan, String> {
+    let file = path.display().to_string();
+    let root = DeTable::parse(text).map_err(|error| {
+        let problem = Problem {
+            span: error.span().unwrap_or(0..0),
+            key: String::new(),
+            what: error.message().trim().to_owned(),
+        };
+        problem.line(&file, text)
+    })?;
+    let table = Table::new(String::new(), 0..0, root.get_ref(), LAB);
+    let plan = table.and_then(|table| lab(path, &table));
+    plan.map_err(|problem| problem.line(&file, text))
+}
+
+fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
+    let name = match table.get("name") {
+        Some(value) => session_name(&value)?,
+        None => {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let plain = |c: char| if is_plain(c) { c } else { '-' };
+            stem.chars().map(plain).collect()
+        }
+    };
+    let time = |name: &str| table.get(name).map(|value| value.time()).transpose();
+    let mut plan = Plan {
+        name,
+        seed: table.get("seed").map(|value| value.number()).transpose()?,
+        time_limit: time("time_limit")?.unwrap_or(TIME_LIMIT),
+        duration: time("duration")?,
+        dns: table.get("dns").map_or(Ok(true), |value| value.truth())?,
+        ipv6: table.get("ipv6").map_or(Ok(false), |value| value.truth())?,
+        hosts: Vec::new(),
+        networks: Vec::new(),
+        programs: Vec::new(),
+        events: Vec::new(),
+    };
+    let hosts = table.need("host")?;
+    for (name, value) in hosts.named()? {
+        plan.hosts.push(host(&name, &value)?);
+    }
+    if plan.hosts.is_empty() || plan.hosts.len() > MOST_HOSTS {
+        return Err(hosts.problem(format!("a lab has 1 to {MOST_HOSTS} hosts")));
+    }
+    networks(table, &mut plan)?;
+    if let Some(programs) = table.get("program") {
+        let programs = programs.named()?;
+        for (name, value) in &programs {
+            program(path, &mut plan, name, value)?;
+        }
+        for (number, (_, value)) in programs.iter().enumerate() {
+            plan.programs[number].after = after(&plan, number, value)?;
+        }
+    }
+    for value in table
+        .get("event")
+        .map_or(Ok(Vec::new()), |value| value.list())?
+    {
+        let event = event(&plan, &value)?;
+        plan.events.push(event);
+    }
+    check_order(&plan, table)?;
+    Ok(plan)
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+fn session_name(value: &Value<'_>) -> Result<String> {
+    let name = value.text()?;
+    if name.is_empty() || !name.chars().all(is_plain) || name.starts_with('.') {
+        return Err(value.problem("letters, digits, -, _ and . make a name"));
+    }
+    Ok(name.to_owned())
+}
+
+/// RFC 1123, 2.1
+fn host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    name.len() <= 64 && name.split('.').all(label)
+}
+
+fn relative(path: &Path, value: &Value<'_>) -> Result<std::path::PathBuf> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    Ok(base.join(value.text()?))
+}
+
+fn host(name: &str, value: &Value<'_>) -> Result<HostPlan> {
+    if !host_name(name) || name == "localhost" {
+        return Err(value.problem("letters, digits and - make the name of a host"));
+    }
+    let table = value.table(HOST)?;
+    let routes = match table.get("routes") {
+        None => None,
+        Some(value) => Some(
+            value
+                .one_or_more()?
+                .iter()
+                .map(route)
+                .collect::<Result<_>>()?,
+        ),
+    };
+    let mut sysctl = Vec::new();
+    for (name, value) in table
+        .get("sysctl")
+        .map_or(Ok(Vec::new()), |value| value.named())?
+    {
+        sysctl.push((name, value.words()?));
+    }
+    Ok(HostPlan {
+        name: name.to_owned(),
+        router: table
+            .get("router")
+            .map_or(Ok(false), |value| value.truth())?,
+        routes,
+        sysctl,
+        pcap: match table.get("pcap") {
+            Some(value) => Some(value.text()?.into()),
+            None => None,
+        },
+    })
+}
+
+/// `PREFIX via ROUTER`, `default via ROUTER`
+fn route(value: &Value<'_>) -> Result<RoutePlan> {
+    let text = value.text()?;
+    let wanted = || {
+        value.problem(format!(
+            "{text:?}: PREFIX via ROUTER is wanted, such as \"10.2.0.0/16 via 10.0.1.1\""
+        ))
+    };
+    let (prefix, gateway) = text.split_once(" via ").ok_or_else(wanted)?;
+    let gateway: IpAddr = gateway.trim().parse().map_err(|_| wanted())?;
+    let (prefix, len) = match prefix.trim() {
+        "default" if gateway.is_ipv4() => ("0.0.0.0", 0),
+        "default" => ("::", 0),
+        prefix => {
+            let (prefix, len) = prefix.split_once('/').ok_or_else(wanted)?;
+            (prefix, len.parse().map_err(|_| wanted())?)
+        }
+    };
+    let prefix: IpAddr = prefix.parse().map_err(|_| wanted())?;
+    let longest = if prefix.is_ipv4() { 32 } else { 128 };
+    if prefix.is_ipv4() != gateway.is_ipv4() || len > longest {
+        return Err(wanted());
+    }
+    Ok(RoutePlan {
+        prefix,
+        len,
+        gateway,
+    })
+}
+
+fn networks(table: &Table<'_>, plan: &mut Plan) -> Result<()> {
+    let mut numbers = addresses::Numbers::default();
+    for (kind, key) in [(Kind::Segment, "segment"), (Kind::Link, "link")] {
+        for (name, value) in table
+            .get(key)
+            .map_or(Ok(Vec::new()), |value| value.named())?
+        {
+            if name.is_empty() || !name.chars().all(is_plain) {
+                return Err(value.problem("letters, digits, -, _ and . make a name"));
+            }
+            if plan.networks.iter().any(|network| network.name == name) {
+                return Err(value.problem("a segment has this name already"));
+            }
+            let network = network(plan, &mut numbers, kind, &name, &value)?;
+            plan.networks.push(network);
+        }
+    }
+    if plan.networks.is_empty() && plan.hosts.len() > 1 {
+        // Whoever says nothing of networks wants one.
+        let mut subnets = numbers.next(plan.hosts.len()).to_vec();
+        subnets.retain(|subnet| subnet.addr.is_ipv4() || plan.ipv6);
+        let members = (0..plan.hosts.len()).map(|host| Member {
+            host,
+            addresses: subnets
+                .iter()
+                .map(|subnet| (subnet.nth(host as u32 + 1), subnet.len))
+                .collect(),
+            out: PipeConfig::default(),
+            incoming: PipeConfig::default(),
+        });
+        plan.networks.push(NetworkPlan {
+            name: "lan".into(),
+            kind: Kind::Segment,
+            members: members.collect(),
+            pcap: None,
+        });
+    }
+    Ok(())
+}
+
+fn network(
+    plan: &Plan,
+    numbers: &mut addresses::Numbers,
+    kind: Kind,
+    name: &str,
+    value: &Value<'_>,
+) -> Result<NetworkPlan> {
+    let table = value.table(NETWORK)?;
+    let mut plain = PipeConfig::default();
+    impairments(&table, &mut plain)?;
+    // Behind a switch packets come as they are; of a link the other end's direction counts.
+    let behind = PipeConfig {
+        mtu: plain.mtu,
+        ..PipeConfig::default()
+    };
+    let mut members: Vec<Member> = Vec::new();
+    let hosts = table.need("hosts")?;
+    for value in hosts.list()? {
+        let host = action::find_host(plan, value.text()?).map_err(|what| value.problem(what))?;
+        if members.iter().any(|member| member.host == host) {
+            return Err(value.problem(format!("{:?} is named twice", value.text()?)));
+        }
+        members.push(Member {
+            host,
+            addresses: Vec::new(),
+            out: plain,
+            incoming: if kind == Kind::Link { plain } else { behind },
+        });
+    }
+    if kind == Kind::Link && members.len() != 2 {
+        return Err(hosts.problem("a link joins two hosts"));
+    }
+    let automatic = numbers.next(members.len());
+    let mut subnets = Vec::new();
+    for (key, automatic) in [("subnet", automatic[0]), ("subnet6", automatic[1])] {
+        match table.get(key) {
+            None if automatic.addr.is_ipv6() && !plan.ipv6 => {}
+            None => subnets.push(automatic),
+            Some(value) if value.text()? == "none" => {}
+            Some(value) => {
+                let subnet = Subnet::parse(value.text()?).map_err(|what| value.problem(what))?;
+                if subnet.addr.is_ipv4() != automatic.addr.is_ipv4() {
+                    return Err(value.problem("subnet is of IPv4, subnet6 of IPv6"));
+                }
+                subnets.push(subnet);
+            }
+        }
+    }
+    let mut given: BTreeMap<usize, Vec<(IpAddr, u8)>> = BTreeMap::new();
+    let member_of = |members: &[Member], host: &str, value: &Value<'_>| {
+        let number = action::find_host(plan, host).map_err(|what| value.problem(what))?;
+        let found = members.iter().position(|member| member.host == number);
+        found.ok_or_else(|| value.problem(format!("{host} is not on {name}")))
+    };
+    for (host, value) in table
+        .get("addresses")
+        .map_or(Ok(Vec::new()), |value| value.named())?
+    {
+        let member = member_of(&members, &host, &value)?;
+        for value in value.one_or_more()? {
+            let address =
+                addresses::address(value.text()?, &subnets).map_err(|what| value.problem(what))?;
+            given.entry(member).or_default().push(address);
+        }
+    }
+    addresses::assign(&mut members, &subnets, &given).map_err(|what| table.problem(what))?;
+    for (key, incoming) in [("from", false), ("to", true)] {
+        for (host, value) in table
+            .get(key)
+            .map_or(Ok(Vec::new()), |value| value.named())?
+        {
+            let member = member_of(&members, &host, &value)?;
+            let cable = value.table(CABLE)?;
+            // What one end of a link gets is what the other one sends.
+            let (member, incoming) = match (kind, incoming) {
+                (Kind::Link, true) => (1 - member, false),
+                _ => (member, incoming),
+            };
+            let pipe = match incoming {
+                true => &mut members[member].incoming,
+                false => &mut members[member].out,
+            };
+            impairments(&cable, pipe)?;
+        }
+    }
+    Ok(NetworkPlan {
+        name: name.to_owned(),
+        kind,
+        members,
+        pcap: match table.get("pcap") {
+            Some(value) => Some(value.text()?.into()),
+            None => None,
+        },
+    })
+}
+
+/// The keys of netem, each with its words as its value.
+fn impairments(table: &Table<'_>, config: &mut PipeConfig) -> Result<()> {
+    for key in netem::WORDS {
+        let Some(value) = table.get(key) else {
+            continue;
+        };
+        let text = value.words()?;
+        let mut words = vec![*key];
+        words.extend(text.split_whitespace());
+        netem::apply(config, &words).map_err(|what| value.problem(what))?;
+    }
+    Ok(())
+}
+
+fn program(path: &Path, plan: &mut Plan, name: &str, value: &Value<'_>) -> Result<()> {
+    if name.is_empty() || !name.chars().all(is_plain) {
+        return Err(value.problem("letters, digits, -, _ and . make a name"));
+    }
+    let table = value.table(PROGRAM)?;
+    let host = match table.get("host") {
+        Some(value) => {
+            action::find_host(plan, value.text()?).map_err(|what| value.problem(what))?
+        }
+        // A program of the name of a host is that host's.
+        None => action::find_host(plan, name).map_err(|_| Problem {
+            what: "is missing".into(),
+            key: format!("{}.host", value.key),
+            span: value.span.clone(),
+        })?,
+    };
+    let command = table.need("run")?;
+    let run = if command.is_text() {
+        vec!["sh".into(), "-c".into(), command.text()?.to_owned()]
+    } else {
+        command.texts()?
+    };
+    if run.is_empty() {
+        return Err(command.problem("names no program"));
+    }
+    let mut env = Vec::new();
+    for (name, value) in table
+        .get("env")
+        .map_or(Ok(Vec::new()), |value| value.named())?
+    {
+        env.push((name, value.words()?));
+    }
+    let cwd = match table.get("cwd") {
+        Some(value) => relative(path, &value)?,
+        None => path.parent().unwrap_or(Path::new("")).to_path_buf(),
+    };
+    let truth = |name: &str, default| table.get(name).map_or(Ok(default), |value| value.truth());
+    let ready = ready(&table)?;
+    plan.programs.push(ProgramPlan {
+        name: name.to_owned(),
+        host,
+        run,
+        env,
+        cwd,
+        service: truth("service", false)?,
+        by_event: !truth("start", true)?,
+        after: Vec::new(),
+        ready,
+        expect: expect(&table)?,
+    });
+    Ok(())
+}
+
+fn ready(table: &Table<'_>) -> Result<Ready> {
+    let Some(value) = table.get("ready") else {
+        return Ok(Ready::Started);
+    };
+    let ready = value.table(READY)?;
+    match (ready.get("port"), ready.get("line"), ready.get("exit")) {
+        (Some(port), None, None) => Ok(Ready::Port(port.number()?)),
+        (None, Some(line), None) => Ok(Ready::Line(regex(&line)?)),
+        (None, None, Some(exit)) if exit.truth()? => Ok(Ready::Exit),
+        _ => Err(value.problem("one of port, line and exit = true is wanted")),
+    }
+}
+
+fn regex(value: &Value<'_>) -> Result<Regex> {
+    Regex::new(value.text()?).map_err(|error| {
+        let text = error.to_string();
+        let last = text.lines().last().unwrap_or_default();
+        value.problem(format!("not a regular expression: {}", last.trim()))
+    })
+}
+
+fn expect(table: &Table<'_>) -> Result<Expect> {
+    let Some(value) = table.get("expect") else {
+        return Ok(Expect::default());
+    };
+    let table = value.table(EXPECT)?;
+    let all = |name: &str| -> Result<Vec<Regex>> {
+        let values = table
+            .get(name)
+            .map_or(Ok(Vec::new()), |value| value.one_or_more())?;
+        values.iter().map(regex).collect()
+    };
+    let status = match table.get("status") {
+        None => None,
+        Some(value) if value.is_text() && value.text()? == "any" => Some((0..=255).collect()),
+        Some(value) => Some(
+            value
+                .one_or_more()?
+                .iter()
+                .map(|value| {
+                    if value.is_number() {
+                        return value.number();
+                    }
+                    let signal = action::find_signal(value.text()?);
+                    let signal = signal.map_err(|what| value.problem(what))?;
+                    Ok(128 + signal as u8)
+                })
+                .collect::<Result<Vec<u8>>>()?,
+        ),
+    };
+    Ok(Expect {
+        status,
+        output: all("output")?,
+        not_output: all("not_output")?,
+    })
+}
+
+fn after(plan: &Plan, own: usize, value: &Value<'_>) -> Result<Vec<usize>> {
+    let Some(value) = value.table(PROGRAM)?.get("after") else {
+        return Ok(Vec::new());
+    };
+    let mut after = Vec::new();
+    for value in value.one_or_more()? {
+        let other =
+            action::find_program(plan, value.text()?).map_err(|what| value.problem(what))?;
+        if other == own {
+            return Err(value.problem("a program does not come after itself"));
+        }
+        after.push(other);
+    }
+    Ok(after)
+}
+
+fn event(plan: &Plan, value: &Value<'_>) -> Result<EventPlan> {
+    let table = value.table(EVENT)?;
+    let after = match table.get("after") {
+        None => None,
+        Some(value) => {
+            Some(action::find_program(plan, value.text()?).map_err(|what| value.problem(what))?)
+        }
+    };
+    let at = match table.get("at") {
+        Some(value) => value.time()?,
+        None if after.is_some() => Duration::ZERO,
+        None => table.need("at")?.time()?,
+    };
+    let (mut actions, mut texts) = (Vec::new(), Vec::new());
+    for value in table.need("do")?.one_or_more()? {
+        let text = value.text()?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        actions.push(action::parse(plan, &words).map_err(|what| value.problem(what))?);
+        texts.push(text.to_owned());
+    }
+    Ok(EventPlan {
+        at,
+        after,
+        actions,
+        text: texts.join(", "),
+    })
+}
+
+/// Who waits for itself, over others, would never start.
+fn check_order(plan: &Plan, table: &Table<'_>) -> Result<()> {
+    let mut started = vec![false; plan.programs.len()];
+    loop {
+        let before = started.iter().filter(|started| **started).count();
+        for (number, program) in plan.programs.iter().enumerate() {
+            started[number] |= program.after.iter().all(|other| started[*other]);
+        }
+        if started.iter().all(|started| *started) {
+            return Ok(());
+        }
+        if started.iter().filter(|started| **started).count() == before {
+            let stuck = started.iter().position(|started| !started).unwrap_or(0);
+            let name = &plan.programs[stuck].name;
+            let programs = table.need("program")?.named()?;
+            let value = programs.iter().find(|(known, _)| known == name);
+            let what = "waits for itself, over what it comes after";
+            return Err(match value {
+                Some((_, value)) => value.problem(what),
+                None => table.problem(what),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

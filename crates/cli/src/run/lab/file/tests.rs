@@ -1,0 +1,196 @@
+use super::*;
+use crate::run::lab::action::{Action, Cables};
+
+const WHOLE: &str = r#"
+name = "demo"
+seed = 7
+time_limit = "30s"
+ipv6 = true
+
+[host.a]
+[host.b]
+sysctl = { "net.core.somaxconn" = 7 }
+[host.r]
+router = true
+
+[segment.lan]
+hosts = ["a", "r"]
+delay = "5ms 1ms"
+from.a = { loss = "1%" }
+addresses.a = "10.0.1.50"
+
+[link.wan]
+hosts = ["r", "b"]
+rate = "10mbit"
+queue = "fq_codel"
+to.b = { delay = "20ms" }
+
+[program.server]
+host = "b"
+run = ["cat"]
+service = true
+ready.port = 80
+
+[program.client]
+host = "a"
+run = "echo hello"
+after = "server"
+expect = { status = [0, "TERM"], output = "^hello$", not_output = ["error"] }
+
+[[event]]
+at = "2s"
+do = ["down wan", "set lan/a loss 5% delay 1ms"]
+
+[[event]]
+after = "client"
+at = "1s"
+do = "partition a | b"
+"#;
+
+fn parsed(text: &str) -> std::result::Result<Plan, String> {
+    parse(Path::new("dir/lab.toml"), text)
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let plan = parsed(WHOLE).unwrap();
+    assert_eq!((plan.name.as_str(), plan.seed), ("demo", Some(7)));
+    let names: Vec<&str> = plan.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "r"]);
+    let lan = &plan.networks[0];
+    let texts = |member: &Member| -> Vec<String> {
+        member
+            .addresses
+            .iter()
+            .map(|(addr, len)| format!("{addr}/{len}"))
+            .collect()
+    };
+    assert_eq!(texts(&lan.members[0]), ["10.0.1.50/24", "fd00:0:0:1::1/64"]);
+    assert_eq!(texts(&lan.members[1]), ["10.0.1.2/24", "fd00:0:0:1::2/64"]);
+    assert_ne!(lan.members[0].out.loss, lan.members[1].out.loss);
+    assert_eq!(lan.members[0].incoming.delay.delay, Duration::ZERO);
+    let wan = &plan.networks[1];
+    // What b gets is what r sends.
+    assert_eq!(wan.members[0].out.delay.delay, Duration::from_millis(20));
+    assert_eq!(wan.members[1].out.delay.delay, Duration::ZERO);
+    assert!(wan.members[1].out.rate.is_some());
+    assert_eq!(plan.programs[1].run, ["sh", "-c", "echo hello"]);
+    assert_eq!(plan.programs[1].after, [0]);
+    assert_eq!(plan.programs[1].expect.status, Some(vec![0, 143]));
+    let down = Action::Carrier {
+        cables: Cables {
+            network: 1,
+            host: None,
+            incoming: false,
+        },
+        up: false,
+    };
+    assert_eq!(plan.events[0].actions[0], down);
+    assert_eq!(plan.events[1].after, Some(1));
+    let routes = addresses::routes(&plan, 0);
+    let shown: Vec<String> = routes
+        .iter()
+        .map(|r| format!("{}/{} via {}", r.prefix, r.len, r.gateway))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "10.0.2.0/24 via 10.0.1.2",
+            "fd00:0:0:2::/64 via fd00:0:0:1::2"
+        ]
+    );
+}
+
+#[test]
+fn hosts_alone_are_on_one_segment() {
+    let plan = parsed("[host.x]\n[host.y]\n").unwrap();
+    assert_eq!(plan.networks.len(), 1);
+    assert_eq!(plan.networks[0].members.len(), 2);
+    assert_eq!(plan.name, "lab");
+}
+
+#[test]
+fn errors_name_line_and_key() {
+    for (text, wanted) in [
+        (
+            "[host.a]\nx = 1",
+            "dir/lab.toml:2: host.a.x: no such key here",
+        ),
+        (
+            "[host.a]\nrouter = 1",
+            "dir/lab.toml:2: host.a.router: is integer, but true or false",
+        ),
+        ("name = \"x\"\n[host.a", "dir/lab.toml:2: "),
+        ("seed = 1", "dir/lab.toml:1: host: is missing"),
+        (
+            "[host.a]\n[host.b]\n\n[link.l]\nhosts = [\"a\", \"c\"]",
+            "dir/lab.toml:5: link.l.hosts: no host \"c\"; there are a, b",
+        ),
+        (
+            "[host.a]\n[segment.s]\nhosts = [\"a\"]\nloss = \"x%\"",
+            "dir/lab.toml:4: segment.s.loss: ",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost = \"a\"",
+            "dir/lab.toml:2: program.p.run: is missing",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost = \"b\"\nrun = \"x\"",
+            "dir/lab.toml:3: program.p.host: no host \"b\"",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost = \"a\"\nrun = \"x\"\nexpect.output = \"(\"",
+            "dir/lab.toml:5: program.p.expect.output: not a regular",
+        ),
+        (
+            "[host.a]\n[[event]]\nat = 5\ndo = \"heal\"",
+            "dir/lab.toml:3: event.at: is integer, but a time in quotes",
+        ),
+        (
+            "[host.a]\n[[event]]\nat = \"5s\"\ndo = \"down lan\"",
+            "dir/lab.toml:4: event.do: no link or segment \"lan\"",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost=\"a\"\nrun=\"x\"\nafter=\"q\"\n[program.q]\nhost=\"a\"\nrun=\"x\"\nafter=\"p\"",
+            "program.p: waits for itself",
+        ),
+        (
+            "time_limit = \"5\"\n[host.a]",
+            "dir/lab.toml:1: time_limit: a time has a unit",
+        ),
+        (
+            "[host.a_b]",
+            "dir/lab.toml:1: host.a_b: letters, digits and -",
+        ),
+        (
+            "[host.a]\nroutes = \"10.0.0.0 via x\"",
+            "dir/lab.toml:2: host.a.routes: ",
+        ),
+    ] {
+        let error = parsed(text).expect_err(text);
+        assert!(
+            error.contains(wanted) && !error.contains('\n'),
+            "{text}\n{error}"
+        );
+    }
+}
+
+/// Every key that is understood has its place in the reference.
+#[test]
+fn the_reference_has_every_key() {
+    let reference = include_str!("../../../../../../docs/lab.md");
+    for (table, keys) in SCHEMA {
+        let section = format!("<!-- keys: {table} -->");
+        let start = reference
+            .find(&section)
+            .unwrap_or_else(|| panic!("{section} is missing"));
+        let rest = &reference[start + section.len()..];
+        let rest = &rest[..rest.find("<!-- keys:").unwrap_or(rest.len())];
+        for key in *keys {
+            assert!(
+                rest.contains(&format!("| `{key}`")),
+                "{table}.{key} is missing"
+            );
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The end of a lab: its programs are ended, and what they did is judged.
+
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::TIMED_OUT;
+use super::director::{Director, Ending};
+use super::plan::Kind;
+use super::programs::{Program, State};
+use super::report;
+use crate::complain;
+
+/// How long programs that were asked to end may take.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Director {
+    /// Asks all programs to end, and waits for those of the plan.
+    pub(super) fn end_programs(&mut self) {
+        // Stopped ones could not.
+        for program in &mut self.programs {
+            program.signal(libc::SIGTERM);
+            program.signal(libc::SIGCONT);
+        }
+        let until = self.now() + GRACE;
+        while self.programs.iter().any(Program::is_alive) && self.now() < until {
+            let happened = match self.room().wait(Some(until)) {
+                Ok(happened) => happened,
+                Err(_) => return,
+            };
+            for token in happened {
+                let was_starting: Vec<usize> = (0..self.programs.len())
+                    .filter(|n| matches!(self.programs[*n].state, State::Starting(_)))
+                    .collect();
+                self.handle(token);
+                // Those that were about to start end, too.
+                for number in was_starting {
+                    self.programs[number].signal(libc::SIGTERM);
+                }
+            }
+            self.room().work();
+        }
+        let alive: Vec<Pid> = self.programs.iter().filter_map(Program::pid).collect();
+        for pid in alive {
+            // SAFETY: no memory involved.
+            unsafe { libc::kill(-pid.as_raw_nonzero().get(), libc::SIGKILL) };
+        }
+        for number in 0..self.programs.len() {
+            for place in 0..2 {
+                self.read(number, place);
+            }
+        }
+    }
+
+    /// The exit status, after all has ended: why it is not 0 is said in one line each.
+    pub(super) fn judge(&mut self) -> u8 {
+        let mut wrong: Vec<String> = Vec::new();
+        let mut status = 0;
+        match self.ending.take() {
+            None | Some(Ending::Done) => {}
+            Some(Ending::Failed(what)) => {
+                wrong.push(what);
+                status = 1;
+            }
+            Some(Ending::TimedOut(what)) => {
+                wrong.push(what);
+                status = TIMED_OUT;
+            }
+            Some(Ending::Interrupted(signal)) => return 128 + signal as u8,
+        }
+        for (program, own) in self.programs.iter_mut().zip(&self.plan.programs) {
+            if matches!(program.state, State::Waiting | State::Failed) {
+                if !own.by_event && status == 0 {
+                    program.wrong = Some("was never started".into());
+                }
+            } else if program.wrong.is_none() {
+                program.wrong = program.seen.output(&own.expect);
+            }
+            if let Some(what) = &program.wrong {
+                wrong.push(format!("{}: {what}", program.name));
+                status = status.max(1);
+            }
+        }
+        let summary = self.summary();
+        self.output.text(&summary);
+        self.output.end();
+        for what in wrong {
+            complain(&what);
+        }
+        status
+    }
+
+    /// The table at the end.
+    fn summary(&self) -> String {
+        let head = ["PROGRAM", "HOST", "END", "TIME", "LINES", "RESULT"];
+        let mut rows = vec![head.map(String::from).to_vec()];
+        for program in self
+            .programs
+            .iter()
+            .filter(|program| program.client.is_none())
+        {
+            let time = program.started.map(|at| {
+                let end = program.ended.unwrap_or(self.now());
+                report::seconds(end.saturating_sub(at))
+            });
+            rows.push(vec![
+                program.name.clone(),
+                self.plan.hosts[program.host].name.clone(),
+                match program.is_alive() {
+                    true => "ended by the lab".into(),
+                    false => program.word(),
+                },
+                time.unwrap_or("-".into()),
+                program.lines.to_string(),
+                if program.wrong.is_some() {
+                    "FAIL"
+                } else {
+                    "ok"
+                }
+                .to_owned(),
+            ]);
+        }
+        let mut text = format!("\n{}", report::columns(&rows));
+        let mut rows = vec![
+            ["NETWORK", "SENT", "BYTES", "ARRIVED", "DROPPED"]
+                .map(String::from)
+                .to_vec(),
+        ];
+        for (number, network) in self.plan.networks.iter().enumerate() {
+            let mut sum = [0; 4];
+            for direction in self.directions().iter().filter(|d| d.network == number) {
+                let c = &direction.counters;
+                let incoming = direction.name.ends_with("/in");
+                if !incoming {
+                    sum[0] += c.sent;
+                    sum[1] += c.sent_bytes;
+                }
+                if incoming || network.kind == Kind::Link {
+                    sum[2] += c.delivered;
+                }
+                sum[3] += c.dropped();
+            }
+            rows.push(vec![
+                network.name.clone(),
+                sum[0].to_string(),
+                report::bytes(sum[1]),
+                sum[2].to_string(),
+                sum[3].to_string(),
+            ]);
+        }
+        if !self.plan.networks.is_empty() {
+            text += &format!("\n{}", report::columns(&rows));
+        }
+        text
+    }
+
+    /// Says what could not be written. The exit status.
+    pub(super) fn finish(mut self, status: u8) -> u8 {
+        self.output.end();
+        for (path, capture) in &self.built.captures {
+            if let Err(error) = capture.stop() {
+                complain(&format!(
+                    "some of the capture {} could not be written: {error}",
+                    path.display()
+                ));
+            }
+        }
+        status
+    }
+}

@@ -1,0 +1,168 @@
+#!/bin/bash
+# Labs of a few lines. Run by test.sh, in its working directory.
+set -euo pipefail
+
+fail() {
+    echo "fail: $*" >&2
+    exit 1
+}
+
+# is WHAT WANTED GOT
+is() { [ "$2" = "$3" ] || fail "$1: $3, and not $2"; }
+# has TEXT FILE
+has() { grep -q -- "$1" "$2" || { cat "$2" >&2; fail "no line with $1"; }; }
+
+# Wrong files: line, key, one line.
+printf '[host.a]\n[link.x]\nhosts = ["a"]\nloss = "many"\n' >wrong.toml
+status=0
+"$SWITCHBOARD" lab wrong.toml 2>error || status=$?
+is "a wrong file" 125 $status
+is "one line" 1 "$(wc -l <error)"
+has 'wrong.toml:4: link.x.loss:' error
+
+# A routed network: names, addresses, both families, what each host says of itself.
+cat >routed.toml <<'END'
+seed = 5
+ipv6 = true
+[host.a]
+[host.r]
+router = true
+[host.b]
+[link.left]
+hosts = ["a", "r"]
+delay = "10ms"
+pcap = "left.pcapng"
+[link.right]
+hosts = ["r", "b"]
+[program.server]
+host = "b"
+run = ["python3", "-u", "-c", """
+import socket
+s = socket.create_server(("::", 8000), family=socket.AF_INET6, dualstack_ipv6=True)
+print("serves", socket.gethostname())
+while True:
+    c, peer = s.accept()
+    c.sendall(peer[0].encode())
+    c.close()
+"""]
+service = true
+ready.line = "^serves b$"
+[program.client]
+host = "a"
+after = "server"
+run = ["python3", "-u", "-c", """
+import os, socket, time
+def ask(addr):
+    start = time.monotonic()
+    with socket.create_connection((addr, 8000)) as s:
+        print(addr, "says", s.recv(100).decode(), int((time.monotonic() - start) * 100))
+ask("b")
+ask("10.0.2.2")
+ask("fd00:0:0:2::2")
+print(os.uname().nodename, open("/etc/hostname").read().strip(), open("/proc/sys/kernel/hostname").read().strip())
+for name in "nobody", "b.example":
+    try:
+        socket.gethostbyname(name)
+    except socket.gaierror as e:
+        print(name, e.errno == socket.EAI_NONAME)
+print(socket.gethostbyaddr("10.0.2.2")[0])
+try:
+    open("/etc/hosts", "w")
+except OSError as e:
+    print(os.strerror(e.errno))
+"""]
+# Two ways of 10 ms each to be connected, and one for the answer: no less than 40 ms.
+expect.output = [
+    "^b says fd00:0:0:1::1 [4-9]$",
+    "^10.0.2.2 says ::ffff:10.0.1.1 [4-9]$",
+    "^fd00:0:0:2::2 says fd00:0:0:1::1 [4-9]$",
+    "^a a a$",
+    "^nobody True$",
+    "^b.example True$",
+    "^b$",
+    "^Read-only file system$",
+]
+END
+"$SWITCHBOARD" lab --output routed routed.toml >routed.log 2>&1 || { cat routed.log >&2; fail "routed"; }
+is "the capture's magic" 0a0d0d0a "$(od -An -tx1 -N4 routed/left.pcapng | tr -d ' ')"
+has '^serves b$' routed/server.out
+
+# Whoever is not as expected is named, and so is the reason.
+cat >fails.toml <<'END'
+[host.a]
+[program.wrong]
+host = "a"
+run = "echo hello; exit 3"
+[program.silent]
+host = "a"
+run = "true"
+expect.output = "something"
+END
+status=0
+"$SWITCHBOARD" lab --quiet fails.toml >fails.log 2>error || status=$?
+is "an expectation that fails" 1 $status
+has '^switchboard: wrong: exit status 3$' error
+has '^switchboard: silent: no line of output matches "something"$' error
+printf 'time_limit = "300ms"\n[host.a]\n[program.p]\nhost = "a"\nrun = "sleep 60"\n' >slow.toml
+status=0
+"$SWITCHBOARD" lab --quiet slow.toml >/dev/null 2>error || status=$?
+is "a time limit" 124 $status
+has 'not done: p' error
+
+# A session: ps, links, ss, set, partition, heal, exec with streams, statuses and signals, kill.
+cat >session.toml <<'END'
+name = "session"
+[host.a]
+[host.b]
+[program.server]
+host = "b"
+run = ["python3", "-m", "http.server", "8000"]
+service = true
+ready.port = 8000
+[program.waits]
+host = "a"
+after = "server"
+run = "echo waiting; exec sleep 60"
+END
+"$SWITCHBOARD" lab session.toml >session.log 2>&1 &
+lab=$!
+for try in $(seq 100); do
+    "$SWITCHBOARD" ctl ps 2>/dev/null | grep -q '^waits .* ready' && break
+    sleep 0.1
+done
+"$SWITCHBOARD" ctl session ps >ps
+has '^server  *b  *[0-9][0-9]*  *ready' ps
+is "the sessions" session "$("$SWITCHBOARD" ctl)"
+"$SWITCHBOARD" ctl ss b >ss
+has 'b  *tcp  *LISTEN .*:8000' ss
+is "exec" "a 7" "$(echo 7 | "$SWITCHBOARD" exec session a -- sh -c 'read x; echo "$(uname -n) $x"')"
+status=0
+"$SWITCHBOARD" exec session a -- sh -c 'exit 9' || status=$?
+is "the status of exec" 9 $status
+status=0
+"$SWITCHBOARD" exec session a -- /no/such/program 2>/dev/null || status=$?
+is "exec of nothing" 125 $status
+fetch() { "$SWITCHBOARD" exec session a -- curl -s -o /dev/null --max-time "$1" -w '%{http_code}' http://b:8000/ || true; }
+is "before" 200 "$(fetch 5)"
+"$SWITCHBOARD" ctl session partition a '|' b
+is "parted" 000 "$(fetch 1)"
+"$SWITCHBOARD" ctl session heal
+"$SWITCHBOARD" ctl session set lan/a delay 50ms
+is "healed" 200 "$(fetch 9)"
+"$SWITCHBOARD" ctl links >links
+has '^lan/a .* delay 50ms$' links
+status=0
+"$SWITCHBOARD" ctl session set lan loss much 2>error || status=$?
+is "what is not understood" 1 $status
+"$SWITCHBOARD" exec session a -- sh -c 'trap "exit 5" TERM; echo on; while :; do sleep 0.1; done' >on &
+exec=$!
+for try in $(seq 50); do grep -q on on && break; sleep 0.1; done
+kill -TERM $exec
+status=0
+wait $exec || status=$?
+is "a signal for exec" 5 $status
+"$SWITCHBOARD" ctl session kill waits
+status=0
+wait $lab || status=$?
+is "the session's end" 0 $status
+echo "small: done"

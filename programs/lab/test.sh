@@ -1,0 +1,35 @@
+#!/bin/bash
+# The labs of labs/, and what is small enough to need no file of its own: ctl, exec, a wrong file, an expectation that fails.
+. "$(dirname "$0")/../lib/outer.sh"
+native && skip "a lab has no host's kernel to run on"
+need redis-server redis-server
+need redis-cli redis-tools
+need etcd etcd-server
+need etcdctl etcd-client
+need iperf3 iperf3
+need haproxy haproxy
+need curl curl
+need python3 python3
+
+LABS=$PROGRAMS/../labs
+cd "$WORK"
+export TMPDIR=$WORK/tmp XDG_RUNTIME_DIR=$WORK/tmp
+timeout=90
+
+# one NAME STATUS FILE: the lab ends with the status, within the time.
+one() {
+    local status=0
+    timeout $timeout "$SWITCHBOARD" lab --output "$WORK/$1" "$3" >"$WORK/$1.log" 2>&1 || status=$?
+    [ $status -eq "$2" ] || { cat "$WORK/$1.log" >&2; fail "$1: status $status, $2 was expected"; }
+    echo "$1: $status"
+}
+
+bash "$HERE/small.sh"
+one haproxy 0 "$LABS/haproxy-failover.toml"
+one redis 0 "$LABS/redis-partition.toml"
+one etcd 0 "$LABS/etcd-raft.toml"
+if [ "$QUICK" != 1 ]; then one iperf3 0 "$LABS/iperf3-tour.toml"; fi
+
+left=$(pgrep -u "$(id -u)" -f "$WORK" || true)
+[ -z "$left" ] || fail "processes are left: $left"
+[ -z "$(ls "$WORK/tmp/switchboard" 2>/dev/null)" ] || fail "a control socket is left"
