@@ -18,6 +18,7 @@ mod filter;
 mod filter_group;
 mod found;
 mod found_datagram;
+mod found_ways;
 mod fragments;
 mod ilp32;
 mod immediate;
@@ -107,6 +108,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     filter_group::TESTS,
     found::TESTS,
     found_datagram::TESTS,
+    found_ways::TESTS,
     ilp32::TESTS,
     immediate::TESTS,
     interface_settings::TESTS,

@@ -3,10 +3,16 @@
 use super::control::Control;
 use super::op::{Op, SLOTS, Waits};
 use super::options;
-use super::place::Where;
+use super::place::{Form, Where};
 use super::prng::Prng;
 use super::theme::Theme;
-use libc::{AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
+use crate::mem::int;
+use libc::{
+    AF_INET, AF_UNIX, IPPROTO_IP, IPPROTO_IPV6, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
+};
+
+const SO_BINDTOIFINDEX: i32 = 62;
+const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
 
 const SEND_FLAGS: &[i32] = &[
     0,
@@ -21,6 +27,7 @@ const SEND_FLAGS: &[i32] = &[
     libc::MSG_DONTROUTE,
     libc::MSG_MORE,
     libc::MSG_TRUNC,
+    libc::MSG_ZEROCOPY,
 ];
 
 const RECV_FLAGS: &[i32] = &[
@@ -63,6 +70,12 @@ impl Op {
                 len: rng.of(&[4, 8, 8, 9, 20, 100]),
                 to: Where::to_reach(rng, unix),
             };
+        }
+        if matches!(theme, Theme::Reuse(_)) {
+            return Op::competing(rng, theme, slot);
+        }
+        if matches!(theme, Theme::Flight(_)) && rng.one_in(2) {
+            return Op::flying(rng, slot);
         }
         match rng.below(100) {
             0..6 => Op::socket(rng, theme),
@@ -166,6 +179,89 @@ impl Op {
             96..98 => Op::Readable { slot },
             98..99 => Op::Unsent { slot },
             _ => Op::other(rng, slot),
+        }
+    }
+
+    /// An option that says with whom a port is shared.
+    pub(super) fn sharing(rng: &mut Prng, slot: usize) -> Op {
+        let (level, name) = rng.of(&[
+            (SOL_SOCKET, libc::SO_REUSEADDR),
+            (SOL_SOCKET, libc::SO_REUSEADDR),
+            (SOL_SOCKET, libc::SO_REUSEPORT),
+            (SOL_SOCKET, libc::SO_REUSEPORT),
+            (IPPROTO_IPV6, libc::IPV6_V6ONLY),
+            (SOL_SOCKET, SO_BINDTOIFINDEX),
+            (IPPROTO_IP, libc::IP_FREEBIND),
+            (IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
+        ]);
+        Op::SetOption {
+            slot,
+            level,
+            name,
+            value: int(i32::from(!rng.one_in(4))).to_vec(),
+        }
+    }
+
+    /// What sockets do that want the same port.
+    fn competing(rng: &mut Prng, theme: Theme, slot: usize) -> Op {
+        match rng.below(20) {
+            0..4 => {
+                let (family, kind, protocol) = theme.socket(rng);
+                Op::Socket {
+                    family,
+                    kind,
+                    protocol,
+                }
+            }
+            4..9 => Op::sharing(rng, slot),
+            9..14 => Op::Bind {
+                slot,
+                to: match rng.one_in(8) {
+                    true => Where::to_bind(rng, false),
+                    false => Where::Beside(rng.below(SLOTS), rng.of(&Form::ALL)),
+                },
+            },
+            14..16 => Op::Listen {
+                slot,
+                backlog: rng.of(&[0, 5]),
+            },
+            16 => Op::Close { slot },
+            17 => Op::Connect {
+                slot,
+                to: rng.of(&[
+                    Where::Unspec,
+                    Where::Unspec,
+                    Where::Closed(AF_INET),
+                    Where::Closed(libc::AF_INET6),
+                ]),
+            },
+            18 => Op::Shutdown {
+                slot,
+                how: rng.of(&[0, 1, 2]),
+            },
+            _ => Op::Name { slot, room: 128 },
+        }
+    }
+
+    /// Sockets sent, received, closed.
+    fn flying(rng: &mut Prng, slot: usize) -> Op {
+        match rng.below(8) {
+            0..3 => Op::SendMsg {
+                slot,
+                lens: (0..rng.below(3)).map(|_| rng.of(&[0, 1, 5])).collect(),
+                flags: 0,
+                rights: (0..=rng.below(3)).map(|_| rng.below(SLOTS)).collect(),
+                control: Vec::new(),
+                to: None,
+            },
+            3..6 => Op::RecvMsg {
+                slot,
+                lens: (0..rng.below(3)).map(|_| rng.of(&[1, 5, 20])).collect(),
+                flags: rng.of(&[0, 0, 0, libc::MSG_PEEK, libc::MSG_CMSG_CLOEXEC]),
+                control: rng.of(&[0, 16, 20, 24, 28, 64, 200]),
+            },
+            6 => Op::Close { slot },
+            _ => Op::Dup { slot },
         }
     }
 

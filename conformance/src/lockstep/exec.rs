@@ -146,6 +146,11 @@ impl Exec {
             }
             Where::Unnamed => Addr::unix(b""),
             Where::Unspec => Addr::unspec(),
+            Where::Beside(slot, form) => {
+                let fd = self.fd(slot);
+                let port = self.kernel.sockname(fd).map_or(0, |name| name.port());
+                form.with(port)
+            }
             Where::Null(_) | Where::Bad => Addr(Vec::new()),
         }
     }
@@ -285,11 +290,12 @@ impl Exec {
         }
     }
 
-    /// Without what ends a process, and without MSG_MORE on TCP: a timer ends it, or whichever acknowledgement takes the
-    /// slow path.
+    /// Without what ends a process, and on TCP without MSG_MORE and MSG_ZEROCOPY: a timer ends the one, or whichever
+    /// acknowledgement takes the slow path, and acknowledgements the other.
     pub(super) fn timeless(&mut self, fd: Fd, flags: i32) -> i32 {
-        let held = flags & libc::MSG_MORE != 0 && self.is_tcp(fd);
-        let flags = if held { flags & !libc::MSG_MORE } else { flags };
+        let untimely = libc::MSG_MORE | libc::MSG_ZEROCOPY;
+        let held = flags & untimely != 0 && self.is_tcp(fd);
+        let flags = if held { flags & !untimely } else { flags };
         flags | libc::MSG_NOSIGNAL
     }
 

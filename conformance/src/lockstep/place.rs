@@ -2,7 +2,41 @@
 
 use super::op::SLOTS;
 use super::prng::Prng;
+use crate::addr::Addr;
 use libc::{AF_INET, AF_INET6};
+
+/// Addresses that compete for a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Any4,
+    Loopback4,
+    Other4,
+    Any6,
+    Loopback6,
+    Mapped,
+}
+
+impl Form {
+    pub(super) const ALL: [Form; 6] = [
+        Form::Any4,
+        Form::Loopback4,
+        Form::Other4,
+        Form::Any6,
+        Form::Loopback6,
+        Form::Mapped,
+    ];
+
+    pub(super) fn with(self, port: u16) -> Addr {
+        match self {
+            Form::Any4 => Addr::any4(port),
+            Form::Loopback4 => Addr::lo4(port),
+            Form::Other4 => Addr::v4([127, 0, 0, 2], port),
+            Form::Any6 => Addr::any6(port),
+            Form::Loopback6 => Addr::lo6(port),
+            Form::Mapped => Addr::mapped([127, 0, 0, 1], port),
+        }
+    }
+}
 
 /// An address that each kernel has in its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +59,8 @@ pub(super) enum Where {
     Unnamed,
     /// AF_UNSPEC.
     Unspec,
+    /// The port of this slot, with an address of this form.
+    Beside(usize, Form),
     /// The address of this slot, cut to a length.
     Cut(usize, usize),
     /// A null pointer with a length.

@@ -13,12 +13,19 @@ pub(super) enum Theme {
     Mixed,
     /// Raw and ping sockets.
     Raw,
+    /// Sockets of this type that compete for a port, of both families: nobody sends, since of a group of SO_REUSEPORT each
+    /// kernel chooses another.
+    Reuse(i32),
+    /// Sockets of AF_UNIX that send each other.
+    Flight(i32),
 }
 
 impl Theme {
     pub(super) fn pick(rng: &mut Prng) -> Theme {
-        match rng.below(9) {
+        match rng.below(12) {
             8 => Theme::Raw,
+            9 => Theme::Reuse(rng.of(&[SOCK_STREAM, SOCK_DGRAM])),
+            10 => Theme::Flight(rng.of(&[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET])),
             0 => Theme::Unix(SOCK_STREAM),
             1 => Theme::Unix(SOCK_DGRAM),
             2 => Theme::Unix(SOCK_SEQPACKET),
@@ -49,6 +56,9 @@ impl Theme {
     }
 
     fn plain(self, rng: &mut Prng) -> (i32, i32) {
+        if let Theme::Reuse(kind) = self {
+            return (rng.of(&[AF_INET, AF_INET6]), kind);
+        }
         if rng.one_in(12) {
             return (
                 rng.of(&[AF_INET, AF_INET6, AF_UNIX]),
@@ -56,10 +66,10 @@ impl Theme {
             );
         }
         match self {
-            Theme::Unix(kind) => (AF_UNIX, kind),
+            Theme::Unix(kind) | Theme::Flight(kind) => (AF_UNIX, kind),
             Theme::Udp => (rng.of(&[AF_INET, AF_INET, AF_INET6]), SOCK_DGRAM),
             Theme::Tcp => (rng.of(&[AF_INET, AF_INET, AF_INET6]), SOCK_STREAM),
-            Theme::Mixed | Theme::Raw => {
+            Theme::Mixed | Theme::Raw | Theme::Reuse(_) => {
                 let family = rng.of(&[AF_INET, AF_INET6, AF_UNIX]);
                 let kind = rng.of(&[SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET]);
                 (family, kind)
@@ -68,7 +78,7 @@ impl Theme {
     }
 
     pub(super) fn is_unix(self, rng: &mut Prng) -> bool {
-        matches!(self, Theme::Unix(_)) || (self == Theme::Mixed && rng.one_in(3))
+        matches!(self, Theme::Unix(_) | Theme::Flight(_)) || (self == Theme::Mixed && rng.one_in(3))
     }
 }
 
@@ -147,6 +157,27 @@ impl Theme {
                 ops.push(Op::Connect {
                     slot: 0,
                     to: Where::Slot(1),
+                });
+                ops
+            }
+            Theme::Flight(kind) => {
+                let family = AF_UNIX;
+                vec![Op::Pair { family, kind }, Op::Pair { family, kind }]
+            }
+            Theme::Reuse(_) => {
+                let (family, kind, protocol) = self.socket(rng);
+                let mut ops = vec![Op::Socket {
+                    family,
+                    kind,
+                    protocol,
+                }];
+                ops.extend((0..rng.below(3)).map(|_| Op::sharing(rng, 0)));
+                ops.push(Op::Bind {
+                    slot: 0,
+                    to: match rng.one_in(2) {
+                        true => Where::Wildcard(family),
+                        false => Where::Loopback(family),
+                    },
                 });
                 ops
             }

@@ -33,6 +33,8 @@ pub struct SendExtra {
     pub headers: SendHeaders,
     /// Routers may cut an IPv4 packet (IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
     pub may_be_cut: bool,
+    /// The UDP port to send from, if it is not the socket's.
+    pub port: Option<u16>,
 }
 
 /// IPv6 extension headers to send, each whole: a multiple of eight octets, of which the first is written anew.

@@ -148,6 +148,11 @@ impl Stack {
             IcmpMessage::Other { .. } => {}
             // icmp_unreach: of fragments that did not meet IPv4's senders are not told.
             IcmpMessage::TimeExceeded { code: 1, .. } if !ip.is_v6() => {}
+            // icmp_socket_deliver, icmpv6_notify: eight octets of what it is about have to be there.
+            error
+                if error
+                    .original()
+                    .is_some_and(|quoted| quoted.transport.len() < 8) => {}
             error => {
                 if self.udp.has_raw() {
                     self.raw_icmp_error(now, interface, &ip, &error);

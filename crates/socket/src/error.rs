@@ -105,8 +105,8 @@ pub(crate) fn icmp(message: &IcmpMessage, v6: bool) -> Option<(Errno, bool)> {
 /// Control messages every protocol looks at (__sock_cmsg_send()): credentials and rights are
 /// passed over, what is not known at SOL_SOCKET is EINVAL.
 pub(crate) fn check_control(control: &SendControl) -> Result<(), Errno> {
-    for (level, _, _) in &control.other {
-        if *level == SOL_SOCKET {
+    for (level, kind, _) in &control.other {
+        if *level == SOL_SOCKET && !matches!(*kind, SCM_RIGHTS | SCM_CREDENTIALS) {
             return Err(Errno::EINVAL);
         }
     }

@@ -291,8 +291,9 @@ impl Host {
                 }
                 self.note_stamp(cx, id, at);
             }
-            RecvEffect::Peek(effect) => self.commit_peek(id, effect),
+            RecvEffect::Peek(effect) => self.commit_peek(cx, id, effect),
             RecvEffect::Tcp(effect) => self.tcp_commit_recv(cx, id, effect),
+            RecvEffect::TcpStep => self.tcp_step(id),
             RecvEffect::Udp(effect) => self.udp_commit_recv(cx, id, effect),
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
             RecvEffect::Netlink(effect) => self.netlink_commit_recv(cx.now.as_nanos(), id, effect),
@@ -425,6 +426,7 @@ impl Host {
                 | RecvEffect::Error(_)
                 | RecvEffect::PathMtu(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
+                RecvEffect::TcpStep => bytes += 1,
                 RecvEffect::Udp(_) | RecvEffect::Netlink(_) | RecvEffect::Packet(_) => {
                     messages += 1;
                 }

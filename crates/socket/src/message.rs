@@ -5,7 +5,7 @@ use crate::inet::udp::UdpRecvEffect;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::time::Duration;
-use switchboard_abi::number::{MSG_ERRQUEUE, MSG_OOB};
+use switchboard_abi::number::{MSG_ERRQUEUE, MSG_OOB, SOL_UDP};
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_wire::Payload;
 
@@ -51,6 +51,11 @@ pub struct SendControl {
 }
 
 impl SendControl {
+    /// What udp_cmsg_send() leaves to IP: with any of it, a connected socket looks for its way anew.
+    pub(crate) fn concerns_ip(&self) -> bool {
+        self.other.iter().any(|(level, ..)| *level != SOL_UDP)
+    }
+
     /// The error of what could not be decoded.
     pub(crate) fn check(&self) -> Result<(), Errno> {
         self.wrong.map_or(Ok(()), Err)
@@ -185,6 +190,8 @@ impl Received {
     pub fn faulted(self) -> Option<Received> {
         let effect = match self.effect {
             RecvEffect::Unix(effect) => RecvEffect::Unix(effect.faulted()?),
+            // tcp_recvmsg_locked() forgets the mark behind a piece that it copied, or that was the mark alone.
+            RecvEffect::Tcp(effect) if effect.hole > 0 && effect.wide => RecvEffect::TcpStep,
             RecvEffect::Tcp(effect) if effect.hole > 0 => RecvEffect::Tcp(TcpRecvEffect {
                 consume: effect.hole,
                 ..effect
@@ -253,6 +260,8 @@ pub(crate) enum RecvEffect {
     /// Peeked at an offset, which moves on.
     Peek(crate::options::peek::PeekEffect),
     Tcp(crate::inet::tcp::TcpRecvEffect),
+    /// The reader stands behind the urgent byte, which can be read with MSG_OOB as before.
+    TcpStep,
     Udp(UdpRecvEffect),
     Unix(crate::unix::UnixRecvEffect),
     Netlink(crate::netlink::NetlinkRecvEffect),

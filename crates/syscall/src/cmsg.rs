@@ -104,7 +104,10 @@ fn parse(
             }
             // What comes after it is not looked at (__scm_send).
             (SOL_SOCKET, _) if passes != Passes::Neither => return Err(Errno::EINVAL),
-            (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {}
+            // Nobody reads them, but they are there: see SendControl::concerns_ip.
+            (SOL_SOCKET, SCM_RIGHTS | SCM_CREDENTIALS) => {
+                control.other.push((level, kind, Vec::new()))
+            }
             _ => control.other.push((level, kind, data.to_vec())),
         }
         at = (at + word.align(len)).min(bytes.len());

@@ -176,6 +176,8 @@ impl Stack {
         socket.addr_locked |= !addr.is_unspecified();
         socket.port_locked = false;
         socket.conn.tuple.local = addr;
+        // That of an earlier connection is shown no more.
+        socket.conn.tuple.local_port = 0;
         Ok(())
     }
 

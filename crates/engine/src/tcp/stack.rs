@@ -76,7 +76,8 @@ impl Stack {
             local_port: segment.dst_port,
             remote_port: segment.src_port,
         };
-        let Some(index) = self.tcp.find_hinted(hint, &tuple) else {
+        let found = self.tcp.find_hinted(hint, &tuple);
+        let Some(index) = found.filter(|index| self.tcp.hears(*index, interface)) else {
             return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
         if (self.tcp.signs || segment.options.md5.is_some())

@@ -6,7 +6,7 @@ use super::{Attributes, Role, any, canonical};
 use crate::event::UdpId;
 use crate::filter::Filters;
 use crate::iface::IfIndex;
-use crate::ports::{BindError, BindRequest, Family};
+use crate::ports::{BindError, BindKey, BindRequest, Family};
 use crate::route::RouteError;
 use crate::stack::Stack;
 use crate::time::Instant;
@@ -124,6 +124,7 @@ impl Stack {
         }
         socket.remote = Some(SocketAddr::new(route.destination, remote.port()));
         socket.route = Some((generation, route));
+        self.udp_claim_address(id);
         self.udp_hash(id);
         Ok(())
     }
@@ -157,16 +158,28 @@ impl Stack {
         }
         socket.route = None;
         if !socket.addr_locked {
-            socket
-                .local
-                .set_ip(socket.key.map_or(any(socket.family), |key| key.addr));
+            socket.local.set_ip(any(socket.family));
         }
         if socket.port_locked {
+            self.udp_claim_address(id);
             self.udp_hash(id);
         } else if let Some(key) = socket.key.take() {
             socket.local.set_port(0);
             let lite = socket.is_lite();
             self.udp.space_mut(lite).ports.remove(&key);
+        }
+    }
+
+    /// Others may have the port at addresses that the socket no longer hears (udp_lib_lport_inuse looks at what it hears
+    /// now).
+    fn udp_claim_address(&mut self, id: UdpId) {
+        let socket = self.udp.open_mut(id);
+        let addr = socket.local.ip().to_canonical();
+        if let Some(old) = socket.key.filter(|key| key.addr != addr) {
+            let new = BindKey { addr, ..old };
+            socket.key = Some(new);
+            let lite = socket.is_lite();
+            self.udp.space_mut(lite).ports.replace(&old, new);
         }
     }
 

@@ -76,6 +76,8 @@ impl Stack {
                 }
             }
             Some(id) => self.udp_take(id, unsummed, received(datagram.payload)),
+            // RFC 8200, 8.1: __udp6_lib_rcv() answers no datagram without a checksum.
+            None if unsummed && ip.is_v6() => self.counters.udp_in_errors += 1,
             None => {
                 // RFC 1122, 4.1.3.1.
                 if lite {

@@ -137,6 +137,7 @@ impl Stack {
             },
         };
         let mut ip = self.udp_header(&route, send.tos, send.ttl);
+        self.label(&mut ip, send.flow_label, 58);
         if send.extra.as_ref().is_some_and(|extra| extra.may_be_cut) {
             self.let_cut(&mut ip);
         }

@@ -184,6 +184,7 @@ impl Stack {
             packet
         } else {
             let mut ip = self.udp_header(&route, send.tos, send.ttl);
+            self.label(&mut ip, send.flow_label, u16::from(protocol));
             let mut data = send.payload.to_vec();
             if let (Some(at), true) = (settings.checksum, ip.is_v6()) {
                 fill(&ip, protocol, &mut data, at as usize);
@@ -205,6 +206,17 @@ impl Stack {
         self.udp_output(id, &route, send.tag, packet);
         self.run_loopback(now);
         Ok(seen)
+    }
+
+    /// The flow label of a packet that has no ports: one for all to the same host (ip6_make_flowlabel).
+    pub(super) fn label(&self, ip: &mut IpHeader, label: Option<u32>, protocol: u16) {
+        if ip.is_v6() {
+            ip.flow_label = label.unwrap_or_else(|| {
+                let here = SocketAddr::new(ip.src, protocol);
+                let demux = &self.udp.udp.demux;
+                demux.flow_label(here, SocketAddr::new(ip.dst, protocol))
+            });
+        }
     }
 
     /// A packet came in: a copy for each raw socket that wants it. Says whether there was one.

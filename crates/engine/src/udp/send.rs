@@ -95,7 +95,8 @@ impl Stack {
         let beside = extra.as_ref().map_or(0, |extra| extra.len(ip.is_v6()));
         check_size(&ip, datagram + beside)?;
         let socket = self.udp.open(id);
-        let src_port = socket.local.port();
+        let other = extra.as_ref().and_then(|extra| extra.port);
+        let src_port = other.unwrap_or_else(|| socket.local.port());
         let lite = match &socket.role {
             Role::Lite(coverage) => Some(coverage.of(datagram)),
             _ => None,

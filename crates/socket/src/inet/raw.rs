@@ -9,7 +9,7 @@ use super::udp::UdpSendPlan;
 use crate::call::{Attempt, Cx, Fail};
 use crate::cred::Cred;
 use crate::host::Host;
-use crate::message::{PlanKind, SendControl, SendPlan, SendRequest};
+use crate::message::{PlanKind, SendPlan, SendRequest};
 use crate::options::control::Cookie;
 use crate::options::timestamping::Sof;
 use crate::socket::{CommonFlags, Kind, Socket};
@@ -314,24 +314,8 @@ impl Host {
         };
         let cookie = Cookie::new(&self.get(id)?.common);
         let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
-        // A control message for UDP is none of theirs.
-        if request
-            .control
-            .other
-            .iter()
-            .any(|(level, ..)| *level == SOL_UDP)
-        {
-            let mut control = SendControl::default();
-            let other = request.control.other.iter();
-            control.other = other
-                .filter(|(level, ..)| *level != SOL_UDP)
-                .cloned()
-                .collect();
-            control.wrong = request.control.wrong;
-            self.udp_control_in(cx, id, v4, &control, &mut to)?;
-        } else {
-            self.udp_control_in(cx, id, v4, request.control, &mut to)?;
-        }
+        to.set_flow_of(name, &s.inet);
+        self.udp_control_in(cx, id, v4, request.control, &mut to)?;
         // raw_probe_proto_opt(): type and code are read to find the route.
         let icmp = i32::from(own) == if v4 { IPPROTO_ICMP } else { IPPROTO_ICMPV6 };
         if icmp && !header && request.len < 2 {
@@ -447,9 +431,14 @@ impl Host {
         let Ok(s) = self.udp_mut(id) else { return };
         let handle = s.handle;
         let charged = s.charge();
-        let Some((to, data)) = s.cork(plan.to, data) else {
+        let (dst, src) = (plan.to.dst, plan.to.src);
+        let Some((mut to, data)) = s.cork(plan.to, data) else {
             return;
         };
+        if dst.is_ipv4() {
+            // ip_push_pending_frames() writes the addresses of the last call over what was held back.
+            (to.dst, to.src) = (dst, src);
+        }
         self.udp_let_go(id, charged);
         let cookie = to.cookie;
         let see = cookie.keeps_packet();

@@ -1,6 +1,7 @@
 //! Control messages of a datagram that was received, from what IP says of it: ip_cmsg_recv() and
 //! ip6_datagram_recv_ctl(), in their order.
 
+use super::raw::Datagram;
 use super::udp::UdpSocket;
 use super::{InetFlags, InetOptions};
 use crate::host::Host;
@@ -38,6 +39,22 @@ fn pktinfo6(ip: IpAddr, interface: u32) -> Vec<u8> {
     data
 }
 
+/// IP_ORIGDSTADDR takes for a port what stands where UDP has it, if it is there.
+fn second_word(kind: Datagram, m: &UdpReceived) -> Option<u16> {
+    let mut first = [0];
+    m.payload.copy_to(&mut first);
+    let header = match m.to {
+        IpAddr::V4(_) if kind == Datagram::Raw => usize::from(first[0] & 15) * 4,
+        _ => 0,
+    };
+    let mut word = [0; 2];
+    let whole = m.payload.len() >= header + 4;
+    whole.then(|| {
+        m.payload.slice(header + 2..header + 4).copy_to(&mut word);
+        u16::from_be_bytes(word)
+    })
+}
+
 /// What IP says of a packet that came in, as far as sockets are told.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -58,14 +75,17 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Of a datagram in a socket's queue.
-    pub(super) fn of(h: &Host, s: &UdpSocket, m: &UdpReceived) -> Facts {
-        // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before.
-        let interface = match m.noted || m.to.is_ipv6() {
+    pub(super) fn of(h: &Host, s: &UdpSocket, kind: Datagram, m: &UdpReceived) -> Facts {
+        let ping = kind == Datagram::Ping;
+        // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before; ping_queue_rcv_skb() does not
+        // prepare for that, so there it stays.
+        let interface = match m.noted || m.to.is_ipv6() || ping {
             true => m.interface.get(),
             false => 0,
         };
         // fib_compute_spec_dst()
         let answer = match m.to {
+            _ if ping => Ipv4Addr::UNSPECIFIED,
             IpAddr::V4(ip) if m.noted && h.stack.is_local(m.to) => ip,
             IpAddr::V4(_) if m.noted => {
                 match h.stack.route(m.from.ip(), None, None).map(|r| r.source) {
@@ -77,7 +97,10 @@ impl Facts {
         };
         Facts {
             to: m.to,
-            port: Some(h.stack.udp_local(s.handle).port()),
+            port: match kind {
+                Datagram::Udp => Some(h.stack.udp_local(s.handle).port()),
+                Datagram::Raw | Datagram::Ping => second_word(kind, m),
+            },
             interface,
             answer,
             ttl: m.ttl,

@@ -96,6 +96,8 @@ pub(crate) struct TcpRecvEffect {
     pub(crate) hole: usize,
     /// The urgent byte was read with MSG_OOB.
     pub(crate) oob: bool,
+    /// More than one byte was asked for: see [`Received::faulted`](crate::Received::faulted).
+    pub(crate) wide: bool,
 }
 
 impl TcpSocket {

@@ -356,7 +356,7 @@ impl Host {
         self.tcp_inq_out(id, request.skip.bytes + passed + taken, &mut control);
         let offset = |s: &Socket| s.common.peek_offset(request.flags, request.skip);
         let effect = if peek && n > 0 && self.get(id).is_ok_and(|s| offset(s).is_some()) {
-            RecvEffect::Peek(PeekEffect { by: n, empty: None })
+            RecvEffect::Peek(PeekEffect::of_bytes(n))
         } else if peek || (from_queue == 0 && hole == 0) {
             RecvEffect::None
         } else {
@@ -365,6 +365,7 @@ impl Host {
                 consume,
                 hole,
                 oob: false,
+                wide: request.len > 1,
             })
         };
         let data = if request.flags & MSG_TRUNC != 0 {
@@ -463,6 +464,7 @@ impl Host {
                     consume: 0,
                     hole: 0,
                     oob: true,
+                    wide: false,
                 });
             }
             return Ok(Attempt::Ready(received));
@@ -489,6 +491,13 @@ impl Host {
         }
     }
 
+    pub(crate) fn tcp_step(&mut self, id: SocketId) {
+        if let Ok(s) = self.tcp(id) {
+            let handle = s.handle;
+            self.stack.tcp_step_over(handle);
+        }
+    }
+
     /// Whether a read of this many bytes has the urgent one among them (`SO_OOBINLINE`).
     pub(crate) fn tcp_passes_urgent(&self, id: SocketId, bytes: usize) -> bool {
         let Ok(s) = self.tcp(id) else { return false };
@@ -502,6 +511,7 @@ impl Host {
             consume: n,
             hole: n,
             oob: false,
+            wide: false,
         };
         self.tcp_commit_recv(cx, id, effect);
     }

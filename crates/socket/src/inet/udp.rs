@@ -186,6 +186,16 @@ impl UdpSendPlan {
             .or(self.flow_label);
     }
 
+    /// `sin6_flowinfo` of a name, with `IPV6_FLOWINFO_SEND`.
+    pub(super) fn set_flow_of(&mut self, name: Option<&[u8]>, inet: &InetOptions) {
+        if let Some(flow) = name.and_then(|raw| raw.get(4..8))
+            && inet.has(InetFlags::FLOWINFO_SEND)
+            && self.dst.is_ipv6()
+        {
+            self.set_flow(flow.try_into().map_or(0, u32::from_be_bytes));
+        }
+    }
+
     pub(super) fn into_send(self, payload: Payload) -> UdpSend {
         UdpSend {
             dst: self.dst,
@@ -231,9 +241,10 @@ impl UdpSocket {
                 corked.data.push(chunk.clone());
             }
             data = corked.data;
-            // Where it goes and how is settled by the first of them.
+            // Where it goes and how is settled by the first of them, the checksum by the last.
             to = UdpSendPlan {
                 more: to.more,
+                unsummed: to.unsummed,
                 ..corked.to
             };
         }
@@ -408,6 +419,11 @@ impl Host {
         Ok(())
     }
 
+    fn udp_device_is_gone(&self, handle: UdpId) -> bool {
+        let device = self.stack.udp_device(handle);
+        device.is_some_and(|device| self.stack.interface(device).is_none())
+    }
+
     /// A broadcast destination needs SO_BROADCAST.
     pub(super) fn udp_check_broadcast(&self, id: SocketId, kind: RouteKind) -> Result<(), Errno> {
         if kind == RouteKind::Broadcast && !self.get(id)?.common.has(CommonFlags::BROADCAST) {
@@ -555,7 +571,7 @@ impl Host {
         let corked_to = corked.map(|c| c.to.dst);
         let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
         let plain = request.flags & MSG_DONTROUTE == 0
-            && request.control.other.is_empty()
+            && !request.control.concerns_ip()
             && !self.get(id)?.common.has(CommonFlags::DONTROUTE);
         let astray = match (s.astray(), connected) {
             // One that is held back itself has the connection's port.
@@ -616,29 +632,23 @@ impl Host {
         plan.notice = self.get(id)?.common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
         plan.segment = s.offload.segment;
-        // Each protocol has its own option: SO_NO_CHECK and UDP_NO_CHECK6_TX.
-        plan.unsummed = match dst {
-            SocketAddr::V4(_) => self.get(id)?.common.has(CommonFlags::NO_CHECK),
-            SocketAddr::V6(_) => s.offload.no_check_tx,
-        };
+        plan.unsummed = self.udp_is_unsummed(id, dst);
         // What is joined to a datagram that is held back is not looked at but for its length (do_append_data).
         let joins = corked_to.is_some();
         if !joins {
             self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
         }
-        if let Some(raw) = request.name
-            && s.inet.has(InetFlags::FLOWINFO_SEND)
-            && let Some(flow) = raw.get(4..8).filter(|_| dst.is_ipv6())
-        {
-            let flow = flow.try_into().map_or(0, u32::from_be_bytes);
-            plan.set_flow(flow);
-        }
+        plan.set_flow_of(request.name, &s.inet);
         // A connected socket has its route; another asks for one each time.
         let mut route = None;
         let on_link = request.flags & MSG_DONTROUTE != 0
             || self.get(id)?.common.has(CommonFlags::DONTROUTE)
             || plan.is_strict();
-        let elsewhere = plan.src.is_some() || plan.device.is_some() || plan.via() != dst.ip();
+        let elsewhere = plan.src.is_some()
+            || plan.device.is_some()
+            || plan.via() != dst.ip()
+            // SO_BINDTOIFINDEX takes an interface that is not there, and makes the socket forget its way.
+            || self.udp_device_is_gone(handle);
         if !joins && (Some(dst) != connected || elsewhere || on_link) {
             let found = self.udp_send_route(handle, &plan)?;
             super::check_on_link(&found, on_link)?;
@@ -647,7 +657,9 @@ impl Host {
         }
         let s = self.udp(id)?;
         let whole = s.held() + request.len;
-        let in_pieces = plan.segment > 0 && whole > usize::from(plan.segment);
+        // What is joined is cut as the first part said.
+        let size = s.corked.as_ref().map_or(plan.segment, |c| c.to.segment);
+        let in_pieces = size > 0 && whole > usize::from(size);
         self.udp_check_size(s, &plan, whole + 8, in_pieces, route)?;
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
         if let Some(errno) = self.udp_pending_error(s).filter(|_| !joins) {
@@ -677,11 +689,17 @@ impl Host {
         &mut self,
         cx: &mut Cx<'_>,
         id: SocketId,
-        plan: UdpSendPlan,
+        mut plan: UdpSendPlan,
         data: Payload,
     ) {
-        let Ok(s) = self.udp_mut(id) else { return };
+        let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
+        if plan.more && plan.dst.is_ipv6() {
+            // fl6_sport of inet->cork.fl: the port may be another by the time the datagram is pushed.
+            let port = self.stack.udp_local(handle).port();
+            plan.extra.get_or_insert_default().port = Some(port);
+        }
+        let Ok(s) = self.udp_mut(id) else { return };
         let charged = s.charge();
         let Some((to, data)) = s.cork(plan, data) else {
             return;
@@ -700,6 +718,14 @@ impl Host {
             self.zerocopy_done(id);
         }
         self.collect_stack_events();
+    }
+
+    /// Each protocol has its own option: SO_NO_CHECK and UDP_NO_CHECK6_TX.
+    pub(super) fn udp_is_unsummed(&self, id: SocketId, dst: SocketAddr) -> bool {
+        match dst {
+            SocketAddr::V4(_) => (self.get(id)).is_ok_and(|s| s.common.has(CommonFlags::NO_CHECK)),
+            SocketAddr::V6(_) => self.udp(id).is_ok_and(|s| s.offload.no_check_tx),
+        }
     }
 
     /// udp_recvmsg().
@@ -786,6 +812,7 @@ impl Host {
             RecvEffect::Peek(PeekEffect {
                 by: ret,
                 empty: (whole == 0).then_some(index),
+                at: Some(message.at),
             })
         } else if request.flags & MSG_PEEK != 0 {
             RecvEffect::Looked(message.at)
@@ -826,7 +853,7 @@ impl Host {
             });
         }
         let v6 = i32::from(common.domain) == AF_INET6;
-        Facts::of(self, s, m).tell(&s.inet, v6, &mut out);
+        Facts::of(self, s, socket.datagram(), m).tell(&s.inet, v6, &mut out);
         out
     }
 

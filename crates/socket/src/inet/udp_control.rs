@@ -1,6 +1,7 @@
 //! Control messages of a datagram on its way out: ip_cmsg_send() and ip6_datagram_send_ctl(), as far
 //! as their options are here.
 
+use super::raw::Datagram;
 use super::udp::UdpSendPlan;
 use crate::call::Cx;
 use crate::host::Host;
@@ -35,13 +36,15 @@ impl Host {
         control: &SendControl,
         plan: &mut UdpSendPlan,
     ) -> Result<(), Errno> {
-        // udp_cmsg_send() goes first.
-        for (level, kind, data) in &control.other {
-            if *level == SOL_UDP {
-                super::udp_offload::control(*kind, data, plan)?;
+        if self.datagram(id) == Datagram::Udp {
+            // udp_cmsg_send() goes first, through all of them.
+            for (level, kind, data) in &control.other {
+                if *level == SOL_UDP {
+                    super::udp_offload::control(*kind, data, plan)?;
+                }
             }
+            control.check()?;
         }
-        control.check()?;
         let mapped = !v4 && plan.dst.is_ipv4();
         let mut headers = SendHeaders::default();
         for (level, kind, data) in &control.other {
@@ -67,6 +70,7 @@ impl Host {
                 _ => {}
             }
         }
+        control.check()?;
         // Those of the message, if it has any, and otherwise the socket's.
         if !headers.is_empty() {
             plan.extra.get_or_insert_default().headers = headers;

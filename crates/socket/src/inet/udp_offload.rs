@@ -81,9 +81,10 @@ impl Host {
         }
         let handle = s.handle;
         let charged = s.charge();
-        let Some(corked) = s.corked.take() else {
+        let Some(mut corked) = s.corked.take() else {
             return Ok(());
         };
+        corked.to.unsummed = self.udp_is_unsummed(id, corked.to.dst);
         self.udp_let_go(id, charged);
         let len = corked.data.len();
         let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);

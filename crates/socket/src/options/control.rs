@@ -154,6 +154,12 @@ impl Cookie {
                 }
                 self.tag.priority = value;
             }
+            SCM_DEVMEM_DMABUF => {
+                // A buffer of a device's memory, which only TCP looks for.
+                if word(data)? != 0 && i32::from(common.ty) == SOCK_STREAM {
+                    return Err(Errno::EINVAL);
+                }
+            }
             SCM_RIGHTS | SCM_CREDENTIALS => {}
             _ => return Err(Errno::EINVAL),
         }

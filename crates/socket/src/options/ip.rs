@@ -144,7 +144,10 @@ pub(super) fn set_v6only(
     let on = a.bool()?;
     let bound = match h.kind(id)? {
         Kind::Tcp(s) => h.stack.tcp_is_bound(s.handle),
-        Kind::Udp(s) => h.stack.udp_local(s.handle).port() != 0,
+        // inet_num of a raw socket is its protocol, whatever becomes of its port.
+        Kind::Udp(s) => {
+            h.stack.udp_local(s.handle).port() != 0 || h.stack.raw_settings(s.handle).is_some()
+        }
         Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
     };
     if bound {

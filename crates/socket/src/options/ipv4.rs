@@ -200,7 +200,11 @@ pub(super) fn set_minttl(
 /// What the path to the peer takes, of a socket that has one.
 pub(super) fn path_mtu(h: &Host, id: SocketId) -> Result<(u32, SocketAddr), Errno> {
     let peer = match h.kind(id)? {
-        Kind::Tcp(s) => h.tcp_peer(s),
+        // The way stays when the connection is gone (sk_dst_cache).
+        Kind::Tcp(s) => {
+            let ip = h.stack.tcp_destination(s.handle);
+            ip.map(|ip| SocketAddr::new(ip, 0))
+        }
         Kind::Udp(s) => h.stack.udp_peer(s.handle),
         _ => None,
     };

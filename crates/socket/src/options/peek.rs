@@ -9,6 +9,7 @@ use crate::socket::{Common, Kind};
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 use switchboard_abi::number::MSG_PEEK;
+use switchboard_engine::Instant;
 
 /// What a peek at an offset leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,19 @@ pub(crate) struct PeekEffect {
     pub(crate) by: usize,
     /// An empty datagram, by its place in the queue, which the next peek passes over.
     pub(crate) empty: Option<usize>,
+    /// When the datagram came, for SIOCGSTAMP.
+    pub(crate) at: Option<Instant>,
+}
+
+impl PeekEffect {
+    /// Of a stream.
+    pub(crate) fn of_bytes(by: usize) -> PeekEffect {
+        PeekEffect {
+            by,
+            empty: None,
+            at: None,
+        }
+    }
 }
 
 impl Common {
@@ -50,7 +64,10 @@ impl Common {
 
 impl Host {
     /// A peek was delivered.
-    pub(crate) fn commit_peek(&mut self, id: SocketId, effect: PeekEffect) {
+    pub(crate) fn commit_peek(&mut self, cx: &Cx<'_>, id: SocketId, effect: PeekEffect) {
+        if let Some(at) = effect.at {
+            self.note_stamp(cx, id, at);
+        }
         let Ok(socket) = self.get_mut(id) else { return };
         socket.common.peek_forward(effect.by);
         if let Kind::Udp(s) = &socket.kind {

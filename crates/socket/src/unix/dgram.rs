@@ -298,7 +298,11 @@ impl Host {
             control,
             effect: if peek_at.is_some() {
                 let (by, empty) = (n, None);
-                RecvEffect::Peek(PeekEffect { by, empty })
+                RecvEffect::Peek(PeekEffect {
+                    by,
+                    empty,
+                    at: None,
+                })
             } else if request.flags & MSG_PEEK != 0 {
                 RecvEffect::None
             } else {

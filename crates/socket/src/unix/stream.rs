@@ -319,7 +319,11 @@ impl Host {
             control,
             effect: if peek_at.is_some() {
                 let (by, empty) = (copied, None);
-                RecvEffect::Peek(PeekEffect { by, empty })
+                RecvEffect::Peek(PeekEffect {
+                    by,
+                    empty,
+                    at: None,
+                })
             } else if peek {
                 RecvEffect::None
             } else {

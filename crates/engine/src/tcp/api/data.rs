@@ -62,6 +62,11 @@ impl Stack {
         }
     }
 
+    /// The reader stepped over the urgent byte and went no further: it can be read with MSG_OOB as before.
+    pub fn tcp_step_over(&mut self, id: TcpId) {
+        self.tcp.open_mut(id).conn.recv.consume(1);
+    }
+
     /// Puts bytes back in front of the receive queue, which a call took and did not deliver.
     pub fn tcp_unread(&mut self, _now: Instant, id: TcpId, data: Payload) {
         self.tcp.open_mut(id).conn.recv.unread(data.into_iter());

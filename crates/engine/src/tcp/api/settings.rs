@@ -1,7 +1,7 @@
 //! States, names and settings of sockets, for the socket layer.
 
 use alloc::boxed::Box;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Status;
 use crate::event::TcpId;
@@ -40,6 +40,12 @@ impl Stack {
     pub fn tcp_remote(&self, id: TcpId) -> Option<SocketAddr> {
         let tuple = &self.tcp.open(id).conn.tuple;
         (tuple.remote_port != 0).then(|| tuple.remote_addr())
+    }
+
+    /// Where the socket is or was connected to, or connects to, if only to port 0.
+    pub fn tcp_destination(&self, id: TcpId) -> Option<IpAddr> {
+        let remote = self.tcp.open(id).conn.tuple.remote;
+        (!remote.is_unspecified()).then_some(remote)
     }
 
     /// Whether the socket holds a port, so that it cannot be bound again.
