@@ -22,6 +22,8 @@ tests! {
     nobody_answers_without_a_checksum,
     the_checksum_is_settled_last,
     what_is_joined_is_cut_as_the_first,
+    a_held_back_source_stays,
+    own_headers_are_not_held_back [ROOT],
     a_connected_socket_keeps_one_address,
     an_address_without_a_port_of_before,
     packets_without_ports [ROOT],
@@ -38,6 +40,7 @@ tests! {
 
 const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
 const SO_BINDTOIFINDEX: i32 = 62;
+const SO_RCVPRIORITY: i32 = 82;
 const SCM_DEVMEM_DMABUF: i32 = 79;
 const UDP_CORK: i32 = 1;
 const UDP_SEGMENT: i32 = 103;
@@ -128,7 +131,7 @@ fn nobody_answers_without_a_checksum(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, libc::IPPROTO_UDP, UDP_NO_CHECK6_TX, 1), 0);
     ret!(k.send(fd, b"x", 0), 1);
     k.pause(Duration::from_millis(5));
-    eq!(k.poll_mask(fd), W | WB);
+    mask!(k, fd, W | WB);
     ret!(k.set_int(fd, libc::IPPROTO_UDP, UDP_NO_CHECK6_TX, 0), 0);
     ret!(k.send(fd, b"x", 0), 1);
     mask!(k, fd, W | WB | ERR);
@@ -184,6 +187,18 @@ fn a_connected_socket_keeps_one_address(k: &mut dyn Kernel) -> Outcome {
         let third = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
         err!(k.bind(third, &Addr::lo4(port)), EADDRINUSE);
     }
+    // For IPv4 an IPv6 address that connect(2) chose is 127.0.0.6.
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+    ret!(k.connect(fd, &Addr::lo6(1)), 0);
+    let port = k.sockname(fd)?.port();
+    for (address, want) in [
+        ([0; 4], -i64::from(libc::EADDRINUSE)),
+        ([127, 0, 0, 6], -i64::from(libc::EADDRINUSE)),
+        ([127, 0, 0, 1], 0),
+    ] {
+        let other = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+        eq!(k.bind(other, &Addr::v4(address, port)), want);
+    }
     Ok(())
 }
 
@@ -195,6 +210,48 @@ fn an_address_without_a_port_of_before(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1), 0);
     ret!(k.bind(fd, &Addr::lo4(0)), 0);
     eq!(k.sockname(fd)?, Addr::lo4(0));
+    Ok(())
+}
+
+/// The source that the first part chose goes along with a held-back destination.
+fn a_held_back_source_stays(k: &mut dyn Kernel) -> Outcome {
+    let (fd, to) = k.udp_pair(AF_INET)?;
+    ret!(k.connect(to, &Addr::unspec()), 0);
+    let home = k.sockname(fd)?;
+    let (free, addr) = k.udp(AF_INET)?;
+    ret!(k.connect(fd, &addr), 0);
+    let mut info = [0; 12];
+    info[4..8].copy_from_slice(&[127, 0, 0, 2]);
+    let control = cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info);
+    let mut msg = Msg::of(&[b"a"]).control(&control);
+    ret!(k.sendmsg(fd, &mut msg, MSG_MORE), 1);
+    let elsewhere = Addr::v4([127, 0, 0, 2], home.port());
+    for (part, whole) in [(&b"b"[..], &b"ab"[..]), (b"c", b"c")] {
+        ret!(k.send(fd, part, 0), 1);
+        mask!(k, free, R | W | WB);
+        let mut buf = [0; 4];
+        let (got, from) = k.recvfrom(free, &mut buf, 0);
+        eq!(&buf[..got.max(0) as usize], whole);
+        eq!(from, elsewhere.clone());
+    }
+    Ok(())
+}
+
+/// A packet with a header of the caller's own is sent at once, whatever MSG_MORE says.
+fn own_headers_are_not_held_back(k: &mut dyn Kernel) -> Outcome {
+    let hears = raw(k, AF_INET6)?;
+    let fd = ok!(k.socket(AF_INET6, SOCK_RAW | NB, libc::IPPROTO_RAW));
+    let mut packet = vec![0; 41];
+    packet[0] = 0x60;
+    packet[5] = 1;
+    packet[6] = 253;
+    packet[7] = 64;
+    packet[23] = 1;
+    packet[39] = 1;
+    packet[40] = b'x';
+    ret!(k.sendto(fd, &packet, MSG_MORE, &Addr::lo6(0)), 41);
+    eq!(k.recv_now(hears)?, b"x");
+    eq!(k.outq(fd)?, 0);
     Ok(())
 }
 
@@ -230,12 +287,15 @@ fn ping_has_no_ports_either(k: &mut dyn Kernel) -> Outcome {
     };
     ret!(k.set_int(fd, IPPROTO_IP, 20, 1), 0);
     ret!(k.set_int(fd, IPPROTO_IP, libc::IP_PKTINFO, 1), 0);
+    // Not told by ping sockets.
+    ret!(k.set_int(fd, SOL_SOCKET, SO_RCVPRIORITY, 1), 0);
     let request = [8, 0, 0, 0, 0, 0, 0, 1];
     ret!(k.sendto(fd, &request, 0, &Addr::lo4(0)), 8);
     mask!(k, fd, R | W | WB);
     let mut msg = Msg::room(&[200]).control_room(200);
     let got = k.recvmsg(fd, &mut msg, 0);
     eq!(got, 8);
+    check!(msg.cmsgs().len() == 2, "{:?}", msg.cmsgs());
     let sum = &msg.data(got)[2..4];
     let port = u16::from_be_bytes([sum[0], sum[1]]);
     let to = msg.cmsg(IPPROTO_IP, 20).map(|found| found.data);
@@ -345,7 +405,7 @@ fn an_interface_that_is_not_there(k: &mut dyn Kernel) -> Outcome {
         // Its listener hears what it does not, and knows of no connection.
         mask!(k, tcp.client, GONE);
         eq!(k.so_error(tcp.client)?, libc::ECONNRESET);
-        eq!(k.poll_mask(tcp.server), W);
+        mask!(k, tcp.server, W);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! listener's million children are one entry), so the cost of a check grows with the number of *different* bindings of
 //! a port only. The rules are those of inet_bind_conflict() for TCP and udp_lib_lport_inuse() for UDP.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use smallvec::SmallVec;
 
@@ -121,7 +121,13 @@ pub(crate) struct BindKey {
     pub(crate) reuse_port: bool,
     pub(crate) uid: u32,
     pub(crate) state: BindState,
+    /// connect(2) has chosen the address.
+    pub(crate) connected: bool,
 }
+
+/// What Linux writes for the IPv4 address of an IPv6 socket that connect(2) gave an address (LOOPBACK4_IPV6). It meets
+/// IPv4 sockets with that one.
+const STAND_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
 impl BindKey {
     pub(crate) fn new(request: &BindRequest, port: u16) -> BindKey {
@@ -147,7 +153,15 @@ impl BindKey {
             reuse_port,
             uid,
             state,
+            connected: false,
         }
+    }
+
+    fn stands_in(&self, other: &BindKey) -> bool {
+        self.connected
+            && !self.v6only
+            && other.family == Family::V4
+            && (other.addr.is_unspecified() || other.addr == STAND_IN)
     }
 
     /// Whether a packet could be for both (inet_rcv_saddr_equal).
@@ -156,8 +170,12 @@ impl BindKey {
             (IpAddr::V4(a), IpAddr::V4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
             (IpAddr::V6(a), IpAddr::V6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
             // Only an IPv6 wildcard that takes IPv4 too meets an IPv4 address.
-            (IpAddr::V6(a), IpAddr::V4(_)) => a.is_unspecified() && !self.v6only,
-            (IpAddr::V4(_), IpAddr::V6(b)) => b.is_unspecified() && !other.v6only,
+            (IpAddr::V6(a), IpAddr::V4(_)) => {
+                a.is_unspecified() && !self.v6only || self.stands_in(other)
+            }
+            (IpAddr::V4(_), IpAddr::V6(b)) => {
+                b.is_unspecified() && !other.v6only || other.stands_in(self)
+            }
         }
     }
 

@@ -236,6 +236,7 @@ impl Stack {
             reuse_port: socket.reuse_port,
             uid: socket.uid,
             state: BindState::Bound,
+            connected: false,
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) enum Datagram {
 pub(crate) struct RawSendPlan {
     to: UdpSendPlan,
     what: What,
+    /// With a header of the caller's own: rawv4_send_hdrinc() and rawv6_send_hdrinc() hold nothing back.
+    at_once: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,7 +273,11 @@ impl Host {
                 Ok(Attempt::Ready(SendPlan {
                     take: request.len,
                     charge: 0,
-                    kind: PlanKind::Raw(Box::new(RawSendPlan { to, what })),
+                    kind: PlanKind::Raw(Box::new(RawSendPlan {
+                        to,
+                        what,
+                        at_once: false,
+                    })),
                 }))
             }
             planned => planned,
@@ -384,7 +390,11 @@ impl Host {
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
             charge: 0,
-            kind: PlanKind::Raw(Box::new(RawSendPlan { to, what })),
+            kind: PlanKind::Raw(Box::new(RawSendPlan {
+                to,
+                what,
+                at_once: header,
+            })),
         }))
     }
 
@@ -432,7 +442,11 @@ impl Host {
         let handle = s.handle;
         let charged = s.charge();
         let (dst, src) = (plan.to.dst, plan.to.src);
-        let Some((mut to, data)) = s.cork(plan.to, data) else {
+        let whole = match plan.at_once {
+            true => Some((plan.to, data)),
+            false => s.cork(plan.to, data),
+        };
+        let Some((mut to, data)) = whole else {
             return;
         };
         if dst.is_ipv4() {

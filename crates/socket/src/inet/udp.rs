@@ -36,13 +36,15 @@ pub(crate) struct UdpSocket {
     pub(crate) shut: ShutdownBits,
     /// Datagram bytes held back by `MSG_MORE`, and where they go.
     pub(crate) corked: Option<Corked>,
-    /// Where a corked datagram went: see [`UdpSocket::astray`].
-    flow: Option<Box<SocketAddr>>,
+    /// Where a corked datagram went, and from which address if one was chosen: see [`UdpSocket::astray`].
+    flow: Option<Box<Flow>>,
     pub(crate) offload: Offload,
     pub(crate) stamp: Stamp,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
     pub(crate) told: Option<Errno>,
 }
+
+type Flow = (SocketAddr, Option<IpAddr>);
 
 pub(crate) struct Corked {
     pub(super) data: Payload,
@@ -250,7 +252,7 @@ impl UdpSocket {
         }
         if to.more {
             if to.dst.is_ipv4() {
-                self.flow = Some(Box::new(to.dst));
+                self.flow = Some(Box::new((to.dst, to.src)));
             }
             self.corked = Some(Corked { data, first, to });
             return None;
@@ -260,7 +262,7 @@ impl UdpSocket {
 
     /// Where a connected IPv4 socket really sends: a corked datagram leaves its destination in inet->cork.fl, which
     /// the fast path of udp_sendmsg() takes for the connection's until it is connected anew.
-    fn astray(&self) -> Option<SocketAddr> {
+    fn astray(&self) -> Option<Flow> {
         self.flow.as_deref().copied()
     }
 
@@ -270,7 +272,7 @@ impl UdpSocket {
     }
 
     pub(crate) fn stray(&mut self, to: SocketAddrV4) {
-        self.flow = Some(Box::new(to.into()));
+        self.flow = Some(Box::new((to.into(), None)));
     }
 
     /// sk_wmem_alloc: what is held back.
@@ -575,13 +577,16 @@ impl Host {
             && !self.get(id)?.common.has(CommonFlags::DONTROUTE);
         let astray = match (s.astray(), connected) {
             // One that is held back itself has the connection's port.
-            (Some(to), Some(peer)) if v4 && plain => {
+            (Some((to, src)), Some(peer)) if v4 && plain => {
                 let port = if more { peer.port() } else { to.port() };
-                Some(SocketAddr::new(to.ip(), port))
+                Some((SocketAddr::new(to.ip(), port), src))
             }
             _ => None,
         };
-        let dst = corked_to.or(named).or(astray).or(connected);
+        let there = astray.map(|(to, _)| to);
+        let dst = corked_to.or(named).or(there).or(connected);
+        // Its source goes along, where it is the way that is taken.
+        let from = astray.filter(|_| corked_to.is_none() && named.is_none());
         // AF_UNSPEC hides an IPv4 peer from where it is recognized: the datagram leaves by IPv6, to a
         // v4-mapped address, where nobody takes it.
         let lost = !v4 && request.name.is_some() && named.is_none() && corked_to.is_none();
@@ -628,6 +633,7 @@ impl Host {
         }
         let cookie = Cookie::new(&self.get(id)?.common);
         let mut plan = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
+        plan.src = from.and_then(|(_, src)| src).or(plan.src);
         plan.probe |= lost;
         plan.notice = self.get(id)?.common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
@@ -843,7 +849,11 @@ impl Host {
             drops: m.drops,
             tag: m.tag,
         };
-        control::received(cx, common, &arrival, &mut out);
+        match socket.datagram() {
+            // ping_recvmsg() knows no other option of the socket's.
+            Datagram::Ping => control::stamps(cx, common, arrival.at, false, &mut out),
+            Datagram::Udp | Datagram::Raw => control::received(cx, common, &arrival, &mut out),
+        }
         if m.segment > 0 && s.offload.gro {
             // udp_cmsg_recv()
             out.push(ControlOut::Raw {
