@@ -14,6 +14,7 @@ use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Quoted, UdpDatagram,
 use crate::config::Sysctl;
 use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
+use crate::reports::MLD_QUERY;
 use crate::stack::{Cast, Stack};
 use crate::time::Instant;
 
@@ -139,6 +140,12 @@ impl Stack {
                 }
             }
             IcmpMessage::EchoReply { .. } => self.ping_input(now, interface, &ip, message),
+            IcmpMessage::Other {
+                kind: MLD_QUERY,
+                rest,
+                payload,
+                ..
+            } if ip.is_v6() => self.mld_query(now, interface, &ip, rest, &payload),
             IcmpMessage::Other {
                 kind: kind @ 133..=137,
                 code,

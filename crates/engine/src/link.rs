@@ -41,6 +41,7 @@ impl Stack {
 
     /// The next frame to carry. Of an interface without a link layer it is a packet.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Departure> {
+        self.report_groups(now);
         loop {
             if let Some(next) = self.frames.pop_front() {
                 return Some(next);

@@ -5,8 +5,7 @@
 //! it (RFC 3376, 3.2); a socket gets it if its own membership does.
 //!
 //! # Limits
-//! No reports are sent (IGMP, MLD): a switch that listens for them does not learn of members here. Memberships of a
-//! socket are bounded by the layer above, as Linux does by igmp_max_memberships and optmem_max.
+//! Memberships of a socket are bounded by the layer above, as Linux does by igmp_max_memberships and optmem_max.
 
 use core::net::IpAddr;
 
@@ -105,6 +104,20 @@ impl Groups {
         own.map_or(all, |m| m.wants(source))
     }
 
+    /// The memberships of a group on an interface.
+    pub(crate) fn members_of(
+        &self,
+        interface: IfIndex,
+        group: IpAddr,
+    ) -> impl Iterator<Item = &Membership> {
+        let members = self.members.get(&(interface, group));
+        let members = members.map_or(&[][..], Vec::as_slice);
+        let here = move |m: &&Membership| m.interface == interface && m.group == group;
+        members
+            .iter()
+            .filter_map(move |&socket| self.list(socket).iter().find(here))
+    }
+
     fn join(&mut self, socket: SocketHandle, membership: Membership) {
         let key = (membership.interface, membership.group);
         self.members.entry(key).or_default().push(socket);
@@ -125,13 +138,6 @@ impl Groups {
             if members.is_empty() {
                 self.members.remove(&key);
             }
-        }
-    }
-
-    /// The socket is closed: it leaves every group.
-    pub(crate) fn forget(&mut self, socket: SocketHandle) {
-        while !self.list(socket).is_empty() {
-            self.leave(socket, 0);
         }
     }
 }
@@ -157,12 +163,24 @@ impl Stack {
 
     /// Joins a group. The caller has looked that the socket is no member yet.
     pub fn join_group(&mut self, socket: SocketHandle, membership: Membership) {
+        let (interface, group) = (membership.interface, membership.group);
         self.groups.join(socket, membership);
+        self.group_reports.touch(interface, group);
     }
 
     /// Leaves the n-th group of [`memberships`](Self::memberships).
     pub fn leave_group(&mut self, socket: SocketHandle, index: usize) {
+        if let Some(m) = self.groups.list(socket).get(index) {
+            self.group_reports.touch(m.interface, m.group);
+        }
         self.groups.leave(socket, index);
+    }
+
+    /// The socket is closed: it leaves every group.
+    pub(crate) fn forget_groups(&mut self, socket: SocketHandle) {
+        while !self.groups.list(socket).is_empty() {
+            self.leave_group(socket, 0);
+        }
     }
 
     /// The n-th membership, to change its filter.
@@ -172,6 +190,8 @@ impl Stack {
         index: usize,
     ) -> Option<(&mut FilterMode, &mut Option<Vec<IpAddr>>)> {
         let membership = self.groups.of.get_mut(&socket)?.get_mut(index)?;
+        self.group_reports
+            .touch(membership.interface, membership.group);
         Some((&mut membership.mode, &mut membership.sources))
     }
 }

@@ -19,6 +19,8 @@
 mod arp;
 mod ndp;
 
+pub use ndp::solicited_node;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -37,6 +37,7 @@ use crate::neigh::Neighbours;
 use crate::pmtu::PathMtus;
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
+use crate::reports::{IGMP, Reports};
 use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tag::Tag;
 use crate::taps::Taps;
@@ -83,6 +84,7 @@ pub struct Stack {
     pub(crate) reports: VecDeque<IcmpReport>,
     pub(crate) tcp_stamps: StampReports,
     pub(crate) groups: Groups,
+    pub(crate) group_reports: Reports,
     /// What the packet that a transport has just now came with, if that is more than a plain header.
     pub(crate) arriving: Option<Box<Arrived>>,
     pub(crate) fragments: Fragments,
@@ -181,6 +183,7 @@ impl Stack {
         let hash = random.hash_state();
         let mut timers = Timers::new();
         let ip_timer = timers.create(TimerToken::Ip);
+        let group_timer = timers.create(TimerToken::Groups);
         let neigh_timer = timers.create(TimerToken::Neigh);
         Stack {
             interfaces: Interfaces::new(hash, [sysctl.ip_forward, sysctl.ipv6_forwarding]),
@@ -200,6 +203,7 @@ impl Stack {
             tcp_stamps: StampReports::default(),
             reports: VecDeque::new(),
             groups: Groups::new(hash),
+            group_reports: Reports::new(group_timer),
             arriving: None,
             fragments: Fragments::new(hash),
             path_mtus: PathMtus::new(hash),
@@ -401,6 +405,7 @@ impl Stack {
             match token {
                 TimerToken::Tcp(id) => self.tcp_timer(now, id),
                 TimerToken::Ip => self.ip_timeout(now),
+                TimerToken::Groups => self.report_timeout(now),
                 TimerToken::Neigh => self.neigh_timeout(now),
             }
         }
@@ -779,6 +784,14 @@ impl Stack {
         body: &mut Body,
         heard: bool,
     ) {
+        if let Body::Other {
+            protocol: IGMP,
+            payload,
+        } = body
+            && !ip.is_v6()
+        {
+            return self.igmp_input(now, interface, payload);
+        }
         if let Body::Other { protocol, payload } = body {
             // What a raw socket sent is bytes until it arrives.
             match parse_transport(ip, *protocol, payload) {

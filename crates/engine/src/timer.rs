@@ -23,6 +23,8 @@ pub(crate) enum TimerToken {
     Ip,
     /// Neighbours.
     Neigh,
+    /// What links are told of groups.
+    Groups,
 }
 
 /// Names a timer until [`Timers::remove`].

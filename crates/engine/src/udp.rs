@@ -551,7 +551,7 @@ impl Stack {
 
     /// `close(fd)`: forgets the socket and what it has queued.
     pub fn udp_close(&mut self, id: UdpId) {
-        self.groups.forget(SocketHandle::Udp(id));
+        self.forget_groups(SocketHandle::Udp(id));
         self.udp_unhash(id);
         self.raw_unhash(id);
         self.ping_unhash(id);

@@ -44,7 +44,7 @@ pub use cred::{Caps, Cred};
 pub use filter::{Attach, BpfId, BpfObject, FilterProgram, NamedProgram};
 pub use host::{Host, HostConfig};
 pub use inet::interface::{InterfaceSetting, interface_flags, may_administer};
-pub use inet::route_ioctl::{ArpCall, RouteEntry, RouteEntry6};
+pub use inet::route_ioctl::{ArpCall, ArpEntry, RouteEntry, RouteEntry6};
 pub use mask::PollMask;
 pub use message::{
     ControlOut, FileToken, Received, RecvProgress, RecvRequest, Right, SendControl, SendPlan,

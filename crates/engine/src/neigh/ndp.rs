@@ -32,7 +32,7 @@ const OVERRIDE: u32 = 1 << 29;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// RFC 4291, 2.7.1: the group of all who may have an address.
-pub(crate) fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
+pub fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
     let base = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0);
     Ipv6Addr::from_bits(base.to_bits() | addr.to_bits() & 0xff_ffff)
 }

@@ -7,7 +7,8 @@ use crate::netlink::{RouteWanted, Teller};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::AF_INET;
-use switchboard_engine::{IfIndex, RouteKind};
+use switchboard_engine::{NeighState, RouteKind};
+use switchboard_wire::Mac;
 
 /// RTF_GATEWAY, RTF_HOST, RTF_REJECT, and RTF_MTU, RTF_WINDOW and RTF_IRTT, which a route here has none of its own of.
 const GATEWAY: u32 = 0x2;
@@ -201,19 +202,25 @@ impl Host {
         })
     }
 
-    /// ioctl(2) about the neighbour table: arp_ioctl(). No link here resolves addresses, so there is no entry.
+    /// ioctl(2) about the neighbour table: arp_ioctl(). What is asked for is the hardware address and the flags.
     pub fn ioctl_arp(
-        &self,
+        &mut self,
         cx: &Cx<'_>,
         call: ArpCall,
-        family: u16,
-        addr: Ipv4Addr,
-        flags: i32,
-        device: &[u8],
-    ) -> Result<(), Errno> {
-        /// ATF_PUBL, ATF_NETMASK and ATF_DONTPUB
+        entry: &ArpEntry<'_>,
+    ) -> Result<Option<(Mac, i32)>, Errno> {
+        /// ATF_COM, ATF_PERM, ATF_PUBL, and ATF_NETMASK and ATF_DONTPUB
+        const COMPLETE: i32 = 0x2;
+        const PERMANENT: i32 = 0x4;
         const PUBLISHED: i32 = 0x8;
         const OF_PUBLISHED: i32 = 0x20 | 0x40;
+        let ArpEntry {
+            family,
+            addr,
+            flags,
+            hardware: (kind, mac),
+            device,
+        } = *entry;
         if call != ArpCall::Get && !cx.cred.caps.contains(Caps::NET_ADMIN) {
             return Err(Errno::EPERM);
         }
@@ -223,23 +230,75 @@ impl Host {
         if flags & PUBLISHED == 0 && flags & OF_PUBLISHED != 0 {
             return Err(Errno::EINVAL);
         }
-        if !device.is_empty() {
+        let index = if !device.is_empty() {
             let mut all = self.stack.interfaces();
-            all.find(|i| i.name().as_bytes() == device)
-                .ok_or(Errno::ENODEV)?;
+            let found = all.find(|i| i.name().as_bytes() == device);
+            found.ok_or(Errno::ENODEV)?.index()
         } else if call == ArpCall::Get {
             return Err(Errno::ENODEV);
         } else {
             let route = self.stack.route(addr.into(), None, None);
-            let route = route.map_err(|_| Errno::ENETUNREACH)?;
-            debug_assert!(route.interface >= IfIndex::LO);
-        }
+            route.map_err(|_| Errno::ENETUNREACH)?.interface
+        };
+        let found = self.stack.neighbour(index, addr.into());
+        let ethernet = self.stack.interface(index).is_some_and(|i| i.is_ethernet());
         match call {
+            ArpCall::Get => {
+                // arp_req_get(): neither those that need no asking nor those that are not known.
+                let shown = found.filter(|n| n.state.is_valid() && n.state != NeighState::NoArp);
+                let found = shown.ok_or(Errno::ENXIO)?;
+                let permanent = match found.state {
+                    NeighState::Permanent => PERMANENT,
+                    _ => 0,
+                };
+                Ok(Some((found.mac.unwrap_or_default(), COMPLETE | permanent)))
+            }
             // The device resolves nothing (IFF_NOARP, IFF_LOOPBACK).
-            ArpCall::Set => Err(Errno::EINVAL),
-            ArpCall::Get | ArpCall::Delete => Err(Errno::ENXIO),
+            ArpCall::Set if !ethernet => Err(Errno::EINVAL),
+            // Proxies: arp_req_set_public().
+            ArpCall::Set | ArpCall::Delete if flags & PUBLISHED != 0 && ethernet => {
+                Err(Errno::EOPNOTSUPP)
+            }
+            ArpCall::Set => {
+                // ARPHRD_ETHER
+                if kind != 1 {
+                    return Err(Errno::EINVAL);
+                }
+                let state = match flags & PERMANENT {
+                    0 => NeighState::Stale,
+                    _ => NeighState::Permanent,
+                };
+                let mac = Some(mac).filter(|_| flags & COMPLETE != 0 || mac != Mac::ZERO);
+                let made = self
+                    .stack
+                    .set_neighbour(cx.now, index, addr.into(), mac, state);
+                self.collect_stack_events();
+                if made { Ok(None) } else { Err(Errno::ENOBUFS) }
+            }
+            ArpCall::Delete => {
+                // arp_invalidate()
+                found.ok_or(Errno::ENXIO)?;
+                self.stack.remove_neighbour(cx.now, index, addr.into());
+                self.collect_stack_events();
+                Ok(None)
+            }
         }
     }
+}
+
+/// `struct arpreq`.
+#[derive(Clone, Copy, Debug)]
+pub struct ArpEntry<'a> {
+    /// Family of the address.
+    pub family: u16,
+    /// Whose hardware address it is.
+    pub addr: Ipv4Addr,
+    /// `ATF_*`
+    pub flags: i32,
+    /// Kind of link, and address.
+    pub hardware: (u16, Mac),
+    /// Name of the interface, or nothing.
+    pub device: &'a [u8],
 }
 
 fn errno(done: Result<(), crate::netlink::Refusal>) -> Result<(), Errno> {

@@ -5,7 +5,8 @@ use crate::pending::Env;
 use core::net::Ipv4Addr;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
-use switchboard_socket::{ArpCall, RouteEntry, RouteEntry6};
+use switchboard_socket::{ArpCall, ArpEntry, RouteEntry, RouteEntry6};
+use switchboard_wire::Mac;
 
 /// Whether the command is one of these.
 pub(super) fn is_route(cmd: u32) -> bool {
@@ -106,6 +107,23 @@ fn arp(env: &mut Env<'_, '_>, call: ArpCall, arg: u64) -> Result<(), Errno> {
     let flags = switchboard_abi::layout::read_i32(&request, 32);
     let name = &request[52..68];
     let end = name.iter().position(|b| *b == 0).unwrap_or(15);
-    env.host
-        .ioctl_arp(env.cx, call, family, addr, flags, &name[..end])
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&request[18..24]);
+    let entry = ArpEntry {
+        family,
+        addr,
+        flags,
+        hardware: (half(&request, 16), Mac(mac)),
+        device: &name[..end],
+    };
+    let Some((mac, flags)) = env.host.ioctl_arp(env.cx, call, &entry)? else {
+        return Ok(());
+    };
+    // arp_req_get(): the hardware address, its kind and the flags.
+    let mut out = request;
+    out[16..18].copy_from_slice(&1u16.to_ne_bytes());
+    out[18..24].copy_from_slice(&mac.0);
+    out[32..36].copy_from_slice(&flags.to_ne_bytes());
+    env.mem.write(arg, &out)?;
+    Ok(())
 }

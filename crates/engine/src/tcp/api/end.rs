@@ -45,7 +45,7 @@ impl Stack {
         if self.tcp.open(id).conn.state == State::Listen {
             self.tcp_stop_listening(now, id);
         }
-        self.groups.forget(SocketHandle::Tcp(id));
+        self.forget_groups(SocketHandle::Tcp(id));
         let crowded = self.tcp.orphans >= self.sysctl.tcp_max_orphans;
         self.tcp.orphans += 1;
         let conn = &mut self.tcp.open_mut(id).conn;

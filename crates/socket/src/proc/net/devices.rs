@@ -3,9 +3,11 @@
 use super::sockets::{UDP_WIDTH, end_line};
 use crate::host::Host;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use switchboard_engine::Interface;
+use switchboard_engine::{Interface, NeighState, solicited_node};
+use switchboard_wire::Mac;
 
 const RTF_UP: u32 = 1;
 const RTF_GATEWAY: u32 = 2;
@@ -48,6 +50,98 @@ pub(super) fn dev(host: &Host, out: &mut String) {
             0,
             0,
         );
+    }
+}
+
+/// arp_format_neigh_entry()
+pub(super) fn arp(host: &Host, out: &mut String) {
+    /// ATF_COM, ATF_PERM
+    const COMPLETE: u32 = 2;
+    const PERMANENT: u32 = 4;
+    out.push_str(
+        "IP address       HW type     Flags       HW address            Mask     Device\n",
+    );
+    for found in host.stack.neighbours() {
+        let IpAddr::V4(addr) = found.addr else {
+            continue;
+        };
+        let flags = match found.state {
+            NeighState::NoArp => continue,
+            NeighState::Permanent => COMPLETE | PERMANENT,
+            state if state.is_valid() => COMPLETE,
+            _ => 0,
+        };
+        let interface = host.stack.interface(found.interface);
+        let _ = writeln!(
+            out,
+            "{:<16} {:<11} {:<11} {}     *        {}",
+            alloc::format!("{addr}"),
+            "0x1",
+            alloc::format!("0x{flags:x}"),
+            found.mac.unwrap_or_default(),
+            interface.map_or("", Interface::name),
+        );
+    }
+}
+
+/// The groups of an interface, whether sockets have joined them or every host is in them.
+fn groups_of(host: &Host, interface: &Interface) -> Vec<(IpAddr, usize)> {
+    let mut groups = host.stack.groups_on(interface.index());
+    if interface.is_ethernet() && interface.is_up() {
+        // Those that may have one of the interface's addresses.
+        let mut nodes: Vec<(IpAddr, usize)> = Vec::new();
+        for address in interface.addresses() {
+            let IpAddr::V6(addr) = address.addr else {
+                continue;
+            };
+            let node = IpAddr::from(solicited_node(addr));
+            match nodes.iter_mut().find(|(group, _)| *group == node) {
+                Some((_, users)) => *users += 1,
+                None => nodes.push((node, 1)),
+            }
+        }
+        groups.extend(nodes);
+    }
+    groups
+}
+
+/// dev_mc_seq_show(): the groups' hardware addresses, and how many groups have each.
+pub(super) fn dev_mcast(host: &Host, out: &mut String) {
+    for interface in host
+        .stack
+        .interfaces()
+        .filter(|i| i.is_ethernet() && i.is_up())
+    {
+        let mut groups: Vec<IpAddr> = Vec::new();
+        if interface.addresses().iter().any(|a| a.addr.is_ipv6()) {
+            groups.push(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into());
+        }
+        groups.push(Ipv4Addr::new(224, 0, 0, 1).into());
+        groups.extend(
+            groups_of(host, interface)
+                .into_iter()
+                .map(|(group, _)| group),
+        );
+        let mut macs: Vec<(Mac, usize)> = Vec::new();
+        for mac in groups.into_iter().map(Mac::of_group) {
+            match macs.iter_mut().find(|(other, _)| *other == mac) {
+                Some((_, users)) => *users += 1,
+                None => macs.push((mac, 1)),
+            }
+        }
+        for (Mac(mac), users) in macs {
+            let _ = write!(
+                out,
+                "{:<4} {:<15} {users:<5} {:<5} ",
+                interface.index().get(),
+                interface.name(),
+                0
+            );
+            for byte in mac {
+                let _ = write!(out, "{byte:02x}");
+            }
+            out.push('\n');
+        }
     }
 }
 
@@ -102,7 +196,7 @@ pub(super) fn igmp6(host: &Host, out: &mut String) {
         if !interface.addresses().iter().any(|a| a.addr.is_ipv6()) {
             continue;
         }
-        let joined = host.stack.groups_on(interface.index());
+        let joined = groups_of(host, interface);
         let six = joined.iter().filter_map(|(group, users)| match group {
             IpAddr::V6(group) => Some((*group, *users)),
             IpAddr::V4(_) => None,

@@ -57,11 +57,8 @@ impl Host {
         let mut text = String::new();
         let out = &mut text;
         match name {
-            // No link here has neighbours to resolve, and none filters groups.
-            "arp" => out.push_str(
-                "IP address       HW type     Flags       HW address            Mask     Device\n",
-            ),
-            "dev_mcast" => {}
+            "arp" => devices::arp(self, out),
+            "dev_mcast" => devices::dev_mcast(self, out),
             "dev" => devices::dev(self, out),
             "if_inet6" => devices::if_inet6(self, out),
             "igmp" => devices::igmp(self, out),

@@ -24,7 +24,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_engine::{Conf, Interface};
+use switchboard_engine::{Conf, IfIndex, Interface, NeighLimits, NeighParams};
 
 /// A tunable.
 #[derive(Clone, Copy)]
@@ -82,6 +82,16 @@ enum Value {
     Mtu,
     /// Forwarding of what is in the name; of IPv6 when it is true.
     Forwarding(bool),
+    /// A parameter of the neighbours of the interface in the name.
+    Neigh {
+        get: fn(&NeighParams) -> i64,
+        set: fn(&mut NeighParams, i64),
+    },
+    /// A limit of all neighbours of the version in the name.
+    NeighLimit {
+        get: fn(&NeighLimits) -> i64,
+        set: fn(&mut NeighLimits, i64),
+    },
     /// Write-only: forgets cached routes.
     Flush,
 }
@@ -277,6 +287,14 @@ impl Host {
                     .filter(|kept| (*kept != 0) == now)
                     .unwrap_or(now.into())])
             }
+            Value::Neigh { get, .. } => {
+                let (v6, interface) = self.neigh_conf_named(&tunable.name);
+                list(&[get(&self.stack.neigh_params(v6, interface))])
+            }
+            Value::NeighLimit { get, .. } => {
+                let (v6, _) = self.neigh_conf_named(&tunable.name);
+                list(&[get(&self.stack.neigh_limits(v6))])
+            }
             Value::Flush => return String::new(),
         };
         text.push('\n');
@@ -293,6 +311,13 @@ impl Host {
                 Some(Conf::Interface(found.index()))
             }
         }
+    }
+
+    /// Whose neighbours the entry of a `neigh` directory is for: the version, and the interface if it is one.
+    fn neigh_conf_named(&self, name: &str) -> (bool, Option<IfIndex>) {
+        let word = name.split('/').nth(2).unwrap_or_default();
+        let found = self.stack.interfaces().find(|i| i.name() == word);
+        (name.starts_with("ipv6/"), found.map(Interface::index))
     }
 
     fn mtu_named(&self, name: &str) -> i64 {
@@ -395,6 +420,22 @@ impl Host {
                 if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
                     self.stack.set_forwarding(v6, conf, value != 0);
                     self.kept.insert(tunable.name.clone(), value);
+                }
+            }
+            Value::Neigh { set, .. } => {
+                if let Some(value) = first {
+                    let (v6, interface) = self.neigh_conf_named(&tunable.name);
+                    let mut params = self.stack.neigh_params(v6, interface);
+                    set(&mut params, value);
+                    self.stack.set_neigh_params(v6, interface, params);
+                }
+            }
+            Value::NeighLimit { set, .. } => {
+                if let Some(value) = first {
+                    let (v6, _) = self.neigh_conf_named(&tunable.name);
+                    let mut limits = self.stack.neigh_limits(v6);
+                    set(&mut limits, value);
+                    self.stack.set_neigh_limits(v6, limits);
                 }
             }
             Value::Flush => self.stack.forget_routes(),

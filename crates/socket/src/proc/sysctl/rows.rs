@@ -101,6 +101,53 @@ macro_rules! time {
     };
 }
 
+/// A parameter of neighbours: a number, or a time.
+macro_rules! neigh {
+    ($name:literal, $range:expr, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            $range,
+            Value::Neigh {
+                get: |params| params.$field.into(),
+                set: |params, value| params.$field = value.clamp(0, INT) as u32,
+            },
+        )
+    };
+    ($name:literal, $range:expr, $unit:ident, $to:ident, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            $range,
+            Value::Neigh {
+                get: |params| i64::try_from(params.$field.$to()).unwrap_or(i64::MAX),
+                set: |params, value| params.$field = Duration::$unit(value.max(0) as u64),
+            },
+        )
+    };
+}
+
+/// How many neighbours there may be.
+macro_rules! limit {
+    ($name:literal, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            NATURAL,
+            Value::NeighLimit {
+                get: |limits| limits.$field.into(),
+                set: |limits, value| limits.$field = value.clamp(0, INT) as u32,
+            },
+        )
+    };
+}
+
 /// tcp_rmem and tcp_wmem.
 macro_rules! three {
     ($name:literal, $field:ident) => {
@@ -147,7 +194,8 @@ const NATURAL: (i64, i64) = (0, INT);
 
 const NO_LOG: &str = "there is no kernel log";
 const NO_DEVICE: &str = "no device is polled";
-const NO_NEIGHBOURS: &str = "links have no neighbours to resolve";
+const NO_PROXIES: &str = "there are no proxies";
+const ONLY_ZERO: &str = "0; another value is EINVAL";
 const NO_FORWARDING: &str = "0: groups are not forwarded; another value is EINVAL";
 const NO_REDIRECTS: &str = "redirects are not sent";
 const NO_PRESSURE: &str = "there is no memory pressure";
@@ -401,15 +449,15 @@ pub(super) const ROWS: &[Row] = &[
     stored("ipv4/conf/*/send_redirects", ANY, 1, NO_REDIRECTS),
     stored("ipv4/conf/*/log_martians", ANY, 0, NO_LOG),
     stored("ipv4/conf/*/tag", ANY, 0, "a number for whoever wants one"),
-    stored("ipv4/conf/*/arp_accept", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/arp_announce", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/arp_evict_nocarrier", ANY, 1, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/arp_filter", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/arp_ignore", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/arp_notify", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/drop_gratuitous_arp", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/proxy_arp", ANY, 0, NO_NEIGHBOURS),
-    stored("ipv4/conf/*/proxy_arp_pvlan", ANY, 0, NO_NEIGHBOURS),
+    fixed("ipv4/conf/*/arp_accept", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/arp_announce", 0, ONLY_ZERO),
+    stored("ipv4/conf/*/arp_evict_nocarrier", ANY, 1, "no interface loses its carrier"),
+    fixed("ipv4/conf/*/arp_filter", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/arp_ignore", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/arp_notify", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/drop_gratuitous_arp", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/proxy_arp", 0, ONLY_ZERO),
+    fixed("ipv4/conf/*/proxy_arp_pvlan", 0, ONLY_ZERO),
 
     switch!("ipv6/bindv6only", BYTE, bindv6only),
     switch!("ipv6/ip_nonlocal_bind", BYTE, ipv6_nonlocal_bind),
@@ -422,18 +470,19 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv6/conf/*/hop_limit", Int, (1, 255), ipv6_hop_limit),
     row("ipv6/conf/*/mtu", Refused, "the interface's; another value is EINVAL", Form::Int, (0, 0), Value::Mtu),
 
-    stored("*/neigh/*/anycast_delay", ANY, 100, NO_NEIGHBOURS),
-    stored("*/neigh/*/app_solicit", NATURAL, 0, NO_NEIGHBOURS),
-    stored("*/neigh/*/base_reachable_time_ms", (1, INT), 30_000, NO_NEIGHBOURS),
-    stored("*/neigh/*/delay_first_probe_time", NATURAL, 5, NO_NEIGHBOURS),
-    stored("*/neigh/*/gc_stale_time", NATURAL, 60, NO_NEIGHBOURS),
-    stored("*/neigh/*/mcast_solicit", NATURAL, 3, NO_NEIGHBOURS),
-    stored("*/neigh/*/proxy_qlen", NATURAL, 64, NO_NEIGHBOURS),
-    stored("*/neigh/*/retrans_time_ms", (1, INT), 1000, NO_NEIGHBOURS),
-    stored("*/neigh/*/ucast_solicit", NATURAL, 3, NO_NEIGHBOURS),
-    stored("*/neigh/*/unres_qlen_bytes", NATURAL, 212_992, NO_NEIGHBOURS),
-    stored("*/neigh/default/gc_thresh1", NATURAL, 128, NO_NEIGHBOURS),
-    stored("*/neigh/default/gc_thresh2", NATURAL, 512, NO_NEIGHBOURS),
-    stored("*/neigh/default/gc_thresh3", NATURAL, 1024, NO_NEIGHBOURS),
-    stored("*/neigh/default/gc_interval", NATURAL, 30, NO_NEIGHBOURS),
+    stored("*/neigh/*/anycast_delay", ANY, 100, NO_PROXIES),
+    fixed("*/neigh/*/app_solicit", 0, "0: no daemon resolves; another value is EINVAL"),
+    neigh!("*/neigh/*/base_reachable_time_ms", (1, INT), from_millis, as_millis, base_reachable_time),
+    neigh!("*/neigh/*/delay_first_probe_time", NATURAL, from_secs, as_secs, delay_probe_time),
+    neigh!("*/neigh/*/gc_stale_time", NATURAL, from_secs, as_secs, gc_stale_time),
+    neigh!("*/neigh/*/mcast_resolicit", NATURAL, mcast_reprobes),
+    neigh!("*/neigh/*/mcast_solicit", NATURAL, mcast_probes),
+    stored("*/neigh/*/proxy_qlen", NATURAL, 64, NO_PROXIES),
+    neigh!("*/neigh/*/retrans_time_ms", (1, INT), from_millis, as_millis, retrans_time),
+    neigh!("*/neigh/*/ucast_solicit", NATURAL, ucast_probes),
+    neigh!("*/neigh/*/unres_qlen_bytes", NATURAL, queue_bytes),
+    limit!("*/neigh/default/gc_thresh1", keep),
+    limit!("*/neigh/default/gc_thresh2", soft),
+    limit!("*/neigh/default/gc_thresh3", hard),
+    stored("*/neigh/default/gc_interval", NATURAL, 30, "Linux does not look at it either"),
 ];
