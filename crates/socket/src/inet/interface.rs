@@ -1,7 +1,7 @@
 //! netdevice(7): what the privileged may change about interfaces.
 //!
 //! # Limits
-//! A hardware address is only kept: links here have none.
+//! The hardware address of an interface without a link layer is only kept.
 
 use crate::call::Cx;
 use crate::cred::{Caps, Cred};
