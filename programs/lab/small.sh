@@ -55,7 +55,7 @@ import os, socket, time
 def ask(addr):
     start = time.monotonic()
     with socket.create_connection((addr, 8000)) as s:
-        print(addr, "says", s.recv(100).decode(), int((time.monotonic() - start) * 100))
+        print(addr, "says", s.recv(100).decode(), time.monotonic() - start >= 0.04)
 ask("b")
 ask("10.0.2.2")
 ask("fd00:0:0:2::2")
@@ -73,9 +73,9 @@ except OSError as e:
 """]
 # Two ways of 10 ms each to be connected, and one for the answer: no less than 40 ms.
 expect.output = [
-    "^b says fd00:0:0:1::1 [4-9]$",
-    "^10.0.2.2 says ::ffff:10.0.1.1 [4-9]$",
-    "^fd00:0:0:2::2 says fd00:0:0:1::1 [4-9]$",
+    "^b says fd00:0:0:1::1 True$",
+    "^10.0.2.2 says ::ffff:10.0.1.1 True$",
+    "^fd00:0:0:2::2 says fd00:0:0:1::1 True$",
     "^a a a$",
     "^nobody True$",
     "^b.example True$",

@@ -26,6 +26,7 @@ one() {
 
 bash "$HERE/small.sh"
 one haproxy 0 "$LABS/haproxy-failover.toml"
+one nat 0 "$LABS/nat-hole.toml"
 one redis 0 "$LABS/redis-partition.toml"
 one etcd 0 "$LABS/etcd-raft.toml"
 if [ "$QUICK" != 1 ]; then one iperf3 0 "$LABS/iperf3-tour.toml"; fi

@@ -179,7 +179,10 @@ pub(super) fn routes(plan: &Plan, host: usize) -> Vec<RoutePlan> {
     while let Some(network) = queue.pop_front() {
         let first = seen[&network];
         for member in &plan.networks[network].members {
-            if member.host == host || !plan.hosts[member.host].router {
+            let router = &plan.hosts[member.host];
+            // From outside nobody finds the way to what is behind a translation.
+            let hides = router.nat.is_some_and(|nat| nat.outside == network);
+            if member.host == host || !router.router || hides {
                 continue;
             }
             for next in 0..plan.networks.len() {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustix::fs::Mode;
 use switchboard::wires::{Capture, Plug, add_route};
 use switchboard_device::{Cable, PipeConfig, SegmentConfig};
-use switchboard_engine::{Config, IfIndex, InterfaceChange};
+use switchboard_engine::{Config, IfIndex, InterfaceChange, NatConfig};
 use switchboard_notify::{Filter, InstallError, Interrupts, Listener, Spawner};
 use switchboard_socket::{Host, HostConfig};
 
@@ -77,6 +77,7 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
         ));
     }
     let plugs = wires(plan, &mut room)?;
+    translations(plan, &mut room, &plugs);
     routes(plan, &mut room)?;
     names_of(plan, &mut room)?;
     let captures = captures(plan, args, &mut room, &plugs)?;
@@ -160,6 +161,20 @@ fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {
         all.push(plugs);
     }
     Ok(all)
+}
+
+fn translations(plan: &Plan, room: &mut Room, plugs: &[Vec<Plug>]) {
+    for (number, host) in plan.hosts.iter().enumerate() {
+        let Some(nat) = host.nat else { continue };
+        let members = plan.networks[nat.outside].members.iter();
+        let mut own = members
+            .zip(&plugs[nat.outside])
+            .filter(|(m, _)| m.host == number);
+        if let Some(outside) = own.next().and_then(|(_, plug)| room.wires.interface(*plug)) {
+            let stack = room.supervisors[number].host.stack_mut();
+            stack.set_nat(Some(NatConfig::new(outside, nat.kind)));
+        }
+    }
 }
 
 fn routes(plan: &Plan, room: &mut Room) -> Result<(), Failure> {

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use regex::Regex;
 use switchboard_device::PipeConfig;
+use switchboard_engine::NatKind;
 use toml::de::DeTable;
 
 use super::action;
 use super::addresses::{self, Subnet};
 use super::netem;
 use super::plan::{
-    EventPlan, Expect, HostPlan, Kind, Member, NetworkPlan, Plan, ProgramPlan, Ready, RoutePlan,
+    EventPlan, Expect, HostPlan, Kind, Member, NatPlan, NetworkPlan, Plan, ProgramPlan, Ready,
+    RoutePlan,
 };
 use super::reader::{Problem, Result, Table, Value};
 
@@ -30,7 +32,8 @@ const LAB: &[&str] = &[
     "program",
     "event",
 ];
-const HOST: &[&str] = &["router", "routes", "sysctl", "pcap"];
+const HOST: &[&str] = &["router", "nat", "routes", "sysctl", "pcap"];
+const NAT: &[&str] = &["outside", "kind"];
 /// Of a segment or a link; with what all its cables are like.
 const NETWORK: &[&str] = &[
     "hosts",
@@ -66,6 +69,7 @@ const EVENT: &[&str] = &["at", "after", "do"];
 pub(super) const SCHEMA: &[(&str, &[&str])] = &[
     ("lab", LAB),
     ("host", HOST),
+    ("nat", NAT),
     ("segment", NETWORK),
     ("program", PROGRAM),
     ("ready", READY),
@@ -125,6 +129,9 @@ fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
         return Err(hosts.problem(format!("a lab has 1 to {MOST_HOSTS} hosts")));
     }
     networks(table, &mut plan)?;
+    for (number, (_, value)) in hosts.named()?.iter().enumerate() {
+        plan.hosts[number].nat = nat(&plan, number, value)?;
+    }
     if let Some(programs) = table.get("program") {
         let programs = programs.named()?;
         for (name, value) in &programs {
@@ -200,6 +207,7 @@ fn host(name: &str, value: &Value<'_>) -> Result<HostPlan> {
         router: table
             .get("router")
             .map_or(Ok(false), |value| value.truth())?,
+        nat: None,
         routes,
         sysctl,
         pcap: match table.get("pcap") {
@@ -207,6 +215,33 @@ fn host(name: &str, value: &Value<'_>) -> Result<HostPlan> {
             None => None,
         },
     })
+}
+
+/// Which network a router hides the others from, and how.
+fn nat(plan: &Plan, host: usize, value: &Value<'_>) -> Result<Option<NatPlan>> {
+    let Some(value) = value.table(HOST)?.get("nat") else {
+        return Ok(None);
+    };
+    if !plan.hosts[host].router {
+        return Err(value.problem("only a router translates: router = true is missing"));
+    }
+    let table = value.table(NAT)?;
+    let outside = table.need("outside")?;
+    let name = outside.text()?;
+    let network = plan.networks.iter().position(|network| {
+        network.name == name && network.members.iter().any(|member| member.host == host)
+    });
+    let kind = table.need("kind")?;
+    Ok(Some(NatPlan {
+        outside: network
+            .ok_or_else(|| outside.problem(format!("the host is on no network {name:?}")))?,
+        kind: match kind.text()? {
+            "full-cone" => NatKind::FullCone,
+            "port-restricted" => NatKind::PortRestricted,
+            "symmetric" => NatKind::Symmetric,
+            _ => return Err(kind.problem("full-cone, port-restricted or symmetric is wanted")),
+        },
+    }))
 }
 
 /// `PREFIX via ROUTER`, `default via ROUTER`

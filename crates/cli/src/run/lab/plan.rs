@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use switchboard_device::PipeConfig;
+use switchboard_engine::NatKind;
 
 use super::action::Action;
 
@@ -30,11 +31,20 @@ pub(super) struct Plan {
 pub(super) struct HostPlan {
     pub(super) name: String,
     pub(super) router: bool,
+    pub(super) nat: Option<NatPlan>,
     /// The prefix and its length, and the router. None: by the shortest way.
     pub(super) routes: Option<Vec<RoutePlan>>,
     /// NAME=VALUE
     pub(super) sysctl: Vec<(String, String)>,
     pub(super) pcap: Option<PathBuf>,
+}
+
+/// What a router does with the addresses of those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NatPlan {
+    /// The network that sees the router's address alone.
+    pub(super) outside: usize,
+    pub(super) kind: NatKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
