@@ -277,11 +277,18 @@ pub fn spread(outcomes: &[Outcome]) -> (f64, f64, f64) {
     (all[0], all[all.len() / 2], all[all.len() - 1])
 }
 
-/// The share that each flow has of what the smallest and the largest have on average: 1 is fair.
+/// How far from the mean the farthest flow is; 0 is fair.
 pub fn unfairness(bytes: &[usize]) -> f64 {
     let mean = bytes.iter().sum::<usize>() as f64 / bytes.len() as f64;
     let worst = bytes.iter().map(|&b| (b as f64 / mean - 1.0).abs());
     worst.fold(0.0, f64::max)
+}
+
+/// Jain's index of fairness: 1 when all have the same.
+pub fn fairness(bytes: &[usize]) -> f64 {
+    let sum: f64 = bytes.iter().map(|&b| b as f64).sum();
+    let squares: f64 = bytes.iter().map(|&b| (b as f64).powi(2)).sum();
+    sum * sum / (bytes.len() as f64 * squares)
 }
 
 /// A table of text.

@@ -7,7 +7,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Pair, Path, Table, spread, transfer, unfairness};
+use harness::{Pair, Path, Table, fairness, spread, transfer, unfairness};
 use switchboard_engine::Algorithm;
 
 const MB: usize = 1_000_000;
@@ -104,7 +104,7 @@ fn steady_share(ms: u64, bits_per_second: u64) -> f64 {
 fn shares() {
     println!("four flows, 100 Mbit/s, RTT 20 ms, 60 s after the first 10");
     let mut table = Table::default();
-    table.row(["algorithm", "farthest from fair %"].map(String::from));
+    table.row(["algorithm", "farthest from fair %", "Jain's index"].map(String::from));
     for algorithm in Algorithm::ALL {
         let path = Path {
             rtt: Duration::from_millis(20),
@@ -123,6 +123,7 @@ fn shares() {
         table.row([
             algorithm.name().to_owned(),
             format!("{:.1}", unfairness(&bytes) * 100.0),
+            format!("{:.3}", fairness(&bytes)),
         ]);
     }
     println!("{}", table.text());

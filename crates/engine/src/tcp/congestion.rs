@@ -59,7 +59,8 @@ pub(crate) struct Congestion {
     pub(crate) algorithm: Algorithm,
     pub(crate) cwnd: u32,
     pub(crate) ssthresh: u32,
-    /// Bytes acknowledged since cwnd last grew, in congestion avoidance (RFC 5681, 3.1, last form).
+    /// Bytes acknowledged since cwnd last grew, in congestion avoidance (RFC 5681, 3.1, last form); with CUBIC, growth that
+    /// is less than a segment yet.
     acked: u32,
     /// What only a connection has that has seen a loss, or a path on which there may be one.
     extra: Option<Box<Extra>>,
@@ -172,9 +173,12 @@ impl Congestion {
             }
             Algorithm::Cubic => {
                 let extra = self.extra.get_or_insert_default();
-                self.cwnd = extra
-                    .cubic
-                    .on_ack(self.cwnd, acked, mss, now, rtt.srtt_us());
+                let window = self.cwnd + self.acked;
+                let window = extra.cubic.on_ack(window, acked, mss, now, rtt.srtt_us());
+                // By whole segments: the rest is kept for later.
+                let grown = window.saturating_sub(self.cwnd);
+                self.acked = grown % mss.max(1);
+                self.cwnd = (self.cwnd + grown - self.acked).min(CWND_MAX);
             }
             // It was told what it needs.
             Algorithm::Bbr => {}
@@ -197,22 +201,24 @@ impl Congestion {
 
     /// A loss, or ECN's word of one: the new ssthresh (RFC 5681, (4), as Linux of cwnd; RFC 9438, 4.6).
     pub(crate) fn reduce(&mut self, mss: u32) {
-        let least = 2 * mss;
         self.acked = 0;
-        self.ssthresh = match self.algorithm {
-            Algorithm::Reno => (self.cwnd / 2).max(least),
+        let reduced = match self.algorithm {
+            Algorithm::Reno => self.cwnd / 2,
             Algorithm::Cubic => {
                 let extra = self.extra.get_or_insert_default();
-                extra.cubic.reduce(self.cwnd).max(least)
+                extra.cubic.reduce(self.cwnd)
             }
             Algorithm::Bbr => {
                 let cwnd = self.cwnd;
                 if let Some(bbr) = self.bbr_mut() {
                     bbr.on_loss(cwnd);
                 }
-                self.ssthresh
+                return;
             }
         };
+        // Whole segments, of which there are at least two: small windows differ from Linux's else.
+        let mss = mss.max(1);
+        self.ssthresh = (reduced / mss).max(2) * mss;
     }
 
     /// RFC 5681, 3.1: the retransmission timer expired. The loss window is one segment.
@@ -220,7 +226,7 @@ impl Congestion {
         self.cwnd = flight + mss;
         self.acked = 0;
         if let Some(extra) = &mut self.extra {
-            extra.cubic.restart();
+            extra.cubic = Cubic::default();
             if let Some(bbr) = &mut extra.bbr {
                 bbr.on_timeout();
             }

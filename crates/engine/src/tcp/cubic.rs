@@ -26,8 +26,6 @@ pub(crate) struct Cubic {
     last_max: u32,
     /// K, in milliseconds.
     k: u64,
-    /// cwnd_prior.
-    prior: u32,
     /// What Reno would have, in 1/1024 bytes.
     estimate: u64,
     /// Growth that is less than a byte yet.
@@ -44,11 +42,10 @@ impl Cubic {
         } else {
             cwnd
         };
-        self.prior = cwnd;
         reduced
     }
 
-    /// After a timeout or a pause growth begins anew (4.8).
+    /// After a pause growth begins anew; after a timeout nothing of before counts (4.8, bictcp_reset).
     pub(crate) fn restart(&mut self) {
         self.epoch = None;
     }
@@ -77,12 +74,8 @@ impl Cubic {
         self.rest += (target - u64::from(cwnd)) * u64::from(acked);
         let mut grown = u64::from(cwnd) + self.rest / u64::from(cwnd.max(1));
         self.rest %= u64::from(cwnd.max(1));
-        let alpha = if self.estimate >> 10 < u64::from(self.prior) {
-            ALPHA
-        } else {
-            1024
-        };
-        self.estimate += alpha * u64::from(mss) * u64::from(acked) / u64::from(cwnd.max(1));
+        // RFC 9438, 4.3 has alpha 1 above cwnd_prior; Linux does not.
+        self.estimate += ALPHA * u64::from(mss) * u64::from(acked) / u64::from(cwnd.max(1));
         grown = grown.max(self.estimate >> 10);
         grown.min(u64::from(CWND_MAX)) as u32
     }

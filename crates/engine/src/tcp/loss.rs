@@ -271,7 +271,7 @@ impl Connection {
         } else if let Some(due) = due {
             self.deadlines.purpose = Purpose::Reorder;
             self.deadlines.retransmit = due;
-        } else if advanced || round.sacked > 0 {
+        } else if advanced || Self::is_news_of_first(t, &round) {
             self.arm_after_ack(cx, t);
         }
         // On `lo` all is well again.
@@ -280,6 +280,15 @@ impl Connection {
         self.track = wanted.then_some(track);
         if advanced && self.no_space {
             self.expand_send_buffer(cx);
+        }
+    }
+
+    /// A block restarts the timer only for what left before the first segment did last; else a stream of them would put the
+    /// timeout of a lost retransmission off for ever (tcp_clean_rtx_queue).
+    fn is_news_of_first(t: &Track, round: &Round) -> bool {
+        match (round.sack_at, t.board.first()) {
+            (Some(at), Some(first)) => at < first.at,
+            _ => false,
         }
     }
 

@@ -138,9 +138,7 @@ impl Stack {
         let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else {
             return None;
         };
-        let Some(socket) = self.tcp.get(id) else {
-            return None;
-        };
+        let socket = self.tcp.get(id)?;
         let opts = &socket.conn.opts;
         let offered: &TcpOptions = &segment.options;
         let timestamps = offered.timestamps.filter(|_| self.sysctl.tcp_timestamps);

@@ -383,18 +383,16 @@ impl Scoreboard {
                 round.delivered += len;
                 self.delivered(now, &sent, round);
             }
-            if !again {
-                if !sent.marks.contains(Mark::SACKED) {
-                    if sent.end.leq(recover) {
-                        round.original = true;
-                    }
-                    if round.highest.is_some_and(|highest| sent.seq.lt(highest)) {
-                        let low = round.reordered.map_or(sent.seq, |seq| seq.min(sent.seq));
-                        round.reordered = Some(low);
-                    }
-                    round.first_at.get_or_insert(sent.at);
-                    round.last_at = Some(sent.at);
+            if !again && !sent.marks.contains(Mark::SACKED) {
+                if sent.end.leq(recover) {
+                    round.original = true;
                 }
+                if round.highest.is_some_and(|highest| sent.seq.lt(highest)) {
+                    let low = round.reordered.map_or(sent.seq, |seq| seq.min(sent.seq));
+                    round.reordered = Some(low);
+                }
+                round.first_at.get_or_insert(sent.at);
+                round.last_at = Some(sent.at);
             }
         }
         if self.segments.is_empty() {
