@@ -11,11 +11,13 @@ mod connect;
 mod create;
 mod errors_alone;
 mod errqueue;
+mod errqueue_extension;
 mod errqueue_icmp;
 mod events;
 mod fd_calls;
 mod filter;
 mod filter_group;
+mod flow_labels;
 mod found;
 mod found_datagram;
 mod found_ways;
@@ -35,6 +37,7 @@ mod multicast;
 mod name;
 mod netlink;
 mod netlink_changes;
+mod netlink_dumps;
 mod netlink_families;
 mod netlink_generic;
 mod netlink_route;
@@ -55,6 +58,7 @@ mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
 mod packet;
+mod packet_send;
 mod ping;
 mod proc_dirs;
 mod proc_net;
@@ -68,9 +72,11 @@ mod scm_rights_errors;
 mod sigio;
 mod signals;
 mod sock_diag;
+mod sock_diag_more;
 mod socketcall;
 mod stamp_ioctl;
 mod sysctl;
+mod sysctl_conf;
 mod sysctl_effects;
 mod tcp_blocking;
 mod tcp_close;
@@ -83,6 +89,7 @@ mod udp;
 mod udp_errors;
 mod udplite;
 mod unix_dgram;
+mod unix_inq;
 mod unix_name;
 mod unix_options;
 mod unix_path;
@@ -100,6 +107,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     connect::TESTS,
     create::TESTS,
     errqueue::TESTS,
+    errqueue_extension::TESTS,
     errqueue_icmp::TESTS,
     errors_alone::TESTS,
     events::TESTS,
@@ -127,9 +135,11 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_changes::TESTS,
     netlink_families::TESTS,
     netlink_generic::TESTS,
+    netlink_dumps::TESTS,
     netlink_route::TESTS,
     netlink_socket::TESTS,
     packet::TESTS,
+    packet_send::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,
@@ -158,9 +168,11 @@ pub(crate) const ALL: &[&[Test]] = &[
     sigio::TESTS,
     signals::TESTS,
     sock_diag::TESTS,
+    sock_diag_more::TESTS,
     socketcall::TESTS,
     stamp_ioctl::TESTS,
     sysctl::TESTS,
+    sysctl_conf::TESTS,
     sysctl_effects::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,
@@ -173,10 +185,13 @@ pub(crate) const ALL: &[&[Test]] = &[
     udp_errors::TESTS,
     udplite::TESTS,
     unix_dgram::TESTS,
+    unix_inq::TESTS,
     unix_name::TESTS,
     unix_options::TESTS,
     unix_path::TESTS,
     unix_seqpacket::TESTS,
     unix_stream::TESTS,
     waiting::TESTS,
+    // Leases outlive their sockets, and forbid others to send with labels of their own.
+    flow_labels::TESTS,
 ];

@@ -61,7 +61,7 @@ const V6: [Case; 10] = [
 ];
 
 /// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(super) fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2);
     let sum: u32 = words
         .map(|w| u32::from(w[0]) << 8 | u32::from(*w.get(1).unwrap_or(&0)))
@@ -71,7 +71,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// A packet of this protocol from one port of lo to another, as an error quotes it.
-fn quoted(v6: bool, protocol: u8, from: u16, to: u16, rest: &[u8]) -> Vec<u8> {
+pub(super) fn quoted(v6: bool, protocol: u8, from: u16, to: u16, rest: &[u8]) -> Vec<u8> {
     let mut transport = [from.to_be_bytes(), to.to_be_bytes()].concat();
     transport.extend(rest);
     let len = transport.len() as u16;
@@ -131,7 +131,7 @@ fn bring(k: &mut dyn Kernel, v6: bool, case: &Case, quoted: &[u8]) -> Outcome {
 }
 
 /// A UDP socket of lo, and a port there that nobody has.
-fn two(k: &mut dyn Kernel, family: i32) -> Got<(Fd, u16, Addr)> {
+pub(super) fn two(k: &mut dyn Kernel, family: i32) -> Got<(Fd, u16, Addr)> {
     let (fd, addr) = k.udp(family)?;
     let there = k.closed_port(family, SOCK_DGRAM)?;
     Ok((fd, addr.port(), there))

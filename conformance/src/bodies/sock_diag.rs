@@ -31,18 +31,18 @@ tests! {
 }
 
 /// SOCK_DIAG_BY_FAMILY, SOCK_DESTROY.
-const BY_FAMILY: u16 = 20;
-const DESTROY: u16 = 21;
+pub(super) const BY_FAMILY: u16 = 20;
+pub(super) const DESTROY: u16 = 21;
 const DUMP: u16 = 0x301;
 /// IPPROTO_TCP, IPPROTO_UDP.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ALL: u32 = 0xfff;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ALL: u32 = 0xfff;
 /// `sizeof(struct inet_diag_msg)` and `sizeof(struct unix_diag_msg)`.
 const INET: usize = 72;
 const UNIX: usize = 16;
 
-fn ask(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<Vec<Answer>> {
+pub(super) fn ask(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<Vec<Answer>> {
     let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 4));
     let m = request(kind, flags, 3, body);
     ret!(k.send(fd, &m, 0), m.len());
@@ -52,14 +52,14 @@ fn ask(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<Vec<Answer
 }
 
 /// The errno of the only answer, without the sign.
-fn refused(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<i32> {
+pub(super) fn refused(k: &mut dyn Kernel, kind: u16, flags: u16, body: &[u8]) -> Got<i32> {
     let all = ask(k, kind, flags, body)?;
     eq!((all.len(), all[0].kind), (1, 2));
     Ok(-all[0].errno())
 }
 
 /// `struct inet_diag_req_v2`: family, protocol, extensions, states, local and remote port.
-fn inet(family: i32, protocol: u8, ext: u8, states: u32, ports: (u16, u16)) -> Vec<u8> {
+pub(super) fn inet(family: i32, protocol: u8, ext: u8, states: u32, ports: (u16, u16)) -> Vec<u8> {
     let mut m = vec![family as u8, protocol, ext, 0];
     m.extend(states.to_ne_bytes());
     m.extend(ports.0.to_be_bytes());
@@ -69,14 +69,14 @@ fn inet(family: i32, protocol: u8, ext: u8, states: u32, ports: (u16, u16)) -> V
 }
 
 /// A dump without the message that ends it.
-fn listed(k: &mut dyn Kernel, body: &[u8]) -> Got<Vec<Answer>> {
+pub(super) fn listed(k: &mut dyn Kernel, body: &[u8]) -> Got<Vec<Answer>> {
     let mut all = ask(k, BY_FAMILY, DUMP, body)?;
     check!(all.pop().is_some_and(|m| m.kind == 3), "no NLMSG_DONE");
     check!(all.iter().all(|m| m.kind == BY_FAMILY), "other messages");
     Ok(all)
 }
 
-fn word(m: &Answer, at: usize) -> u32 {
+pub(super) fn word(m: &Answer, at: usize) -> u32 {
     u32::from_ne_bytes([m.body[at], m.body[at + 1], m.body[at + 2], m.body[at + 3]])
 }
 
@@ -85,12 +85,12 @@ fn queues(m: &Answer) -> (u32, u32) {
     (word(m, 56), word(m, 60))
 }
 
-fn port(k: &mut dyn Kernel, fd: Fd) -> Got<u16> {
+pub(super) fn port(k: &mut dyn Kernel, fd: Fd) -> Got<u16> {
     let name = k.sockname(fd)?.0;
     Ok(u16::from_be_bytes([name[2], name[3]]))
 }
 
-fn listener(k: &mut dyn Kernel, backlog: i32) -> Got<(Fd, u16)> {
+pub(super) fn listener(k: &mut dyn Kernel, backlog: i32) -> Got<(Fd, u16)> {
     let fd = ok!(k.socket(AF_INET, SOCK_STREAM | NB, 0));
     ok!(k.bind(fd, &Addr::lo4(0)));
     ok!(k.listen(fd, backlog));

@@ -59,6 +59,13 @@ pub struct Sysctl {
     pub ipv6_hop_limit: u8,
     /// net.ipv6.bindv6only: new IPv6 sockets have IPV6_V6ONLY set.
     pub bindv6only: bool,
+    /// net.ipv6.auto_flowlabels: who makes flow labels of addresses and ports: 0 nobody, 1 who does not say otherwise,
+    /// 2 who says so, 3 everybody.
+    pub auto_flowlabels: u8,
+    /// net.ipv6.flowlabel_state_ranges: the upper half of the labels is for those that are made so.
+    pub flowlabel_state_ranges: bool,
+    /// net.ipv4.conf.all.accept_local: packets may come from the host's own addresses.
+    pub accept_local: bool,
     /// net.ipv4.ip_nonlocal_bind: addresses that are not the host's may be bound.
     pub ip_nonlocal_bind: bool,
     /// net.ipv6.ip_nonlocal_bind.
@@ -234,6 +241,9 @@ impl Default for Sysctl {
             ip_default_ttl: 64,
             ipv6_hop_limit: 64,
             bindv6only: false,
+            auto_flowlabels: 1,
+            flowlabel_state_ranges: false,
+            accept_local: false,
             ip_nonlocal_bind: false,
             ipv6_nonlocal_bind: false,
             ip_autobind_reuse: false,

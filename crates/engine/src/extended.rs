@@ -31,8 +31,6 @@ pub struct SendExtra {
     pub options: Option<IpOptions>,
     /// IPV6_HOPOPTS and kin.
     pub headers: SendHeaders,
-    /// Routers may cut an IPv4 packet (IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
-    pub may_be_cut: bool,
     /// The UDP port to send from, if it is not the socket's.
     pub port: Option<u16>,
 }
@@ -151,9 +149,7 @@ impl SendExtra {
 
     /// Whether it takes none.
     pub fn is_empty(&self) -> bool {
-        !self.may_be_cut
-            && self.headers.is_empty()
-            && self.options.as_ref().is_none_or(IpOptions::is_empty)
+        self.headers.is_empty() && self.options.as_ref().is_none_or(IpOptions::is_empty)
     }
 
     /// `body` behind it, in a packet that is to end up at `last`.

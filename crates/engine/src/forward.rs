@@ -59,6 +59,29 @@ impl Stack {
         self.routes.touch();
     }
 
+    /// net.ipv4.conf.*.accept_local
+    pub fn accept_local(&self, conf: Conf) -> bool {
+        match conf {
+            Conf::All => self.sysctl.accept_local,
+            Conf::Default => self.interfaces.accept_local,
+            Conf::Interface(index) => (self.interfaces.get(index)).is_some_and(|i| i.accept_local),
+        }
+    }
+
+    /// Sets it.
+    pub fn set_accept_local(&mut self, conf: Conf, on: bool) {
+        match conf {
+            Conf::All => self.sysctl.accept_local = on,
+            Conf::Default => self.interfaces.accept_local = on,
+            Conf::Interface(index) => self.interfaces.set_accept_local(index, on),
+        }
+    }
+
+    /// IN_DEV_ACCEPT_LOCAL: of the interface, or of all.
+    pub(crate) fn accepts_local(&self, interface: IfIndex) -> bool {
+        self.sysctl.accept_local || self.accept_local(Conf::Interface(interface))
+    }
+
     /// A packet that is not for this host; `translated`: it came to an address of this host's, for somebody behind it.
     pub(crate) fn ip_forward(
         &mut self,

@@ -67,6 +67,8 @@ pub struct Interface {
     up: bool,
     /// Packets for others that come in here are handed on: IPv4, IPv6.
     pub(crate) forwarding: [bool; 2],
+    /// net.ipv4.conf.*.accept_local
+    pub(crate) accept_local: bool,
     /// What ioctl(2) keeps here and gives back.
     pub(crate) flags: u16,
     pub(crate) queue_len: u32,
@@ -309,6 +311,8 @@ pub(crate) struct Interfaces {
     primaries: crate::hash::KeyedMap<IpAddr, IpAddr>,
     /// What a new interface has.
     pub(crate) forwarding: [bool; 2],
+    /// net.ipv4.conf.*.accept_local
+    pub(crate) accept_local: bool,
 }
 
 impl Interfaces {
@@ -323,6 +327,7 @@ impl Interfaces {
             local_nets: Vec::new(),
             primaries: crate::hash::KeyedMap::with_hasher(hash),
             forwarding,
+            accept_local: false,
         };
         let lo = interfaces.add(InterfaceConfig {
             name: String::from("lo"),
@@ -344,6 +349,7 @@ impl Interfaces {
             traffic: Traffic::default(),
             up: true,
             forwarding: self.forwarding,
+            accept_local: self.accept_local,
             flags: 0,
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
@@ -405,6 +411,13 @@ impl Interfaces {
                 // fib_add_ifaddr(): the whole subnet is the host's own.
                 self.local_nets.push(*address);
             }
+        }
+    }
+
+    /// net.ipv4.conf.*.accept_local of one.
+    pub(crate) fn set_accept_local(&mut self, index: IfIndex, on: bool) {
+        if let Some(interface) = self.list.iter_mut().find(|i| i.index == index) {
+            interface.accept_local = on;
         }
     }
 

@@ -358,13 +358,21 @@ impl Stack {
     fn untapped_input(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
         // loopback queue.)
-        if interface != IfIndex::LO && self.interfaces.owner(packet.ip.src).is_some() {
+        if interface != IfIndex::LO
+            && self.interfaces.owner(packet.ip.src).is_some()
+            && !(packet.ip.src.is_ipv4() && self.accepts_local(interface))
+        {
             self.counters.ip_in_hdr_errors += 1;
             return;
         }
         let Packet { ip, mut body } = packet;
         self.ip_input(now, interface, Hint::NONE, tag, &ip, &mut body);
         self.run_loopback(now);
+    }
+
+    /// A random number, for the layer above.
+    pub fn random_u32(&mut self) -> u32 {
+        self.random.u32()
     }
 
     /// The next packet to carry, and the interface it leaves by. Packets on `lo` come out only where
@@ -492,16 +500,21 @@ impl Stack {
     /// A packet leaves in pieces.
     #[cold]
     fn cut_output(&mut self, route: &RouteInfo, packet: &Packet) {
-        let pieces = cut(packet, route.mtu, self.random.u32());
-        if pieces.is_empty() {
-            self.counters.ip_frag_fails += 1;
-            return;
-        }
-        self.counters.ip_frag_oks += 1;
-        self.counters.ip_frag_creates += pieces.len() as u64;
-        for piece in pieces {
+        for piece in self.cut_counted(packet, route.mtu) {
             self.link_output(route, piece);
         }
+    }
+
+    /// The pieces of a packet; none where there is no room for any.
+    pub(crate) fn cut_counted(&mut self, packet: &Packet, mtu: u32) -> alloc::vec::Vec<Packet> {
+        let pieces = cut(packet, mtu, self.random.u32());
+        if pieces.is_empty() {
+            self.counters.ip_frag_fails += 1;
+        } else {
+            self.counters.ip_frag_oks += 1;
+            self.counters.ip_frag_creates += pieces.len() as u64;
+        }
+        pieces
     }
 
     /// Packets of a version that came in pieces and are not whole yet, and the bytes that they take.

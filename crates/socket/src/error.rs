@@ -31,6 +31,7 @@ pub(crate) fn listen(error: ListenError) -> Errno {
 pub(crate) fn tcp(error: TcpError) -> Errno {
     match error {
         TcpError::ConnectionRefused => Errno::ECONNREFUSED,
+        TcpError::Aborted => Errno::ECONNABORTED,
         TcpError::ConnectionReset => Errno::ECONNRESET,
         TcpError::BrokenPipe => Errno::EPIPE,
         TcpError::TimedOut => Errno::ETIMEDOUT,

@@ -42,6 +42,8 @@ pub struct Host {
     pub(crate) released: Vec<FileToken>,
     /// Options that were asked for and are refused, by name.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Packet sockets, in the order in which they were made.
+    pub(crate) packets: Vec<SocketId>,
     /// Packet sockets that hear something, in the order in which they came to.
     pub(crate) hooked: Vec<SocketId>,
     /// Tunables that nothing else holds.
@@ -62,6 +64,7 @@ impl Host {
             events: VecDeque::new(),
             released: Vec::new(),
             refused: BTreeMap::new(),
+            packets: Vec::new(),
             hooked: Vec::new(),
             kept: crate::proc::Kept::new(),
         }
@@ -384,6 +387,7 @@ impl Host {
     /// close(2) of the last descriptor.
     pub fn close(&mut self, cx: &mut Cx<'_>, id: SocketId) -> CloseOutcome {
         self.bpf_forget_socket(id);
+        self.release_flow_labels(cx.now, id);
         match self.kind(id) {
             Ok(Kind::Unix(_)) => self.unix_close(cx, id),
             Ok(Kind::Netlink(_)) => self.netlink_close(id),

@@ -79,8 +79,8 @@ bitflags::bitflags! {
         const RCVBUF_LOCKED = 1 << 9;
         /// `TCP_REPAIR`
         const TCP_REPAIR = 1 << 30;
-        /// `TCP_INQ`
-        const TCP_INQ = 1 << 31;
+        /// `TCP_INQ`, and `SO_INQ` of AF_UNIX.
+        const INQ = 1 << 31;
         const TIMESTAMPNS = 1 << 10;
         const DEBUG = 1 << 11;
         const DONTROUTE = 1 << 12;

@@ -349,6 +349,9 @@ fn push_icmp(out: &mut Vec<u8>, icmp: &IcmpMessage, v6: bool) {
             kind, code, rest, ..
         } => (*kind, *code, *rest),
     };
+    let words = icmp.original().map_or(0, |quoted| u32::from(quoted.words));
+    // RFC 4884, 4: of ICMPv6 the first octet of the four, of ICMP the second.
+    let rest = rest | words << if v6 { 24 } else { 16 };
     out.extend_from_slice(&[kind, code, 0, 0]);
     out.extend_from_slice(&rest.to_be_bytes());
     match icmp {

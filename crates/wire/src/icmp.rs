@@ -101,6 +101,9 @@ pub struct Quoted {
     pub length: u16,
     /// What followed the headers, cut.
     pub transport: Bytes,
+    /// How much of the message the packet takes, where an extension follows it: in words of four bytes, of ICMPv6 in
+    /// words of eight (RFC 4884, 4); 0 says nothing.
+    pub words: u8,
 }
 
 impl IcmpMessage {
@@ -244,6 +247,7 @@ impl Quoted {
             fragment,
             length: u16::try_from(whole - header - at).unwrap_or(0),
             transport: bytes.slice(at..),
+            words: 0,
         }
     }
 
@@ -257,6 +261,7 @@ impl Quoted {
             fragment: None,
             length,
             transport,
+            words: 0,
         }
     }
 

@@ -269,9 +269,14 @@ fn parse_icmp(ip: &IpHeader, bytes: &[u8]) -> Result<IcmpMessage, ParseError> {
     let data = || Bytes::copy_from_slice(payload);
     // An error whose quotation is unreadable or of the other family is kept as it is.
     let quoted = || {
-        parse_quoted(payload)
-            .filter(|q| q.ip.is_v6() == v6)
-            .map(Box::new)
+        let mut quoted = parse_quoted(payload).filter(|q| q.ip.is_v6() == v6)?;
+        // RFC 4884, 4.1 to 4.5: which messages can have an extension, and where they say so.
+        quoted.words = match (v6, kind) {
+            (false, 3 | 11 | 12) => *r1,
+            (true, 1 | 3) => *r0,
+            _ => 0,
+        };
+        Some(Box::new(quoted))
     };
     let known = match (v6, kind, code) {
         (false, 8, 0) | (true, 128, 0) => Some(IcmpMessage::EchoRequest {
@@ -338,6 +343,7 @@ fn parse_quoted(bytes: &[u8]) -> Option<Quoted> {
                 fragment: fragment_of(&header),
                 length: header.payload_len().unwrap_or(0),
                 transport: Bytes::copy_from_slice(rest),
+                words: 0,
             })
         }
         6 => {
@@ -353,6 +359,7 @@ fn parse_quoted(bytes: &[u8]) -> Option<Quoted> {
                 fragment: None,
                 length: header.payload_length.saturating_sub(at as u16),
                 transport: Bytes::copy_from_slice(rest),
+                words: 0,
             })
         }
         _ => None,

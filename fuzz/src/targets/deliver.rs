@@ -257,6 +257,8 @@ impl World {
                     payload,
                     segment: 0,
                     unsummed: false,
+                    may_be_cut: false,
+                    fragment_size: 0,
                     extra: None,
                 };
                 let result = self.stack.udp_send(self.now, self.udp[n], send);

@@ -197,6 +197,8 @@ impl Lab {
             payload,
             segment: 0,
             unsummed: false,
+            may_be_cut: false,
+            fragment_size: 0,
             extra: None,
         };
         self.hosts[host].0.udp_send(now, id, send).unwrap();

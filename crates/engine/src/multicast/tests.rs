@@ -77,6 +77,8 @@ fn send(stack: &mut Stack, id: UdpId, group: &str, port: u16, link: IfIndex) -> 
         flow_label: None,
         segment: 0,
         unsummed: false,
+        may_be_cut: false,
+        fragment_size: 0,
         extra: None,
         tag: crate::tag::Tag::default(),
         payload: Payload::from(&b"x"[..]),

@@ -60,6 +60,8 @@ fn send(stack: &mut Stack, id: UdpId, to: &str, len: usize) {
         payload: vec![5; len].into(),
         segment: 0,
         unsummed: false,
+        may_be_cut: false,
+        fragment_size: 0,
         extra: None,
     };
     stack.udp_send(Instant::BOOT, id, send).unwrap();

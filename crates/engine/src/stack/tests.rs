@@ -91,6 +91,8 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, len: usize) -> Result<(), UdpSe
             payload,
             segment: 0,
             unsummed: false,
+            may_be_cut: false,
+            fragment_size: 0,
             extra: None,
         },
     )
@@ -136,6 +138,8 @@ fn two_hosts_talk() {
                 payload: received.payload,
                 segment: 0,
                 unsummed: false,
+                may_be_cut: false,
+                fragment_size: 0,
                 extra: None,
             }
         ),

@@ -31,6 +31,8 @@ pub enum TcpTimer {
 /// One line of the listing.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpEntry {
+    /// Names it to [`Stack::tcp_destroy`].
+    pub entry: TcpId,
     /// The socket, while the layer above has it: not for orphans, requests and TIME_WAIT.
     pub socket: Option<TcpId>,
     /// IPv4 or IPv6 socket.
@@ -117,6 +119,7 @@ impl Stack {
                     ),
                 };
                 Some(TcpEntry {
+                    entry: id,
                     socket: Some(id).filter(|_| !conn.orphan),
                     family: conn.family,
                     state: conn.state,
@@ -136,6 +139,7 @@ impl Stack {
                 let (family, local, remote) = of(&request.tuple);
                 let listener = self.tcp.get(request.listener);
                 Some(TcpEntry {
+                    entry: id,
                     socket: None,
                     family: listener.map_or(family, |socket| socket.conn.family),
                     state: State::SynRecv,
@@ -154,6 +158,7 @@ impl Stack {
             Kind::TimeWait(time_wait) => {
                 let (family, local, remote) = of(&time_wait.tuple);
                 Some(TcpEntry {
+                    entry: id,
                     socket: None,
                     family,
                     state: if time_wait.fin_wait2 {

@@ -356,7 +356,7 @@ impl Stack {
         }
     }
 
-    fn tcp_drop_request(&mut self, index: u32) {
+    pub(super) fn tcp_drop_request(&mut self, index: u32) {
         self.tcp_uncount_request(index);
         self.tcp_release(index);
     }

@@ -69,6 +69,8 @@ pub enum Shutdown {
 pub enum TcpError {
     /// RST in SYN_SENT (ECONNREFUSED).
     ConnectionRefused,
+    /// Somebody else ended the connection (ECONNABORTED).
+    Aborted,
     /// RST in any other state (ECONNRESET).
     ConnectionReset,
     /// RST in CLOSE_WAIT (EPIPE).

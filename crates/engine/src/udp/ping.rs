@@ -137,10 +137,10 @@ impl Stack {
             },
         };
         let mut ip = self.udp_header(&route, send.tos, send.ttl);
-        self.label(&mut ip, send.flow_label, 58);
-        if send.extra.as_ref().is_some_and(|extra| extra.may_be_cut) {
+        if send.may_be_cut {
             self.let_cut(&mut ip);
         }
+        self.label(&mut ip, send.flow_label, (0, 0));
         let mut body = Body::Icmp(message);
         if let Some(extra) = &send.extra {
             body = extra.wrap(now, &ip, send.dst.ip().to_canonical(), body);
@@ -150,7 +150,7 @@ impl Stack {
         self.counters.icmp_out_msgs += 1;
         let packet = Packet { ip, body };
         let seen = see.then(|| packet.clone());
-        self.udp_output(id, &route, send.tag, packet);
+        self.udp_output(id, &route, send.tag, send.fragment_size, packet);
         self.run_loopback(now);
         Ok(seen)
     }

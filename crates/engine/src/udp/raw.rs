@@ -169,6 +169,11 @@ impl Stack {
         };
         let protocol = protocol.unwrap_or(raw.protocol as u8);
         let settings = &raw.settings;
+        // What the caller has made whole is not cut.
+        let most = match settings.header_included {
+            true => 0,
+            false => send.fragment_size,
+        };
         let packet = if settings.header_included {
             let Some(mut packet) = own_header(dst.is_ipv6(), &send.payload.to_bytes()) else {
                 // Linux sends it, and whoever gets it throws it away.
@@ -184,14 +189,14 @@ impl Stack {
             packet
         } else {
             let mut ip = self.udp_header(&route, send.tos, send.ttl);
-            self.label(&mut ip, send.flow_label, u16::from(protocol));
+            self.label(&mut ip, send.flow_label, (protocol.into(), protocol.into()));
             let mut data = send.payload.to_vec();
             if let (Some(at), true) = (settings.checksum, ip.is_v6()) {
                 fill(&ip, protocol, &mut data, at as usize);
             }
             if !ip.is_v6() {
                 ip.ident = self.random.u32() as u16;
-                ip.dont_fragment = send.extra.as_ref().is_none_or(|extra| !extra.may_be_cut);
+                ip.dont_fragment = !send.may_be_cut;
             }
             let payload = Bytes::from(data);
             let mut body = Body::Other { protocol, payload };
@@ -203,20 +208,9 @@ impl Stack {
         let len = packet.wire_len() - packet.ip.header_len();
         check_size(&packet.ip, len)?;
         let seen = see.then(|| packet.clone());
-        self.udp_output(id, &route, send.tag, packet);
+        self.udp_output(id, &route, send.tag, most, packet);
         self.run_loopback(now);
         Ok(seen)
-    }
-
-    /// The flow label of a packet that has no ports: one for all to the same host (ip6_make_flowlabel).
-    pub(super) fn label(&self, ip: &mut IpHeader, label: Option<u32>, protocol: u16) {
-        if ip.is_v6() {
-            ip.flow_label = label.unwrap_or_else(|| {
-                let here = SocketAddr::new(ip.src, protocol);
-                let demux = &self.udp.udp.demux;
-                demux.flow_label(here, SocketAddr::new(ip.dst, protocol))
-            });
-        }
     }
 
     /// A packet came in: a copy for each raw socket that wants it. Says whether there was one.

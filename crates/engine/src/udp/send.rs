@@ -37,6 +37,10 @@ pub struct UdpSend {
     pub segment: u16,
     /// Without a checksum (UDP_NO_CHECK6_TX).
     pub unsummed: bool,
+    /// Routers may cut an IPv4 packet (IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
+    pub may_be_cut: bool,
+    /// Not 0: an IPv6 packet that has to be cut is cut into fragments that are not larger (IPV6_MTU).
+    pub fragment_size: u32,
     /// IPv4 options or IPv6 extension headers.
     pub extra: Option<Box<SendExtra>>,
 }
@@ -85,6 +89,8 @@ impl Stack {
             payload,
             segment,
             unsummed,
+            may_be_cut,
+            fragment_size,
             tag,
             flow_label,
             extra,
@@ -101,18 +107,10 @@ impl Stack {
             Role::Lite(coverage) => Some(coverage.of(datagram)),
             _ => None,
         };
-        if extra.as_ref().is_some_and(|extra| extra.may_be_cut) {
+        if may_be_cut {
             self.let_cut(&mut ip);
         }
-        if ip.is_v6() {
-            ip.flow_label = flow_label.unwrap_or_else(|| {
-                let here = SocketAddr::new(ip.src, src_port);
-                self.udp
-                    .udp
-                    .demux
-                    .flow_label(here, SocketAddr::new(ip.dst, dst.port()))
-            });
-        }
+        self.label(&mut ip, flow_label, (src_port, dst.port()));
         let wrap = |body| match &extra {
             Some(extra) => extra.wrap(now, &ip, dst.ip(), body),
             None => body,
@@ -138,11 +136,11 @@ impl Stack {
                 let body = body.clone();
                 seen = Some(Packet { ip, body });
             }
-            if route.interface == IfIndex::LO {
+            if route.interface == IfIndex::LO && fragment_size == 0 {
                 self.ip_output_now(now, &route, tag, ip, body);
                 return Ok(seen);
             }
-            self.udp_output(id, &route, tag, Packet { ip, body });
+            self.udp_output(id, &route, tag, fragment_size, Packet { ip, body });
         } else {
             for datagram in segment::cut(datagram) {
                 let body = wrap(Body::Udp(datagram));
@@ -150,7 +148,7 @@ impl Stack {
                 if see && seen.is_none() {
                     seen = Some(packet.clone());
                 }
-                self.udp_output(id, &route, tag, packet);
+                self.udp_output(id, &route, tag, fragment_size, packet);
             }
         }
         self.run_loopback(now);
@@ -175,6 +173,24 @@ impl Stack {
         ip
     }
 
+    /// The flow label of an IPv6 packet: what was asked for, else one made of addresses and ports (ip6_make_flowlabel).
+    pub(super) fn label(&self, ip: &mut IpHeader, asked: Option<u32>, ports: (u16, u16)) {
+        /// IPV6_FLOWLABEL_STATELESS_FLAG
+        const STATELESS: u32 = 0x8_0000;
+        if !ip.is_v6() {
+            return;
+        }
+        ip.flow_label = asked.unwrap_or_else(|| {
+            let here = SocketAddr::new(ip.src, ports.0);
+            let there = SocketAddr::new(ip.dst, ports.1);
+            let made = self.udp.udp.demux.flow_label(here, there);
+            match self.sysctl.flowlabel_state_ranges {
+                true => made | STATELESS,
+                false => made,
+            }
+        });
+    }
+
     /// IPv4: routers may cut the packet, for which it needs a number of its own (RFC 6864, 4.1).
     pub(super) fn let_cut(&mut self, ip: &mut IpHeader) {
         if !ip.is_v6() {
@@ -183,8 +199,24 @@ impl Stack {
         }
     }
 
-    /// A packet of the socket leaves. Callers end with [`run_loopback`](Self::run_loopback).
-    pub(super) fn udp_output(&mut self, id: UdpId, route: &RouteInfo, tag: Tag, packet: Packet) {
+    /// A packet of the socket leaves; if it has to be cut, into fragments of no more than `most` bytes, unless that is 0
+    /// (ip6_fragment: frag_size counts for what is larger than the path takes). Callers end with
+    /// [`run_loopback`](Self::run_loopback).
+    pub(super) fn udp_output(
+        &mut self,
+        id: UdpId,
+        route: &RouteInfo,
+        tag: Tag,
+        most: u32,
+        packet: Packet,
+    ) {
+        if most > 0 && packet.wire_len() > route.mtu as usize {
+            let most = most.min(route.mtu);
+            for piece in self.cut_counted(&packet, most) {
+                self.udp_output(id, route, tag, 0, piece);
+            }
+            return;
+        }
         match route.kind {
             RouteKind::Multicast => {
                 let loops = self.udp.open(id).multicast_loop[usize::from(packet.ip.is_v6())];

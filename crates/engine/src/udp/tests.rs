@@ -62,6 +62,8 @@ fn send(stack: &mut Stack, id: UdpId, dst: &str, data: &[u8]) -> Result<(), UdpS
         payload: data.into(),
         segment: 0,
         unsummed: false,
+        may_be_cut: false,
+        fragment_size: 0,
         extra: None,
     };
     stack.udp_send(NOW, id, send)
@@ -364,6 +366,8 @@ fn header_fields_come_through() {
         payload: Payload::new(),
         segment: 0,
         unsummed: false,
+        may_be_cut: false,
+        fragment_size: 0,
         extra: None,
     };
     stack.udp_send(NOW, server, send).unwrap();
@@ -512,6 +516,8 @@ fn run(calls: &[Call]) -> (Stack, Vec<alloc::string::String>) {
                     payload,
                     segment: 0,
                     unsummed: false,
+                    may_be_cut: false,
+                    fragment_size: 0,
                     extra: None,
                 };
                 format!("{:?}", stack.udp_send(NOW, id, send))

@@ -11,11 +11,19 @@ use switchboard_wire::{
 };
 
 /// `ETH_P_IP`, `ETH_P_IPV6`: linux/if_ether.h
-const PROTOCOLS: [u16; 2] = [0x0800, 0x86dd];
-/// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`: linux/if_arp.h
-const DEVICES: [u16; 2] = [1, 772];
+pub(crate) const ETH_P_IP: u16 = 0x0800;
+pub(crate) const ETH_P_IPV6: u16 = 0x86dd;
 /// sizeof(struct ethhdr): `lo` has one too, and its addresses are zero.
-const LINK: usize = 14;
+pub(crate) const LINK: usize = 14;
+
+/// `ARPHRD_LOOPBACK` or `ARPHRD_ETHER` of linux/if_arp.h.
+pub(crate) fn device_kind(interface: IfIndex) -> u16 {
+    if interface == IfIndex::LO { 772 } else { 1 }
+}
+
+fn protocol_of(ip: &IpHeader) -> u16 {
+    if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP }
+}
 
 /// From where on a program sees a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +81,7 @@ impl Written {
                 (headers, Payload::from(payload.clone()), icmp)
             }
         };
-        let protocol = PROTOCOLS[usize::from(ip.is_v6())];
+        let protocol = protocol_of(ip);
         let mut headers = vec![0; LINK];
         headers[12..].copy_from_slice(&protocol.to_be_bytes());
         headers.extend_from_slice(&written);
@@ -92,7 +100,7 @@ impl Written {
 
 impl Frame {
     pub(super) fn of(packet: &Inspected<'_>, start: Start) -> Frame {
-        let protocol = PROTOCOLS[usize::from(packet.ip.is_v6())];
+        let protocol = protocol_of(packet.ip);
         let written = Written::of(packet.ip, &packet.transport);
         let Written { headers, data, .. } = written;
         let network = LINK;
@@ -102,7 +110,7 @@ impl Frame {
             Start::Transport => transport,
             Start::Data => headers.len(),
         };
-        let kind = DEVICES[usize::from(packet.interface == IfIndex::LO)];
+        let kind = device_kind(packet.interface);
         let meta = Meta {
             protocol,
             pkt_type: packet.packet_type as u8,

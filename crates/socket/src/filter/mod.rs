@@ -14,7 +14,7 @@
 mod frame;
 mod objects;
 
-pub(crate) use frame::Written;
+pub(crate) use frame::{ETH_P_IP, ETH_P_IPV6, LINK, Written, device_kind};
 pub(crate) use objects::Objects;
 pub use objects::{BpfId, BpfObject, NamedProgram};
 

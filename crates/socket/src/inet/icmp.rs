@@ -1,10 +1,10 @@
 //! ICMP errors of sockets that see them whole: ip_icmp_error() and ipv6_icmp_error(), with what __udp4_lib_err() and
 //! tcp_v4_err() do around them.
 
-use super::InetFlags;
 use super::errqueue::{ExtendedError, Origin, QueuedError};
 use super::raw::Datagram;
 use super::recv_control::Facts;
+use super::{InetFlags, InetOptions};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::Kind;
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use switchboard_abi::Errno;
 use switchboard_engine::{IcmpReport, IfIndex, Instant, State, TcpSet, UdpSet};
-use switchboard_wire::{IcmpMessage, Payload, Unreachable};
+use switchboard_wire::{IcmpMessage, Payload, Quoted, Unreachable};
 
 /// `IP_PMTUDISC_DONT` and `IPV6_PMTUDISC_DONT`.
 const PMTUDISC_DONT: u8 = 0;
@@ -65,7 +65,10 @@ impl Host {
                 // Only a connection that is being made has its errors queued; the engine has ended it. Any other is told, and
                 // goes on.
                 match self.stack.tcp_state(s.handle) {
-                    State::Close => drop(self.queue_error(id, queued(&report, errno, 0))),
+                    State::Close => {
+                        let entry = queued(&report, errno, 0, options);
+                        self.queue_error(id, entry);
+                    }
                     _ if wanted => {
                         self.set_pending_error(id, errno);
                         self.wake(id, PollMask::ERR);
@@ -78,7 +81,7 @@ impl Host {
                 let udp = self.datagram(id) == Datagram::Udp;
                 if wanted {
                     // The payload is what stood behind the UDP header; raw and ping sockets get all, and no port.
-                    let mut entry = queued(&report, errno, if udp { 8 } else { 0 });
+                    let mut entry = queued(&report, errno, if udp { 8 } else { 0 }, options);
                     if !udp && let Some(name) = &mut entry.name {
                         name.set_port(0);
                     }
@@ -180,7 +183,7 @@ impl Host {
 }
 
 /// The entry of an ICMP error; `skip` bytes of the quoted transport header do not belong to the payload.
-fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
+fn queued(report: &IcmpReport, errno: Errno, skip: usize, options: &InetOptions) -> QueuedError {
     let v6 = report.ip.is_v6();
     let (kind, code) = report.message.type_and_code(v6);
     let quoted = report.message.original();
@@ -202,6 +205,11 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
         SocketAddr::new(quoted.ip.dst, port)
     });
     let size = quoted.map_or(0, |q| q.ip.header_len() + q.transport.len());
+    let asked = options.has(match v6 {
+        true => InetFlags::RECVERR_RFC4884_6,
+        false => InetFlags::RECVERR_RFC4884,
+    });
+    let data = quoted.filter(|_| asked).map_or(0, |q| extension(q, skip));
     QueuedError {
         error: ExtendedError {
             errno,
@@ -209,7 +217,7 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
             kind,
             code,
             info,
-            data: 0,
+            data,
         },
         offender: Some(SocketAddr::new(report.offender(), 0)),
         name,
@@ -219,4 +227,56 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize) -> QueuedError {
         facts: Some(Facts::of_error(report)),
         stamped: Some(report.at),
     }
+}
+
+/// ip_icmp_error_rfc4884(): `struct sock_ee_data_rfc4884`, where behind `skip` bytes of the quoted transport the message's
+/// extension begins, and whether it is a bad one. 0 where there is none.
+fn extension(quoted: &Quoted, skip: usize) -> u32 {
+    /// RFC 4884, 4: the quoted packet is filled up to this.
+    const LEAST: usize = 128;
+    /// `SO_EE_RFC4884_FLAG_INVALID`
+    const INVALID: u8 = 1;
+    let word = if quoted.ip.is_v6() { 8 } else { 4 };
+    let end = usize::from(quoted.words) * word;
+    let headers = quoted.ip.header_len() + quoted.headers.len() + skip;
+    let payload = quoted.transport.get(skip..).unwrap_or(&[]);
+    let Some(at) = end.checked_sub(headers).filter(|_| end >= LEAST) else {
+        return 0;
+    };
+    let Some(header) = payload.get(at..at + 4) else {
+        return 0;
+    };
+    let extension = &payload[at..];
+    // Of another version than 2 nothing is known.
+    let bad = header[0] >> 4 == 2 && !(sums_up(extension) && objects_fit(&extension[4..]));
+    let [low, high] = (at as u16).to_ne_bytes();
+    u32::from_ne_bytes([low, high, if bad { INVALID } else { 0 }, 0])
+}
+
+/// Whether the checksum of an extension is right, or not there.
+fn sums_up(extension: &[u8]) -> bool {
+    if extension[2..4] == [0, 0] {
+        return true;
+    }
+    let words = extension.chunks(2);
+    let sum: u32 = words
+        .map(|w| u32::from(w[0]) << 8 | w.get(1).map_or(0, |b| u32::from(*b)))
+        .sum();
+    let sum = (sum >> 16) + (sum & 0xffff);
+    (sum >> 16) + (sum & 0xffff) == 0xffff
+}
+
+/// Whether the objects of an extension fill it, each with a header.
+fn objects_fit(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let &[a, b, _, _, ..] = rest else {
+            return false;
+        };
+        let len = usize::from(u16::from_be_bytes([a, b]));
+        match rest.get(len..) {
+            Some(behind) if len >= 4 => rest = behind,
+            _ => return false,
+        }
+    }
+    true
 }

@@ -97,7 +97,8 @@ fn class_prefix(addr: Ipv4Addr) -> Option<u8> {
     }
 }
 
-fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
+/// The length of a netmask; `None` where ones follow a zero.
+pub(super) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
     let bits = mask.to_bits();
     let len = bits.leading_ones();
     (bits.checked_shl(len).unwrap_or(0) == 0).then_some(len as u8)

@@ -3,6 +3,7 @@
 pub(crate) mod addr;
 pub(crate) mod errqueue;
 mod fastopen;
+pub(crate) mod flow_label;
 mod icmp;
 pub(crate) mod interface;
 pub(crate) mod mtu;
@@ -45,6 +46,8 @@ pub(crate) struct Tables {
     lingering: Vec<(TcpId, SocketId)>,
     /// A socket was told to linger: until then no close has to be looked at.
     pub(crate) linger_used: bool,
+    /// Flow labels.
+    pub(crate) leases: flow_label::Leases,
 }
 
 impl Tables {
@@ -149,12 +152,14 @@ bitflags::bitflags! {
         const MULTICAST_ALL6 = 1 << 32;
         const FLOWINFO_SEND = 1 << 33;
         const DONTFRAG = 1 << 34;
-        /// `IPV6_AUTOFLOWLABEL`; Linux's default of net.ipv6.auto_flowlabels has it on.
+        /// `IPV6_AUTOFLOWLABEL`, if it was set.
         const AUTOFLOWLABEL = 1 << 35;
         const RECVFRAGSIZE6 = 1 << 36;
         const ROUTER_ALERT_ISOLATE = 1 << 37;
         const ROUTER_ALERT = 1 << 38;
         const ROUTER_ALERT6 = 1 << 39;
+        /// `IPV6_AUTOFLOWLABEL` was set: net.ipv6.auto_flowlabels has no say.
+        const AUTOFLOWLABEL_SET = 1 << 40;
     }
 }
 
@@ -189,6 +194,10 @@ pub(crate) struct RareOptions {
     pub(crate) path_mtu: Option<(SocketAddrV6, u32)>,
     /// `IP_OPTIONS`, and `IPV6_HOPOPTS` and kin, of a datagram socket: the engine has those of a connection.
     pub(crate) extra: Option<Box<SendExtra>>,
+    /// The flow label of a connection of datagrams.
+    pub(crate) flow_label: u32,
+    /// Flow labels that were leased.
+    pub(crate) labels: flow_label::Leased,
 }
 
 impl InetOptions {
@@ -216,8 +225,7 @@ impl InetOptions {
             tclass: 0,
             flags: InetFlags::MULTICAST_LOOP
                 | InetFlags::MULTICAST_LOOP6
-                | InetFlags::MULTICAST_ALL6
-                | InetFlags::AUTOFLOWLABEL,
+                | InetFlags::MULTICAST_ALL6,
             rare: None,
             errors: errqueue::ErrorQueue::default(),
         }

@@ -21,15 +21,18 @@ const ALWAYS: usize = 576;
 #[derive(Debug)]
 pub(crate) struct PathMtuEffect;
 
+/// `IP_MTU_DISCOVER` or `IPV6_MTU_DISCOVER`.
+fn discover(options: &InetOptions, v6: bool) -> i32 {
+    match v6 {
+        true => options.discover6.into(),
+        false => options.discover.into(),
+    }
+}
+
 /// ip_sk_ignore_df() and its like, the other way round: no fragments.
 pub(super) fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
-    let discover = i32::from(if v6 {
-        options.discover6
-    } else {
-        options.discover
-    });
     matches!(
-        discover,
+        discover(options, v6),
         IP_PMTUDISC_DO | IP_PMTUDISC_PROBE | IP_PMTUDISC_INTERFACE
     )
 }
@@ -71,16 +74,15 @@ impl Host {
             None => find()?,
         };
         let whole = in_one_piece(&s.inet, v6) || plan.whole;
-        let discover = i32::from(if v6 {
-            s.inet.discover6
-        } else {
-            s.inet.discover
-        });
+        let discover = discover(&s.inet, v6);
         let by_interface = matches!(discover, IP_PMTUDISC_PROBE | IP_PMTUDISC_INTERFACE);
         let mut route = route;
         if by_interface && let Some(interface) = self.stack.interface(route.interface) {
             // Who probes looks at the link and not at what routers have told.
             route.mtu = interface.mtu();
+        }
+        if plan.fragment_size > 0 {
+            route.mtu = route.mtu.min(plan.fragment_size);
         }
         let over = packet > route.mtu as usize && !in_pieces;
         if counted <= 0xffff && !(over && whole) {
@@ -92,7 +94,7 @@ impl Host {
             true => dst.port(),
         };
         // IPv4 counts no more than its length field does, but for who looks at the interface alone.
-        let by_path = !v6 && i32::from(s.inet.discover) < IP_PMTUDISC_PROBE;
+        let by_path = !v6 && discover < IP_PMTUDISC_PROBE;
         let mtu = if by_path {
             route.mtu.min(0xffff)
         } else {

@@ -320,8 +320,10 @@ impl Host {
         };
         let cookie = Cookie::new(&self.get(id)?.common);
         let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
-        to.set_flow_of(name, &s.inet);
         self.udp_control_in(cx, id, v4, request.control, &mut to)?;
+        if !v4 {
+            self.settle_flow_label(cx.now, id, name, &mut to)?;
+        }
         // raw_probe_proto_opt(): type and code are read to find the route.
         let icmp = i32::from(own) == if v4 { IPPROTO_ICMP } else { IPPROTO_ICMPV6 };
         if icmp && !header && request.len < 2 {

@@ -3,26 +3,25 @@
 use crate::call::Cx;
 use crate::cred::Caps;
 use crate::host::Host;
-use crate::netlink::{RouteWanted, Teller};
+use crate::inet::interface::prefix_of;
+use crate::netlink::{
+    CREATE, LINK, MAIN, NOWHERE, RouteWanted, Teller, UNICAST, USER_METRIC, network,
+};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::AF_INET;
 use switchboard_engine::{NeighState, RouteKind};
 use switchboard_wire::Mac;
 
-/// RTF_GATEWAY, RTF_HOST, RTF_REJECT, and RTF_MTU, RTF_WINDOW and RTF_IRTT, which a route here has none of its own of.
+/// RTF_GATEWAY, RTF_HOST, RTF_REJECT, RTF_EXPIRES, and RTF_MTU, RTF_WINDOW and RTF_IRTT, which a route here has none of
+/// its own of.
 const GATEWAY: u32 = 0x2;
 const TO_HOST: u32 = 0x4;
 const REJECT: u32 = 0x200;
+const EXPIRES: u32 = 0x40_0000;
 const METRICS: u32 = 0x40 | 0x80 | 0x100;
-/// NLM_F_CREATE
-const CREATE: u16 = 0x400;
-/// RTPROT_BOOT, RTN_UNICAST, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_TABLE_MAIN
+/// RTPROT_BOOT
 const BOOT: u8 = 3;
-const UNICAST: u8 = 1;
-const LINK: u8 = 253;
-const NOWHERE: u8 = 255;
-const MAIN: u32 = 254;
 
 /// `struct rtentry`, as far as it is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +45,8 @@ pub struct RouteEntry<'a> {
 pub struct RouteEntry6 {
     /// `rtmsg_dst` and `rtmsg_dst_len`
     pub dst: (Ipv6Addr, u16),
+    /// `rtmsg_src_len`
+    pub src_len: u16,
     /// `rtmsg_gateway`
     pub gateway: Ipv6Addr,
     /// `rtmsg_metric`
@@ -89,9 +90,8 @@ impl Host {
             if mask_family != INET && (mask_family != 0 || !mask.is_unspecified()) {
                 return Err(Errno::EAFNOSUPPORT);
             }
-            let bits = mask.to_bits();
-            len = bits.leading_ones() as u8;
-            if bits.count_ones() != u32::from(len) || dst.to_bits() & !bits != 0 {
+            len = prefix_of(mask).ok_or(Errno::EINVAL)?;
+            if network(dst.into(), len) != IpAddr::V4(dst) {
                 return Err(Errno::EINVAL);
             }
         }
@@ -127,7 +127,7 @@ impl Host {
         let wanted = RouteWanted {
             to: dst.into(),
             len,
-            table: MAIN,
+            table: MAIN.into(),
             protocol: if add { BOOT } else { 0 },
             scope,
             kind: UNICAST,
@@ -158,24 +158,22 @@ impl Host {
         add: bool,
         entry: &RouteEntry6,
     ) -> Result<(), Errno> {
-        /// IP6_RT_PRIO_USER
-        const USER_METRIC: u32 = 1024;
         if !cx.cred.caps.contains(Caps::NET_ADMIN) {
             return Err(Errno::EPERM);
         }
         let (dst, len) = entry.dst;
-        if len > 128 {
+        // ip6_route_info_create() of a kernel without CONFIG_IPV6_SUBTREES: nothing is routed by its source.
+        if len > 128 || entry.src_len != 0 {
             return Err(Errno::EINVAL);
         }
-        if entry.flags & REJECT != 0 {
+        if entry.flags & (REJECT | EXPIRES) != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        let bits = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
         let via = entry.flags & GATEWAY != 0;
         let wanted = RouteWanted {
-            to: Ipv6Addr::from_bits(dst.to_bits() & bits).into(),
+            to: network(dst.into(), len as u8),
             len: len as u8,
-            table: MAIN,
+            table: MAIN.into(),
             protocol: if add { BOOT } else { 0 },
             scope: 0,
             kind: 0,

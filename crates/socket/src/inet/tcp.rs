@@ -190,6 +190,10 @@ impl Host {
                     return Err(Errno::EISCONN.into());
                 }
                 let remote = self.tcp_destination(id, raw)?;
+                if remote.is_ipv6() {
+                    let label = self.named_flow_label(id, raw);
+                    self.check_flow_label(cx.now, id, label)?;
+                }
                 let common = &self.get(id)?.common;
                 if common.has(CommonFlags::DONTROUTE) {
                     let route = self.stack.route(remote.ip(), None, common.device());

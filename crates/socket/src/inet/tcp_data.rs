@@ -389,7 +389,7 @@ impl Host {
         let (Ok(socket), Ok(s)) = (self.get(id), self.tcp(id)) else {
             return;
         };
-        if !socket.common.has(CommonFlags::TCP_INQ) {
+        if !socket.common.has(CommonFlags::INQ) {
             return;
         }
         let left = self

@@ -1,6 +1,7 @@
 //! udp(7): connect, send, receive and readiness.
 
 use super::addr::{InetAddr, needs_scope, present, unmap};
+use super::flow_label::LABEL;
 use super::raw::Datagram;
 use super::recv_control::Facts;
 use super::stamp::Stamp;
@@ -73,6 +74,10 @@ pub(crate) struct UdpSendPlan {
     pub(super) segment: u16,
     /// `UDP_NO_CHECK6_TX`, over IPv6.
     pub(super) unsummed: bool,
+    /// `IP_PMTUDISC_DONT` and kin: routers may cut it.
+    may_be_cut: bool,
+    /// `IPV6_MTU`; 0 leaves it to the path.
+    pub(super) fragment_size: u32,
     /// IPv4 options or IPv6 extension headers.
     pub(super) extra: Option<Box<SendExtra>>,
 }
@@ -106,18 +111,14 @@ fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option<IfIndex>) 
 
 /// What the socket sends to `dst` beside a plain IP header.
 fn extra_to(dst: SocketAddr, inet: &InetOptions) -> Option<Box<SendExtra>> {
-    // ip_dont_fragment()
-    let discover = i32::from(inet.discover);
-    let loose = matches!(
-        discover,
-        IP_PMTUDISC_DONT | IP_PMTUDISC_INTERFACE | IP_PMTUDISC_OMIT
-    );
     let sticky = inet.rare.as_deref().and_then(|rare| rare.extra.as_ref());
-    let mut extra = sticky.filter(|extra| extra.len(dst.is_ipv6()) > 0).cloned();
-    if loose && dst.is_ipv4() {
-        extra.get_or_insert_default().may_be_cut = true;
-    }
-    extra
+    sticky.filter(|extra| extra.len(dst.is_ipv6()) > 0).cloned()
+}
+
+/// ip_dont_fragment(), the other way round.
+fn may_be_cut(dst: SocketAddr, inet: &InetOptions) -> bool {
+    let loose = [IP_PMTUDISC_DONT, IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT];
+    dst.is_ipv4() && loose.contains(&inet.discover.into())
 }
 
 impl UdpSendPlan {
@@ -142,15 +143,17 @@ impl UdpSendPlan {
             cookie,
             notice: false,
             tos: Some(if dst.is_ipv4() { inet.tos } else { inet.tclass }),
-            flow_label: match inet.has(InetFlags::AUTOFLOWLABEL) {
-                true => None,
-                false => Some(0),
-            },
+            flow_label: None,
             whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
             segment: 0,
             unsummed: false,
+            may_be_cut: may_be_cut(dst, inet),
+            fragment_size: match dst {
+                SocketAddr::V4(_) => 0,
+                SocketAddr::V6(_) => inet.rare(|rare| rare.frag_size),
+            },
             extra: extra_to(dst, inet),
         }
     }
@@ -181,21 +184,9 @@ impl UdpSendPlan {
         }
     }
 
-    /// `sin6_flowinfo` or `IPV6_FLOWINFO`: of it Linux takes the label for the packet.
+    /// `IPV6_FLOWINFO`: of it Linux takes the label for the packet.
     pub(super) fn set_flow(&mut self, flow: u32) {
-        self.flow_label = Some(flow & 0xf_ffff)
-            .filter(|label| *label != 0)
-            .or(self.flow_label);
-    }
-
-    /// `sin6_flowinfo` of a name, with `IPV6_FLOWINFO_SEND`.
-    pub(super) fn set_flow_of(&mut self, name: Option<&[u8]>, inet: &InetOptions) {
-        if let Some(flow) = name.and_then(|raw| raw.get(4..8))
-            && inet.has(InetFlags::FLOWINFO_SEND)
-            && self.dst.is_ipv6()
-        {
-            self.set_flow(flow.try_into().map_or(0, u32::from_be_bytes));
-        }
+        self.flow_label = Some(flow & LABEL);
     }
 
     pub(super) fn into_send(self, payload: Payload) -> UdpSend {
@@ -212,6 +203,8 @@ impl UdpSendPlan {
                 0
             },
             unsummed: self.unsummed,
+            may_be_cut: self.may_be_cut,
+            fragment_size: self.fragment_size,
             tag: self.cookie.tag,
             flow_label: self.flow_label,
             extra: self.extra,
@@ -393,6 +386,11 @@ impl Host {
             };
             SocketAddr::V4(a)
         };
+        let label = match remote {
+            SocketAddr::V6(_) => self.named_flow_label(id, raw),
+            SocketAddr::V4(_) => 0,
+        };
+        self.check_flow_label(cx.now, id, label)?;
         if self.is_foreign(id, None, remote) {
             return Err(Errno::ENETUNREACH);
         }
@@ -407,6 +405,10 @@ impl Host {
         self.stack
             .udp_connect_by(cx.now, handle, remote, src, device)
             .map_err(crate::error::route)?;
+        let options = self.inet_options_mut(id)?;
+        if options.rare(|rare| rare.flow_label) != label {
+            options.rare_mut().flow_label = label;
+        }
         if remote.is_ipv4() {
             // __ip4_datagram_connect() writes to inet->cork.fl: what is held back goes there, too.
             let peer = self.stack.udp_peer(handle).unwrap_or(remote);
@@ -424,6 +426,15 @@ impl Host {
     fn udp_device_is_gone(&self, handle: UdpId) -> bool {
         let device = self.stack.udp_device(handle);
         device.is_some_and(|device| self.stack.interface(device).is_none())
+    }
+
+    /// udp_abort(): somebody else takes the connection away.
+    pub(crate) fn udp_abort(&mut self, id: SocketId) {
+        let Ok(s) = self.udp_mut(id) else { return };
+        s.told = Some(Errno::ECONNABORTED);
+        let handle = s.handle;
+        self.stack.udp_disconnect(handle);
+        self.wake(id, PollMask::ERR);
     }
 
     /// A broadcast destination needs SO_BROADCAST.
@@ -572,12 +583,11 @@ impl Host {
             .filter(|_| request.skip.messages == 0 || more);
         let corked_to = corked.map(|c| c.to.dst);
         let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
-        let plain = request.flags & MSG_DONTROUTE == 0
-            && !request.control.concerns_ip()
-            && !self.get(id)?.common.has(CommonFlags::DONTROUTE);
+        let on_link =
+            request.flags & MSG_DONTROUTE != 0 || self.get(id)?.common.has(CommonFlags::DONTROUTE);
         let astray = match (s.astray(), connected) {
             // One that is held back itself has the connection's port.
-            (Some((to, src)), Some(peer)) if v4 && plain => {
+            (Some((to, src)), Some(peer)) if v4 && !on_link && !request.control.concerns_ip() => {
                 let port = if more { peer.port() } else { to.port() };
                 Some((SocketAddr::new(to.ip(), port), src))
             }
@@ -644,12 +654,12 @@ impl Host {
         if !joins {
             self.udp_control_in(cx, id, v4, request.control, &mut plan)?;
         }
-        plan.set_flow_of(request.name, &s.inet);
+        if !joins {
+            self.settle_flow_label(cx.now, id, request.name, &mut plan)?;
+        }
         // A connected socket has its route; another asks for one each time.
         let mut route = None;
-        let on_link = request.flags & MSG_DONTROUTE != 0
-            || self.get(id)?.common.has(CommonFlags::DONTROUTE)
-            || plan.is_strict();
+        let on_link = on_link || plan.is_strict();
         let elsewhere = plan.src.is_some()
             || plan.device.is_some()
             || plan.via() != dst.ip()

@@ -18,7 +18,7 @@ pub(super) const DUMP: u16 = 0x300;
 /// What a request that makes something says: replace it, only if it is not there, make it, at the end.
 pub(super) const REPLACE: u16 = 0x100;
 pub(super) const EXCL: u16 = 0x200;
-pub(super) const CREATE: u16 = 0x400;
+pub(crate) const CREATE: u16 = 0x400;
 pub(super) const APPEND: u16 = 0x800;
 /// The request's fields have narrowed the dump.
 pub(super) const DUMP_FILTERED: u16 = 0x20;
@@ -35,7 +35,11 @@ pub(super) enum Answer {
     /// One message.
     One(Vec<u8>),
     /// A dump that ends with an error before it has begun.
-    NoDump(Errno),
+    NoDump {
+        why: Refusal,
+        /// The request's fields had narrowed it by then.
+        filtered: bool,
+    },
     /// The messages of a dump, without the one that ends it.
     Dump {
         messages: Vec<Vec<u8>>,
@@ -45,6 +49,13 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    pub(super) fn no_dump(why: impl Into<Refusal>) -> Answer {
+        Answer::NoDump {
+            why: why.into(),
+            filtered: false,
+        }
+    }
+
     pub(super) fn dump(messages: Vec<Vec<u8>>) -> Answer {
         Answer::Dump {
             messages,
@@ -79,6 +90,23 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether there is more to tell than the errno, to somebody who wants to know (NETLINK_EXT_ACK).
+    fn told(&self, socket: NetlinkFlags) -> bool {
+        socket.contains(NetlinkFlags::EXT_ACK) && (self.text.is_some() || self.at.is_some())
+    }
+
+    /// netlink_ack_tlv_fill()
+    fn put(&self, m: &mut Message) {
+        if let Some(text) = self.text {
+            m.put_text(ERROR_TEXT, text);
+        }
+        if let Some(at) = self.at {
+            m.put_u32(ERROR_OFFSET, at as u32);
+        }
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Refusal {
         Refusal {
@@ -98,6 +126,11 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The flags of an answer: a part of a dump, or all there is.
+    pub(super) fn reply_flags(&self) -> u16 {
+        if self.flags & DUMP != 0 { MULTI } else { 0 }
+    }
+
     /// What follows the header.
     pub(super) fn body(&self) -> &'a [u8] {
         &self.bytes[HEADER..]
@@ -230,29 +263,36 @@ pub(super) fn ack(
     } else {
         (0, request.bytes)
     };
-    let told = socket.contains(NetlinkFlags::EXT_ACK);
-    let text = refusal.text.filter(|_| told);
-    let at = refusal.at.filter(|_| told);
-    if text.is_some() || at.is_some() {
+    let told = refusal.told(socket);
+    if told {
         flags |= ACK_TLVS;
     }
     let mut body = error.to_ne_bytes().to_vec();
     body.extend_from_slice(quoted);
     body.resize(align(body.len()), 0);
     let mut m = Message::new(ERROR, flags, request.sequence, port, &body);
-    if let Some(text) = text {
-        m.put_text(ERROR_TEXT, text);
-    }
-    if let Some(at) = at {
-        m.put_u32(ERROR_OFFSET, at as u32);
+    if told {
+        refusal.put(&mut m);
     }
     m.finish()
 }
 
-/// NLMSG_DONE, which ends a dump: 0, or a negative errno.
-pub(super) fn done(request: &Request<'_>, port: u32, flags: u16, error: i32) -> Vec<u8> {
-    let body = error.to_ne_bytes();
-    Message::new(DONE, MULTI | flags, request.sequence, port, &body).finish()
+/// netlink_dump_done(): NLMSG_DONE, which ends a dump, with 0 or a negative errno.
+pub(super) fn done(
+    request: &Request<'_>,
+    port: u32,
+    filtered: bool,
+    refusal: &Refusal,
+    socket: NetlinkFlags,
+) -> Vec<u8> {
+    let error = refusal.errno.map_or(0, |errno| -i32::from(errno.0));
+    let told = refusal.told(socket);
+    let flags = MULTI | if told { ACK_TLVS } else { 0 } | if filtered { DUMP_FILTERED } else { 0 };
+    let mut m = Message::new(DONE, flags, request.sequence, port, &error.to_ne_bytes());
+    if told {
+        refusal.put(&mut m);
+    }
+    m.finish()
 }
 
 /// Sets flags of a message that is written.

@@ -36,9 +36,12 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use bytes::Bytes;
-pub(crate) use message::Refusal;
+pub(crate) use message::{CREATE, Refusal};
 use queue::{Dump, Queued};
-pub(crate) use route::{AddressKey, AddressNote, RouteWanted, Teller};
+pub(crate) use route::{
+    AddressKey, AddressNote, LINK, MAIN, NOWHERE, RouteWanted, Teller, UNICAST, USER_METRIC,
+    network,
+};
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
 use switchboard_abi::{Errno, SockAddr};
@@ -56,6 +59,10 @@ const PROTOCOLS: [i32; 5] = [
     NETLINK_KOBJECT_UEVENT,
     NETLINK_GENERIC,
 ];
+/// TCP_CLOSE, which a socket has at first; NETLINK_UNCONNECTED, NETLINK_CONNECTED.
+const FRESH: u8 = 7;
+const UNCONNECTED: u8 = 0;
+const CONNECTED: u8 = 1;
 /// How much of a dump goes in one datagram at most: readers with a page of room are common.
 const DATAGRAM: usize = 3584;
 /// `RTNLGRP_MAX` of Linux 6.18; every other protocol has 32 groups.
@@ -80,6 +87,8 @@ pub(crate) struct NetlinkSocket {
     drops: u32,
     /// Where send(2) goes: port and groups.
     peer: (u32, u32),
+    /// `sk_state`, which only sock_diag(7) tells.
+    state: u8,
     queue: VecDeque<Queued>,
     charged: usize,
     dump: Option<Box<Dump>>,
@@ -154,6 +163,7 @@ impl Host {
             congested: false,
             drops: 0,
             peer: (0, 0),
+            state: FRESH,
             queue: VecDeque::new(),
             charged: 0,
             dump: None,
@@ -305,7 +315,8 @@ impl Host {
     ) -> Result<(), Errno> {
         let family = sockaddr::family(raw).ok_or(Errno::EINVAL)?;
         if family == AF_UNSPEC {
-            self.netlink_mut(id)?.peer = (0, 0);
+            let s = self.netlink_mut(id)?;
+            (s.peer, s.state) = ((0, 0), UNCONNECTED);
             return Ok(());
         }
         let peer = own_address(raw)?;
@@ -313,7 +324,8 @@ impl Host {
         if self.netlink(id)?.port == 0 {
             self.netlink_claim(cx, id, 0)?;
         }
-        self.netlink_mut(id)?.peer = peer;
+        let s = self.netlink_mut(id)?;
+        (s.peer, s.state) = (peer, CONNECTED);
         Ok(())
     }
 
@@ -385,11 +397,7 @@ impl Host {
             if only != 0 && only != s.port {
                 return Err(Errno::ECONNREFUSED.into());
             }
-            let item = Queued {
-                bytes: Bytes::from(alloc::vec![0; request.len]),
-                ..Queued::answer(Vec::new())
-            };
-            if !self.netlink_has_room(receiver, &item) {
+            if !self.netlink_has_room(receiver, request.len) {
                 if request.last {
                     return Err(Errno::EAGAIN.into());
                 }
@@ -450,6 +458,11 @@ impl Host {
     }
 }
 
+/// Whether requests of this protocol go to somebody who answers them: a socket of the kernel's own.
+pub(crate) fn has_own(protocol: i32) -> bool {
+    PROTOCOLS.contains(&protocol) && protocol != NETLINK_USERSOCK
+}
+
 /// How many groups a protocol has.
 fn group_count(protocol: i32) -> u32 {
     match protocol {
@@ -459,6 +472,21 @@ fn group_count(protocol: i32) -> u32 {
 }
 
 impl NetlinkSocket {
+    /// What /proc/net/netlink tells: protocol, port and the first groups.
+    pub(crate) fn shown(&self) -> (i32, u32, u32) {
+        (self.protocol, self.port, self.groups as u32)
+    }
+
+    /// Whether more of a dump follows.
+    pub(crate) fn is_dumping(&self) -> bool {
+        self.dump.is_some()
+    }
+
+    /// How many messages were lost.
+    pub(crate) fn drops(&self) -> u32 {
+        self.drops
+    }
+
     /// NETLINK_LIST_MEMBERSHIPS: whole words, and none before there was talk of groups.
     pub(crate) fn memberships(&self) -> Vec<u8> {
         let bytes = self.groups.to_ne_bytes();

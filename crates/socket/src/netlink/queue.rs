@@ -47,14 +47,19 @@ impl Queued {
     /// What it is charged: an sk_buff, and its data with the shared info. Small ones come from a cache, large ones from
     /// netlink_alloc_large_skb().
     fn charge(&self) -> usize {
+        Queued::charge_of(self.bytes.len())
+    }
+
+    /// The same of a message of `len` bytes.
+    fn charge_of(len: usize) -> usize {
         const SKB: usize = 256;
         const SHARED_INFO: usize = 320;
         const SMALL_HEAD: usize = 576;
         const GOOD_SIZE: usize = 4096 - SHARED_INFO;
-        let size = self.bytes.len().next_multiple_of(64) + SHARED_INFO;
+        let size = len.next_multiple_of(64) + SHARED_INFO;
         SKB + match size {
             0..=SMALL_HEAD => SMALL_HEAD,
-            _ if self.bytes.len() > GOOD_SIZE => size,
+            _ if len > GOOD_SIZE => size,
             _ => size.next_power_of_two(),
         }
     }
@@ -73,7 +78,7 @@ impl Host {
             Some(len) => item.bytes.truncate(len),
             None => return true,
         }
-        if !self.netlink_has_room(id, &item) {
+        if !self.netlink_has_room(id, item.bytes.len()) {
             self.netlink_overrun(id);
             return false;
         }
@@ -86,12 +91,13 @@ impl Host {
         true
     }
 
-    pub(super) fn netlink_has_room(&self, id: SocketId, item: &Queued) -> bool {
+    /// Whether a message of `len` bytes fits.
+    pub(super) fn netlink_has_room(&self, id: SocketId, len: usize) -> bool {
         let (Ok(socket), Ok(s)) = (self.get(id), self.netlink(id)) else {
             return false;
         };
         let limit = socket.common.rcvbuf as usize;
-        !s.congested && (s.charged == 0 || s.charged + item.charge() <= limit)
+        !s.congested && (s.charged == 0 || s.charged + Queued::charge_of(len) <= limit)
     }
 
     /// netlink_overrun(): told once until the queue is empty again.

@@ -63,11 +63,12 @@ impl Host {
             match answered {
                 Ok(Answer::Dump { messages, filtered }) => {
                     let flag = if filtered { DUMP_FILTERED } else { 0 };
-                    let datagrams = packed(messages, message::done(&request, port, flag, 0), flag);
+                    let end = message::done(&request, port, filtered, &Refusal::NONE, flags);
+                    let datagrams = packed(messages, end, flag);
                     self.netlink_start_dump(now, id, datagrams);
                 }
-                Ok(Answer::NoDump(errno)) => {
-                    let end = message::done(&request, port, 0, -i32::from(errno.0));
+                Ok(Answer::NoDump { why, filtered }) => {
+                    let end = message::done(&request, port, filtered, &why, flags);
                     self.netlink_start_dump(now, id, alloc::vec![end]);
                 }
                 Ok(answer) => {

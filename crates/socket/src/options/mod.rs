@@ -14,6 +14,7 @@ mod buffers;
 pub(crate) mod control;
 mod device;
 mod filter;
+mod flow_label;
 mod ip;
 mod ip_options;
 mod ipv4;
@@ -95,6 +96,7 @@ impl OptionRow {
             SOL_RAW => "IPPROTO_RAW",
             SOL_ICMPV6 => "IPPROTO_ICMPV6",
             SOL_NETLINK => "SOL_NETLINK",
+            SOL_PACKET => "SOL_PACKET",
             _ => "another level",
         }
     }
@@ -351,6 +353,7 @@ impl Host {
         matches!(
             (level, name),
             (SOL_IP, IP_MSFILTER)
+                | (SOL_IPV6, IPV6_FLOWLABEL_MGR)
                 | (SOL_IP | SOL_IPV6, MCAST_MSFILTER)
                 | (SOL_PACKET, PACKET_HDRLEN)
         )

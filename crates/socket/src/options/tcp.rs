@@ -358,10 +358,7 @@ pub(super) fn get_timestamp(
 }
 
 pub(super) fn get_inq(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
-    Ok(OptValue::bool(
-        h.get(id)?.common.has(CommonFlags::TCP_INQ),
-        a,
-    ))
+    Ok(OptValue::bool(h.get(id)?.common.has(CommonFlags::INQ), a))
 }
 
 pub(super) fn set_inq(
@@ -371,7 +368,7 @@ pub(super) fn set_inq(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let on = within(a, 0..=1)? == 1;
-    h.get_mut(id)?.common.flags.set(CommonFlags::TCP_INQ, on);
+    h.get_mut(id)?.common.flags.set(CommonFlags::INQ, on);
     Ok(())
 }
 

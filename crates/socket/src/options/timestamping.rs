@@ -189,7 +189,10 @@ fn set_timestamping(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Re
             _ => 0,
         };
     }
-    if flags.contains(Sof::OPT_STATS) && !flags.contains(Sof::OPT_TSONLY) {
+    if flags.contains(Sof::OPT_STATS)
+        && (!flags.contains(Sof::OPT_TSONLY) || matches!(h.kind(id)?, Kind::Tcp(_)))
+    {
+        // Statistics of a connection (tcp_get_timestamping_opt_stats()) are not told; of others Linux has none.
         return Err(Errno::EINVAL);
     }
     if flags.contains(Sof::BIND_PHC) {

@@ -46,6 +46,25 @@ pub(super) fn set_passpidfd(
     set(h, id, a, CommonFlags::PASSPIDFD)
 }
 
+/// `SO_INQ`: of streams, which tell with each receive how much is left (unix_setsockopt()).
+pub(super) fn set_inq(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    match h.kind(id)? {
+        Kind::Unix(unix) if unix.is_stream() => {}
+        _ => return Err(Errno::ENOPROTOOPT),
+    }
+    let on = match (a.len, a.int()?) {
+        (4, value @ (0 | 1)) => value == 1,
+        _ => return Err(Errno::EINVAL),
+    };
+    h.get_mut(id)?.common.flags.set(CommonFlags::INQ, on);
+    Ok(())
+}
+
 /// `SO_PASSSEC`: without a security module there is no context to pass.
 pub(super) fn get_passsec(
     h: &Host,

@@ -24,6 +24,7 @@ mod tests;
 
 use crate::call::Cx;
 use crate::cred::Caps;
+use crate::filter::{ETH_P_IP, ETH_P_IPV6, LINK, device_kind};
 use crate::host::Host;
 use crate::inet::stamp::Stamp;
 use crate::mask::PollMask;
@@ -43,21 +44,14 @@ pub(crate) use send::PacketSendPlan;
 
 /// `ETH_P_ALL`: every protocol.
 const ETH_P_ALL: u16 = 3;
-/// `ETH_P_IP`, `ETH_P_IPV6`.
-const ETH_P_IP: u16 = 0x0800;
-const ETH_P_IPV6: u16 = 0x86dd;
-/// `sizeof(struct ethhdr)`.
-const LINK: usize = 14;
 /// `sizeof(struct sockaddr_ll)`.
 const SOCKADDR_LL_SIZE: usize = 20;
-/// `ARPHRD_ETHER`, `ARPHRD_LOOPBACK`.
-const DEVICES: [u16; 2] = [1, 772];
 
 pub(crate) struct PacketSocket {
     /// `ETH_P_*` in the host's order, sixteen bits of it as Linux takes them; 0 hears nothing.
     protocol: u16,
-    /// Whose packets it sees.
-    interface: Bound,
+    /// Whose packets it sees; `None` is all.
+    interface: Option<IfIndex>,
     queue: VecDeque<receive::Queued>,
     charged: u32,
     error: Option<Errno>,
@@ -67,13 +61,6 @@ pub(crate) struct PacketSocket {
     drops: u32,
     pub(crate) options: PacketOptions,
     pub(crate) memberships: Vec<Membership>,
-}
-
-/// bind(2)'s interface.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Bound {
-    Any,
-    To(IfIndex),
 }
 
 /// `struct tpacket_stats`.
@@ -137,7 +124,7 @@ impl Host {
         let common = self.new_common(cx, AF_PACKET, ty, 0);
         let kind = Kind::Packet(Box::new(PacketSocket {
             protocol,
-            interface: Bound::Any,
+            interface: None,
             queue: VecDeque::new(),
             charged: 0,
             error: None,
@@ -148,6 +135,7 @@ impl Host {
             memberships: Vec::new(),
         }));
         let id = self.sockets.insert(Socket { common, kind });
+        self.packets.push(id);
         self.packet_hook(id, protocol);
         Ok(id)
     }
@@ -159,6 +147,12 @@ impl Host {
             self.hooked.push(id);
         }
         self.stack.set_tapping(!self.hooked.is_empty());
+    }
+
+    /// `po->running`: it hears a protocol, on an interface that is up.
+    pub(crate) fn packet_is_running(&self, id: SocketId) -> bool {
+        let up = |index| self.stack.interface(index).is_some_and(Interface::is_up);
+        self.hooked.contains(&id) && self.packet(id).is_ok_and(|s| s.interface.is_none_or(up))
     }
 
     pub(crate) fn packet(&self, id: SocketId) -> Result<&PacketSocket, Errno> {
@@ -185,13 +179,11 @@ impl Host {
     pub(crate) fn packet_bind(&mut self, id: SocketId, raw: &[u8]) -> Result<(), Errno> {
         let (protocol, index) = read_bind(raw)?;
         let bound = match index {
-            0 => Bound::Any,
-            index => Bound::To(self.link(index).ok_or(Errno::ENODEV)?.index()),
+            0 => None,
+            index => Some(self.link(index).ok_or(Errno::ENODEV)?.index()),
         };
-        let up = match bound {
-            Bound::Any => true,
-            Bound::To(index) => self.stack.interface(index).is_some_and(|i| i.is_up()),
-        };
+        let is_up = |index| self.stack.interface(index).is_some_and(Interface::is_up);
+        let up = bound.is_none_or(is_up);
         let s = self.packet_mut(id)?;
         if protocol != 0 {
             s.protocol = protocol;
@@ -209,10 +201,7 @@ impl Host {
     /// packet_getname(): there is no peer.
     pub(crate) fn packet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         let s = self.packet(id)?;
-        let interface = match s.interface {
-            Bound::Any => None,
-            Bound::To(index) => self.stack.interface(index),
-        };
+        let interface = s.interface.and_then(|index| self.stack.interface(index));
         Ok(SockAddr::Link(LinkAddr {
             protocol: s.protocol,
             interface: interface.map_or(0, |i| i.index().get()),
@@ -225,6 +214,7 @@ impl Host {
 
     pub(crate) fn packet_close(&mut self, id: SocketId) {
         self.packet_hook(id, 0);
+        self.packets.retain(|other| *other != id);
         drop(self.sockets.remove(id));
     }
 
@@ -259,6 +249,15 @@ impl PacketSocket {
         self.error = error;
     }
 
+    pub(crate) fn protocol(&self) -> u16 {
+        self.protocol
+    }
+
+    /// Whose packets it sees; `None` is all.
+    pub(crate) fn interface(&self) -> Option<IfIndex> {
+        self.interface
+    }
+
     /// SO_MEMINFO's rmem_alloc.
     pub(crate) fn charged(&self) -> u32 {
         self.charged
@@ -273,9 +272,4 @@ impl PacketSocket {
     pub(crate) fn readable_after(&self, messages: usize) -> bool {
         self.queue.len() > messages
     }
-}
-
-/// `ARPHRD_*` of an interface.
-fn device_kind(interface: IfIndex) -> u16 {
-    DEVICES[usize::from(interface == IfIndex::LO)]
 }

@@ -1,6 +1,6 @@
 //! What comes: frames for the sockets that want them, and recvmsg(2) of them.
 
-use super::{Bound, DEVICES, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind};
+use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind};
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::filter::Written;
 use crate::host::Host;
@@ -172,10 +172,7 @@ impl Host {
         } else {
             !outgoing && s.protocol == seen.protocol
         };
-        let here = match s.interface {
-            Bound::Any => true,
-            Bound::To(index) => index == seen.interface,
-        };
+        let here = s.interface.is_none_or(|index| index == seen.interface);
         if !wanted || !here || seen.except == Some(id) {
             return;
         }
@@ -300,7 +297,7 @@ impl Host {
             name: Some(SockAddr::Link(LinkAddr {
                 protocol: frame.protocol,
                 interface: frame.interface.get(),
-                device: DEVICES[usize::from(frame.interface == IfIndex::LO)],
+                device: device_kind(frame.interface),
                 kind: frame.kind,
                 address: Some(frame.source),
                 whole: true,

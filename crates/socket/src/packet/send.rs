@@ -1,7 +1,7 @@
 //! What is sent: a whole frame, or what stands behind its link header.
 
 use super::receive::{PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING, Seen};
-use super::{Bound, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, SOCKADDR_LL_SIZE};
+use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, SOCKADDR_LL_SIZE};
 use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
 use crate::message::{PlanKind, SendPlan, SendRequest};
@@ -13,9 +13,8 @@ use switchboard_abi::number::*;
 use switchboard_engine::{IfIndex, Tag};
 use switchboard_wire::{Frame, Payload, parse};
 
-/// Where `sll_addr` stands in `struct sockaddr_ll`, and how long it is.
+/// Where `sll_addr` stands in `struct sockaddr_ll`.
 const ADDRESS_AT: usize = 12;
-const ADDRESS_MAX: usize = 8;
 /// `ETH_P_802_3_MIN`: from here on the field is a protocol, below a length.
 const PROTOCOL_MIN: u16 = 1536;
 /// `ETH_P_802_3` and `ETH_P_802_2`: frames with a length.
@@ -44,10 +43,7 @@ impl Host {
         let dgram = i32::from(socket.common.ty) == SOCK_DGRAM;
         let mut to = [0; 6];
         let (index, protocol) = match request.name {
-            None => match s.interface {
-                Bound::Any => return Err(Errno::ENXIO.into()),
-                Bound::To(index) => (Some(index), s.protocol),
-            },
+            None => (s.interface, s.protocol),
             Some(raw) => {
                 let length = usize::from(raw.get(11).copied().unwrap_or(0));
                 if raw.len() < SOCKADDR_LL_SIZE || length > raw.len() - ADDRESS_AT {
@@ -61,7 +57,6 @@ impl Host {
                 (self.link(index).map(|i| i.index()), protocol)
             }
         };
-        debug_assert!(to.len() <= ADDRESS_MAX);
         let index = index.ok_or(Errno::ENXIO)?;
         let interface = self.stack.interface(index).ok_or(Errno::ENXIO)?;
         if !interface.is_up() {
@@ -69,6 +64,11 @@ impl Host {
         }
         let mut cookie = Cookie::new(&socket.common);
         cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
+        request.control.check()?;
+        if cookie.stamps != socket.common.rare().stamping.flags {
+            // Linux stamps what packet sockets send; not done here, so not taken.
+            return Err(Errno::EINVAL.into());
+        }
         let most = interface.mtu() as usize + if dgram { 0 } else { LINK };
         if request.len > most {
             return Err(Errno::EMSGSIZE.into());

@@ -412,7 +412,7 @@ impl Host {
     }
 
     /// The socket's part of this family; `None` also when it has closed.
-    fn unix(&self, id: SocketId) -> Option<&UnixSocket> {
+    pub(crate) fn unix(&self, id: SocketId) -> Option<&UnixSocket> {
         match &self.sockets.get(id)?.kind {
             Kind::Unix(unix) => Some(unix),
             Kind::Tcp(_) | Kind::Udp(_) | Kind::Netlink(_) | Kind::Packet(_) => None,

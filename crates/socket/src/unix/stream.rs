@@ -9,7 +9,8 @@ use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{
-    PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest, Skip,
+    ControlOut, PlanKind, Received, RecvEffect, RecvProgress, RecvRequest, SendPlan, SendRequest,
+    Skip,
 };
 use crate::options::peek::PeekEffect;
 use crate::socket::{CommonFlags, Kind};
@@ -292,11 +293,21 @@ impl Host {
             Some(credentials) => credentials.unwrap_or(NO_SENDER),
             None => NO_MESSAGE,
         });
-        let control = if credentials.is_some() || !rights.is_empty() {
+        let mut control = if credentials.is_some() || !rights.is_empty() {
             control_out(&socket.common, credentials, rights)
         } else {
             Vec::new()
         };
+        if socket.common.has(CommonFlags::INQ) {
+            // A peek leaves what it shows.
+            let gone = request.skip.bytes + if peek { 0 } else { copied };
+            let left = unix.queued.saturating_sub(gone) as i32;
+            control.push(ControlOut::Raw {
+                level: SOL_SOCKET,
+                kind: SCM_INQ,
+                data: left.to_ne_bytes().to_vec(),
+            });
+        }
         if !met && held == 0 && !passes_mark {
             return Ok(Attempt::Ready(received_nothing(control)));
         }

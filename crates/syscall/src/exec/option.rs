@@ -6,7 +6,7 @@ use crate::pending::{Env, Pending, Step};
 use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_abi::number::{SOL_IPV6, SOL_SOCKET};
+use switchboard_abi::number::{IPV6_FLOWLABEL_MGR, SOL_IPV6, SOL_SOCKET};
 use switchboard_socket::Host;
 use switchboard_socket::OptValue;
 
@@ -60,6 +60,11 @@ impl Pending {
             len,
             self.word,
         )?;
+        if (level, name) == (SOL_IPV6, IPV6_FLOWLABEL_MGR) && bytes.get(16..21) == Some(&[0; 5]) {
+            // ipv6_flowlabel_get(): any label was asked for. That it cannot be told is no error.
+            let label = env.host.newest_flow_label(target.id).unwrap_or(0);
+            let _ = env.mem.write(value + 16, &label.to_be_bytes());
+        }
         Ok(Reply::happened(0).into())
     }
 

@@ -92,6 +92,7 @@ fn route6(env: &mut Env<'_, '_>, word: Word, add: bool, arg: u64) -> Result<(), 
     let address = |at: usize| <[u8; 16]>::try_from(&entry[at..at + 16]).unwrap_or_default();
     let entry = RouteEntry6 {
         dst: (address(0).into(), half(&entry, 52)),
+        src_len: half(&entry, 54),
         gateway: address(32).into(),
         metric: long(56) as u32,
         flags: long(flags) as u32,

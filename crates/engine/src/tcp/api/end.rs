@@ -8,7 +8,8 @@ use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
 use crate::tcp::connection::Connection;
 use crate::tcp::options::Linger2;
-use crate::tcp::state::{Shutdown, State};
+use crate::tcp::state::{Shutdown, State, TcpError};
+use crate::tcp::table::Kind;
 use crate::time::Instant;
 
 impl Stack {
@@ -98,6 +99,26 @@ impl Stack {
             conn.orphan = true;
             self.tcp_flush(now, child.index);
         }
+    }
+
+    /// tcp_diag_destroy, tcp_abort: somebody else ends a connection, which is reset, or takes a listener, a request or a
+    /// TIME_WAIT entry away. The socket has the error [`TcpError::Aborted`](crate::TcpError::Aborted).
+    pub fn tcp_destroy(&mut self, now: Instant, id: TcpId) {
+        if !self.tcp.is_current(id) {
+            return;
+        }
+        match &self.tcp.entries[id.index as usize].kind {
+            Kind::Request(_) => return self.tcp_drop_request(id.index),
+            Kind::TimeWait(_) => return self.tcp_release(id.index),
+            Kind::Socket(_) => {}
+        }
+        if self.tcp.open(id).conn.state == State::Listen {
+            self.tcp_stop_listening(now, id);
+        }
+        let conn = &mut self.tcp.open_mut(id).conn;
+        conn.abort();
+        conn.fail(TcpError::Aborted);
+        self.tcp_finish(now, id.index);
     }
 
     /// connect(AF_UNSPEC), and after a connect that failed: a closed socket with its options again (tcp_disconnect).

@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::inet::{InetFlags, InetOptions};
 use crate::netlink::message::{Answer, Refusal, Request};
 use crate::netlink::serve::Asker;
+use crate::proc::{Datagrams, datagram_sockets};
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -14,7 +15,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{Family, SocketHandle, State, TcpEntry};
+use switchboard_engine::{Family, SocketHandle, State, TcpEntry, TcpId};
 
 /// `sizeof(struct inet_diag_req_v2)`
 const REQUEST: usize = 56;
@@ -41,6 +42,8 @@ const PROTOCOL: u16 = 3;
 struct Found {
     /// Who has it, unless it is an orphan, a request or in TIME_WAIT.
     id: Option<SocketId>,
+    /// The engine's, of TCP.
+    entry: Option<TcpId>,
     v6: bool,
     state: State,
     local: SocketAddr,
@@ -53,6 +56,7 @@ struct Found {
 }
 
 /// What a request names.
+#[derive(Clone)]
 struct Wanted {
     family: i32,
     ext: u8,
@@ -97,6 +101,61 @@ fn words(addr: IpAddr, v6: bool) -> [u8; 16] {
 }
 
 impl Host {
+    /// The sockets of a request's protocol, and what the request names. ENOENT where there is no module that knows it
+    /// (inet_diag_lock_handler()).
+    fn inet_asked(
+        &self,
+        cx: &Cx<'_>,
+        request: &Request<'_>,
+        protocol: u8,
+    ) -> Result<(Wanted, i32, Option<Vec<Found>>), Errno> {
+        let wanted = Wanted::of(request.body())?;
+        let protocol = match request.attribute(REQUEST, PROTOCOL) {
+            Some(data) => read_word(data, 0) as i32,
+            None => protocol.into(),
+        };
+        let all = match protocol {
+            IPPROTO_TCP => Some(self.tcp_found(cx)),
+            IPPROTO_UDP => Some(self.udp_found(Datagrams::Udp)),
+            IPPROTO_UDPLITE => Some(self.udp_found(Datagrams::UdpLite)),
+            _ => None,
+        };
+        Ok((wanted, protocol, all))
+    }
+
+    /// tcp_diag_destroy(), udp_diag_destroy()
+    pub(super) fn inet_destroy(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: &Asker,
+        request: &Request<'_>,
+        protocol: u8,
+    ) -> Result<Answer, Refusal> {
+        let (wanted, protocol, all) = self.inet_asked(cx, request, protocol)?;
+        let all = all.ok_or(Errno::ENOENT)?;
+        let mut found = all.iter().find(|f| self.is_named(f, &wanted));
+        if found.is_none() && protocol != IPPROTO_TCP {
+            // __udp4_lib_lookup(): whoever would get a datagram from there.
+            let mut anyone = wanted.clone();
+            (anyone.ports.1, anyone.addresses[1]) = (0, [0; 16]);
+            found = all.iter().find(|f| self.is_named(f, &anyone));
+        }
+        // The socket is looked for first.
+        let found = found.ok_or(Errno::ENOENT)?;
+        if !asker.admin {
+            return Err(Errno::EPERM.into());
+        }
+        match (protocol, found.entry, found.id) {
+            (IPPROTO_TCP, Some(entry), _) => {
+                self.stack.tcp_destroy(cx.now, entry);
+                self.collect_stack_events();
+            }
+            (_, _, Some(id)) => self.udp_abort(id),
+            _ => {}
+        }
+        Ok(Answer::Done)
+    }
+
     /// inet_diag_handler_cmd()
     pub(super) fn inet_diag(
         &self,
@@ -105,34 +164,17 @@ impl Host {
         request: &Request<'_>,
         protocol: u8,
     ) -> Result<Answer, Refusal> {
-        let wanted = Wanted::of(request.body())?;
-        let protocol = match request.attribute(REQUEST, PROTOCOL) {
-            Some(data) => read_word(data, 0) as i32,
-            None => protocol.into(),
-        };
+        let (wanted, _, all) = self.inet_asked(cx, request, protocol)?;
         let program = match request.attribute(REQUEST, BYTECODE) {
             Some(code) if request.is_dump() => Some(Program::new(code, asker.admin)?),
             _ => None,
         };
-        let all = match protocol {
-            IPPROTO_TCP => self.tcp_found(cx),
-            IPPROTO_UDP | IPPROTO_UDPLITE => self.udp_found(protocol),
-            // inet_diag_lock_handler(): there is no module that knows it.
-            _ if request.is_dump() => return Ok(Answer::NoDump(Errno::ENOENT)),
-            _ => return Err(Errno::ENOENT.into()),
-        };
-        if request.kind == super::DESTROY {
-            // sock_diag_destroy(): the socket is looked for first.
-            if !all.iter().any(|f| self.is_named(f, &wanted)) {
-                return Err(Errno::ENOENT.into());
-            }
-            let errno = if asker.admin {
-                Errno::EOPNOTSUPP
-            } else {
-                Errno::EPERM
+        let Some(all) = all else {
+            return match request.is_dump() {
+                true => Ok(Answer::no_dump(Errno::ENOENT)),
+                false => Err(Errno::ENOENT.into()),
             };
-            return Err(errno.into());
-        }
+        };
         if !request.is_dump() {
             let found = all.iter().find(|f| self.is_named(f, &wanted));
             let found = found.ok_or(Errno::ENOENT)?;
@@ -162,6 +204,7 @@ impl Host {
             };
             Found {
                 id,
+                entry: Some(e.entry),
                 v6: e.family == Family::V6,
                 state: e.state,
                 local: e.local,
@@ -176,53 +219,33 @@ impl Host {
         self.stack.tcp_entries(cx.now).map(found).collect()
     }
 
-    fn udp_found(&self, protocol: i32) -> Vec<Found> {
+    fn udp_found(&self, kind: Datagrams) -> Vec<Found> {
         let mut out = Vec::new();
-        for (id, socket) in self.sockets.iter() {
-            let Kind::Udp(udp) = &socket.kind else {
-                continue;
-            };
-            let common = &socket.common;
-            let own = match i32::from(common.protocol) {
-                0 => IPPROTO_UDP,
-                other => other,
-            };
-            let local = self.stack.udp_local(udp.handle);
-            if i32::from(common.ty) != SOCK_DGRAM || own != protocol || local.port() == 0 {
-                continue;
+        for v6 in [false, true] {
+            for (id, socket, local, peer, memory, _) in datagram_sockets(self, kind, v6) {
+                let none = match v6 {
+                    true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                    false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                };
+                out.push(Found {
+                    id: Some(id),
+                    entry: None,
+                    v6,
+                    state: match peer {
+                        Some(_) => State::Established,
+                        None => State::Close,
+                    },
+                    local,
+                    remote: peer.unwrap_or(SocketAddr::new(none, 0)),
+                    timer: 0,
+                    timer_in: Duration::ZERO,
+                    retransmits: 0,
+                    queues: (memory, 0),
+                    uid: socket.common.uid,
+                });
             }
-            let v6 = i32::from(common.domain) == AF_INET6;
-            let none = match v6 {
-                true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-                false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            };
-            let remote = self.stack.udp_peer(udp.handle);
-            out.push(Found {
-                id: Some(id),
-                v6,
-                state: if remote.is_some() {
-                    State::Established
-                } else {
-                    State::Close
-                },
-                local,
-                remote: remote.unwrap_or(SocketAddr::new(none, 0)),
-                timer: 0,
-                timer_in: Duration::ZERO,
-                retransmits: 0,
-                queues: (self.stack.udp_receive_memory(udp.handle), 0),
-                uid: common.uid,
-            });
         }
         out
-    }
-
-    fn options_of(&self, found: &Found) -> Option<&InetOptions> {
-        match &self.get(found.id?).ok()?.kind {
-            Kind::Tcp(s) => Some(&s.inet),
-            Kind::Udp(s) => Some(&s.inet),
-            _ => None,
-        }
     }
 
     fn device_of(&self, found: &Found) -> u32 {
@@ -291,7 +314,7 @@ impl Host {
             head.extend(word.to_ne_bytes());
         }
         let mut m = start(request, asker.port, &head);
-        let (Some(id), Some(options)) = (found.id, self.options_of(found)) else {
+        let Some((id, Ok(options))) = found.id.map(|id| (id, self.inet_options(id))) else {
             return m.finish();
         };
         let socket = self.get(id);

@@ -1,11 +1,13 @@
 //! NETLINK_SOCK_DIAG (sock_diag(7)): the sockets of the host, as ss(8) asks for them.
 //!
 //! # Limits
-//! TCP, UDP and AF_UNIX. Raw sockets are ENOENT, as on a kernel without that module, and ss(8) reads /proc/net/raw. Nobody
-//! can take another's socket down: SOCK_DESTROY is EOPNOTSUPP. A request or a TIME_WAIT entry has the cookie 0.
+//! TCP, UDP, AF_UNIX, AF_NETLINK and AF_PACKET. Raw sockets are ENOENT, as on a kernel without that module, and ss(8) reads
+//! /proc/net/raw. A request or a TIME_WAIT entry has the cookie 0. Packet sockets show no rings and no fan-out.
 
 mod bytecode;
 mod inet;
+mod netlink;
+mod packet;
 mod unix;
 
 use super::message::{Answer, Message, Refusal, Request};
@@ -27,8 +29,8 @@ const NO_COOKIE: u64 = u64::MAX;
 impl Host {
     /// sock_diag_rcv_msg()
     pub(super) fn sock_diag(
-        &self,
-        cx: &Cx<'_>,
+        &mut self,
+        cx: &mut Cx<'_>,
         asker: &Asker,
         request: &Request<'_>,
         dumping: bool,
@@ -45,9 +47,12 @@ impl Host {
             return Err(Errno::EBUSY.into());
         }
         match i32::from(family) {
+            AF_INET | AF_INET6 if destroys => self.inet_destroy(cx, asker, request, protocol),
             AF_INET | AF_INET6 => self.inet_diag(cx, asker, request, protocol),
-            AF_UNIX if destroys => Err(Errno::EOPNOTSUPP.into()),
+            AF_UNIX | AF_NETLINK | AF_PACKET if destroys => Err(Errno::EOPNOTSUPP.into()),
             AF_UNIX => self.unix_diag(cx, asker, request),
+            AF_NETLINK => self.netlink_diag(cx, asker, request),
+            AF_PACKET => self.packet_diag(cx, asker, request),
             family if family >= AF_MAX => Err(Errno::EINVAL.into()),
             _ => Err(Errno::ENOENT.into()),
         }
@@ -99,8 +104,11 @@ fn read_cookie(bytes: &[u8], at: usize) -> u64 {
 }
 
 fn start(request: &Request<'_>, port: u32, head: &[u8]) -> Message {
-    /// `NLM_F_MULTI`
-    const MULTI: u16 = 2;
-    let flags = if request.is_dump() { MULTI } else { 0 };
-    Message::new(BY_FAMILY, flags, request.sequence, port, head)
+    Message::new(
+        BY_FAMILY,
+        request.reply_flags(),
+        request.sequence,
+        port,
+        head,
+    )
 }

@@ -127,7 +127,7 @@ impl Host {
         let waiting = unix.waiting();
         if state == LISTENING && show & SHOW_WAITING != 0 {
             let clients = waiting.clone().map(|embryo| {
-                let client = self.unix_of(embryo).and_then(UnixSocket::peer_id);
+                let client = self.unix(embryo).and_then(UnixSocket::peer_id);
                 client.map_or(0, |client| self.unix_file_inode(client))
             });
             let words: Vec<u8> = clients.flat_map(u32::to_ne_bytes).collect();
@@ -151,15 +151,8 @@ impl Host {
         m.finish()
     }
 
-    fn unix_of(&self, id: SocketId) -> Option<&UnixSocket> {
-        match &self.get(id).ok()?.kind {
-            Kind::Unix(unix) => Some(unix),
-            _ => None,
-        }
-    }
-
     fn unix_file_inode(&self, id: SocketId) -> u32 {
-        match self.unix_of(id) {
+        match self.unix(id) {
             Some(unix) if !unix.shown().embryo => self.socket_inode(id),
             _ => 0,
         }

@@ -6,7 +6,7 @@ use super::rows::{Row, TO_HOST, brought};
 use super::{
     Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
     IFADDRMSG, LINK, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
-    address_of, family_of, octets, text_of, word_of,
+    family_of, octets, text_of, word_of,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -142,7 +142,10 @@ impl Host {
             }
             only = IfIndex::new(word_of(&head[4..])?);
             if only.is_some_and(|index| self.stack.interface(index).is_none()) {
-                return Err(Errno::ENODEV.into());
+                return Ok(Answer::NoDump {
+                    why: Errno::ENODEV.into(),
+                    filtered: true,
+                });
             }
         }
         let form = Form::part(RTM_NEWADDR, request, asker.port);
@@ -170,10 +173,7 @@ impl Host {
     fn wanted<'a>(&self, request: &Request<'a>, family: u8) -> Result<Wanted<'a>, Refusal> {
         let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let (v4, prefix_len) = (i32::from(family) == AF_INET, head[1]);
-        let given = |kind| {
-            let data = request.attribute(IFADDRMSG, kind);
-            data.map(|data| address_of(family, data)).transpose()
-        };
+        let given = |kind| request.address(IFADDRMSG, family, kind);
         let (local, address) = (given(IFA_LOCAL)?, given(IFA_ADDRESS)?);
         let peer = address.or(local);
         let addr = if v4 { local } else { local.or(address) };
@@ -213,6 +213,19 @@ impl Host {
         family: u8,
     ) -> Result<Answer, Refusal> {
         let v4 = is_v4(family)?;
+        let known = [
+            IFA_ADDRESS,
+            IFA_LOCAL,
+            IFA_LABEL,
+            IFA_BROADCAST,
+            IFA_CACHEINFO,
+            IFA_FLAGS,
+        ];
+        if request.kinds(IFADDRMSG).any(|k| !known.contains(&k)) {
+            // IFA_RT_PRIORITY, IFA_PROTO and what is newer.
+            let text = "Not supported by this host's addresses";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
         let wanted = self.wanted(request, family)?;
         let address = wanted.address;
         let refuse = |errno, of_v4, of_v6| Refusal::new(errno, if v4 { of_v4 } else { of_v6 });
@@ -343,10 +356,7 @@ impl Host {
         let v4 = is_v4(family)?;
         let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let prefix_len = head[1];
-        let given = |kind| {
-            let data = request.attribute(IFADDRMSG, kind);
-            data.map(|data| address_of(family, data)).transpose()
-        };
+        let given = |kind| request.address(IFADDRMSG, family, kind);
         let (local, address) = (given(IFA_LOCAL)?, given(IFA_ADDRESS)?);
         let label = request.attribute(IFADDRMSG, IFA_LABEL).map(text_of);
         let index = IfIndex::new(word_of(&head[4..])?);

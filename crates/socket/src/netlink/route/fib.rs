@@ -6,7 +6,7 @@ use super::rows::{Row, UNICAST, USER_METRIC};
 use super::{
     Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_OIF,
     RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
-    address_of, bits, family_of, network, word_of,
+    bits, family_of, network, word_of,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,6 +19,9 @@ const NO_TABLE: u32 = 0;
 /// RTM_F_CLONED: cached routes, of which there are none to show. RTM_F_PREFIX: of IPv6, those that a router announced.
 const CLONED: u32 = 0x200;
 const PREFIX: u32 = 0x800;
+/// ICMPV6_ROUTER_PREF_HIGH, ICMPV6_ROUTER_PREF_LOW
+const HIGH: u8 = 1;
+const LOW: u8 = 3;
 /// RTN_MAX
 const LAST_KIND: u8 = 11;
 
@@ -92,24 +95,22 @@ impl Host {
             if let Some(data) = request.attribute(RTMSG, RTA_TABLE) {
                 table = word_of(data)?;
             }
-            let by = request.attribute(RTMSG, RTA_OIF).map(word_of).transpose()?;
+            let by = request.word(RTMSG, RTA_OIF)?;
             if let Some(by) = by
                 && IfIndex::new(by).is_none_or(|by| self.stack.interface(by).is_none())
             {
                 return Err(Errno::ENODEV.into());
             }
             if table > 0 && table != u32::from(MAIN) && table != u32::from(LOCAL) {
-                return match i32::from(family) {
-                    AF_INET => Err(Refusal::new(
-                        Errno::ENOENT,
-                        "ipv4: FIB table does not exist",
-                    )),
-                    AF_INET6 => Err(Refusal::new(
-                        Errno::ENOENT,
-                        "ipv6: FIB table does not exist",
-                    )),
-                    _ => Ok(Answer::dump(Vec::new())),
+                let text = match i32::from(family) {
+                    AF_INET => "ipv4: FIB table does not exist",
+                    AF_INET6 => "ipv6: FIB table does not exist",
+                    _ => return Ok(Answer::dump(Vec::new())),
                 };
+                return Ok(Answer::NoDump {
+                    why: Refusal::new(Errno::ENOENT, text),
+                    filtered: true,
+                });
             }
             filtered = table > 0 || protocol > 0 || kind > 0 || by.is_some();
             shown.retain(|row| {
@@ -132,7 +133,17 @@ impl Host {
     /// rtm_to_fib_config(), rtm_to_fib6_config()
     fn route_wanted(&self, request: &Request<'_>, family: u8) -> Result<RouteWanted, Refusal> {
         let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
-        let [_, len, src_len, tos, table, protocol, scope, kind, ..] = *head;
+        let [
+            _,
+            len,
+            src_len,
+            tos,
+            table,
+            protocol,
+            scope,
+            kind,
+            flags @ ..,
+        ] = *head;
         let any = match i32::from(family) {
             AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -155,15 +166,21 @@ impl Host {
             RTA_TABLE,
             RTA_PREF,
         ];
-        if src_len != 0 || tos != 0 || request.kinds(RTMSG).any(|k| !known.contains(&k)) {
+        // rtm_to_fib6_config(): what is neither high nor low is medium, which all routes here are.
+        let preferred = |data: &[u8]| any.is_ipv6() && matches!(data, [HIGH | LOW, ..]);
+        // Who deletes a route of IPv4 is not asked for its flags.
+        let flagged = flags != [0; 4] && (any.is_ipv6() || request.kind == RTM_NEWROUTE);
+        if src_len != 0
+            || tos != 0
+            || flagged
+            || request.attribute(RTMSG, RTA_PREF).is_some_and(preferred)
+            || request.kinds(RTMSG).any(|k| !known.contains(&k))
+        {
             let text = "Not supported by this host's routes";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }
-        let addr = |kind| {
-            let data = request.attribute(RTMSG, kind);
-            data.map(|data| address_of(family, data)).transpose()
-        };
-        let word = |kind| request.attribute(RTMSG, kind).map(word_of).transpose();
+        let addr = |kind| request.address(RTMSG, family, kind);
+        let word = |kind| request.word(RTMSG, kind);
         let to = addr(RTA_DST)?.unwrap_or(any);
         if any.is_ipv4() && network(to, len) != to {
             return Err(refuse("Invalid prefix for given prefix length"));

@@ -5,8 +5,8 @@ use super::super::serve::Asker;
 use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
 use super::{
     Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_OIF, RTA_PREFSRC,
-    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, address_of, bits,
-    octets, word_of,
+    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets,
+    word_of,
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
@@ -18,6 +18,8 @@ const CLONED: u32 = 0x200;
 const TO_THIS_HOST: u32 = 0x8000_0000;
 const TO_A_GROUP: u32 = 0x2000_0000;
 const TO_ALL: u32 = 0x1000_0000;
+/// RTM_F_FIB_MATCH: the route itself is asked for.
+const FIB_MATCH: u32 = 0x2000;
 
 impl Host {
     /// inet_rtm_getroute(), inet6_rtm_getroute()
@@ -27,23 +29,22 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        if request.body().len() < RTMSG {
-            return Err(Errno::EINVAL.into());
-        }
+        let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let any: IpAddr = match i32::from(family) {
             AF_INET => Ipv4Addr::UNSPECIFIED.into(),
             AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
             _ => return Err(Errno::EOPNOTSUPP.into()),
         };
-        let addr = |kind| {
-            let data = request.attribute(RTMSG, kind);
-            data.map(|data| address_of(family, data)).transpose()
-        };
-        let word = |kind| request.attribute(RTMSG, kind).map(word_of).transpose();
+        let addr = |kind| request.address(RTMSG, family, kind);
+        let word = |kind| request.word(RTMSG, kind);
         let (dst, src) = (addr(RTA_DST)?.unwrap_or(any), addr(RTA_SRC)?);
         if word(RTA_IIF)?.is_some_and(|index| index != 0) {
-            // The way of a packet that comes in: this host forwards nothing.
+            // The way of a packet that comes in.
             let text = "Only routes of packets from this host";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        if word_of(&head[8..])? & FIB_MATCH != 0 {
+            let text = "Only the way of a packet, not the route that leads it";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }
         let device = match word(RTA_OIF)?.and_then(IfIndex::new) {

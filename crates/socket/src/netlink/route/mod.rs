@@ -13,7 +13,7 @@ mod neigh;
 mod rows;
 mod rule;
 
-use super::message::{Answer, Message, Refusal, Request};
+use super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::queue::Queued;
 use super::serve::Asker;
 use crate::host::Host;
@@ -24,6 +24,7 @@ use switchboard_abi::number::{AF_INET, AF_INET6};
 
 pub(crate) use address::{AddressKey, AddressNote};
 pub(crate) use fib::RouteWanted;
+pub(crate) use rows::{UNICAST, USER_METRIC};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -74,14 +75,14 @@ const IFADDRMSG: usize = 8;
 
 /// RT_TABLE_LOCAL and RT_TABLE_MAIN; RTPROT_KERNEL.
 const LOCAL: u8 = 255;
-const MAIN: u8 = 254;
+pub(crate) const MAIN: u8 = 254;
 const BY_KERNEL: u8 = 2;
 
 /// RT_SCOPE_UNIVERSE, _LINK, _HOST and _NOWHERE.
 const UNIVERSE: u8 = 0;
-const LINK: u8 = 253;
+pub(crate) const LINK: u8 = 253;
 const HOST: u8 = 254;
-const NOWHERE: u8 = 255;
+pub(crate) const NOWHERE: u8 = 255;
 
 const PF_BRIDGE: u8 = 7;
 /// RTNL_FAMILY_IPMR, RTNL_FAMILY_IP6MR
@@ -118,7 +119,7 @@ fn bits(addr: IpAddr) -> u8 {
 }
 
 /// The address with all bits behind the prefix zero.
-fn network(addr: IpAddr, len: u8) -> IpAddr {
+pub(crate) fn network(addr: IpAddr, len: u8) -> IpAddr {
     match addr {
         IpAddr::V4(a) => {
             let mask = u32::MAX
@@ -146,6 +147,19 @@ fn address_of(family: u8, data: &[u8]) -> Result<IpAddr, Refusal> {
     }
 }
 
+impl Request<'_> {
+    /// An attribute that is an address of this family, behind a header of `skip` bytes.
+    fn address(&self, skip: usize, family: u8, kind: u16) -> Result<Option<IpAddr>, Refusal> {
+        let data = self.attribute(skip, kind);
+        data.map(|data| address_of(family, data)).transpose()
+    }
+
+    /// An attribute that is a word.
+    fn word(&self, skip: usize, kind: u16) -> Result<Option<u32>, Refusal> {
+        self.attribute(skip, kind).map(word_of).transpose()
+    }
+}
+
 fn word_of(data: &[u8]) -> Result<u32, Refusal> {
     let word = <[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?;
     Ok(u32::from_ne_bytes(word))
@@ -154,6 +168,11 @@ fn word_of(data: &[u8]) -> Result<u32, Refusal> {
 /// Up to the NUL.
 fn text_of(data: &[u8]) -> &[u8] {
     data.split(|b| *b == 0).next().unwrap_or(data)
+}
+
+/// A dump that is refused ends at once (netlink_dump()).
+fn dumped(answer: Result<Answer, Refusal>) -> Result<Answer, Refusal> {
+    answer.or_else(|why| Ok(Answer::no_dump(why)))
 }
 
 /// A message that answers somebody, or tells a group of a change.
@@ -167,11 +186,9 @@ struct Form {
 impl Form {
     /// In answer to a request.
     fn part(kind: u16, request: &Request<'_>, port: u32) -> Form {
-        /// `NLM_F_MULTI`
-        const MULTI: u16 = 2;
         Form {
             kind,
-            flags: if request.is_dump() { MULTI } else { 0 },
+            flags: request.reply_flags(),
             sequence: request.sequence,
             port,
         }
@@ -179,11 +196,13 @@ impl Form {
 
     /// Of what nobody asked for by netlink.
     fn news(kind: u16) -> Form {
-        /// `NLM_F_CREATE` and `NLM_F_EXCL`
-        const MADE: u16 = 0x600;
         Form {
             kind,
-            flags: if kind == RTM_NEWROUTE { MADE } else { 0 },
+            flags: if kind == RTM_NEWROUTE {
+                CREATE | EXCL
+            } else {
+                0
+            },
             sequence: 0,
             port: 0,
         }
@@ -258,22 +277,22 @@ impl Host {
         match (request.kind, dump) {
             // rtnl_bridge_getlink(): there is no bridge.
             (RTM_GETLINK, true) if family == PF_BRIDGE => Ok(Answer::dump(Vec::new())),
-            (RTM_GETLINK, true) => self.link_dump(asker, request),
+            (RTM_GETLINK, true) => dumped(self.link_dump(asker, request)),
             (RTM_GETLINK, false) => self.one_link(asker, request),
             (RTM_NEWLINK | RTM_SETLINK, _) => self.change_link(asker, request),
             (RTM_DELLINK, _) => self.delete_link(request),
-            (RTM_GETADDR, true) => self.address_dump(asker, request, of_ip(family)),
+            (RTM_GETADDR, true) => dumped(self.address_dump(asker, request, of_ip(family))),
             (RTM_NEWADDR, _) => self.new_address(asker, request, family),
             (RTM_DELADDR, _) => self.delete_address(asker, request, family),
             // Those of multicast forwarding, of which there are none.
             (RTM_GETROUTE, true) if matches!(family, IPMR | IP6MR) => Ok(Answer::dump(Vec::new())),
-            (RTM_GETROUTE, true) => self.route_dump(asker, request, of_ip(family)),
+            (RTM_GETROUTE, true) => dumped(self.route_dump(asker, request, of_ip(family))),
             (RTM_GETROUTE, false) => self.one_route(asker, request, family),
             (RTM_NEWROUTE, _) => self.new_route(asker, request, family),
             (RTM_DELROUTE, _) => self.delete_route(asker, request, family),
             // fib_nl_dumprule()
             (RTM_GETRULE, true) if family != 0 && of_ip(family) == 0 => {
-                Ok(Answer::NoDump(Errno::EAFNOSUPPORT))
+                Ok(Answer::no_dump(Errno::EAFNOSUPPORT))
             }
             (RTM_GETRULE, true) => Ok(Answer::dump(rule::rules(request, asker.port, family))),
             (RTM_GETNEIGH, true) => self.neigh_dump(asker, request, family),

@@ -10,14 +10,14 @@ use core::net::IpAddr;
 use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
 
 /// RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST
-pub(super) const UNICAST: u8 = 1;
+pub(crate) const UNICAST: u8 = 1;
 pub(super) const TO_HOST: u8 = 2;
 pub(super) const BROADCAST: u8 = 3;
 pub(super) const MULTICAST: u8 = 5;
 
 /// IP6_RT_PRIO_ADDRCONF and IP6_RT_PRIO_USER.
 const CONNECTED_METRIC: u32 = 256;
-pub(super) const USER_METRIC: u32 = 1024;
+pub(crate) const USER_METRIC: u32 = 1024;
 
 /// A route as a message has it.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,12 @@
 mod counters;
 mod devices;
 mod sockets;
+mod special;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use sockets::{Datagrams, datagram_sockets};
 
 use crate::host::Host;
 use crate::table::SocketId;
@@ -29,6 +32,7 @@ pub(super) const FILES: &[&str] = &[
     "if_inet6",
     "igmp",
     "igmp6",
+    "ip6_flowlabel",
     "ipv6_route",
     "netlink",
     "netstat",
@@ -53,7 +57,6 @@ pub(super) const FILES: &[&str] = &[
 
 impl Host {
     pub(super) fn proc_net(&self, now: Instant, inodes: Inodes<'_>, name: &str) -> String {
-        use sockets::Datagrams;
         let mut text = String::new();
         let out = &mut text;
         match name {
@@ -63,14 +66,11 @@ impl Host {
             "if_inet6" => devices::if_inet6(self, out),
             "igmp" => devices::igmp(self, out),
             "igmp6" => devices::igmp6(self, out),
+            "ip6_flowlabel" => special::flow_labels(self, now, out),
             "route" => devices::route(self, out),
             "ipv6_route" => devices::ipv6_route(self, out),
-            "netlink" => out.push_str(
-                "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
-            ),
-            "packet" => {
-                out.push_str("sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
-            }
+            "netlink" => special::netlink(self, inodes, out),
+            "packet" => special::packet(self, inodes, out),
             "ptype" => out.push_str(
                 "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n",
             ),

@@ -17,7 +17,7 @@ const TCP_WIDTH: usize = 149;
 pub(super) const UDP_WIDTH: usize = 127;
 
 /// A kernel address, as `kernel.kptr_restrict` shows it: there is none.
-const POINTER: &str = "0000000000000000";
+pub(super) const POINTER: &str = "0000000000000000";
 
 /// An address as the kernel has it in memory, word by word.
 struct Words(SocketAddr, bool);
@@ -130,7 +130,7 @@ fn tcp_line(
 
 /// Which of the datagram files a socket stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Datagrams {
+pub(crate) enum Datagrams {
     Udp,
     UdpLite,
     Raw,
@@ -156,7 +156,7 @@ impl Datagrams {
 }
 
 /// A socket with its addresses, and two numbers of its line.
-type Found<'a> = (
+pub(crate) type Found<'a> = (
     SocketId,
     &'a Socket,
     SocketAddr,
@@ -166,7 +166,7 @@ type Found<'a> = (
 );
 
 /// The sockets of a file that Linux would have hashed: those with a port, and raw ones.
-pub(super) fn datagram_sockets(host: &Host, kind: Datagrams, v6: bool) -> Vec<Found<'_>> {
+pub(crate) fn datagram_sockets(host: &Host, kind: Datagrams, v6: bool) -> Vec<Found<'_>> {
     let domain = if v6 { AF_INET6 } else { AF_INET };
     let mut found = Vec::new();
     for (id, socket) in host.sockets.iter() {

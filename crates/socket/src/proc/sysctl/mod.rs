@@ -92,6 +92,11 @@ enum Value {
         get: fn(&NeighLimits) -> i64,
         set: fn(&mut NeighLimits, i64),
     },
+    /// A switch of what is in the name, as the text that was written shows it.
+    Switch {
+        get: fn(&Host, Conf) -> bool,
+        set: fn(&mut Host, Conf, bool),
+    },
     /// Write-only: forgets cached routes.
     Flush,
 }
@@ -154,6 +159,14 @@ impl Tunable {
         };
         let bits = self.mode() >> shift;
         (!read || bits & 4 != 0) && (!write || bits & 2 != 0)
+    }
+}
+
+/// `ip_forward` is another name of this.
+fn forwarding_key(name: &str) -> &str {
+    match name {
+        "ipv4/ip_forward" => "ipv4/conf/all/forwarding",
+        name => name,
     }
 }
 
@@ -280,12 +293,12 @@ impl Host {
             Value::Ports { get, .. } => ports::shown(get(self)),
             Value::Stored(default) => list(&[kept().unwrap_or(default)]),
             Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
-            Value::Forwarding(v6) => {
-                let now = (self.conf_named(&tunable.name))
-                    .is_some_and(|conf| self.stack.forwarding(v6, conf));
+            Value::Forwarding(v6) => list(&[self.forwarding_shown(v6, &tunable.name)]),
+            Value::Switch { get, .. } => {
+                let on = (self.conf_named(&tunable.name)).is_some_and(|conf| get(self, conf));
                 list(&[kept()
-                    .filter(|kept| (*kept != 0) == now)
-                    .unwrap_or(now.into())])
+                    .filter(|kept| (*kept != 0) == on)
+                    .unwrap_or(on.into())])
             }
             Value::Neigh { get, .. } => {
                 let (v6, interface) = self.neigh_conf_named(&tunable.name);
@@ -301,9 +314,39 @@ impl Host {
         text
     }
 
+    /// What `forwarding` of a `conf` directory says: what was written, as long as it is what is meant.
+    fn forwarding_shown(&self, v6: bool, name: &str) -> i64 {
+        let on = self
+            .conf_named(name)
+            .is_some_and(|conf| self.stack.forwarding(v6, conf));
+        let kept = self.kept.get(forwarding_key(name)).copied();
+        kept.filter(|kept| (*kept != 0) == on).unwrap_or(on.into())
+    }
+
+    /// devinet_sysctl_forward(), addrconf_fixup_forwarding(): a change of all goes to the default and to each interface.
+    fn set_forwarding_shown(&mut self, v6: bool, name: &str, value: i64) {
+        let Some(conf) = self.conf_named(name) else {
+            return;
+        };
+        if value == self.forwarding_shown(v6, name) {
+            return;
+        }
+        self.stack.set_forwarding(v6, conf, value != 0);
+        let mut names = alloc::vec![forwarding_key(name).to_owned()];
+        if conf == Conf::All {
+            let family = if v6 { "ipv6" } else { "ipv4" };
+            let all = self.stack.interfaces().map(Interface::name);
+            let each = all.chain(["default"]);
+            names.extend(each.map(|word| format!("{family}/conf/{word}/forwarding")));
+        }
+        for name in names {
+            self.kept.insert(name, value);
+        }
+    }
+
     /// Whom the entry of a `conf` directory is for.
     fn conf_named(&self, name: &str) -> Option<Conf> {
-        match name.split('/').nth(2)? {
+        match forwarding_key(name).split('/').nth(2)? {
             "all" => Some(Conf::All),
             "default" => Some(Conf::Default),
             word => {
@@ -417,8 +460,13 @@ impl Host {
                 None => {}
             },
             Value::Forwarding(v6) => {
+                if let Some(value) = first {
+                    self.set_forwarding_shown(v6, &tunable.name, value);
+                }
+            }
+            Value::Switch { set, .. } => {
                 if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
-                    self.stack.set_forwarding(v6, conf, value != 0);
+                    set(self, conf, value != 0);
                     self.kept.insert(tunable.name.clone(), value);
                 }
             }

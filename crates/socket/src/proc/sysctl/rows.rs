@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_engine::{Algorithm, Conf, Sysctl};
+use switchboard_engine::{Algorithm, Sysctl};
 
 const INT: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
@@ -198,6 +198,7 @@ const NO_PROXIES: &str = "there are no proxies";
 const ONLY_ZERO: &str = "0; another value is EINVAL";
 const NO_FORWARDING: &str = "0: groups are not forwarded; another value is EINVAL";
 const NO_REDIRECTS: &str = "redirects are not sent";
+const DEAF_TO_REDIRECTS: &str = "redirects are not heard";
 const NO_PRESSURE: &str = "there is no memory pressure";
 const ONLY_SPEED: &str = "a lookup order, which shows nowhere";
 
@@ -338,11 +339,7 @@ pub(super) const ROWS: &[Row] = &[
         Value::Text { get: fast_open_keys, set: set_fast_open_keys }) },
     number!("ipv4/igmp_max_memberships", Int, ANY, igmp_max_memberships),
     number!("ipv4/igmp_max_msf", Int, ANY, igmp_max_msf),
-    row("ipv4/ip_forward", Done, "", Form::Int, ANY, Value::Number {
-        get: |host| host.stack.forwarding(false, Conf::All).into(),
-        set: |host, value| host.stack.set_forwarding(false, Conf::All, value != 0),
-        means: |value| i64::from(value != 0),
-    }),
+    row("ipv4/ip_forward", Done, "", Form::Int, ANY, Value::Forwarding(false)),
     stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/tcp_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/udp_early_demux", BYTE, 1, ONLY_SPEED),
@@ -444,6 +441,19 @@ pub(super) const ROWS: &[Row] = &[
 
     row("ipv4/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(false)),
     Row { mode: 0o444, ..fixed("ipv4/conf/*/mc_forwarding", 0, NO_FORWARDING) },
+    row("ipv4/conf/*/accept_local", Done, "", Form::Int, ANY, Value::Switch {
+        get: |host, conf| host.stack.accept_local(conf),
+        set: |host, conf, on| host.stack.set_accept_local(conf, on),
+    }),
+    fixed("ipv4/conf/*/accept_redirects", 0, "0: redirects are not heard; another value is EINVAL"),
+    fixed("ipv4/conf/*/accept_source_route", 0, "0: source routes are not taken; another value is EINVAL"),
+    fixed("ipv4/conf/*/bc_forwarding", 0, "0: broadcasts are not forwarded; another value is EINVAL"),
+    fixed("ipv4/conf/*/bootp_relay", 0, "0: as on Linux, which does not relay; another value is EINVAL"),
+    fixed("ipv4/conf/*/promote_secondaries", 0, "0: they go with their primary address; another value is EINVAL"),
+    stored("ipv4/conf/*/secure_redirects", ANY, 1, DEAF_TO_REDIRECTS),
+    stored("ipv4/conf/*/shared_media", ANY, 1, DEAF_TO_REDIRECTS),
+    stored("ipv4/conf/*/src_valid_mark", ANY, 0, "sources are not checked"),
+    stored("ipv4/conf/*/medium_id", ANY, 0, "proxy ARP is not done"),
     fixed("ipv4/conf/*/rp_filter", 0, "0: sources are not checked; another value is EINVAL"),
     fixed("ipv4/conf/*/route_localnet", 0, "0: 127.0.0.0/8 stays inside; another value is EINVAL"),
     stored("ipv4/conf/*/send_redirects", ANY, 1, NO_REDIRECTS),
@@ -460,6 +470,12 @@ pub(super) const ROWS: &[Row] = &[
     fixed("ipv4/conf/*/proxy_arp_pvlan", 0, ONLY_ZERO),
 
     switch!("ipv6/bindv6only", BYTE, bindv6only),
+    number!("ipv6/auto_flowlabels", Uint, (0, 3), auto_flowlabels),
+    switch!("ipv6/flowlabel_state_ranges", BYTE, flowlabel_state_ranges),
+    fixed("ipv6/flowlabel_consistency", 1, "1: the label of a connection is its own; another value is EINVAL"),
+    fixed("ipv6/flowlabel_reflect", 0, "0: answers have no label; another value is EINVAL"),
+    fixed("ipv6/conf/*/accept_redirects", 0, "0: redirects are not heard; another value is EINVAL"),
+    fixed("ipv6/conf/*/accept_source_route", 0, "0: source routes are not taken; another value is EINVAL"),
     switch!("ipv6/ip_nonlocal_bind", BYTE, ipv6_nonlocal_bind),
     switch!("ipv6/icmp/echo_ignore_all", BYTE, icmp6_echo_ignore_all),
     switch!("ipv6/icmp/echo_ignore_multicast", BYTE, icmp6_echo_ignore_multicast),

@@ -125,7 +125,7 @@ fn forwarding_is_set_for_all_or_one() {
     );
     assert_eq!(values(&host), ["1", "1", "0", "0"]);
     assert_eq!(host.set_sysctl("net.ipv4.conf.all.forwarding", "2"), Ok(()));
-    assert_eq!(values(&host), ["1", "2", "1", "1"]);
+    assert_eq!(values(&host), ["2", "2", "2", "2"]);
     assert_eq!(
         host.sysctl("net.ipv6.conf.all.forwarding").as_deref(),
         Ok("0\n")
