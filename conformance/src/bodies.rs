@@ -58,6 +58,7 @@ mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
 mod packet;
+mod packet_ring;
 mod packet_send;
 mod ping;
 mod proc_dirs;
@@ -140,6 +141,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_socket::TESTS,
     packet::TESTS,
     packet_send::TESTS,
+    packet_ring::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,

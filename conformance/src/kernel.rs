@@ -88,6 +88,14 @@ impl SocketCall {
     }
 }
 
+/// The memory of a packet socket's ring, as the program has it.
+pub trait Ring {
+    /// Reads there.
+    fn read(&self, at: usize, out: &mut [u8]);
+    /// Writes there.
+    fn write(&self, at: usize, bytes: &[u8]);
+}
+
 /// A kernel under test: one process on it, with its descriptors and credentials.
 ///
 /// Addresses in arguments are addresses of this process, whichever arm it is.
@@ -126,6 +134,9 @@ pub trait Kernel {
     fn private_network(&mut self) -> bool {
         false
     }
+
+    /// mmap(2) of so many bytes of a packet socket, to read and write: its ring, or the negative errno.
+    fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64>;
 
     /// Lets this much time pass for the kernel under test.
     fn pause(&mut self, time: Duration);

@@ -78,6 +78,10 @@ impl<K: Kernel> Kernel for SocketcallEntry<K> {
         self.0.private_network()
     }
 
+    fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn crate::kernel::Ring>, i64> {
+        self.0.ring(fd, len)
+    }
+
     fn pause(&mut self, time: Duration) {
         self.0.pause(time);
     }

@@ -1,7 +1,7 @@
 //! The host arm: the kernel this program runs on. Under `switchboard run --` it is the runner arm.
 
 use super::shown::shown;
-use crate::kernel::{Kernel, SocketCall};
+use crate::kernel::{Kernel, Ring, SocketCall};
 use crate::registry::Needs;
 use std::time::Duration;
 
@@ -179,6 +179,19 @@ impl Kernel for HostKernel {
     }
 
     #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]
+    fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64> {
+        let how = [libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED].map(|flags| flags as u64);
+        let args = [0, len as u64, how[0], how[1], fd as u64, 0];
+        let at = raw(libc::SYS_mmap, args);
+        if (-4095..0).contains(&at) {
+            return Err(at);
+        }
+        Ok(Box::new(Mapping {
+            at: at as *mut u8,
+            len,
+        }))
+    }
+
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
     }
@@ -239,5 +252,36 @@ impl Kernel for HostKernel {
             all -= Needs::INT80;
         }
         all
+    }
+}
+
+/// A ring that the kernel has mapped.
+struct Mapping {
+    at: *mut u8,
+    len: usize,
+}
+
+impl Ring for Mapping {
+    fn read(&self, at: usize, out: &mut [u8]) {
+        assert!(at + out.len() <= self.len);
+        for (index, byte) in out.iter_mut().enumerate() {
+            // SAFETY: within the mapping, as was looked at; the kernel writes to it at any time, so volatile.
+            *byte = unsafe { self.at.add(at + index).read_volatile() };
+        }
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.len);
+        for (index, byte) in bytes.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { self.at.add(at + index).write_volatile(*byte) };
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which nobody has a pointer into any more.
+        unsafe { libc::munmap(self.at.cast(), self.len) };
     }
 }

@@ -13,7 +13,7 @@
 
 use super::own_memory::OwnMemory;
 use super::tunables;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Ring};
 use crate::registry::Needs;
 use crate::signal::Raised;
 use std::sync::Arc;
@@ -327,6 +327,13 @@ impl Kernel for LibraryKernel {
     }
 
     #[allow(clippy::disallowed_methods, reason = "with threads, time is real")]
+    fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64> {
+        match self.process.ring(fd as i32, len) {
+            Ok(memory) => Ok(Box::new(Shared(memory))),
+            Err(errno) => Err(errno.to_ret()),
+        }
+    }
+
     fn pause(&mut self, time: Duration) {
         if self.threads {
             std::thread::sleep(time);
@@ -388,5 +395,18 @@ impl Kernel for LibraryKernel {
 
     fn offers(&self) -> Needs {
         Needs::all() - (Needs::FILES | Needs::INODES | Needs::NIC | Needs::SIGNALS)
+    }
+}
+
+/// A ring's memory, shared with the library.
+struct Shared(Arc<dyn switchboard::RingMemory>);
+
+impl Ring for Shared {
+    fn read(&self, at: usize, out: &mut [u8]) {
+        self.0.read(at, out);
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        self.0.write(at, bytes);
     }
 }

@@ -46,6 +46,7 @@ pub struct Host {
     pub(crate) packets: Vec<SocketId>,
     /// Packet sockets that hear something, in the order in which they came to.
     pub(crate) hooked: Vec<SocketId>,
+    pub(crate) make_ring: crate::packet::memory::MakeRing,
     /// Tunables that nothing else holds.
     pub(crate) kept: crate::proc::Kept,
 }
@@ -66,6 +67,7 @@ impl Host {
             refused: BTreeMap::new(),
             packets: Vec::new(),
             hooked: Vec::new(),
+            make_ring: crate::packet::memory::own,
             kept: crate::proc::Kept::new(),
         }
     }
@@ -584,13 +586,18 @@ impl Host {
 
     /// When [`Host::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.stack.poll_timeout()
+        self.stack
+            .poll_timeout()
+            .into_iter()
+            .chain(self.ring_timeout())
+            .min()
     }
 
     /// Runs the timers that are due. Early or repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.stack.handle_timeout(now);
         self.collect_stack_events();
+        self.handle_ring_timeout(now);
     }
 
     /// The next wake-up.

@@ -51,6 +51,7 @@ pub use message::{
     SendRequest, Skip, Ucred,
 };
 pub use options::{OptValue, OptionRow, Status, support_table};
+pub use packet::memory::{MakeRing, RingMemory};
 pub use proc::{Inodes, ProcFile, ProcOpen, ProcReading, SysctlRow, Tunable, sysctl_table};
 pub use table::SocketId;
 pub use unix::paths::{Inode, MemoryPaths, Paths};

@@ -69,7 +69,7 @@ pub use switchboard_device::{
     PublishProtocol, QueueConfig, Rate, Reorder, SegmentConfig, Tun, TunConfig, TunKind,
 };
 pub use switchboard_engine::{NatKind, Sysctl};
-pub use switchboard_socket::{Caps, Cred, PollMask};
+pub use switchboard_socket::{Caps, Cred, PollMask, RingMemory};
 pub use switchboard_syscall::{Fault, IoVec, Memory};
 
 /// The README's examples are tested.

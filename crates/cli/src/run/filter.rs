@@ -2,6 +2,7 @@
 
 use super::opens::{self, OPENS_I386, OPENS_X86_64};
 use super::supervisor::listing::{LISTINGS_I386, LISTINGS_X86_64};
+use super::supervisor::rings::{MMAP_I386, MMAP_X86_64};
 use super::supervisor::{NAMES_I386, NAMES_X86_64};
 use switchboard_abi::number::{FIOGETOWN, FIONREAD, FIOSETOWN, SIOCGPGRP, SIOCOUTQ, SIOCSPGRP};
 use switchboard_abi::sysno::{self, Arch, Sysno};
@@ -103,6 +104,14 @@ fn rules(arch: Arch, credentials: &[u32], closes: bool) -> Vec<Rule> {
     };
     rules.extend(listings.map(|nr| Rule::new(nr, Action::Notify)));
     rules.extend(credentials.iter().map(|nr| Rule::new(*nr, Action::Notify)));
+    let mmap = match arch {
+        Arch::X86_64 => MMAP_X86_64,
+        Arch::I386 => MMAP_I386,
+    };
+    // A file that is shared: few are, and one may be a packet socket's ring.
+    let how = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
+    let shared = Rule::new(mmap, Action::Notify).when(3, how, [libc::MAP_SHARED as u32]);
+    rules.push(shared);
     rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
     rules
 }

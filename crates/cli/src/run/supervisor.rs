@@ -19,6 +19,7 @@ mod linger;
 pub(super) mod listing;
 mod nodename;
 mod proc_calls;
+pub(super) mod rings;
 mod unheld;
 
 use std::cell::RefCell;
@@ -93,6 +94,7 @@ pub(super) struct Supervisor {
     next_sweep: Option<Instant>,
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
+    rings: rings::Rings,
     /// Where copies of programs' ends are kept: what tells that they are the last.
     unheld: Option<unheld::Unheld>,
     /// The host's name and those of others, if it has any of its own.
@@ -124,7 +126,7 @@ enum Step {
 impl Supervisor {
     pub(super) fn new(
         listener: Listener,
-        host: Host,
+        mut host: Host,
         mirror: Mirror,
         clock: Rc<Clock>,
         names: Rc<Names>,
@@ -138,6 +140,7 @@ impl Supervisor {
             processes = processes.through_proc();
             unheld = Some(Unheld::new());
         }
+        host.set_make_ring(rings::make);
         Supervisor {
             names,
             etc: Vec::new(),
@@ -163,6 +166,7 @@ impl Supervisor {
             unheld,
             named: None,
             dns: None,
+            rings: rings::Rings::default(),
         }
     }
 
@@ -174,6 +178,7 @@ impl Supervisor {
             self.next_sweep,
             self.lingering_deadline(),
             self.unheld_deadline(),
+            self.rings_deadline(),
             self.loopback.as_ref().and_then(Loopback::deadline),
         ]
         .into_iter()
@@ -205,6 +210,7 @@ impl Supervisor {
         }
         self.look_at_lingering(now);
         self.look_for_unheld(now, None);
+        self.look_at_rings(now);
         let unwatched = self.mirror.unwatched();
         if self.next_sweep.is_some_and(|at| at <= now) {
             unwatched.iter().for_each(|id| self.hang_up(*id, false));
@@ -385,6 +391,7 @@ impl Supervisor {
         if self.unheld.is_some() {
             self.look_for_unheld(self.clock.now(), Some(call.tid));
         }
+        self.put_back(&call);
         // The thread is in a new call: what it waited in is over.
         if let Some(waiter) = self.parking.take(call.tid) {
             self.interrupted(waiter);
@@ -411,6 +418,9 @@ impl Supervisor {
                 Some(open) => self.open_file(&call, &open),
                 None => self.go_on(&call),
             };
+        }
+        if let Some(asked) = rings::mmap(arch, nr, &call.data.args) {
+            return self.map(&call, &asked);
         }
         if let Some(layout) = listing::layout(arch, nr) {
             return self.list(&call, layout);

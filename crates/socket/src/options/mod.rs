@@ -368,6 +368,9 @@ impl Host {
             && let Ok(s) = self.packet_mut(id)
         {
             s.stats = Stats::default();
+            if let Some(ring) = &mut s.ring {
+                ring.forget_freezes();
+            }
         }
         if value.takes
             && let Ok(s) = self.tcp(id)

@@ -3,6 +3,7 @@
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::host::Host;
+use crate::packet::ring::{Request, Ring};
 use crate::packet::{Membership, PacketOptions, Stats};
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -164,14 +165,103 @@ pub(super) fn get_statistics(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    let Stats { packets, drops } = h.packet(id)?.stats;
-    let mut bytes = Vec::with_capacity(8);
+    let s = h.packet(id)?;
+    let Stats { packets, drops } = s.stats;
+    let mut bytes = Vec::with_capacity(12);
     bytes.extend_from_slice(&packets.wrapping_add(drops).to_ne_bytes());
     bytes.extend_from_slice(&drops.to_ne_bytes());
+    if s.options.version == LAST_VERSION {
+        // `struct tpacket_stats_v3`
+        let freezes = s.ring.as_ref().map_or(0, |ring| ring.freezes());
+        bytes.extend_from_slice(&freezes.to_ne_bytes());
+    }
     Ok(OptValue {
         takes: true,
         ..OptValue::bytes(&bytes, a)
     })
+}
+
+/// packet_set_ring(), of what comes.
+pub(super) fn set_rx_ring(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let s = h.packet(id)?;
+    let (version, reserve) = (s.options.version, s.options.reserve);
+    let has_one = s.ring.is_some();
+    let len = if version == LAST_VERSION { 28 } else { 16 };
+    // copy_safe_from_sockptr(), whose EFAULT is not passed on.
+    let raw = a.bytes(len).map_err(|_| Errno::EINVAL)?;
+    let word = |at: usize| match raw.get(4 * at..4 * at + 4) {
+        Some(bytes) => u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        None => 0,
+    };
+    let request = Request {
+        block_size: word(0),
+        blocks: word(1),
+        frame_size: word(2),
+        frames: word(3),
+        retire: word(4),
+        private: word(5),
+    };
+    let ring = match (request.blocks, request.frames) {
+        (0, 0) => None,
+        (0, _) => return Err(Errno::EINVAL),
+        _ if has_one => return Err(Errno::EBUSY),
+        _ => {
+            let clock = (cx.now, cx.realtime);
+            Some(Ring::new(&request, version, reserve, clock, h.make_ring)?)
+        }
+    };
+    h.packet_mut(id)?.set_ring(ring);
+    Ok(())
+}
+
+/// What a ring is made by stays while there is one.
+fn without_ring(h: &Host, id: SocketId) -> Result<(), Errno> {
+    match h.packet(id)?.ring {
+        Some(_) => Err(Errno::EBUSY),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn set_version_checked(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if !(0..=LAST_VERSION).contains(&exact(a)?) {
+        return Err(Errno::EINVAL);
+    }
+    without_ring(h, id)?;
+    set_version(h, cx, id, a)
+}
+
+pub(super) fn set_reserve_checked(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if exact(a)? < 0 {
+        return Err(Errno::EINVAL);
+    }
+    without_ring(h, id)?;
+    set_reserve(h, cx, id, a)
+}
+
+pub(super) fn set_loss_checked(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    exact(a)?;
+    without_ring(h, id)?;
+    set_loss(h, cx, id, a)
 }
 
 /// `struct packet_mreq`, whose address may be longer than its own field.

@@ -6,17 +6,21 @@
 //! addresses in it are zero. A socket for ETH_P_ALL sees what leaves and what comes in, one for a single protocol only what comes in; on `lo` that is
 //! each packet twice, or once.
 //!
+//! A socket may have its frames in memory that it shares with a program instead of a queue (`ring`).
+//!
 //! What is sent is a frame. On `lo` it comes in as it is: it is shown, and if it is an IP packet for this host the stack
 //! gets it.
 //!
 //! # Limits
-//! No rings (PACKET_RX_RING, PACKET_TX_RING), no fan-out, no virtio headers: refused, and so is SOCK_PACKET. An interface
+//! No ring to send by (PACKET_TX_RING), no fan-out, no virtio headers: refused, and so is SOCK_PACKET. An interface
 //! without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
 //! that drops it.
 //!
 //! See [packet(7)](https://man7.org/linux/man-pages/man7/packet.7.html).
 
+pub(crate) mod memory;
 mod receive;
+pub(crate) mod ring;
 mod send;
 
 #[cfg(test)]
@@ -32,11 +36,12 @@ use crate::socket::{Kind, Socket};
 use crate::table::SocketId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, LinkAddr};
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{IfIndex, Interface, Tapped};
+use switchboard_engine::{IfIndex, Instant, Interface, Tapped};
 use switchboard_wire::Mac;
 
 pub(crate) use receive::PacketRecvEffect;
@@ -61,6 +66,8 @@ pub(crate) struct PacketSocket {
     drops: u32,
     pub(crate) options: PacketOptions,
     pub(crate) memberships: Vec<Membership>,
+    /// PACKET_RX_RING, which takes the queue's place.
+    pub(crate) ring: Option<Box<ring::Ring>>,
 }
 
 /// `struct tpacket_stats`.
@@ -133,6 +140,7 @@ impl Host {
             drops: 0,
             options: PacketOptions::default(),
             memberships: Vec::new(),
+            ring: None,
         }));
         let id = self.sockets.insert(Socket { common, kind });
         self.packets.push(id);
@@ -212,18 +220,56 @@ impl Host {
         }))
     }
 
+    /// mmap(2) of a packet socket's ring, of so many bytes: what the caller is to map. EINVAL for another length, and
+    /// where there is no ring.
+    pub fn ring_memory(
+        &self,
+        id: SocketId,
+        len: usize,
+    ) -> Result<Arc<dyn memory::RingMemory>, Errno> {
+        let ring = &self.packet(id)?.ring;
+        ring.as_ref().ok_or(Errno::EINVAL)?.memory(len)
+    }
+
+    /// Rings are made of this memory from now on.
+    pub fn set_make_ring(&mut self, make: memory::MakeRing) {
+        self.make_ring = make;
+    }
+
+    /// When a block of a ring is over.
+    pub(crate) fn ring_timeout(&self) -> Option<Instant> {
+        let rings = self
+            .hooked
+            .iter()
+            .filter_map(|id| self.packet(*id).ok()?.ring.as_ref());
+        rings.filter_map(|ring| ring.deadline()).min()
+    }
+
+    pub(crate) fn handle_ring_timeout(&mut self, now: Instant) {
+        for index in 0..self.hooked.len() {
+            let id = self.hooked[index];
+            if let Ok(s) = self.packet_mut(id)
+                && let losing = s.stats.drops > 0
+                && let Some(ring) = &mut s.ring
+                && ring.expire(now, losing)
+            {
+                self.wake(id, PollMask::READABLE);
+            }
+        }
+    }
+
     pub(crate) fn packet_close(&mut self, id: SocketId) {
         self.packet_hook(id, 0);
         self.packets.retain(|other| *other != id);
         drop(self.sockets.remove(id));
     }
 
-    /// packet_poll(), which is datagram_poll() without rings.
+    /// packet_poll(): datagram_poll(), and the ring.
     pub(crate) fn packet_poll(&self, id: SocketId) -> PollMask {
         let Ok(s) = self.packet(id) else {
             return PollMask::empty();
         };
-        PollMask::of_datagrams(s.error.is_some(), !s.queue.is_empty())
+        PollMask::of_datagrams(s.error.is_some(), s.is_readable())
     }
 
     /// What the stack's packets of this call are, to whoever looks.
@@ -263,6 +309,18 @@ impl PacketSocket {
         self.charged
     }
 
+    fn is_readable(&self) -> bool {
+        let ring = self.ring.as_ref();
+        !self.queue.is_empty() || ring.is_some_and(|ring| ring.is_readable())
+    }
+
+    /// Frames go to the ring from now on, or to the queue again; what waits is lost.
+    pub(crate) fn set_ring(&mut self, ring: Option<ring::Ring>) {
+        self.ring = ring.map(Box::new);
+        self.queue.clear();
+        self.charged = 0;
+    }
+
     /// `SIOCINQ`: the length of the next frame.
     pub(crate) fn next_len(&self) -> usize {
         self.queue.front().map_or(0, |frame| frame.data.len())
@@ -270,6 +328,6 @@ impl PacketSocket {
 
     /// Whether something is left to read behind this many frames.
     pub(crate) fn readable_after(&self, messages: usize) -> bool {
-        self.queue.len() > messages
+        self.queue.len() > messages || messages == 0 && self.is_readable()
     }
 }

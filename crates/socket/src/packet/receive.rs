@@ -1,6 +1,6 @@
 //! What comes: frames for the sockets that want them, and recvmsg(2) of them.
 
-use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind};
+use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind, ring};
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::filter::Written;
 use crate::host::Host;
@@ -195,6 +195,9 @@ impl Host {
         let mut source = [0; 6];
         source.copy_from_slice(&seen.headers[6..12]);
         let Ok(s) = self.packet_mut(id) else { return };
+        if s.ring.is_some() {
+            return self.packet_into_ring(id, seen, whole, &data, stamped);
+        }
         if s.charged >= rcvbuf {
             s.stats.drops = s.stats.drops.wrapping_add(1);
             s.drops = s.drops.wrapping_add(1);
@@ -218,6 +221,90 @@ impl Host {
             charge,
         });
         self.wake(id, PollMask::READABLE);
+    }
+
+    /// tpacket_rcv()
+    fn packet_into_ring(
+        &mut self,
+        id: SocketId,
+        seen: &Seen,
+        whole: usize,
+        data: &Payload,
+        stamped: bool,
+    ) {
+        let Ok(socket) = self.get(id) else { return };
+        let raw = i32::from(socket.common.ty) == SOCK_RAW;
+        let rcvbuf = socket.common.rcvbuf;
+        let Ok(s) = self.packet_mut(id) else { return };
+        let Some(ring) = &mut s.ring else { return };
+        let mut status = ring::USER;
+        for (bit, on) in [
+            (STATUS_CSUMNOTREADY, seen.unsummed),
+            (ring::TS_SOFTWARE, stamped),
+        ] {
+            status |= if on { bit } else { 0 };
+        }
+        // `struct sockaddr_ll`
+        let mut from = [0; 20];
+        from[..2].copy_from_slice(&(AF_PACKET as u16).to_ne_bytes());
+        from[2..4].copy_from_slice(&seen.protocol.to_be_bytes());
+        from[4..8].copy_from_slice(&seen.interface.get().to_ne_bytes());
+        from[8..10].copy_from_slice(&device_kind(seen.interface).to_ne_bytes());
+        from[10] = seen.kind;
+        from[11] = 6;
+        from[12..18].copy_from_slice(&seen.headers[6..12]);
+        let mut source = [0; 6];
+        source.copy_from_slice(&seen.headers[6..12]);
+        let bytes = data.to_bytes();
+        let link = raw.then_some(LINK);
+        // PACKET_COPY_THRESH: what is cut is to be had whole from the queue, which has room.
+        let copied = s.options.copy_thresh != 0
+            && s.options.version < ring::BLOCKS
+            && bytes.len() > ring.room(link)
+            && s.charged < rcvbuf;
+        if copied {
+            status |= ring::COPY;
+        }
+        let arrived = ring::Arrived {
+            at: seen.at,
+            status,
+            whole,
+            data: &bytes,
+            link,
+            from,
+            losing: s.stats.drops > 0,
+        };
+        match ring.put(&arrived) {
+            Some(woken) => {
+                if copied {
+                    let charge = charge(whole);
+                    s.charged += charge;
+                    s.queue.push_back(Queued {
+                        at: seen.at,
+                        stamped,
+                        data: data.clone(),
+                        whole,
+                        protocol: seen.protocol,
+                        interface: seen.interface,
+                        kind: seen.kind,
+                        source,
+                        unsummed: seen.unsummed,
+                        tag: seen.tag,
+                        drops: s.drops,
+                        charge,
+                    });
+                }
+                s.stats.packets = s.stats.packets.wrapping_add(1);
+                if woken {
+                    self.wake(id, PollMask::READABLE);
+                }
+            }
+            None => {
+                s.stats.drops = s.stats.drops.wrapping_add(1);
+                s.drops = s.drops.wrapping_add(1);
+                self.wake(id, PollMask::READABLE);
+            }
+        }
     }
 
     /// run_filter(): how many bytes of the frame the socket gets; `None` without a filter.

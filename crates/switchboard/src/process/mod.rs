@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use switchboard_abi::number::SIGPIPE;
 use switchboard_abi::sysno::{Arch, Sysno, lookup};
 use switchboard_abi::{Errno, Word};
-use switchboard_socket::{Caps, Cred, PollMask};
+use switchboard_socket::{Caps, Cred, PollMask, RingMemory};
 use switchboard_syscall::{
     Call, Installed, Memory, Pending, Progress, Reply, commit, decode, decode_socketcall,
 };
@@ -282,6 +282,18 @@ impl Process {
         let file = self.table().get(fd)?;
         let mut world = self.host.net.lock();
         Ok(file.poll(&mut world.hosts[self.host.index]))
+    }
+
+    /// mmap(2) of so many bytes of a packet socket: the memory of its ring (PACKET_RX_RING). ENODEV for another file, EINVAL for
+    /// another length.
+    pub fn ring(&self, fd: i32, len: usize) -> Result<Arc<dyn RingMemory>, Errno> {
+        let file = self.table().get(fd)?;
+        let id = file.socket().ok_or(Errno::ENODEV)?;
+        let world = self.host.net.lock();
+        match world.hosts[self.host.index].layer.ring_memory(id, len) {
+            Err(Errno::ENOTSOCK) => Err(Errno::ENODEV),
+            memory => memory,
+        }
     }
 
     /// close(2)

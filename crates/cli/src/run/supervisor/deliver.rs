@@ -348,7 +348,7 @@ impl Supervisor {
 }
 
 /// FD_CLOEXEC of a program's descriptor, which its copies do not share.
-fn is_cloexec(tid: i32, fd: i32) -> bool {
+pub(super) fn is_cloexec(tid: i32, fd: i32) -> bool {
     let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok());

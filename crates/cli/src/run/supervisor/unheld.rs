@@ -201,7 +201,7 @@ impl Supervisor {
         if files.is_empty() {
             return files;
         }
-        for file in self.rights.held() {
+        for file in self.rights.held().chain(self.rings.away()) {
             files.remove(&file);
         }
         let Some(held) = self.mirror.held_files() else {
