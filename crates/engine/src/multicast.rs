@@ -165,13 +165,13 @@ impl Stack {
     pub fn join_group(&mut self, socket: SocketHandle, membership: Membership) {
         let (interface, group) = (membership.interface, membership.group);
         self.groups.join(socket, membership);
-        self.group_reports.touch(interface, group);
+        self.touch_group(interface, group);
     }
 
     /// Leaves the n-th group of [`memberships`](Self::memberships).
     pub fn leave_group(&mut self, socket: SocketHandle, index: usize) {
         if let Some(m) = self.groups.list(socket).get(index) {
-            self.group_reports.touch(m.interface, m.group);
+            self.touch_group(m.interface, m.group);
         }
         self.groups.leave(socket, index);
     }
@@ -189,9 +189,9 @@ impl Stack {
         socket: SocketHandle,
         index: usize,
     ) -> Option<(&mut FilterMode, &mut Option<Vec<IpAddr>>)> {
+        let membership = self.groups.list(socket).get(index)?;
+        self.touch_group(membership.interface, membership.group);
         let membership = self.groups.of.get_mut(&socket)?.get_mut(index)?;
-        self.group_reports
-            .touch(membership.interface, membership.group);
         Some((&mut membership.mode, &mut membership.sources))
     }
 }

@@ -447,7 +447,7 @@ impl Stack {
         let Some(mut entry) = self.neighbours.forget((interface, addr)) else {
             return false;
         };
-        self.neigh_give_up(now, core::mem::take(&mut entry.held));
+        self.neigh_give_up(now, interface, core::mem::take(&mut entry.held));
         self.neigh_arm();
         self.run_loopback(now);
         true
@@ -631,7 +631,7 @@ impl Stack {
             entry.held_bytes = 0;
             let held = core::mem::take(&mut entry.held);
             self.neighbours.note(key);
-            self.neigh_give_up(now, held);
+            self.neigh_give_up(now, key.0, held);
             return;
         }
         if entry.state != before && entry.state != NeighState::Delay {
@@ -676,10 +676,10 @@ impl Stack {
     }
 
     /// neigh_invalidate(): the senders of what waited are told.
-    fn neigh_give_up(&mut self, now: Instant, held: VecDeque<Held>) {
+    fn neigh_give_up(&mut self, now: Instant, interface: IfIndex, held: VecDeque<Held>) {
         for (_, packet, _) in held {
-            // A sender on this host hears of it on `lo`.
-            self.icmp_error(now, IfIndex::LO, Cast::Unicast, &packet, Fault::Host);
+            // A sender on this host hears of it on `lo`, and others within the limits of errors.
+            self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Host);
         }
     }
 
@@ -713,7 +713,7 @@ impl Stack {
             self.neighbours.set_state(key, new);
             self.neighbours.set_deadline(key, None);
             self.neighbours.note(key);
-            self.neigh_give_up(now, held);
+            self.neigh_give_up(now, key.0, held);
             return;
         }
         // Without an address the one that is known stands.

@@ -110,13 +110,6 @@ impl Reports {
         }
     }
 
-    /// A membership came, went or changed.
-    pub(crate) fn touch(&mut self, interface: IfIndex, group: IpAddr) {
-        if interface != IfIndex::LO {
-            self.dirty.insert((interface, group));
-        }
-    }
-
     fn next(&self) -> Option<Instant> {
         let again = self.again.values().map(|(at, _)| *at);
         again.chain(self.asked.values().copied()).min()
@@ -200,6 +193,21 @@ impl Stack {
             };
         }
         made
+    }
+
+    /// A membership came, went or changed.
+    pub(crate) fn touch_group(&mut self, interface: IfIndex, group: IpAddr) {
+        if self.interfaces.is_ethernet(interface) {
+            self.group_reports.dirty.insert((interface, group));
+        }
+    }
+
+    /// ip_mc_up(): what was told before the interface went down may have been forgotten.
+    pub(crate) fn touch_groups(&mut self, interface: IfIndex) {
+        self.group_reports.told.retain(|key, _| key.0 != interface);
+        for (group, _) in self.groups_on(interface) {
+            self.touch_group(interface, group);
+        }
     }
 
     /// Tells the links what has changed.

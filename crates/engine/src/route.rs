@@ -304,11 +304,14 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
                 .or_else(|| all().find(|a| a.addr.is_ipv4()))
                 .map(|a| a.addr)
         }
-        // RFC 6724, 5, of its rules those that can differ here: 2 (appropriate scope), 5 (outgoing interface), 8 (longest
-        // matching prefix); the older address wins among equals.
+        // RFC 6724, 5, of its rules those that can differ here: 2 (appropriate scope), 5 (outgoing interface), 6 (matching
+        // label), 8 (longest matching prefix); the older address wins among equals. No address is deprecated, a home address
+        // or a temporary one.
         IpAddr::V6(dst) => {
             let candidates = link.addresses().iter().map(|a| (a, true));
-            let others = all().map(|a| (a, false));
+            // RFC 6724, 4: on the link itself only the link's own addresses are candidates.
+            let wide = !dst.is_multicast() && scope(dst) > LINK_SCOPE;
+            let others = all().filter(|_| wide).map(|a| (a, false));
             let mut best: Option<(Ipv6Addr, _)> = None;
             for (address, own) in candidates.chain(others) {
                 let IpAddr::V6(addr) = address.addr else {
@@ -317,7 +320,9 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
                 let (have, want) = (scope(addr), scope(dst));
                 // Rule 2: the smallest scope that is large enough, else the largest.
                 let fit = if have >= want { (1, -have) } else { (0, have) };
-                let key = (fit, own, common_v6(addr, dst));
+                // ipv6_get_saddr_eval(): no more of the prefix counts than the subnet has.
+                let common = common_v6(addr, dst).min(address.prefix_len.into());
+                let key = (fit, own, label(addr) == label(dst), common);
                 if best.is_none_or(|(_, best)| key > best) {
                     best = Some((addr, key));
                 }
@@ -326,6 +331,24 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
         }
     }
 }
+
+/// The label of the policy table that an address has (RFC 6724, 2.1, with the numbers of Linux's ip6addrlbl_init).
+fn label(addr: Ipv6Addr) -> u8 {
+    const TABLE: [(Ipv6Addr, u32, u8); 7] = [
+        (Ipv6Addr::LOCALHOST, 128, 0),
+        (Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, 4),
+        (Ipv6Addr::UNSPECIFIED, 96, 3),
+        (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, 6),
+        (Ipv6Addr::new(0x2001, 0x10, 0, 0, 0, 0, 0, 0), 28, 7),
+        (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, 2),
+        (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7, 5),
+    ];
+    let fits = |(prefix, len, _): &&(Ipv6Addr, u32, u8)| common_v6(addr, *prefix) >= *len;
+    TABLE.iter().find(fits).map_or(1, |(_, _, label)| *label)
+}
+
+/// The scope of a link-local address.
+const LINK_SCOPE: i8 = 2;
 
 pub(crate) fn scope_of(addr: IpAddr) -> i8 {
     match addr {
@@ -338,7 +361,7 @@ pub(crate) fn scope_of(addr: IpAddr) -> i8 {
 fn scope(addr: Ipv6Addr) -> i8 {
     match addr.octets() {
         [0xff, flags_scope, ..] => (flags_scope & 15) as i8,
-        _ if addr.is_unicast_link_local() || addr.is_loopback() => 2,
+        _ if addr.is_unicast_link_local() || addr.is_loopback() => LINK_SCOPE,
         _ => 14,
     }
 }

@@ -262,6 +262,9 @@ impl Stack {
             let down = matches!(change, InterfaceChange::Up(_));
             self.neigh_flush(interface, down);
         }
+        if let InterfaceChange::Up(true) = change {
+            self.touch_groups(interface);
+        }
         // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
         if let InterfaceChange::Up(false) = change {
             self.routes.remove(|route| route.interface == interface);

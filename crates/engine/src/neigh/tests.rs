@@ -318,3 +318,56 @@ fn a_frame_for_another_is_not_taken() {
     stack.deliver_frame(ms(0), eth, frame(OURS, THEIRS, none));
     assert_eq!(stack.counters().ip_in_hdr_errors, 1);
 }
+
+fn hex(text: &str) -> Vec<u8> {
+    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+/// What Linux 6.18 sends in the same place, recorded at the other end of a veth pair.
+#[test]
+fn frames_are_those_of_linux() {
+    let mut stack = Stack::new(Config::default());
+    let mac = Mac([0xca, 0x9b, 0x41, 0xbf, 0xb5, 0x44]);
+    let name = String::from("v0");
+    let eth = stack.add_ethernet(InterfaceConfig { name, mtu: 1500 }, mac);
+    stack.add_address(eth, [10, 0, 0, 1].into(), 24);
+    stack.add_address(eth, "fd00::1".parse().unwrap(), 64);
+    let sent = |stack: &mut Stack| {
+        let all = frames(stack, ms(0));
+        assert_eq!(all.len(), 1);
+        all[0].emit()
+    };
+    send(&mut stack, "10.0.0.9").unwrap();
+    let arp = "ffffffffffffca9b41bfb5440806\
+               0001080006040001ca9b41bfb5440a0000010000000000000a000009";
+    assert_eq!(sent(&mut stack), hex(arp));
+    send(&mut stack, "fd00::9").unwrap();
+    let solicitation = "3333ff000009ca9b41bfb54486dd\
+        6000000000203afffd000000000000000000000000000001ff0200000000000000000001ff000009\
+        8700bdea00000000fd0000000000000000000000000000090101ca9b41bfb544";
+    assert_eq!(sent(&mut stack), hex(solicitation));
+    let member = |group: &str| crate::Membership {
+        group: group.parse().unwrap(),
+        interface: eth,
+        named: core::net::Ipv4Addr::UNSPECIFIED.into(),
+        mode: crate::FilterMode::Exclude,
+        sources: None,
+    };
+    let socket = |index| {
+        crate::SocketHandle::Udp(crate::UdpId {
+            index,
+            generation: 0,
+        })
+    };
+    stack.join_group(socket(0), member("239.1.2.3"));
+    let igmp = "01005e000016ca9b41bfb5440800\
+        46c00028000040000102f9f80a000001e000001694040000\
+        2200e8f90000000104000000ef010203";
+    assert_eq!(sent(&mut stack), hex(igmp));
+    stack.join_group(socket(1), member("ff15::1234"));
+    let mld = "333300000016ca9b41bfb54486dd\
+        6000000000240001fe80000000000000c89b41fffebfb544ff020000000000000000000000000016\
+        3a000502000001008f009f240000000104000000ff150000000000000000000000001234";
+    assert_eq!(sent(&mut stack), hex(mld));
+}

@@ -134,6 +134,19 @@ fn ipv6_sources_follow_scope_and_prefix() {
     check(&host, "ff02::1", Some((ETH0, "fe80::1", "ff02::1")));
 }
 
+/// RFC 6724, 5, rule 6: a unique local address is not for speaking with the world, however many bits agree.
+#[test]
+fn ipv6_sources_follow_labels() {
+    let mut host = host();
+    host.0.add_address(ETH0, ip("2001:db8::1"), 64);
+    host.1.add(default_route("fe80::99", ETH0, 0));
+    check(&host, "e000::1", Some((ETH0, "2001:db8::1", "fe80::99")));
+    check(&host, "fdff::1", Some((ETH0, "fd00::1", "fe80::99")));
+    // On the link only the link's own address will do.
+    let found = lookup(&host.0, &host.1, ip("fe80::7"), None, Some(ETH1)).unwrap();
+    assert_eq!(found.source, ip("fe80::2"));
+}
+
 #[test]
 fn broadcasts_and_groups() {
     let mut host = host();
