@@ -157,7 +157,7 @@ fn time_of(code: u32, mantissa: u32) -> u32 {
         return code;
     }
     let exponent = code >> mantissa & 7;
-    (code & (1 << mantissa) - 1 | 1 << mantissa) << (exponent + 3)
+    (code & ((1 << mantissa) - 1) | 1 << mantissa) << (exponent + 3)
 }
 
 fn push_addr(out: &mut Vec<u8>, addr: IpAddr) {
