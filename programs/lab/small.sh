@@ -141,7 +141,7 @@ status=0
 is "the status of exec" 9 $status
 status=0
 "$SWITCHBOARD" exec session a -- /no/such/program 2>/dev/null || status=$?
-is "exec of nothing" 125 $status
+is "exec of nothing" 127 $status
 fetch() { "$SWITCHBOARD" exec session a -- curl -s -o /dev/null --max-time "$1" -w '%{http_code}' http://b:8000/ || true; }
 is "before" 200 "$(fetch 5)"
 "$SWITCHBOARD" ctl session partition a '|' b

@@ -163,17 +163,17 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         .into_iter()
         .collect();
     let names = Names::new(&host).with(etc.iter().map(|(name, _)| name.as_str()));
-    let tap = loopback.as_ref().and_then(|l| Loopback::tap_of_eth0(l));
+    let tap = loopback.as_ref().and_then(Loopback::tap_of_eth0);
     let number = room.add(Supervisor::new(
         listener,
         host,
         room.mirror(),
         room.clock.clone(),
         Rc::new(names),
-        trace,
-        loopback,
         uninterruptible,
     ));
+    room.supervisors[number].trace = trace;
+    room.supervisors[number].loopback = loopback;
     room.supervisors[number].etc = etc;
     if let Some(outside) = outside {
         let interface = outside.join(&mut room, number).map_err(setup)?;

@@ -76,8 +76,8 @@ pub(super) struct Supervisor {
     creds: HashMap<i32, Arc<Cred>>,
     parking: Parking,
     remembered: Remembered,
-    trace: Option<Trace>,
-    loopback: Option<Loopback>,
+    pub(super) trace: Option<Trace>,
+    pub(super) loopback: Option<Loopback>,
     names: Rc<Names>,
     /// Files under /etc that are this host's, and what they say.
     pub(super) etc: Vec<(String, String)>,
@@ -130,8 +130,6 @@ impl Supervisor {
         mirror: Mirror,
         clock: Rc<Clock>,
         names: Rc<Names>,
-        trace: Option<Trace>,
-        loopback: Option<Loopback>,
         uninterruptible: bool,
     ) -> Supervisor {
         let mut processes = Processes::new(1024);
@@ -155,8 +153,8 @@ impl Supervisor {
             creds: HashMap::new(),
             parking: Parking::default(),
             remembered: Remembered::default(),
-            trace,
-            loopback,
+            trace: None,
+            loopback: None,
             closing: Vec::new(),
             woken: Vec::new(),
             lingering: HashMap::new(),

@@ -71,8 +71,6 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
             mirror,
             room.clock.clone(),
             names.clone(),
-            None,
-            None,
             uninterruptible,
         ));
     }

@@ -202,7 +202,9 @@ fn run(args: &ExecArgs) -> Result<u8, String> {
             return Ok(status as u8);
         }
         if let Some(what) = answer.get("error").and_then(Value::as_str) {
-            return Err(what.to_owned());
+            let status = answer.get("status").and_then(Value::as_u64);
+            complain(what);
+            return Ok(status.map_or(SETUP_FAILED, |status| status as u8));
         }
     }
 }

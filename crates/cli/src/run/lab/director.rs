@@ -364,7 +364,11 @@ impl Director {
                 let what = programs::not_started(&run, &error);
                 self.programs[number].state = State::Failed;
                 match self.programs[number].client {
-                    Some(client) => self.session.answer(client, &json!({ "error": what })),
+                    Some(client) => {
+                        let status = programs::status_of(&error);
+                        let answer = json!({ "error": what, "status": status });
+                        self.session.answer(client, &answer);
+                    }
                     None => {
                         let name = self.programs[number].name.clone();
                         self.fail(format!("{name}: {what}"));
@@ -406,9 +410,8 @@ impl Director {
             match signal.number {
                 libc::SIGCHLD => self.children(),
                 libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => {
-                    if self.ending.is_none() {
-                        self.ending = Some(Ending::Interrupted(signal.number));
-                    }
+                    self.ending
+                        .get_or_insert(Ending::Interrupted(signal.number));
                 }
                 _ => {}
             }

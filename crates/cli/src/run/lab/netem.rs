@@ -41,7 +41,7 @@ impl<'w> Words<'w> {
     /// The next word, if it begins with a digit: one more number.
     fn number(&mut self) -> Option<&'w str> {
         let is_number = |word: &&&str| word.starts_with(|c: char| c.is_ascii_digit());
-        self.words.next_if(|word| is_number(&word)).copied()
+        self.words.next_if(is_number).copied()
     }
 
     fn word(&mut self, word: &str) -> bool {

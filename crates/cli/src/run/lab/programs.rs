@@ -10,6 +10,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 use switchboard_engine::Instant;
 use switchboard_notify::{Child, Pending, Spawn, SpawnError};
 
+use super::super::{NOT_EXECUTABLE, NOT_FOUND, SETUP_FAILED};
 use super::judge::Seen;
 use super::output::{Lines, Stream};
 
@@ -131,6 +132,15 @@ pub(super) fn not_started(run: &str, error: &SpawnError) -> String {
             format!("{run}: not found: is it installed, is the path right?")
         }
         error => format!("{run}: {error}"),
+    }
+}
+
+/// As a shell has it for what it cannot start.
+pub(super) fn status_of(error: &SpawnError) -> u8 {
+    match error {
+        SpawnError::Exec(errno) if errno.0 == libc::ENOENT => NOT_FOUND,
+        SpawnError::Exec(_) => NOT_EXECUTABLE,
+        _ => SETUP_FAILED,
     }
 }
 

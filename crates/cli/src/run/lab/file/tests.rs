@@ -110,6 +110,24 @@ fn hosts_alone_are_on_one_segment() {
 }
 
 #[test]
+fn nobody_outside_has_a_route_behind_a_translation() {
+    let text = r#"
+[host.in]
+[host.gate]
+router = true
+nat = { outside = "wide", kind = "full-cone" }
+[host.out]
+[link.home]
+hosts = ["in", "gate"]
+[link.wide]
+hosts = ["gate", "out"]
+"#;
+    let plan = parsed(text).unwrap();
+    assert_eq!(addresses::routes(&plan, 0).len(), 1);
+    assert_eq!(addresses::routes(&plan, 2), []);
+}
+
+#[test]
 fn errors_name_line_and_key() {
     for (text, wanted) in [
         (
@@ -157,6 +175,14 @@ fn errors_name_line_and_key() {
         (
             "time_limit = \"5\"\n[host.a]",
             "dir/lab.toml:1: time_limit: a time has a unit",
+        ),
+        (
+            "[host.a]\nnat = { outside = \"x\", kind = \"symmetric\" }",
+            "dir/lab.toml:2: host.a.nat: only a router",
+        ),
+        (
+            "[host.a]\nrouter = true\nnat.kind = \"symmetric\"\nnat.outside = \"x\"",
+            "dir/lab.toml:4: host.a.nat.outside: the host is on no network \"x\"",
         ),
         (
             "[host.a_b]",
