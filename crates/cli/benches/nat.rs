@@ -146,7 +146,17 @@ fn measure(seconds: usize, rounds: usize) {
         },
         Way {
             name: "pasta",
-            before: words(&["pasta", "--config-net", "--"]),
+            // It goes by a user's namespace, and wants none of root's.
+            before: words(&[
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "pasta",
+                "--foreground",
+                "--config-net",
+                "--",
+            ]),
             _held: Vec::new(),
         },
     ];
@@ -190,8 +200,11 @@ fn names(ways: &[Way], name: impl Fn(&Way) -> String) -> String {
 
 /// What the receiver has counted, in Gbit/s.
 fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Option<f64> {
-    let mut all = way.before.clone();
+    // One that does not work here may also wait for ever.
+    let limit = (seconds + 10).to_string();
     let seconds = seconds.to_string();
+    let mut all = words(&["timeout", "-k", "1", &limit]);
+    all.extend(way.before.iter().cloned());
     all.extend(words(&["iperf3", "-J", "-c", THERE, "-t", &seconds]));
     all.extend(words(flags));
     let output = Command::new(&all[0]).args(&all[1..]).output().ok()?;

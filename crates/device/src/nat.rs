@@ -26,6 +26,7 @@ mod addresses;
 mod dns;
 mod fault;
 mod ping;
+mod pool;
 mod publish;
 mod sockets;
 mod tcp;

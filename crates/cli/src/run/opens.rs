@@ -136,6 +136,8 @@ impl Names {
             let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
             words.extend(entries.map(|entry| entry.file_name().as_bytes().to_vec()));
         }
+        // /dev/net/tun.
+        words.insert(b"tun".to_vec());
         Names { words }
     }
 

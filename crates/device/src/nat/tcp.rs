@@ -8,7 +8,6 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::vec::Vec;
 
-use bytes::Bytes;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, sockopt};
@@ -19,11 +18,10 @@ use switchboard_engine::{
 use switchboard_wire::Body;
 
 use super::fault::Fault;
+use super::pool::{CHUNK, Pool};
 use super::sockets;
 use super::{Gateway, Kind, MOST_TCP, any};
 
-/// How much is read at a time: some segments of 64 KiB.
-const CHUNK: usize = 256 << 10;
 /// How much one connection moves in each direction before others have their turn.
 const TURN: usize = 1 << 20;
 /// How many pieces one sendmsg(2) takes.
@@ -71,7 +69,7 @@ pub(super) struct Flows {
     by_id: BTreeMap<TcpId, u64>,
     active: VecDeque<u64>,
     doormen: [TcpId; 2],
-    spare: Vec<u8>,
+    pool: Pool,
 }
 
 impl Flows {
@@ -87,7 +85,7 @@ impl Flows {
             by_id: BTreeMap::new(),
             active: VecDeque::new(),
             doormen,
-            spare: Vec::new(),
+            pool: Pool::default(),
         }
     }
 
@@ -272,7 +270,7 @@ impl Flows {
             let Stage::Open(id) = flow.stage else {
                 continue;
             };
-            match flow.pump(&mut gateway.stack, now, id, &mut self.spare) {
+            match flow.pump(&mut gateway.stack, now, id, &self.pool) {
                 Outcome::Waits => {}
                 Outcome::GoesOn => self.stir_key(key),
                 end => self.end(&mut gateway.stack, now, key, end == Outcome::Broken),
@@ -329,7 +327,7 @@ impl Flow {
     }
 
     /// Moves bytes in both directions, and then what ends them.
-    fn pump(&mut self, stack: &mut Stack, now: Instant, id: TcpId, spare: &mut Vec<u8>) -> Outcome {
+    fn pump(&mut self, stack: &mut Stack, now: Instant, id: TcpId, pool: &Pool) -> Outcome {
         let status = stack.tcp_status(id);
         if matches!(status.state, State::SynSent | State::SynRecv) {
             return Outcome::Waits;
@@ -337,7 +335,7 @@ impl Flow {
         let Ok(sent) = self.push(stack, now, id) else {
             return Outcome::Broken;
         };
-        let Ok(received) = self.pull(stack, now, id, spare) else {
+        let Ok(received) = self.pull(stack, now, id, pool) else {
             return Outcome::Broken;
         };
         let status = stack.tcp_status(id);
@@ -392,16 +390,15 @@ impl Flow {
         stack: &mut Stack,
         now: Instant,
         id: TcpId,
-        spare: &mut Vec<u8>,
+        pool: &Pool,
     ) -> Result<usize, Errno> {
         let mut moved = 0;
         while self.readable && !self.outside_done && moved < TURN && stack.tcp_is_writable(id) {
             if !matches!(stack.tcp_state(id), State::Established | State::CloseWait) {
                 break;
             }
-            spare.clear();
-            spare.reserve_exact(CHUNK);
-            let buffer = rustix::buffer::spare_capacity(spare);
+            let mut data = pool.take();
+            let buffer = rustix::buffer::spare_capacity(&mut data);
             match rustix::net::recv(&self.socket, buffer, RecvFlags::empty()) {
                 Ok((0, _)) => {
                     self.outside_done = true;
@@ -412,11 +409,7 @@ impl Flow {
                     moved += n;
                     // Less than there was room for: there is no more. But for a FIN behind it.
                     self.readable = n >= CHUNK || self.hung_up;
-                    let data = if n > CHUNK / 2 {
-                        Bytes::from(core::mem::take(spare))
-                    } else {
-                        Bytes::copy_from_slice(spare)
-                    };
+                    let data = pool.lend(data);
                     stack.tcp_send(now, id, data, StackSendFlags::default());
                 }
                 Err(Errno::AGAIN) => self.readable = false,

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{self, FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use switchboard_abi::Errno;
 use switchboard_notify::{Notification, ReplyError};
 
@@ -66,6 +66,22 @@ impl Supervisor {
 fn writes(open: &Open) -> bool {
     open.flags & OFlags::RWMODE != OFlags::RDONLY || open.flags.contains(OFlags::TRUNC)
 }
+
+impl Supervisor {
+    /// Whether what is opened is /dev/net/tun, under whatever path ends like this.
+    pub(super) fn is_tun_device(&self, tid: i32, open: &Open) -> bool {
+        if open.base() != TUN {
+            return false;
+        }
+        let device = directory(tid, open)
+            .and_then(|dir| fs::statat(dir, TUN, fs::AtFlags::empty()).ok())
+            .map(|file| (FileType::from_raw_mode(file.st_mode), file.st_rdev));
+        device == Some((FileType::CharacterDevice, fs::makedev(10, 200)))
+    }
+}
+
+/// The last word of its path; its numbers are those of Documentation/admin-guide/devices.txt.
+const TUN: &[u8] = b"tun";
 
 /// A descriptor of a file with this text.
 fn read_only(text: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {

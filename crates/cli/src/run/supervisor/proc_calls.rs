@@ -29,6 +29,12 @@ impl Supervisor {
         if !self.etc.is_empty() && self.open_etc(call, open) {
             return;
         }
+        if self.is_tun_device(call.tid, open) {
+            // misc_open: as on a kernel that has no driver for it. The machine's own would give the program an interface
+            // of the machine's.
+            let _ = (self.listener).reply_errno(call.id, host_errno(Errno::ENODEV));
+            return;
+        }
         let Place::Below(path) = place(call.tid, open) else {
             return self.go_on(call);
         };
