@@ -1,6 +1,7 @@
 //! The lockstep comparison finds a kernel that is wrong, and says where in few calls.
 
 use std::time::Duration;
+use switchboard_conformance::kernel::Ring;
 use switchboard_conformance::{HostKernel, Kernel, Needs, lockstep};
 
 /// The host's kernel, except that one call's answer is spoiled.
@@ -32,6 +33,10 @@ impl Kernel for Wrong {
             fd.revents = (self.spoil)(libc::SYS_poll, i64::from(fd.revents)) as i16;
         }
         got
+    }
+
+    fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64> {
+        self.host.ring(fd, len)
     }
 
     fn pause(&mut self, time: Duration) {

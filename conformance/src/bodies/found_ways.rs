@@ -23,6 +23,7 @@ tests! {
     the_checksum_is_settled_last,
     what_is_joined_is_cut_as_the_first,
     a_held_back_source_stays,
+    packet_info_without_a_source,
     own_headers_are_not_held_back [ROOT],
     a_connected_socket_keeps_one_address,
     an_address_without_a_port_of_before,
@@ -35,11 +36,13 @@ tests! {
     a_look_at_nothing_is_stamped [ROOT],
     an_interface_that_is_not_there,
     raw_has_flow_labels [ROOT],
+    ping_tells_the_flow,
     device_memory_is_for_tcp,
 }
 
 const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
 const SO_BINDTOIFINDEX: i32 = 62;
+const IPV6_FLOWINFO_SEND: i32 = 33;
 const SO_RCVPRIORITY: i32 = 82;
 const SCM_DEVMEM_DMABUF: i32 = 79;
 const UDP_CORK: i32 = 1;
@@ -237,6 +240,26 @@ fn a_held_back_source_stays(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
+/// IP_PKTINFO that names no source: the way's, whatever the socket is bound to.
+fn packet_info_without_a_source(k: &mut dyn Kernel) -> Outcome {
+    let (to, addr) = k.udp(AF_INET)?;
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
+    ret!(k.bind(fd, &Addr::v4([127, 0, 0, 2], 0)), 0);
+    let own = k.sockname(fd)?;
+    for index in [0, 1] {
+        let info = [&int(index)[..], &[0; 8]].concat();
+        let control = cmsg(IPPROTO_IP, libc::IP_PKTINFO, &info);
+        let mut msg = Msg::of(&[b"a"]).to(&addr).control(&control);
+        ret!(k.sendmsg(fd, &mut msg, 0), 1);
+        mask!(k, to, R | W | WB);
+        eq!(k.recvfrom(to, &mut [0; 4], 0).1, Addr::lo4(own.port()));
+    }
+    ret!(k.sendto(fd, b"b", 0, &addr), 1);
+    mask!(k, to, R | W | WB);
+    eq!(k.recvfrom(to, &mut [0; 4], 0).1, own);
+    Ok(())
+}
+
 /// A packet with a header of the caller's own is sent at once, whatever MSG_MORE says.
 fn own_headers_are_not_held_back(k: &mut dyn Kernel) -> Outcome {
     let hears = raw(k, AF_INET6)?;
@@ -420,6 +443,27 @@ fn raw_has_flow_labels(k: &mut dyn Kernel) -> Outcome {
         labels.push(told(k, fd, IPPROTO_IPV6, libc::IPV6_FLOWINFO)?);
     }
     check!(labels[0].is_some() && labels[0] == labels[1], "{labels:?}");
+    Ok(())
+}
+
+/// Answers have labels, which ping sockets tell in the name, too, if they send labels themselves.
+fn ping_tells_the_flow(k: &mut dyn Kernel) -> Outcome {
+    let fd = match k.socket(AF_INET6, SOCK_DGRAM | NB, libc::IPPROTO_ICMPV6) {
+        fd if fd >= 0 => fd,
+        _ => skip!("net.ipv4.ping_group_range allows no ping sockets"),
+    };
+    let request = [128, 0, 0, 0, 0, 0, 0, 1];
+    ret!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_FLOWINFO, 1), 0);
+    for sends in [0, 1] {
+        ret!(k.set_int(fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, sends), 0);
+        ret!(k.sendto(fd, &request, 0, &Addr::lo6(0)), 8);
+        mask!(k, fd, R | W | WB);
+        let mut msg = Msg::room(&[20]).name_room(28).control_room(64);
+        ret!(k.recvmsg(fd, &mut msg, 0), 8);
+        let flow = msg.cmsg(IPPROTO_IPV6, libc::IPV6_FLOWINFO).map(|m| m.data);
+        let told = msg.peer().0[4..8].to_vec();
+        eq!(Some(told), if sends == 1 { flow } else { Some(vec![0; 4]) });
+    }
     Ok(())
 }
 

@@ -21,7 +21,14 @@ impl Seen {
                     fixed @ (0 | 1) => format!("port {fixed}"),
                     chosen => format!("port #{}", number(&mut self.ports, chosen)),
                 };
-                format!("family {} {port} {:?}", whole.family(), &addr[4..])
+                let mut rest = addr[4..].to_vec();
+                if let (libc::AF_INET6, Some([_, label @ ..])) = (whole.family(), rest.get_mut(..4))
+                    && label.iter().any(|byte| *byte != 0)
+                {
+                    // A flow label: chance, too.
+                    label.fill(1);
+                }
+                format!("family {} {port} {rest:?}", whole.family())
             }
             (libc::AF_UNIX, 8) if addr[2] == 0 => {
                 format!("autobound #{}", number(&mut self.names, addr[2..].to_vec()))

@@ -321,6 +321,9 @@ impl Stack {
             self.sysctl.ip_default_ttl
         };
         ip.dont_fragment = ip.is_v6();
+        // ip6_autoflowlabel() of the host's own ICMP socket, which says nothing itself.
+        let asked = (!matches!(self.sysctl.auto_flowlabels, 1 | 3)).then_some(0);
+        self.label(&mut ip, asked, (0, 0));
         if !ip.dont_fragment {
             // RFC 6864, 4.1: what may be fragmented needs an identification.
             ip.ident = self.random.u32() as u16;

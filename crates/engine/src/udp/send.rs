@@ -174,7 +174,7 @@ impl Stack {
     }
 
     /// The flow label of an IPv6 packet: what was asked for, else one made of addresses and ports (ip6_make_flowlabel).
-    pub(super) fn label(&self, ip: &mut IpHeader, asked: Option<u32>, ports: (u16, u16)) {
+    pub(crate) fn label(&self, ip: &mut IpHeader, asked: Option<u32>, ports: (u16, u16)) {
         /// IPV6_FLOWLABEL_STATELESS_FLAG
         const STATELESS: u32 = 0x8_0000;
         if !ip.is_v6() {

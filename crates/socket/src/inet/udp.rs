@@ -815,7 +815,6 @@ impl Host {
                 timeout,
             }));
         };
-        let v6 = i32::from(socket.common.domain) == AF_INET6;
         let whole = message.payload.len();
         let n = request.len.min(whole - offset);
         // At an offset, a peek to the end is cut too, unless more was asked for.
@@ -839,10 +838,23 @@ impl Host {
             data: message.payload.slice(offset..offset + n),
             ret,
             msg_flags: if truncated { MSG_TRUNC } else { 0 },
-            name: Some(SockAddr::Inet(present(message.from, v6))),
+            name: Some(SockAddr::Inet(self.udp_from(id, message))),
             control,
             effect,
         }))
+    }
+
+    /// The sender. ping_recvmsg() tells of the flow, too, to who sends flows.
+    fn udp_from(&self, id: SocketId, m: &UdpReceived) -> SocketAddr {
+        let v6 = (self.get(id)).is_ok_and(|s| i32::from(s.common.domain) == AF_INET6);
+        let mut from = present(m.from, v6);
+        if let SocketAddr::V6(from) = &mut from
+            && self.datagram(id) == Datagram::Ping
+            && (self.udp(id)).is_ok_and(|s| s.inet.has(InetFlags::FLOWINFO_SEND))
+        {
+            from.set_flowinfo(u32::from(m.tos) << 20 | m.flow_label);
+        }
+        from
     }
 
     /// sock_recv_cmsgs(), then ip_cmsg_recv() or ip6_datagram_recv_ctl().

@@ -9,7 +9,7 @@ use crate::message::SendControl;
 use crate::options::control::Cookie;
 use crate::options::ipv6_headers;
 use crate::table::SocketId;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_engine::{IfIndex, MAX_OPTIONS, SendHeaders};
@@ -59,7 +59,12 @@ impl Host {
                     let options = self.compile_options(cx, &data[..room])?;
                     plan.extra.get_or_insert_default().options = Some(options);
                 }
-                SOL_IP if plan.dst.is_ipv4() => control_v4(*kind, data, plan)?,
+                SOL_IP if plan.dst.is_ipv4() => {
+                    control_v4(*kind, data, plan)?;
+                    if *kind == IP_PKTINFO && plan.src.is_none() {
+                        plan.src = self.source_of_the_way(id, plan);
+                    }
+                }
                 SOL_IPV6 if plan.dst.is_ipv6() => {
                     match ipv6_headers::control(cx.cred.caps, *kind, data, &mut headers) {
                         Some(done) => done?,
@@ -76,6 +81,13 @@ impl Host {
             plan.extra.get_or_insert_default().headers = headers;
         }
         Ok(())
+    }
+
+    /// IP_PKTINFO without an address: not the socket's own address either, but that of the way.
+    fn source_of_the_way(&self, id: SocketId, plan: &UdpSendPlan) -> Option<IpAddr> {
+        let device = plan.device.or_else(|| self.bound_device(id));
+        let route = self.stack.route(plan.via(), None, device).ok()?;
+        Some(route.source)
     }
 
     /// The extension headers that these messages bring, each of which has to be right.
