@@ -42,7 +42,7 @@ pub use addr::Addr;
 pub use arm::{HostKernel, LibraryKernel, SocketcallEntry, shown};
 pub use check::{Outcome, Stop};
 pub use expect::{Expectations, Kind, files as expectations};
-pub use kernel::{Kernel, SocketCall};
+pub use kernel::{Kernel, Ring, SocketCall};
 pub use registry::{Needs, Test, all_tests};
 pub use run::{Maker, RunOptions, Summary, run_tests};
 pub use support::{reference_name, reference_names, support_document};

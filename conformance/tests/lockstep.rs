@@ -1,8 +1,7 @@
 //! The lockstep comparison finds a kernel that is wrong, and says where in few calls.
 
 use std::time::Duration;
-use switchboard_conformance::kernel::Ring;
-use switchboard_conformance::{HostKernel, Kernel, Needs, lockstep};
+use switchboard_conformance::{HostKernel, Kernel, Needs, Ring, lockstep};
 
 /// The host's kernel, except that one call's answer is spoiled.
 struct Wrong {

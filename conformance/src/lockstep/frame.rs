@@ -28,7 +28,7 @@ fn data_is_no_frame(rest: &[u8]) -> bool {
     rest.iter().take(10).any(|byte| *byte != 0)
 }
 
-/// Hides ports, identification, flow label and checksums, if `data` begins with a frame. It may be cut.
+/// Hides ports, identification, flow label and checksums, and of TCP numbers, windows and times, if `data` begins with a frame. It may be cut.
 fn hide_frame(data: &mut [u8]) {
     let Some((head, packet)) = data.split_at_mut_checked(14) else {
         return;
@@ -36,6 +36,8 @@ fn hide_frame(data: &mut [u8]) {
     let (link, kind) = head.split_at(12);
     let hidden: &[_] = match kind {
         _ if link != LINK => &[],
+        [0x08, 0x00] if packet.get(9) == Some(&6) => &[4..6, 10..12, 20..32, 34..38, 44..52],
+        [0x86, 0xdd] if packet.get(6) == Some(&6) => &[1..4, 40..52, 54..58, 64..72],
         [0x08, 0x00] => &[4..6, 10..12, 20..24, 26..28],
         [0x86, 0xdd] => &[1..4, 40..44, 46..48],
         _ => &[],
