@@ -16,6 +16,7 @@ tests! {
     name_ends_at_the_first_nul [PATHS],
     name_of_108_bytes_without_nul [PATHS],
     mode_follows_umask [INODES],
+    mode_follows_the_descriptor [INODES],
     owner_is_the_binder [INODES | DROP],
     taken_path_is_in_use [INODES],
     bind_again_removes_what_it_made [PATHS],
@@ -135,6 +136,29 @@ fn mode_follows_umask(k: &mut dyn Kernel) -> Outcome {
         let fd = client(k)?;
         ret!(k.bind(fd, &Addr::path(&path)), 0);
         eq!(io(std::fs::metadata(&path))?.mode() & 0o7777, mode);
+    }
+    Ok(())
+}
+
+/// fchmod(2) of a socket before bind(2) makes a file that nobody else may connect to, from the first moment.
+fn mode_follows_the_descriptor(k: &mut dyn Kernel) -> Outcome {
+    let dir = TempDir::new()?;
+    for (own, mask, mode) in [
+        (0o600u32, 0u64, 0o600u32),
+        (0o666, 0o022, 0o644),
+        (0o1700, 0, 0o1700),
+    ] {
+        k.call(libc::SYS_umask, &[mask]);
+        for kind in [SOCK_STREAM, SOCK_DGRAM] {
+            let path = dir.join(&format!("s{own}{kind}"));
+            let fd = ok!(k.socket(AF_UNIX, kind, 0));
+            ret!(k.call(libc::SYS_fchmod, &[fd as u64, own.into()]), 0);
+            ret!(k.bind(fd, &Addr::path(&path)), 0);
+            eq!(io(std::fs::metadata(&path))?.mode() & 0o7777, mode);
+            // What comes later is the descriptor's own.
+            ret!(k.call(libc::SYS_fchmod, &[fd as u64, 0o777]), 0);
+            eq!(io(std::fs::metadata(&path))?.mode() & 0o7777, mode);
+        }
     }
     Ok(())
 }

@@ -135,6 +135,11 @@ impl<'a> TargetFiles<'a> {
         self
     }
 
+    /// The descriptor that has been looked at.
+    pub(super) fn fd(&self) -> Option<i32> {
+        self.at_hand.as_ref().map(|hand| hand.fd)
+    }
+
     /// The program's end of this socket, if that was looked at last.
     pub(super) fn take_end(&mut self, socket: Option<SocketId>) -> Option<OwnedFd> {
         let hand = self.at_hand.take()?;

@@ -22,6 +22,8 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 pub(super) struct TargetPaths<'a> {
     pub(super) processes: &'a RefCell<Processes>,
     pub(super) tid: i32,
+    /// The call's socket, which is bound.
+    pub(super) fd: Option<i32>,
     pub(super) cred: &'a Cred,
 }
 
@@ -109,6 +111,14 @@ impl TargetPaths<'_> {
         Some(Path::new("/proc").join(self.tid.to_string()).join(below))
     }
 
+    /// unix_bind_bsd(): of the socket's own mode, which fchmod(2) changes beforehand, what the umask leaves.
+    fn mode(&mut self) -> Result<Mode, Errno> {
+        let file = self.fd.map(|fd| format!("/proc/{}/fd/{fd}", self.tid));
+        let own = file.and_then(|file| fs::stat(file).ok());
+        let own = own.map_or(0o777, |stat| stat.st_mode & 0o7777);
+        Ok(Mode::from_raw_mode(own & !self.umask()?))
+    }
+
     /// A program that is gone makes nothing any more.
     fn umask(&mut self) -> Result<u32, Errno> {
         let status = self.processes.borrow_mut().status(self.tid);
@@ -119,7 +129,7 @@ impl TargetPaths<'_> {
 impl Paths for TargetPaths<'_> {
     fn create(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
-        let mode = Mode::from_raw_mode(0o777 & !self.umask()?);
+        let mode = self.mode()?;
         let _as_target = AsTarget::enter(self.cred);
         fs::mknodat(&dir, name, FileType::Socket, mode, 0).map_err(errno)?;
         let made = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;

@@ -23,6 +23,7 @@ impl Supervisor {
         let mut paths = TargetPaths {
             processes: &self.processes,
             tid,
+            fd: None,
             cred,
         };
         let mut cx = Cx {
@@ -52,9 +53,11 @@ impl Supervisor {
             call.tid,
         )
         .with(at_hand);
+        let fd = files.fd();
         let mut paths = TargetPaths {
             processes: &self.processes,
             tid: call.tid,
+            fd,
             cred,
         };
         let mut cx = Cx {
