@@ -178,7 +178,6 @@ impl Kernel for HostKernel {
                 && lo_up())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]
     fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64> {
         let how = [libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED].map(|flags| flags as u64);
         let args = [0, len as u64, how[0], how[1], fd as u64, 0];
@@ -192,6 +191,7 @@ impl Kernel for HostKernel {
         }))
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the host's time is the real one")]
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
     }

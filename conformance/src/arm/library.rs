@@ -326,7 +326,6 @@ impl Kernel for LibraryKernel {
         true
     }
 
-    #[allow(clippy::disallowed_methods, reason = "with threads, time is real")]
     fn ring(&mut self, fd: i64, len: usize) -> Result<Box<dyn Ring>, i64> {
         match self.process.ring(fd as i32, len) {
             Ok(memory) => Ok(Box::new(Shared(memory))),
@@ -334,6 +333,7 @@ impl Kernel for LibraryKernel {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "with threads, time is real")]
     fn pause(&mut self, time: Duration) {
         if self.threads {
             std::thread::sleep(time);
