@@ -30,9 +30,9 @@ tests! {
 const SOL_PACKET: i32 = 263;
 const RX_RING: i32 = 5;
 const STATISTICS: i32 = 6;
-const COPY_THRESH: i32 = 7;
-const VERSION: i32 = 10;
-const RESERVE: i32 = 12;
+const PACKET_COPY_THRESH: i32 = 7;
+const PACKET_VERSION: i32 = 10;
+const PACKET_RESERVE: i32 = 12;
 const LOSS: i32 = 14;
 /// A protocol for experiments.
 const OWN: u16 = 0x88b5;
@@ -61,7 +61,7 @@ fn ask(k: &mut dyn Kernel, fd: Fd, words: &[u32]) -> i64 {
 
 /// A ring of the version, mapped.
 fn ring(k: &mut dyn Kernel, fd: Fd, version: i32, words: &[u32]) -> Got<Box<dyn Ring>> {
-    ret!(k.set_int(fd, SOL_PACKET, VERSION, version), 0);
+    ret!(k.set_int(fd, SOL_PACKET, PACKET_VERSION, version), 0);
     ret!(ask(k, fd, words), 0);
     let ring = k.ring(fd, (words[0] * words[1]) as usize);
     eq!(k.get_int(fd, SOL_SOCKET, libc::SO_DOMAIN)?, AF_PACKET);
@@ -170,7 +170,7 @@ fn requests(k: &mut dyn Kernel) -> Outcome {
     ret!(ask(k, fd, &[PAGE, 1, 64, 64]), 0);
     ret!(ask(k, fd, &[0, 0, 0, 0]), 0);
     // A block of the third version has a header of its own.
-    ret!(k.set_int(fd, SOL_PACKET, VERSION, 2), 0);
+    ret!(k.set_int(fd, SOL_PACKET, PACKET_VERSION, 2), 0);
     err!(ask(k, fd, &[PAGE, 1, 2048, 2]), EINVAL);
     for private in [PAGE - 48 - 68, PAGE, u32::MAX] {
         let words = [PAGE, 1, 2048, 2, 0, private, 0];
@@ -183,7 +183,7 @@ fn requests(k: &mut dyn Kernel) -> Outcome {
     k.close(fd);
     // What is reserved needs room in each frame.
     let fd = open(k, SOCK_RAW)?;
-    ret!(k.set_int(fd, SOL_PACKET, RESERVE, 100), 0);
+    ret!(k.set_int(fd, SOL_PACKET, PACKET_RESERVE, 100), 0);
     err!(ask(k, fd, &[PAGE, 1, 128, 32]), EINVAL);
     ret!(ask(k, fd, &[PAGE, 1, 160, 25]), 0);
     Ok(())
@@ -195,15 +195,15 @@ fn what_stays_while_there_is_a_ring(k: &mut dyn Kernel) -> Outcome {
     ret!(ask(k, fd, &[PAGE, 1, 2048, 2]), 0);
     err!(ask(k, fd, &[PAGE, 1, 2048, 2]), EBUSY);
     err!(ask(k, fd, &[PAGE, 2, 2048, 4]), EBUSY);
-    for name in [VERSION, RESERVE, LOSS] {
+    for name in [PACKET_VERSION, PACKET_RESERVE, LOSS] {
         eq!(
             (name, k.set_int(fd, SOL_PACKET, name, 0)),
             (name, -i64::from(libc::EBUSY))
         );
     }
-    err!(k.set_int(fd, SOL_PACKET, VERSION, 7), EINVAL);
+    err!(k.set_int(fd, SOL_PACKET, PACKET_VERSION, 7), EINVAL);
     ret!(ask(k, fd, &[0, 0, 0, 0]), 0);
-    for name in [VERSION, RESERVE, LOSS] {
+    for name in [PACKET_VERSION, PACKET_RESERVE, LOSS] {
         ret!(k.set_int(fd, SOL_PACKET, name, 1), 0);
     }
     Ok(())
@@ -291,7 +291,7 @@ fn slots(k: &mut dyn Kernel) -> Outcome {
 fn slots_without_link_headers(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
     let fd = open(k, SOCK_DGRAM)?;
-    ret!(k.set_int(fd, SOL_PACKET, RESERVE, 32), 0);
+    ret!(k.set_int(fd, SOL_PACKET, PACKET_RESERVE, 32), 0);
     let ring = ring(k, fd, 1, &[PAGE, 1, 2048, 2])?;
     send(k, b"hello")?;
     eq!((half(&*ring, 12), half(&*ring, 14)), (112, 112));
@@ -352,7 +352,7 @@ fn cut_to_the_slot(k: &mut dyn Kernel) -> Outcome {
 fn cut_and_whole(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
     let fd = open(k, SOCK_RAW)?;
-    ret!(k.set_int(fd, SOL_PACKET, COPY_THRESH, 1), 0);
+    ret!(k.set_int(fd, SOL_PACKET, PACKET_COPY_THRESH, 1), 0);
     let ring = ring(k, fd, 1, &[PAGE, 1, 256, 16])?;
     send(k, b"whole")?;
     send(k, &[7; 1000])?;

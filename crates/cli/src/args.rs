@@ -1,4 +1,8 @@
 //! The command line.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the texts are those of --help, where brackets mean what may be left out"
+)]
 
 use crate::run::outside::{Address, NetMode, Ports};
 use crate::units;

@@ -30,7 +30,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use bytes::Bytes;
-use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpFlags};
+use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Quoted, TcpFlags, parse_transport};
 
 use crate::hash::{KeyedMap, Random};
 use crate::iface::IfIndex;
@@ -461,6 +461,15 @@ impl Nat {
     }
 }
 
+/// What a raw socket sent is bytes until somebody looks.
+fn interpret(packet: &mut Packet) {
+    if let Body::Other { protocol, payload } = &packet.body
+        && let Ok(body) = parse_transport(&packet.ip, *protocol, payload)
+    {
+        packet.body = body;
+    }
+}
+
 impl Stack {
     /// From now on the router translates like this, or not at all. What was translated is forgotten.
     pub fn set_nat(&mut self, config: Option<NatConfig>) {
@@ -526,6 +535,7 @@ impl Stack {
             ip: *ip,
             body: body.clone(),
         };
+        interpret(&mut packet);
         if !nat.back(now, &mut packet) {
             return None;
         }
@@ -550,6 +560,7 @@ impl Stack {
         };
         let passes = match (from == outside, to == outside) {
             (false, true) => {
+                interpret(packet);
                 let passes = nat.out(now, &mut self.random, own, packet);
                 nat.counters.out += u64::from(passes);
                 passes

@@ -1,7 +1,7 @@
 //! `switchboard lab FILE`: several virtual hosts on bad networks, with programs on them, from one file.
 //!
 //! # Theory of operation
-//! A file is read and checked as a whole ([`file`], [`plan`]). The hosts, their wires and names are made ([`build`]),
+//! A file is read and checked as a whole ([`mod@file`], [`plan`]). The hosts, their wires and names are made ([`build`]),
 //! each host with a listener under which all its programs are started. Then the [`director`] drives the room: it starts
 //! programs when what they come after is ready, lets events happen, reads output, answers `switchboard ctl`, and says
 //! in the end what was not as expected. docs/lab.md is the reference.

@@ -1,7 +1,7 @@
 use alloc::string::String;
 
 use bytes::Bytes;
-use switchboard_wire::{Mac, UdpDatagram};
+use switchboard_wire::{Mac, UdpDatagram, emit_body};
 
 use super::*;
 use crate::neigh::NeighState;
@@ -214,4 +214,43 @@ fn what_nobody_asked_for_stays_outside() {
     };
     assert_eq!(r.pass(0, r.inner, other), None);
     assert_eq!(r.stack.nat_counters().dropped, 2);
+}
+
+#[test]
+fn what_raw_sockets_send_passes() {
+    let mut r = Router::new(NatKind::Symmetric);
+    let bytes = |src: [u8; 4], dst: [u8; 4], message| {
+        let ip = IpHeader::new(src.into(), dst.into());
+        let payload = emit_body(&ip, &Body::Icmp(message)).into();
+        Packet {
+            ip,
+            body: Body::Other {
+                protocol: 1,
+                payload,
+            },
+        }
+    };
+    let payload = Bytes::from_static(b"ping");
+    let question = IcmpMessage::EchoRequest {
+        ident: 7,
+        sequence: 1,
+        payload: payload.clone().into(),
+    };
+    let inner = r.inner;
+    let out = r.pass(0, inner, bytes(HOST.0, PEER, question)).unwrap();
+    assert_eq!(out.ip.src, IpAddr::from(OUTSIDE));
+    let Body::Icmp(IcmpMessage::EchoRequest { ident, .. }) = out.body else {
+        panic!("{out:?}");
+    };
+    let answer = IcmpMessage::EchoReply {
+        ident,
+        sequence: 1,
+        payload: payload.into(),
+    };
+    let outer = r.outer;
+    let back = r.pass(1, outer, bytes(PEER, OUTSIDE, answer)).unwrap();
+    assert_eq!(back.ip.dst, IpAddr::from(HOST.0));
+    let Body::Icmp(IcmpMessage::EchoReply { ident: 7, .. }) = back.body else {
+        panic!("{back:?}");
+    };
 }

@@ -146,6 +146,8 @@ pub(crate) struct Connection {
     pub(crate) sack_ok: bool,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
+    /// Part of the buffer that is window, in 1/256 (Linux's scaling_ratio).
+    pub(crate) rcv_ratio: u8,
     /// The last send had MSG_MORE: wait for more as if corked.
     pub(crate) hold: bool,
     /// TCP_NODELAY was just set or TCP_CORK cleared: the next push ignores Nagle.
@@ -258,8 +260,6 @@ pub(crate) struct Tune {
     pub(crate) space: u32,
     pub(crate) since: Instant,
     pub(crate) taken: u32,
-    /// Part of the buffer that is window, in 1/256 (Linux's scaling_ratio).
-    pub(crate) ratio: u8,
 }
 
 /// TCP_INFO's counters (RFC 4898).
@@ -322,6 +322,7 @@ impl Connection {
             sack_ok: false,
             snd_wscale: 0,
             rcv_wscale: 0,
+            rcv_ratio: DEFAULT_RATIO,
             hold: false,
             push_now: false,
             no_space: false,
@@ -374,7 +375,6 @@ impl Connection {
                 space: 0,
                 since: Instant::BOOT,
                 taken: 0,
-                ratio: DEFAULT_RATIO,
             },
             ts_recent: 0,
             ts_offset: 0,

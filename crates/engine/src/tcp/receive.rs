@@ -36,7 +36,7 @@ impl Connection {
     /// How much window a buffer gives (tcp_win_from_space).
     #[inline]
     pub(crate) fn window_from_space(&self, space: u32) -> u32 {
-        ((u64::from(space) * u64::from(self.tune.ratio)) >> 8) as u32
+        ((u64::from(space) * u64::from(self.rcv_ratio)) >> 8) as u32
     }
 
     /// The whole buffer as window (tcp_full_space).
@@ -255,13 +255,13 @@ impl Connection {
         if len >= self.rcv_mss {
             self.rcv_mss = len.min(u32::from(self.advmss));
             // Large segments waste less of the buffer on bookkeeping (Linux adapts scaling_ratio here).
-            if len >= 4096 && self.tune.ratio < 248 {
-                self.tune.ratio = 248;
+            if len >= 4096 && self.rcv_ratio < 248 {
+                self.rcv_ratio = 248;
                 if !self.opts.recv_buffer_locked || self.opts.window_clamp() == 0 {
                     self.window_clamp = self.window_clamp.max(self.full_space());
                 }
-            } else if len >= 1024 && self.tune.ratio < 180 {
-                self.tune.ratio = 180;
+            } else if len >= 1024 && self.rcv_ratio < 180 {
+                self.rcv_ratio = 180;
                 self.window_clamp = self.window_clamp.max(self.full_space());
             }
         } else if psh {
@@ -458,7 +458,7 @@ impl Connection {
                 let mut want = 2 * u64::from(taken) + 16 * u64::from(self.advmss);
                 let space = u64::from(self.tune.space.max(1));
                 want += 2 * want * u64::from(taken - self.tune.space) / space;
-                let buffer = (want << 8) / u64::from(self.tune.ratio.max(1));
+                let buffer = (want << 8) / u64::from(self.rcv_ratio.max(1));
                 let buffer = buffer.min(u64::from(cx.sysctl.tcp_rmem[2])) as u32;
                 if buffer > self.opts.recv_buffer {
                     self.opts.recv_buffer = buffer;
