@@ -184,6 +184,9 @@ fn host(name: &str, value: &Value<'_>) -> Result<HostPlan> {
     if !host_name(name) || name == "localhost" {
         return Err(value.problem("letters, digits and - make the name of a host"));
     }
+    if name == "in" {
+        return Err(value.problem("'in' names a direction of cables, and no host"));
+    }
     let table = value.table(HOST)?;
     let routes = match table.get("routes") {
         None => None,

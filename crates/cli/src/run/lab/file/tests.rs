@@ -112,13 +112,13 @@ fn hosts_alone_are_on_one_segment() {
 #[test]
 fn nobody_outside_has_a_route_behind_a_translation() {
     let text = r#"
-[host.in]
+[host.inner]
 [host.gate]
 router = true
 nat = { outside = "wide", kind = "full-cone" }
 [host.out]
 [link.home]
-hosts = ["in", "gate"]
+hosts = ["inner", "gate"]
 [link.wide]
 hosts = ["gate", "out"]
 "#;
@@ -183,6 +183,10 @@ fn errors_name_line_and_key() {
         (
             "[host.a]\nrouter = true\nnat.kind = \"symmetric\"\nnat.outside = \"x\"",
             "dir/lab.toml:4: host.a.nat.outside: the host is on no network \"x\"",
+        ),
+        (
+            "[host.in]",
+            "dir/lab.toml:1: host.in: 'in' names a direction",
         ),
         (
             "[host.a_b]",
