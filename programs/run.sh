@@ -85,6 +85,7 @@ share() {
     [ -z "$SHARE_PROGRAMS" ] || return 0
     mkdir "$SCRATCH/share"
     cp -r "$PROGRAMS" "$SCRATCH/share/programs"
+    cp -r "$PROGRAMS/../labs" "$SCRATCH/share/labs"
     SHARE_PROGRAMS=$SCRATCH/share/programs
     if [ "$SWITCHBOARD" != native ]; then
         cp "$SWITCHBOARD" "$SCRATCH/share/switchboard"
