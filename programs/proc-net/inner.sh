@@ -5,7 +5,7 @@ sys=/proc/sys/net
 same "$(cat $sys/core/somaxconn)" 321 "somaxconn"
 same "$(cat $sys/ipv4/ip_local_port_range)" $'40000\t40999' "the port range"
 same "$(sysctl -n net.ipv4.tcp_fin_timeout)" 60 "tcp_fin_timeout"
-same "$(cat $sys/ipv4/tcp_congestion_control)" reno "tcp_congestion_control"
+same "$(cat $sys/ipv4/tcp_congestion_control)" cubic "tcp_congestion_control"
 same "$(cd $sys/core && cat ./somaxconn)" 321 "a relative path"
 same "$(python3 -c "print(open('$sys/core/somaxconn').read().strip())")" 321 "python's open"
 [ ! -e $sys/core/no_such_tunable ] || fail "a tunable that is none"
