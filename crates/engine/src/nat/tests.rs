@@ -234,7 +234,7 @@ fn what_raw_sockets_send_passes() {
     let question = IcmpMessage::EchoRequest {
         ident: 7,
         sequence: 1,
-        payload: payload.clone().into(),
+        payload: payload.clone(),
     };
     let inner = r.inner;
     let out = r.pass(0, inner, bytes(HOST.0, PEER, question)).unwrap();
@@ -245,7 +245,7 @@ fn what_raw_sockets_send_passes() {
     let answer = IcmpMessage::EchoReply {
         ident,
         sequence: 1,
-        payload: payload.into(),
+        payload,
     };
     let outer = r.outer;
     let back = r.pass(1, outer, bytes(PEER, OUTSIDE, answer)).unwrap();
