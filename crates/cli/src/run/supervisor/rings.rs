@@ -9,7 +9,9 @@
 //!
 //! # Readiness
 //! The program gives a slot back by writing to memory, without a call. While a ring shows IN it is looked at now and
-//! then, and IN goes when nothing is left in it.
+//! then, and IN goes when nothing is left in it. Until then a select(2) may say that there is something, and who believes it goes
+//! into a wait that no frame ends (libpcap's poll(2) does not end by time). So IN is shown again for a moment, at growing distances,
+//! after it went: whoever waits looks round, finds nothing, and looks at the clock.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -26,8 +28,12 @@ use super::super::files::AtHand;
 use super::deliver::is_cloexec;
 use super::{Supervisor, host_errno};
 
-/// How often a ring that shows IN is looked at.
+/// How soon a ring that has come to show IN is looked at, and how often one that goes on showing it.
+const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LOOK: Duration = Duration::from_millis(1);
+/// When IN is shown for a moment after it went; each time is as long again as the one before, up to the last.
+const FIRST_NUDGE: Duration = Duration::from_millis(2);
+const LAST_NUDGE: Duration = Duration::from_millis(256);
 /// How often it is asked whether a program that has mapped one is still there.
 const ALIVE: Duration = Duration::from_millis(50);
 
@@ -105,13 +111,77 @@ struct Mapped {
     socket: SocketId,
     tid: i32,
     fd: i32,
+    watch: Watch,
+}
+
+/// What is known of a ring's IN, and when it is looked at next.
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    Quiet,
+    /// Frames are in it.
+    Full {
+        next: Instant,
+        gap: Duration,
+    },
+    /// All were given back, perhaps a while before it was seen.
+    Emptied {
+        next: Instant,
+        gap: Duration,
+    },
+    /// IN is shown though nothing is in it.
+    Nudge {
+        next: Instant,
+        gap: Duration,
+    },
+}
+
+impl Watch {
+    fn next(self) -> Option<Instant> {
+        match self {
+            Self::Quiet => None,
+            Self::Full { next, .. } | Self::Emptied { next, .. } | Self::Nudge { next, .. } => {
+                Some(next)
+            }
+        }
+    }
+
+    /// What follows at `now`, and whether IN is to be shown.
+    fn step(self, now: Instant, full: bool, shown: bool) -> (Self, bool) {
+        match (full, shown, self) {
+            (true, true, watch) => {
+                let gap = match watch {
+                    Self::Full { gap, .. } => (gap * 2).min(LOOK),
+                    _ => FIRST_LOOK,
+                };
+                let next = now + gap;
+                (Self::Full { next, gap }, true)
+            }
+            (false, true, watch) => {
+                let gap = match watch {
+                    Self::Nudge { gap, .. } => gap * 2,
+                    _ => FIRST_NUDGE,
+                };
+                let next = now + gap;
+                let emptied = Self::Emptied { next, gap };
+                let over = gap > LAST_NUDGE;
+                (if over { Self::Quiet } else { emptied }, false)
+            }
+            (false, false, Self::Emptied { gap, .. }) => {
+                let next = now + LOOK;
+                (Self::Nudge { next, gap }, true)
+            }
+            // What is about to be shown is shown by the events of the host.
+            (_, false, _) => (Self::Quiet, false),
+        }
+    }
 }
 
 #[derive(Default)]
 pub(super) struct Rings {
     swapped: Vec<Swapped>,
     mapped: Vec<Mapped>,
-    next: Option<Instant>,
+    /// When it is asked next whether the processes of the swapped are still there.
+    alive: Option<Instant>,
 }
 
 impl Rings {
@@ -177,6 +247,7 @@ impl Supervisor {
             socket: id,
             tid: call.tid,
             fd,
+            watch: Watch::Quiet,
         });
         self.go_on(call);
         Ok(())
@@ -210,9 +281,14 @@ impl Supervisor {
     }
 
     pub(super) fn rings_deadline(&self) -> Option<Instant> {
-        let shown = |mapped: &Mapped| self.mirror.shows(mapped.socket, PollMask::IN);
-        let wanted = !self.rings.swapped.is_empty() || self.rings.mapped.iter().any(shown);
-        wanted.then(|| self.rings.next.unwrap_or(self.clock.now()))
+        let looks = self.rings.mapped.iter().filter_map(|mapped| {
+            let shown = || self.mirror.shows(mapped.socket, PollMask::IN);
+            let next = mapped.watch.next();
+            next.or_else(|| shown().then(|| self.clock.now()))
+        });
+        let away = !self.rings.swapped.is_empty();
+        let alive = away.then(|| self.rings.alive.unwrap_or(self.clock.now()));
+        looks.chain(alive).min()
     }
 
     /// Looks at what programs have given back by writing to memory.
@@ -224,9 +300,15 @@ impl Supervisor {
         self.rings
             .mapped
             .retain(|mapped| mirror.inode(mapped.socket).is_some());
-        for mapped in &self.rings.mapped {
+        for mapped in &mut self.rings.mapped {
+            if mapped.watch.next().is_some_and(|at| at > now) {
+                continue;
+            }
             let mask = self.host.poll(mapped.socket);
-            if mask.contains(PollMask::IN) || !self.mirror.shows(mapped.socket, PollMask::IN) {
+            let shown = self.mirror.shows(mapped.socket, PollMask::IN);
+            let (watch, show) = mapped.watch.step(now, mask.contains(PollMask::IN), shown);
+            mapped.watch = watch;
+            if show == shown {
                 continue;
             }
             let mut processes = self.processes.borrow_mut();
@@ -234,17 +316,68 @@ impl Supervisor {
             let hand = hand
                 .ok()
                 .filter(|hand| self.mirror.find(hand.file()) == Some(mapped.socket));
-            if let Some(end) = hand.and_then(AtHand::into_end) {
-                self.mirror
-                    .show(mapped.socket, mask, PollMask::empty(), Some(end.as_fd()));
+            let Some(end) = hand.and_then(AtHand::into_end) else {
+                continue;
+            };
+            let mask = if show { mask | PollMask::IN } else { mask };
+            self.mirror
+                .show(mapped.socket, mask, PollMask::empty(), Some(end.as_fd()));
+        }
+        if self.rings.alive.is_none_or(|at| at <= now) {
+            // Whose process is gone has no descriptor any more.
+            let mut processes = self.processes.borrow_mut();
+            self.rings.swapped.retain(|swapped| {
+                processes.identify(swapped.tid, swapped.fd) == Ok(swapped.memory)
+            });
+            self.rings.alive = Some(now + ALIVE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring that is emptied at 3 ms: what is shown, and when that changes.
+    #[test]
+    fn a_ring_that_was_emptied_nudges_for_half_a_second() {
+        let start = Instant::from_micros(0);
+        let (mut watch, mut shown) = (Watch::Quiet, true);
+        let mut now = start;
+        let mut edges = Vec::new();
+        for _ in 0..100 {
+            let at = now.as_micros();
+            let (next, show) = watch.step(now, at < 3000, shown);
+            if show != shown {
+                edges.push(format!("{at} {}", if show { "IN" } else { "-" }));
+            }
+            (watch, shown) = (next, show);
+            match watch.next() {
+                Some(next) => now = next,
+                None => break,
             }
         }
-        // Whose process is gone has no descriptor any more.
-        let mut processes = self.processes.borrow_mut();
-        self.rings
-            .swapped
-            .retain(|swapped| processes.identify(swapped.tid, swapped.fd) == Ok(swapped.memory));
-        let idle = self.rings.mapped.is_empty();
-        self.rings.next = Some(now + if idle { ALIVE } else { LOOK });
+        assert!(matches!(watch, Watch::Quiet));
+        let falls = edges.iter().filter(|edge| edge.ends_with('-')).count();
+        assert_eq!(falls, edges.len() - falls + 1, "{edges:?}");
+        assert_eq!(falls, 9, "{edges:?}");
+        assert!(!shown);
+    }
+
+    #[test]
+    fn frames_that_come_meanwhile_end_the_nudges() {
+        let now = Instant::from_micros(0);
+        let (watch, show) = Watch::Quiet.step(now, false, true);
+        assert!(matches!(watch, Watch::Emptied { .. }) && !show);
+        let (watch, show) = watch.step(now, true, true);
+        assert!(
+            matches!(
+                watch,
+                Watch::Full {
+                    gap: FIRST_LOOK,
+                    ..
+                }
+            ) && show
+        );
     }
 }
