@@ -95,16 +95,22 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn attribute(&self, skip: usize, wanted: u16) -> Option<Vec<u8>> {
-        let mut rest = self.body.get(skip..)?;
-        while rest.len() >= 4 {
-            let len = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
-            if u16::from_ne_bytes([rest[2], rest[3]]) & 0x3fff == wanted {
-                return Some(rest[4..len].to_vec());
-            }
-            rest = rest.get(len.next_multiple_of(4)..)?;
+    /// Type and data of each attribute behind the first `skip` octets.
+    pub(super) fn attributes(&self, skip: usize) -> Vec<(u16, Vec<u8>)> {
+        let mut rest = self.body.get(skip..).unwrap_or_default();
+        let mut all = Vec::new();
+        while let [a, b, c, d, ..] = *rest {
+            let len = usize::from(u16::from_ne_bytes([a, b]));
+            let Some(data) = rest.get(4..len) else { break };
+            all.push((u16::from_ne_bytes([c, d]) & 0x3fff, data.to_vec()));
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
         }
-        None
+        all
+    }
+
+    pub(super) fn attribute(&self, skip: usize, wanted: u16) -> Option<Vec<u8>> {
+        let mut all = self.attributes(skip).into_iter();
+        all.find_map(|(kind, data)| (kind == wanted).then_some(data))
     }
 
     pub(super) fn errno(&self) -> i32 {

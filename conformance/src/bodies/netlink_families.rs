@@ -1,6 +1,6 @@
 //! NETLINK_ROUTE by the family of a request: which dump answers for it; and what pyroute2 and systemd look for in answers.
 
-use super::netlink::{Answer, answers, attribute, dump, ifinfo, request, route, single};
+use super::netlink::{answers, attribute, dump, ifinfo, request, route, single};
 use crate::check::{Got, Outcome, eq, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
@@ -80,18 +80,6 @@ fn no_routes_of_multicast_forwarding(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
-/// The types of a message's attributes.
-fn kinds(m: &Answer, skip: usize) -> Vec<u16> {
-    let mut rest = m.body.get(skip..).unwrap_or_default();
-    let mut out = Vec::new();
-    while rest.len() >= 4 {
-        let len = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
-        out.push(u16::from_ne_bytes([rest[2], rest[3]]) & 0x3fff);
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-    }
-    out
-}
-
 /// rt6_fill_node()
 fn order_of_an_ipv6_answer(k: &mut dyn Kernel) -> Outcome {
     let mut body = vec![10, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -100,7 +88,8 @@ fn order_of_an_ipv6_answer(k: &mut dyn Kernel) -> Outcome {
     body.extend(attribute(1, &lo));
     let m = single(k, GETROUTE, NLM_F_REQUEST, &body)?;
     // RTA_TABLE, DST, SRC, PREFSRC, PRIORITY, OIF, CACHEINFO, PREF
-    eq!(kinds(&m, 12), vec![15, 1, 2, 7, 6, 4, 12, 20]);
+    let kinds: Vec<u16> = m.attributes(12).iter().map(|(kind, _)| *kind).collect();
+    eq!(kinds, vec![15, 1, 2, 7, 6, 4, 12, 20]);
     Ok(())
 }
 

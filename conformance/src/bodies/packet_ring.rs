@@ -3,11 +3,10 @@
 //! A body asks for an option after it has mapped a ring: under the runner the descriptor is a socket again from the next call on
 //! that comes to the supervisor.
 
-use crate::addr::Addr;
-use crate::check::{Got, Outcome, check, eq, err, ok, ret};
+use super::packet::{self, LO, OWN, frame, ll};
+use crate::check::{Got, Outcome, check, eq, err, ret};
 use crate::kernel::{Kernel, Ring};
 use crate::registry::tests;
-use crate::scene::NB;
 use crate::sys::{Fd, R, WB};
 use libc::{AF_PACKET, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
 use std::time::Duration;
@@ -34,9 +33,6 @@ const PACKET_COPY_THRESH: i32 = 7;
 const PACKET_VERSION: i32 = 10;
 const PACKET_RESERVE: i32 = 12;
 const LOSS: i32 = 14;
-/// A protocol for experiments.
-const OWN: u16 = 0x88b5;
-const LO: i32 = 1;
 const PAGE: u32 = 4096;
 
 /// `TP_STATUS_*`
@@ -46,8 +42,7 @@ const LOSING: u32 = 4;
 const BLOCK_TIMEOUT: u32 = 32;
 
 fn open(k: &mut dyn Kernel, ty: i32) -> Got<Fd> {
-    let fd = ok!(k.socket(AF_PACKET, ty | NB, i32::from(OWN.to_be())));
-    Ok(fd)
+    packet::open(k, ty, OWN)
 }
 
 /// `struct tpacket_req`, with what tpacket_req3 has more.
@@ -73,15 +68,9 @@ fn ring(k: &mut dyn Kernel, fd: Fd, version: i32, words: &[u32]) -> Got<Box<dyn 
 
 /// A frame with so much data, through `lo`.
 fn send(k: &mut dyn Kernel, data: &[u8]) -> Outcome {
-    let fd = ok!(k.socket(AF_PACKET, SOCK_RAW | NB, 0));
-    let mut frame = vec![0; 12];
-    frame.extend(OWN.to_be_bytes());
-    frame.extend(data);
-    let mut to = (AF_PACKET as u16).to_ne_bytes().to_vec();
-    to.extend(OWN.to_be_bytes());
-    to.extend(LO.to_ne_bytes());
-    to.extend([0; 12]);
-    ret!(k.sendto(fd, &frame, 0, &Addr(to)), frame.len() as i64);
+    let fd = packet::open(k, SOCK_RAW, 0)?;
+    let bytes = frame(OWN, data);
+    ret!(k.sendto(fd, &bytes, 0, &ll(OWN, LO)), bytes.len() as i64);
     k.close(fd);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What packet sockets send: frames, or what stands behind their link header.
 
+use super::errqueue_icmp::checksum;
 use super::packet::{
     ALL, Framed, HOST, IP, IP6, LO, MULTICAST, OTHERHOST, OUTGOING, OWN, frame, from, ll, next,
     open,
@@ -193,13 +194,9 @@ fn injected_for_the_host(k: &mut dyn Kernel) -> Outcome {
     ret!(k.sendto(tap, &packet, 0, &ll(IP6, LO)), packet.len() as i64);
     err!(k.recv(fd, &mut [0; 64], libc::MSG_DONTWAIT), EAGAIN);
     packet[46..48].fill(0);
-    let mut sum: u32 = 13 + 17 + 2;
-    for pair in packet[40..].chunks(2) {
-        sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
-    }
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    packet[46..48].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    // Of the pseudo-header: the length, UDP's number, ::1 twice.
+    let sum = checksum(&[&[0, 13 + 17 + 2], &packet[40..]].concat());
+    packet[46..48].copy_from_slice(&sum.to_be_bytes());
     ret!(k.sendto(tap, &packet, 0, &ll(IP6, LO)), packet.len() as i64);
     eq!(k.recv_now(fd)?, b"hello");
     // A frame for another host is not taken, nor is one that says to be of another protocol.
