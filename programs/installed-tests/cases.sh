@@ -19,19 +19,20 @@ for program in "${programs[@]}"; do
     name=${program#*/}
     case $program in
     glib/*)
-        G_TEST_SRCDIR=$GLIB G_TEST_BUILDDIR=$GLIB timeout 60 "$GLIB/$name" --tap </dev/null 2>/dev/null |
+        G_TEST_SRCDIR=$GLIB G_TEST_BUILDDIR=$GLIB timeout 180 "$GLIB/$name" --tap </dev/null 2>/dev/null |
             sed -nE "s,^ok [0-9]+ ([^ ]*) # SKIP.*,skip $program:\1,p; t; s,^ok [0-9]+ ([^ ]*).*,ok $program:\1,p
                 s,^not ok [0-9]+ ([^ ]*).*,fail $program:\1,p"
         status=${PIPESTATUS[0]}
         ;;
     *)
-        timeout 60 "$SYSTEMD/$name" </dev/null >/dev/null 2>&1
+        timeout 180 "$SYSTEMD/$name" </dev/null >/dev/null 2>&1
         status=$?
         ;;
     esac
     case $status in
     0) echo "ok $program" ;;
     77) echo "skip $program" ;;
+    124) echo "cut $program" ;;
     *) echo "fail $program" ;;
     esac
 done

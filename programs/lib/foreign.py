@@ -1,9 +1,9 @@
 """foreign.py SWITCHBOARD EXPECTED DRIVER...: a foreign test suite on the host's kernel and under the runner, compared.
 
 DRIVER is a command that runs the suite, or only the cases that it is given as arguments, and prints a line for each:
-`ok ID`, `fail ID` or `skip ID`; its status is 0 when it went to its end, whatever the outcomes. It runs natively and by
-`SWITCHBOARD run`. A case whose outcome differs three times in a row fails, unless the file of expectations has a line for
-it:
+`ok ID`, `fail ID` or `skip ID`, and `cut ID` for what was ended before its own end, so that nothing is known of the rest of it;
+its status is 0 when it went to its end, whatever the outcomes. It runs natively and by `SWITCHBOARD run`. A case whose
+outcome differs, or that is cut natively, three times in a row fails, unless the file of expectations has a line for it:
 
     ID  expect_failure  REASON     differs
     ID  skip            REASON     is not looked at: its outcome changes on the host's kernel too
@@ -19,7 +19,7 @@ import sys
 from expectations import expectations
 
 TRIES = 3
-KINDS = ("ok", "fail", "skip")
+KINDS = ("ok", "fail", "skip", "cut")
 
 
 def arm(prefix, driver, only=()):
@@ -44,18 +44,21 @@ def main():
     options = shlex.split(os.environ.get("RUN_OPTIONS", ""))
     prefix = [] if switchboard == "native" else [switchboard, "run", *options, "--"]
     native, trial = arm([], driver), arm(prefix, driver)
+
+    def surprising():
+        return [case for case in sorted(native.keys() | trial.keys())
+                if (native.get(case) != trial.get(case) or native[case] == "cut") and case not in expected]
+
     for _ in range(TRIES - 1):
-        again = [case for case in native.keys() | trial.keys()
-                 if native.get(case) != trial.get(case) and expected.get(case) is None]
+        again = surprising()
         if not again:
             break
         native.update(arm([], driver, again))
         trial.update(arm(prefix, driver, again))
     bad = 0
-    for case in sorted(native.keys() | trial.keys()):
-        if native.get(case) != trial.get(case) and case not in expected:
-            print(f"DIFFERS {case}: {native.get(case)} natively, {trial.get(case)} under the runner")
-            bad += 1
+    for case in surprising():
+        print(f"DIFFERS {case}: {native.get(case)} natively, {trial.get(case)} under the runner")
+        bad += 1
     for case, kind in expected.items():
         if case not in native or (kind == "expect_failure" and prefix and native[case] == trial.get(case)):
             print(f"STALE {os.path.basename(expected_path)}: {case} does not differ")

@@ -12,6 +12,6 @@ compare() {
     (
         cd "$WORK/tmp"
         export TMPDIR=$WORK/tmp HOME=$WORK/home
-        exec perl "$PROGRAMS/lib/guard.pl" 1200 python3 "$PROGRAMS/lib/foreign.py" "$SWITCHBOARD" "$HERE/expect.txt" "$@"
+        exec perl "$PROGRAMS/lib/guard.pl" 2400 python3 "$PROGRAMS/lib/foreign.py" "$SWITCHBOARD" "$HERE/expect.txt" "$@"
     )
 }

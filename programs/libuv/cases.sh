@@ -12,7 +12,7 @@ outcomes() {
 }
 if [ $# = 0 ]; then
     # The first line says how many there are. A run that was cut short is none.
-    timeout 400 "$tests" 2>/dev/null >out
+    timeout 900 "$tests" 2>/dev/null >out
     outcomes <out
     [ "$(sed -n 's/^1\.\.//p' out)" = "$(outcomes <out | wc -l)" ]
     exit

@@ -16,7 +16,7 @@ part() {
     mkdir "$directory/tmp"
     cp "$SOURCES"/socat/*.sh "$work/testcert.dh" "$directory"
     cd "$directory" || return
-    TMPDIR=$directory/tmp timeout -k 5 280 bash ./test.sh "${pace[@]}" "$@" </dev/null >out 2>/dev/null
+    TMPDIR=$directory/tmp timeout -k 5 900 bash ./test.sh "${pace[@]}" "$@" </dev/null >out 2>/dev/null
     outcomes <out
     grep -q '^Summary: ' out
 }
