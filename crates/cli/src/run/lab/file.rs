@@ -17,9 +17,9 @@ use super::plan::{
     EventPlan, Expect, HostPlan, Kind, Member, NatPlan, NetworkPlan, Plan, ProgramPlan, Ready,
     RoutePlan,
 };
-use super::reader::{Problem, Result, Table, Value};
+use super::reader::{Known, Problem, Result, Table, Value};
 
-const LAB: &[&str] = &[
+const LAB: Known = &[&[
     "name",
     "seed",
     "time_limit",
@@ -31,42 +31,34 @@ const LAB: &[&str] = &[
     "link",
     "program",
     "event",
-];
-const HOST: &[&str] = &["router", "nat", "routes", "sysctl", "pcap"];
-const NAT: &[&str] = &["outside", "kind"];
+]];
+const HOST: Known = &[&["router", "nat", "routes", "sysctl", "pcap"]];
+const NAT: Known = &[&["outside", "kind"]];
 /// Of a segment or a link; with what all its cables are like.
-const NETWORK: &[&str] = &[
-    "hosts",
-    "subnet",
-    "subnet6",
-    "addresses",
-    "from",
-    "to",
-    "pcap",
-    "delay",
-    "distribution",
-    "loss",
-    "ecn",
-    "reorder",
-    "duplicate",
-    "corrupt",
-    "rate",
-    "limit",
-    "queue",
-    "mtu",
+const NETWORK: Known = &[
+    &[
+        "hosts",
+        "subnet",
+        "subnet6",
+        "addresses",
+        "from",
+        "to",
+        "pcap",
+    ],
+    netem::WORDS,
 ];
 /// Of `from.HOST` and `to.HOST`.
-const CABLE: &[&str] = netem::WORDS;
-const PROGRAM: &[&str] = &[
+const CABLE: Known = &[netem::WORDS];
+const PROGRAM: Known = &[&[
     "host", "run", "env", "cwd", "after", "ready", "service", "start", "expect",
-];
-const READY: &[&str] = &["port", "line", "exit"];
-const EXPECT: &[&str] = &["status", "output", "not_output"];
-const EVENT: &[&str] = &["at", "after", "do"];
+]];
+const READY: Known = &[&["port", "line", "exit"]];
+const EXPECT: Known = &[&["status", "output", "not_output"]];
+const EVENT: Known = &[&["at", "after", "do"]];
 
 /// Every table of the file and its keys, for the test of the reference.
 #[cfg(test)]
-pub(super) const SCHEMA: &[(&str, &[&str])] = &[
+pub(super) const SCHEMA: &[(&str, Known)] = &[
     ("lab", LAB),
     ("host", HOST),
     ("nat", NAT),
@@ -423,6 +415,9 @@ fn impairments(table: &Table<'_>, config: &mut PipeConfig) -> Result<()> {
         let mut words = vec![*key];
         words.extend(text.split_whitespace());
         netem::apply(config, &words).map_err(|what| value.problem(what))?;
+        if *key == "distribution" && config.delay.jitter.is_zero() {
+            return Err(value.problem("is that of the jitter, and delay has none"));
+        }
     }
     Ok(())
 }

@@ -39,8 +39,11 @@ pub(super) struct Table<'t> {
     key: String,
     pub(super) span: Range<usize>,
     table: &'t DeTable<'t>,
-    known: &'static [&'static str],
+    known: Known,
 }
+
+/// Which keys a table has: its own, and those of another kind of table that are its own, too.
+pub(super) type Known = &'static [&'static [&'static str]];
 
 /// A value with its key.
 #[derive(Clone)]
@@ -58,20 +61,24 @@ fn below(key: &str, name: impl fmt::Display) -> String {
     }
 }
 
+fn is_known(known: Known, name: &str) -> bool {
+    known.iter().any(|keys| keys.contains(&name))
+}
+
 impl<'t> Table<'t> {
     /// Refuses keys that are not known.
     pub(super) fn new(
         key: String,
         span: Range<usize>,
         table: &'t DeTable<'t>,
-        known: &'static [&'static str],
+        known: Known,
     ) -> Result<Table<'t>> {
         for (name, _) in table.iter() {
-            if !known.contains(&name.get_ref().as_ref()) {
+            if !is_known(known, name.get_ref()) {
                 return Err(Problem {
                     span: name.span(),
                     key: below(&key, name.get_ref()),
-                    what: format!("no such key here; there are {}", known.join(", ")),
+                    what: format!("no such key here; there are {}", known.concat().join(", ")),
                 });
             }
         }
@@ -84,7 +91,7 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Value<'t>> {
-        debug_assert!(self.known.contains(&name), "{name}");
+        debug_assert!(is_known(self.known, name), "{name}");
         let (_, value) = self.table.iter().find(|(key, _)| key.get_ref() == name)?;
         Some(Value::of(below(&self.key, name), value))
     }
@@ -200,7 +207,7 @@ impl<'t> Value<'t> {
         self.value.is_str()
     }
 
-    pub(super) fn table(&self, known: &'static [&'static str]) -> Result<Table<'t>> {
+    pub(super) fn table(&self, known: Known) -> Result<Table<'t>> {
         let table = self.value.as_table().ok_or_else(|| self.wrong("a table"))?;
         Table::new(self.key.clone(), self.span.clone(), table, known)
     }

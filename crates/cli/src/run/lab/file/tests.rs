@@ -149,6 +149,10 @@ fn errors_name_line_and_key() {
             "dir/lab.toml:4: segment.s.loss: ",
         ),
         (
+            "[host.a]\n[segment.s]\nhosts = [\"a\"]\ndelay = \"5ms\"\ndistribution = \"normal\"",
+            "dir/lab.toml:5: segment.s.distribution: is that of the jitter",
+        ),
+        (
             "[host.a]\n[program.p]\nhost = \"a\"",
             "dir/lab.toml:2: program.p.run: is missing",
         ),
@@ -216,7 +220,7 @@ fn the_reference_has_every_key() {
             .unwrap_or_else(|| panic!("{section} is missing"));
         let rest = &reference[start + section.len()..];
         let rest = &rest[..rest.find("<!-- keys:").unwrap_or(rest.len())];
-        for key in *keys {
+        for key in keys.concat() {
             assert!(
                 rest.contains(&format!("| `{key}`")),
                 "{table}.{key} is missing"
