@@ -109,6 +109,13 @@ status=0
 is "a time limit" 124 $status
 has 'not done: p' error
 
+# Who writes without end is read, but stops nobody else.
+printf 'time_limit = "2s"\n[host.a]\n[program.yes]\nhost = "a"\nrun = "yes"\n' >yes.toml
+status=0
+timeout 10 "$SWITCHBOARD" lab --quiet yes.toml >/dev/null 2>error || status=$?
+is "output without end" 124 $status
+has 'not done: yes' error
+
 # A session: ps, links, ss, set, partition, heal, exec with streams, statuses and signals, kill.
 cat >session.toml <<'END'
 name = "session"

@@ -46,9 +46,7 @@ impl Director {
             unsafe { libc::kill(-pid.as_raw_nonzero().get(), libc::SIGKILL) };
         }
         for number in 0..self.programs.len() {
-            for place in 0..2 {
-                self.read(number, place);
-            }
+            self.read_rest(number);
         }
     }
 

@@ -7,6 +7,11 @@ use super::output::Lines;
 use super::plan::Ready;
 use super::programs::{self, Piped, STREAMS};
 
+/// What a pipe holds that nobody has made larger.
+const PIPE: usize = 64 * 1024;
+/// How much is read at a time, in these: what a pipe can be made to hold (fs.pipe-max-size).
+const PIPES: usize = 16;
+
 impl Director {
     /// New standard streams of a program: nothing to read, and two pipes to us.
     pub(super) fn streams(&mut self, number: usize) -> Result<[Option<OwnedFd>; 3], String> {
@@ -42,29 +47,51 @@ impl Director {
         Ok(stdio)
     }
 
-    /// Reads what a program has written.
+    /// Reads what a program has written; whoever writes without end is read on in the next turn.
     pub(super) fn read(&mut self, number: usize, place: usize) {
-        let mut bytes = [0; 64 * 1024];
-        loop {
+        for _ in 0..PIPES {
             if self.output.is_full() {
                 return self.hold(number, place);
             }
-            let Some(piped) = &mut self.programs[number].streams[place] else {
+            if !self.read_once(number, place) {
                 return;
+            }
+        }
+    }
+
+    /// What is left in its pipes, when nobody reads on after this.
+    pub(super) fn read_rest(&mut self, number: usize) {
+        for place in 0..STREAMS.len() {
+            for _ in 0..PIPES {
+                if !self.read_once(number, place) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A pipe's worth. Whether there may be more.
+    fn read_once(&mut self, number: usize, place: usize) -> bool {
+        let mut bytes = [0; PIPE];
+        loop {
+            let Some(piped) = &mut self.programs[number].streams[place] else {
+                return false;
             };
             match rustix::io::read(&piped.fd, &mut bytes) {
                 Ok(0) => {
                     let rest = piped.lines.rest();
                     self.built.room.unwatch(&piped.fd);
                     self.programs[number].streams[place] = None;
-                    return self.lines(number, place, rest.into_iter().collect());
+                    self.lines(number, place, rest.into_iter().collect());
+                    return false;
                 }
                 Ok(count) => {
                     let lines = piped.lines.push(&bytes[..count]);
                     self.lines(number, place, lines);
+                    return true;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
     }
