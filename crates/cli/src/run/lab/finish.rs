@@ -124,9 +124,10 @@ impl Director {
                 .map(String::from)
                 .to_vec(),
         ];
+        let directions = self.directions();
         for (number, network) in self.plan.networks.iter().enumerate() {
             let mut sum = [0; 4];
-            for direction in self.directions().iter().filter(|d| d.network == number) {
+            for direction in directions.iter().filter(|d| d.network == number) {
                 let c = &direction.counters;
                 let incoming = direction.name.ends_with("/in");
                 if !incoming {
