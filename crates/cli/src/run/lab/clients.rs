@@ -199,7 +199,11 @@ impl Director {
         if let Some(directory) = exec.get("cwd").and_then(Value::as_str) {
             spawn = spawn.current_dir(directory);
         }
-        let number = self.programs.len();
+        // In the place of one that a client has waited for until its end: the table does not grow with each.
+        let over =
+            |p: &Program| p.client.is_some() && matches!(p.state, State::Ended(_) | State::Failed);
+        let number = self.programs.iter().position(over);
+        let number = number.unwrap_or(self.programs.len());
         let spawner = &self.built.spawners[host];
         let pending = spawner.spawn(&spawn).map_err(|errno| errno.to_string())?;
         let watched = self.built.room.watch(&pending, token(STARTED, number));
@@ -208,7 +212,10 @@ impl Director {
         program.client = Some(client);
         program.started = Some(self.now());
         program.state = State::Starting(pending);
-        self.programs.push(program);
+        match self.programs.get_mut(number) {
+            Some(place) => *place = program,
+            None => self.programs.push(program),
+        }
         Ok(())
     }
 }
