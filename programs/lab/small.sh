@@ -149,13 +149,18 @@ is "the status of exec" 9 $status
 status=0
 "$SWITCHBOARD" exec session a -- /no/such/program 2>/dev/null || status=$?
 is "exec of nothing" 127 $status
-fetch() { "$SWITCHBOARD" exec session a -- curl -s -o /dev/null --max-time "$1" -w '%{http_code}' http://b:8000/ || true; }
-is "before" 200 "$(fetch 5)"
+# fetch SECONDS: the answer's code, and curl's own status (28: out of time).
+fetch() {
+    local status=0
+    "$SWITCHBOARD" exec session a -- curl -s -o /dev/null --max-time "$1" -w '%{http_code}' http://b:8000/ || status=$?
+    echo " $status"
+}
+is "before" "200 0" "$(fetch 5)"
 "$SWITCHBOARD" ctl session partition a '|' b
-is "parted" 000 "$(fetch 1)"
+is "parted" "000 28" "$(fetch 1)"
 "$SWITCHBOARD" ctl session heal
 "$SWITCHBOARD" ctl session set lan/a delay 50ms
-is "healed" 200 "$(fetch 9)"
+is "healed" "200 0" "$(fetch 9)"
 "$SWITCHBOARD" ctl links >links
 has '^lan/a .* delay 50ms$' links
 status=0
