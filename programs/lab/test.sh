@@ -31,6 +31,8 @@ one redis 0 "$LABS/redis-partition.toml"
 one etcd 0 "$LABS/etcd-raft.toml"
 if [ "$QUICK" != 1 ]; then one iperf3 0 "$LABS/iperf3-tour.toml"; fi
 
-left=$(pgrep -u "$(id -u)" -f "$WORK" || true)
-[ -z "$left" ] || fail "processes are left: $left"
+# pgrep(1) ends with 1 where it finds none, and with more where it could not look.
+status=0
+left=$(pgrep -u "$(id -u)" -f "$WORK") || status=$?
+[ $status -eq 1 ] || fail "processes are left, or pgrep failed with $status: $left"
 [ -z "$(ls "$WORK/tmp/switchboard" 2>/dev/null)" ] || fail "a control socket is left"
