@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use switchboard::wires::add_route;
 use switchboard_device::{
     Nat, NatAddresses, NatConfig, Outlet, Publish, PublishProtocol, Tun, TunConfig, TunKind,
 };
-use switchboard_engine::{IfIndex, RouteConfig};
-use switchboard_socket::Host;
+use switchboard_engine::IfIndex;
 
 use super::room::Room;
 use crate::args::RunArgs;
@@ -178,7 +178,12 @@ impl Outside {
         let joined = room.join_outside(host, self.outlet, self.mtu, &self.addresses);
         let interface = joined.map_err(|error| format!("the way out: {error}"))?;
         for gateway in self.gateways {
-            default_route(&mut room.supervisors[host].host, interface, gateway)?;
+            let any = match gateway {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            add_route(&mut room.supervisors[host].host, any, 0, gateway)
+                .map_err(|_| format!("--gateway {gateway} is in no subnet of --address"))?;
         }
         Ok(interface)
     }
@@ -223,32 +228,6 @@ fn nat(args: &RunArgs, seed: [u8; 32]) -> Result<Outside, String> {
         gateways: subnets.map(|net| net.gateway).into(),
         resolv_conf,
     })
-}
-
-fn default_route(host: &mut Host, interface: IfIndex, gateway: IpAddr) -> Result<(), String> {
-    let stack = host.stack_mut();
-    let route = stack.route(gateway, None, None).ok();
-    let reached = route.is_some_and(|r| r.next_hop == gateway && r.interface == interface);
-    if !reached {
-        return Err(format!("--gateway {gateway} is in no subnet of --address"));
-    }
-    let prefix = if gateway.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    stack.add_route(RouteConfig {
-        prefix,
-        prefix_len: 0,
-        gateway: Some(gateway),
-        interface,
-        source: None,
-        metric: 0,
-        // RTPROT_BOOT, RT_SCOPE_UNIVERSE
-        protocol: 3,
-        scope: 0,
-    });
-    Ok(())
 }
 
 #[cfg(test)]
