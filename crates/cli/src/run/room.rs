@@ -32,7 +32,7 @@ use super::supervisor::Supervisor;
 
 /// What an epoll event is about, where it is not a socket's placeholder: datagram placeholders that were closed.
 const CLOSED: u64 = u64::MAX;
-/// The epoll instance of host n of many has this number less n.
+/// The epoll instance of host n of many has this number and n.
 const HOSTS: u64 = u64::MAX - (1 << 20);
 /// A process of a host's has ended, of those that are watched for it.
 pub(super) const ENDED: u64 = HOSTS - 1;
