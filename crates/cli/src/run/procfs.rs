@@ -55,16 +55,7 @@ impl OpenFiles {
         keep: Option<&Held<'_>>,
     ) -> Result<OwnedFd, Errno> {
         self.sweep(keep);
-        let whole = fs::memfd_create("proc", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        let mut left = text.as_bytes();
-        while !left.is_empty() {
-            let n = rustix::io::write(&whole, left)?;
-            left = &left[n..];
-        }
-        fs::fcntl_add_seals(
-            &whole,
-            SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-        )?;
+        let whole = sealed("proc", text)?;
         let path = format!("/proc/self/fd/{}", whole.as_raw_fd());
         let kept = OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK;
         let theirs = fs::open(&path, flags & kept | OFlags::CLOEXEC, Mode::empty())?;
@@ -98,6 +89,21 @@ impl OpenFiles {
         }
         self.sweep_at = 2 * self.by_file.len();
     }
+}
+
+/// A memory file with this text, which stays as it is.
+pub(super) fn sealed(name: &str, text: &str) -> Result<OwnedFd, Errno> {
+    let whole = fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        let n = rustix::io::write(&whole, left)?;
+        left = &left[n..];
+    }
+    fs::fcntl_add_seals(
+        &whole,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
+    Ok(whole)
 }
 
 /// Whether somebody else has the file open: a write lease is only granted when nobody has.

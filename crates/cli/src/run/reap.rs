@@ -1,7 +1,9 @@
 //! What is left when the program has ended: every descendant that is still there is ended too.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use switchboard_notify::Identity;
 
@@ -88,6 +90,15 @@ impl Stat {
 /// Whether a process is stopped by a signal.
 pub(super) fn is_stopped(pid: Pid) -> bool {
     Stat::of(pid.as_raw_nonzero().get()).is_some_and(|stat| stat.state == 'T')
+}
+
+/// Whether the process of a pidfd has ended.
+pub(super) fn has_ended(process: &OwnedFd) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
 }
 
 /// Whether a process is this one, or one below it.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use switchboard_engine::Instant;
 use super::super::guard::Guard;
 use super::super::room::{FIRST_OWN, Room};
 use super::super::signals::Signals;
-use super::super::{Failure, setup};
+use super::super::{Failure, reap, setup};
 use super::action::{Action, Cables};
 use super::build::Built;
 use super::judge;
@@ -345,7 +344,7 @@ impl Director {
                     self.session
                         .answer(client, &json!({ "started": child.pid }));
                 }
-                if !has_ended(&child.pidfd) {
+                if !reap::has_ended(&child.pidfd) {
                     // An end of this number was an earlier process's.
                     self.ends.forget(pid);
                 }
@@ -541,15 +540,4 @@ impl Director {
             }
         }
     }
-}
-
-/// Whether a process has ended.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
 }

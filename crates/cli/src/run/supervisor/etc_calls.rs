@@ -2,12 +2,13 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{self, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{self, FileType, Mode, OFlags};
 use switchboard_abi::Errno;
 use switchboard_notify::{Notification, ReplyError};
 
 use super::super::files::errno;
 use super::super::opens::{Open, directory};
+use super::super::procfs::sealed;
 use super::{Supervisor, host_errno};
 
 impl Supervisor {
@@ -19,7 +20,7 @@ impl Supervisor {
         let made = if writes(open) {
             Err(Errno::EROFS)
         } else {
-            read_only(text.as_bytes(), open.flags)
+            read_only(&text, open.flags)
         };
         // Whoever was asked about is the one who asked only if they still wait.
         if !self.listener.is_valid(call.id) {
@@ -84,18 +85,9 @@ impl Supervisor {
 const TUN: &[u8] = b"tun";
 
 /// A descriptor of a file with this text.
-fn read_only(text: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+fn read_only(text: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let make = || -> rustix::io::Result<OwnedFd> {
-        let whole = fs::memfd_create("etc", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        let mut left = text;
-        while !left.is_empty() {
-            let n = rustix::io::write(&whole, left)?;
-            left = &left[n..];
-        }
-        fs::fcntl_add_seals(
-            &whole,
-            SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-        )?;
+        let whole = sealed("etc", text)?;
         fs::fchmod(&whole, Mode::from_raw_mode(0o644))?;
         let path = format!("/proc/self/fd/{}", whole.as_raw_fd());
         let kept = flags & OFlags::NONBLOCK;

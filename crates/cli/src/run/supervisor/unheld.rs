@@ -15,6 +15,7 @@ use switchboard_notify::{Identity, Notification};
 use switchboard_socket::SocketId;
 
 use super::super::files::AtHand;
+use super::super::reap;
 use super::Supervisor;
 use super::linger::Closes;
 
@@ -127,7 +128,7 @@ impl Supervisor {
     /// A process that was watched has ended.
     pub(in super::super) fn process_ended(&mut self) {
         if let Some(unheld) = &mut self.unheld {
-            unheld.processes.retain(|_, file| !has_ended(file));
+            unheld.processes.retain(|_, file| !reap::has_ended(file));
             self.sweep_unheld();
         }
     }
@@ -210,13 +211,4 @@ impl Supervisor {
         files.retain(|file| !held.contains_key(file));
         files
     }
-}
-
-fn has_ended(process: &OwnedFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let now = rustix::time::Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&now)).is_ok_and(|count| count > 0)
 }
