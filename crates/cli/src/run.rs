@@ -30,6 +30,7 @@ mod trace;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,7 +66,12 @@ const STARTED: u64 = room::FIRST_OWN;
 const SIGNAL: u64 = room::FIRST_OWN + 1;
 
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
-    match start(args) {
+    exit(start(args))
+}
+
+/// Says why nothing was run, if so.
+fn exit(outcome: Result<u8, Failure>) -> ExitCode {
+    match outcome {
         Ok(status) => ExitCode::from(status),
         Err(Failure { what, status }) => {
             complain(&what);
@@ -87,22 +93,47 @@ fn setup(what: impl Into<String>) -> Failure {
     }
 }
 
-fn start(args: &RunArgs) -> Result<u8, Failure> {
-    let program = args.program[0].to_string_lossy().into_owned();
-    let mask = SignalMask::current();
+/// What a supervisor has before it makes anything.
+struct Entered {
+    inherited: Inherited,
+    signals: signals::Signals,
+    guard: guard::Guard,
+    /// Copies of programs' ends of sockets have to be kept.
+    keep: bool,
+}
+
+/// Becomes a supervisor with a guard; the guard comes back with the exit status when all is over.
+fn enter() -> Result<ControlFlow<u8, Entered>, Failure> {
     let inherited = Inherited::look();
     let signals =
         signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
     reap::become_subreaper();
     let way = descriptors::check().map_err(setup)?;
     let guard = match guard::split() {
-        Ok(guard::Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
+        Ok(guard::Side::Guard(supervisor)) => {
+            return Ok(ControlFlow::Break(guard::guard(supervisor, signals)));
+        }
         Ok(guard::Side::Supervisor(guard)) => guard,
         Err(error) => return Err(setup(format!("no second process: {error}"))),
     };
     // A child has to ask for itself.
     reap::become_subreaper();
     raise_descriptor_limit();
+    Ok(ControlFlow::Continue(Entered {
+        inherited,
+        signals,
+        guard,
+        keep: way == descriptors::Way::Keep,
+    }))
+}
+
+fn start(args: &RunArgs) -> Result<u8, Failure> {
+    let program = args.program[0].to_string_lossy().into_owned();
+    let mask = SignalMask::current();
+    let entered = match enter()? {
+        ControlFlow::Break(status) => return Ok(status),
+        ControlFlow::Continue(entered) => entered,
+    };
     let seed = clock::seed(args.seed);
     let stack = Config {
         seed,
@@ -129,10 +160,9 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         })?),
     };
     let outside = Outside::open(args, seed).map_err(setup)?;
-    let keep = way == descriptors::Way::Keep;
-    let mut room =
-        Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let filter = filter::filter(args.linger || keep, false)
+    let mut room = Room::new(seed, entered.keep)
+        .map_err(|error| setup(format!("no epoll instance: {error}")))?;
+    let filter = filter::filter(args.linger || entered.keep, false)
         .map_err(|error| setup(format!("the filter: {error}")))?;
     let spawn = Spawn::new(&args.program[0])
         .args(&args.program[1..])
@@ -155,7 +185,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
 
     let watched = room
         .watch(&pending, STARTED)
-        .and_then(|()| room.watch(&signals, SIGNAL));
+        .and_then(|()| room.watch(&entered.signals, SIGNAL));
     watched.map_err(|error| setup(format!("epoll: {error}")))?;
     let resolv_conf = outside.as_ref().and_then(Outside::resolv_conf);
     let etc: Vec<(String, String)> = resolv_conf
@@ -183,9 +213,9 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     }
     let mut driver = Driver {
         room,
-        signals,
-        guard,
-        inherited,
+        signals: entered.signals,
+        guard: entered.guard,
+        inherited: entered.inherited,
         pending: Some(pending),
         main: None,
         early: Vec::new(),

@@ -25,11 +25,10 @@ mod session;
 mod streams;
 pub(crate) mod top;
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use super::guard::{self, Side};
-use super::inherited::Inherited;
-use super::{Failure, descriptors, raise_descriptor_limit, reap, setup, signals};
+use super::{Failure, enter, reap, setup};
 use crate::args::LabArgs;
 use crate::complain;
 
@@ -39,13 +38,7 @@ use director::Director;
 const TIMED_OUT: u8 = 124;
 
 pub(crate) fn lab(args: &LabArgs) -> ExitCode {
-    match start(args) {
-        Ok(status) => ExitCode::from(status),
-        Err(Failure { what, status }) => {
-            complain(&what);
-            ExitCode::from(status)
-        }
-    }
+    super::exit(start(args))
 }
 
 fn start(args: &LabArgs) -> Result<u8, Failure> {
@@ -67,27 +60,18 @@ fn start(args: &LabArgs) -> Result<u8, Failure> {
         );
         return Ok(0);
     }
-    let inherited = Inherited::look();
-    let signals =
-        signals::Signals::block().map_err(|error| setup(format!("no signalfd: {error}")))?;
-    reap::become_subreaper();
-    let way = descriptors::check().map_err(setup)?;
-    let guard = match guard::split() {
-        Ok(Side::Guard(supervisor)) => return Ok(guard::guard(supervisor, signals)),
-        Ok(Side::Supervisor(guard)) => guard,
-        Err(error) => return Err(setup(format!("no second process: {error}"))),
+    let entered = match enter()? {
+        ControlFlow::Break(status) => return Ok(status),
+        ControlFlow::Continue(entered) => entered,
     };
-    // A child has to ask for itself.
-    reap::become_subreaper();
-    raise_descriptor_limit();
     // Programs have standard streams of their own, and nothing else.
-    inherited.keep_from_programs();
-    let built = build::build(&plan, args, way == descriptors::Way::Keep)?;
+    entered.inherited.keep_from_programs();
+    let built = build::build(&plan, args, entered.keep)?;
     // Packets arrive when they are to, and not up to 50 us later. The threads that start programs are there already, so
     // these have the machine's own.
     // SAFETY: no memory involved, cannot fail.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
-    let mut director = Director::new(plan, built, signals, guard, args)?;
+    let mut director = Director::new(plan, built, entered.signals, entered.guard, args)?;
     let status = director.direct();
     if !reap::end_all() {
         complain(reap::SOME_STAYED);
