@@ -1,6 +1,7 @@
 //! The edges of `switchboard run`: statuses, signals, terminals, refusals, and what is left behind.
 //!
-//! The programs are what every Debian machine has: sh, perl, bash, setsid. Nothing here needs privileges.
+//! The programs are what every Debian machine has (sh, bash, setsid, and the perl of perl-base) and small ones in C. Nothing here
+//! needs privileges.
 #![allow(clippy::disallowed_methods, reason = "tests of a program in real time")]
 
 mod killed;

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::support::{Ended, output};
+use crate::support::{Ended, Scratch, compiled, output};
 
 /// Numbers of the calls that [`helper`] refuses, and the errno.
 const REFUSED: &str = "SWITCHBOARD_TEST_REFUSED";
@@ -175,9 +175,8 @@ fn clone3() {
     talks(&[libc::SYS_clone3], libc::EPERM).complains(125, "cannot start a thread");
 }
 
-/// What is seen of a close where it has to be looked for: by a thread of the same process, by a child that is killed, by one that
-/// executes something else.
-const CLOSES: &str = "use Socket; use IO::Socket::INET; use threads; $| = 1; \
+/// What is seen of a close where it has to be looked for: by a child that is killed, by one that executes something else, after a listener's.
+const CLOSES: &str = "use Socket; use IO::Socket::INET; $| = 1; \
     sub pair { my $l = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!; \
         my $c = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . $l->sockport) or die $!; (scalar $l->accept, $c) } \
     sub ends { my ($s, $what) = @_; my $bits = ''; vec($bits, fileno $s, 1) = 1; \
@@ -186,21 +185,53 @@ const CLOSES: &str = "use Socket; use IO::Socket::INET; use threads; $| = 1; \
     ($a, $b) = pair; my $kid = fork // die $!; if (!$kid) { close $a; sleep 60 } close $b; \
     vec(my $bits = '', fileno $a, 1) = 1; select $bits, undef, undef, 0.1 and die 'too early'; kill 9, $kid; ends($a, 'killed'); \
     ($a, $b) = pair; $kid = fork // die $!; if (!$kid) { close $a; exec 'sleep', 60 } close $b; ends($a, 'executed'); kill 9, $kid; \
-    ($a, $b) = pair; my $t = threads->create(sub { close $b; sleep 1 }); close $b; ends($a, 'thread'); $t->detach; \
     socketpair $a, $b, AF_UNIX, SOCK_DGRAM, 0 or die $!; my $port = do { my $l = IO::Socket::INET->new(Listen => 1, \
         LocalAddr => '127.0.0.1') or die $!; $l->sockport }; \
     IO::Socket::INET->new(Listen => 1, LocalAddr => qq(127.0.0.1:$port)) or die $!; print qq(port\n)";
 
+const CLOSED: &str = "close\nkilled\nexecuted\nport\n";
+
+/// A thread closes what the other threads have, too, and lives on.
+const THREAD: &str = r#"
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void must(int done, const char *what) { if (!done) { perror(what); exit(1); } }
+static void *closes(void *fd) { close(*(int *)fd); pause(); return 0; }
+
+int main(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), ours = socket(AF_INET, SOCK_STREAM, 0), theirs;
+    must(!bind(listener, (void *)&at, sizeof at) && !listen(listener, 1), "listen");
+    must(!getsockname(listener, (void *)&at, &len) && !connect(ours, (void *)&at, len), "connect");
+    must((theirs = accept(listener, 0, 0)) >= 0, "accept");
+    pthread_t thread;
+    must(!pthread_create(&thread, 0, closes, &theirs), "thread");
+    struct pollfd in = {ours, POLLIN, 0};
+    char byte;
+    must(poll(&in, 1, 5000) == 1 && read(ours, &byte, 1) == 0, "end of file");
+    puts("thread");
+}
+"#;
+
 #[test]
 fn the_way_to_descriptors() {
-    let talk_and_close =
-        [TALK, CLOSES].map(|script| ["run", "--", "perl", "-MSocket", "-e", script]);
+    let scratch = Scratch::new("thread");
+    let thread = compiled(&scratch, "thread", THREAD);
+    let program = [
+        &["perl", "-MSocket", "-e", TALK][..],
+        &["perl", "-e", CLOSES],
+        &[thread.to_str().unwrap()],
+    ];
+    let words = program.map(|program| [&["run", "--"], program].concat());
     for call in [libc::SYS_pidfd_getfd, libc::SYS_pidfd_open] {
         for errno in [libc::EPERM, libc::ENOSYS] {
-            for (words, said) in talk_and_close
-                .iter()
-                .zip(["talked\n", "close\nkilled\nexecuted\nthread\nport\n"])
-            {
+            for (words, said) in words.iter().zip(["talked\n", CLOSED, "thread\n"]) {
                 let ended = without(&[call], errno, words);
                 assert_eq!(
                     (ended.status, &*ended.out),
@@ -218,14 +249,14 @@ fn the_way_to_descriptors() {
 /// The same program where nothing is refused.
 #[test]
 fn closes_are_told() {
-    let ended = without(
-        &[libc::SYS_kcmp],
-        libc::EPERM,
-        &["run", "--", "perl", "-e", CLOSES],
-    );
-    assert_eq!(
-        (ended.status, &*ended.out),
-        (0, "close\nkilled\nexecuted\nthread\nport\n"),
-        "{ended:?}"
-    );
+    let scratch = Scratch::new("thread");
+    let thread = compiled(&scratch, "thread", THREAD);
+    for (program, said) in [
+        (&["perl", "-e", CLOSES][..], CLOSED),
+        (&[thread.to_str().unwrap()], "thread\n"),
+    ] {
+        let words = [&["run", "--"], program].concat();
+        let ended = without(&[libc::SYS_kcmp], libc::EPERM, &words);
+        assert_eq!((ended.status, &*ended.out), (0, said), "{ended:?}");
+    }
 }

@@ -34,14 +34,25 @@ impl Ended {
 }
 
 pub(crate) fn switchboard() -> Command {
-    // A job in the background of a script has them ignored.
+    // A job in the background of a script has them ignored, one under nohup(1) the last.
     let mut command = Command::new("env");
     command.args([
-        "--default-signal=INT,QUIT",
+        "--default-signal=INT,QUIT,HUP",
         env!("CARGO_BIN_EXE_switchboard"),
     ]);
     command.stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
     command
+}
+
+/// A program in C, in `scratch`: for what sh and the perl of the smallest machine cannot do.
+pub(crate) fn compiled(scratch: &Scratch, name: &str, source: &str) -> PathBuf {
+    let program = scratch.path().join(name);
+    let text = program.with_extension("c");
+    fs::write(&text, source).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-pthread", "-o"]).arg(&program).arg(&text);
+    assert!(cc.status().expect("a C compiler is there").success());
+    program
 }
 
 /// `switchboard run -- PROGRAM`.
