@@ -4,6 +4,8 @@
     reason = "the texts are those of --help, where brackets mean what may be left out"
 )]
 
+use switchboard_device::{Delay, Loss, PipeConfig, Rate};
+
 use crate::run::outside::{Address, NetMode, Ports};
 use crate::units;
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -74,20 +76,20 @@ pub(crate) struct RunArgs {
     /// Checksums are those that the packets would have on a wire.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
-    /// Let each packet on the run's loopback interface take TIME to arrive, such as 20ms; units are s, ms and us.
+    /// Let each packet on the run's interfaces take TIME to arrive, such as 20ms; units are s, ms and us.
     ///
-    /// A round trip takes twice as long, as with `tc qdisc add dev lo root netem delay`. Packets on lo have up to 64 KiB;
-    /// up to 20,000 of them are on the way at a time, and what comes on top is lost.
+    /// A round trip takes twice as long, as with `tc qdisc add dev lo root netem delay`; one over the eth0 of --net and -p, too.
+    /// Packets on lo have up to 64 KiB; up to 20,000 of them are on the way at a time, and what comes on top is lost.
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub(crate) delay: Option<Duration>,
-    /// Lose so many of the packets on the run's loopback interface, such as 1%.
+    /// Lose so many of the packets on the run's interfaces, such as 1%.
     ///
     /// Which ones is the seed's choice.
     #[arg(long, value_name = "PERCENT", value_parser = units::percent)]
     pub(crate) loss: Option<f64>,
-    /// Let the run's loopback interface send no more than RATE, such as 10mbit; units are bit, kbit, mbit and gbit.
+    /// Let no more than RATE pass the run's interfaces, such as 10mbit; units are bit, kbit, mbit and gbit.
     ///
-    /// Up to 1000 packets wait; what comes on top is lost.
+    /// Each interface has as much for itself, and eth0 in each direction. Up to 1000 packets wait; what comes on top is lost.
     #[arg(long, value_name = "RATE", value_parser = units::rate)]
     pub(crate) rate: Option<u64>,
     /// Where the run's host leads besides lo: none, nat, tun=NAME or tap=NAME.
@@ -129,6 +131,19 @@ impl RunArgs {
     /// Whether the host has an interface besides `lo`.
     pub(crate) fn leads_outside(&self) -> bool {
         self.net != NetMode::None || !self.publish.is_empty()
+    }
+
+    /// What `--delay`, `--loss` and `--rate` make of a direction of an interface; `None` when they were not given.
+    pub(crate) fn impairment(&self) -> Option<PipeConfig> {
+        let given = self.delay.is_some() || self.loss.is_some() || self.rate.is_some();
+        given.then(|| PipeConfig {
+            delay: Delay::fixed(self.delay.unwrap_or_default()),
+            loss: self.loss.map_or(Loss::NONE, Loss::percent),
+            rate: self.rate.map(Rate::bits),
+            // The interface's own MTU is looked at where packets are made.
+            mtu: u32::MAX,
+            ..PipeConfig::default()
+        })
     }
 }
 

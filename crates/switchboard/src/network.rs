@@ -38,8 +38,37 @@ pub(crate) enum Medium {
     Segment(Segment),
     /// Its members are its ends.
     Link(Box<Link>),
-    /// Has one member, and the real host; and this MTU.
-    Outlet(Box<Outlet>, u32),
+    /// Has one member, and the real host.
+    Outlet(Box<WayOut>),
+}
+
+/// A member's link to the real host: its ends are the member and the outlet.
+pub(crate) struct WayOut {
+    pub(crate) outlet: Outlet,
+    link: Link,
+    /// Of the member's interface. What comes from the real host is as long as it is there.
+    mtu: u32,
+}
+
+impl WayOut {
+    /// Hands on what arrives at the outlet, until something arrives at the member.
+    fn poll_frame(&mut self, now: Instant, random: &mut Random) -> Option<Frame> {
+        loop {
+            match self.link.poll_frame(now, random) {
+                Some((End::A, _, frame)) => return Some(frame),
+                Some((End::B, _, frame)) => self.outlet.send(now, frame),
+                None => {
+                    let frame = self.outlet.next(now)?;
+                    self.link.send_frame(now, random, End::B, frame);
+                }
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let ends = [self.link.poll_timeout(), self.outlet.poll_timeout()];
+        ends.into_iter().flatten().min()
+    }
 }
 
 pub(crate) struct Network {
@@ -68,9 +97,15 @@ impl Network {
     }
 
     pub(crate) fn outlet(outlet: Outlet, mtu: u32, seed: [u8; 32], number: usize) -> Network {
+        let mut random = Random::new(seed, number as u64);
+        let config = PipeConfig {
+            mtu: u32::MAX,
+            ..PipeConfig::default()
+        };
+        let link = Link::new(config, &mut random);
         Network {
-            medium: Medium::Outlet(Box::new(outlet), mtu),
-            random: Random::new(seed, number as u64),
+            medium: Medium::Outlet(Box::new(WayOut { outlet, link, mtu })),
+            random,
             members: Vec::new(),
         }
     }
@@ -79,7 +114,7 @@ impl Network {
     pub(crate) fn is_ethernet(&self) -> bool {
         match &self.medium {
             Medium::Segment(_) | Medium::Link(_) => true,
-            Medium::Outlet(outlet, _) => outlet.is_ethernet(),
+            Medium::Outlet(way) => way.outlet.is_ethernet(),
         }
     }
 
@@ -88,7 +123,7 @@ impl Network {
         match &self.medium {
             Medium::Segment(segment) => segment.mtu(),
             Medium::Link(link) => link.pipe(End::A).config().mtu,
-            Medium::Outlet(_, mtu) => *mtu,
+            Medium::Outlet(way) => way.mtu,
         }
     }
 
@@ -115,19 +150,21 @@ impl Network {
         if member == 0 { End::A } else { End::B }
     }
 
+    /// At which end of a member's link that is sent.
+    fn sender(member: usize, cable: Cable) -> End {
+        let own = Self::end(member);
+        match cable {
+            Cable::Up => own,
+            Cable::Down => own.other(),
+        }
+    }
+
     /// The pipe in which a member sends, or gets.
     pub(crate) fn pipe(&self, member: usize, cable: Cable) -> Option<&Pipe> {
         match &self.medium {
             Medium::Segment(segment) => Some(segment.pipe(self.port(member)?, cable)),
-            Medium::Link(link) => {
-                let own = Self::end(member);
-                let from = match cable {
-                    Cable::Up => own,
-                    Cable::Down => own.other(),
-                };
-                Some(link.pipe(from))
-            }
-            Medium::Outlet(..) => None,
+            Medium::Link(link) => Some(link.pipe(Self::sender(member, cable))),
+            Medium::Outlet(way) => Some(way.link.pipe(Self::sender(member, cable))),
         }
     }
 
@@ -150,14 +187,13 @@ impl Network {
                 segment.change(now, random, (port, cable), config);
             }
             (Medium::Link(link), _) => {
-                let own = Self::end(member);
-                let from = match cable {
-                    Cable::Up => own,
-                    Cable::Down => own.other(),
-                };
-                link.change(now, random, from, config);
+                link.change(now, random, Self::sender(member, cable), config);
             }
-            (Medium::Segment(_), None) | (Medium::Outlet(..), _) => {}
+            (Medium::Outlet(way), _) => {
+                let from = Self::sender(member, cable);
+                way.link.change(now, random, from, config);
+            }
+            (Medium::Segment(_), None) => {}
         }
     }
 
@@ -172,7 +208,7 @@ impl Network {
                 segment.send_frame(now, random, port, None, frame);
             }
             (Medium::Link(link), _) => link.send_frame(now, random, Self::end(member), frame),
-            (Medium::Outlet(outlet, _), _) => outlet.send(now, frame),
+            (Medium::Outlet(way), _) => way.link.send_frame(now, random, End::A, frame),
             (Medium::Segment(_), None) => {}
         }
     }
@@ -188,7 +224,7 @@ impl Network {
                 let (end, _, frame) = link.poll_frame(now, &mut self.random)?;
                 (end as usize, frame)
             }
-            Medium::Outlet(outlet, _) => (0, outlet.next(now)?),
+            Medium::Outlet(way) => (0, way.poll_frame(now, &mut self.random)?),
         };
         Some((*self.members.get(member)?, frame))
     }
@@ -197,7 +233,7 @@ impl Network {
         match &self.medium {
             Medium::Segment(segment) => segment.poll_timeout(),
             Medium::Link(link) => link.poll_timeout(),
-            Medium::Outlet(outlet, _) => outlet.poll_timeout(),
+            Medium::Outlet(way) => way.poll_timeout(),
         }
     }
 }

@@ -111,7 +111,7 @@ impl Wires {
     /// The outlet of such a network.
     pub fn outlet(&mut self, network: usize) -> Option<&mut Outlet> {
         match &mut self.networks[network].medium {
-            Medium::Outlet(outlet, _) => Some(outlet),
+            Medium::Outlet(way) => Some(&mut way.outlet),
             Medium::Segment(_) | Medium::Link(_) => None,
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchboard::wires::{Capture, Tap};
-use switchboard_device::{Delay, Label, Loss, Pipe, PipeConfig, Random, Rate, Seen};
+use switchboard_device::{Label, Pipe, PipeConfig, Random, Seen};
 use switchboard_engine::{Departure, IfIndex, Instant};
 use switchboard_socket::Host;
 use switchboard_wire::FrameBody;
@@ -34,18 +34,14 @@ pub(super) struct Loopback {
 impl Loopback {
     /// As the options have it; `None` when they have nothing to say.
     pub(super) fn new(args: &RunArgs, seed: [u8; 32]) -> io::Result<Option<Loopback>> {
-        let impaired = args.delay.is_some() || args.loss.is_some() || args.rate.is_some();
-        if !impaired && args.pcap.is_none() {
+        let impairment = args.impairment();
+        if impairment.is_none() && args.pcap.is_none() {
             return Ok(None);
         }
-        let config = PipeConfig {
-            delay: Delay::fixed(args.delay.unwrap_or_default()),
-            loss: args.loss.map_or(Loss::NONE, Loss::percent),
-            rate: args.rate.map(Rate::bits),
-            // The interface's own MTU is looked at where packets are made.
+        let config = impairment.unwrap_or(PipeConfig {
             mtu: u32::MAX,
             ..PipeConfig::default()
-        };
+        });
         let eth0 = ("eth0", !matches!(args.net, NetMode::Tun(_)));
         let names = [("lo", false), eth0];
         let names = &names[..1 + usize::from(args.leads_outside())];

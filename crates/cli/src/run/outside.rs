@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use switchboard::wires::add_route;
 use switchboard_device::{
-    Nat, NatAddresses, NatConfig, Outlet, Publish, PublishProtocol, Tun, TunConfig, TunKind,
+    Nat, NatAddresses, NatConfig, Outlet, PipeConfig, Publish, PublishProtocol, Tun, TunConfig,
+    TunKind,
 };
 use switchboard_engine::IfIndex;
 
@@ -122,6 +123,7 @@ pub(super) struct Outside {
     addresses: Vec<(IpAddr, u8)>,
     gateways: Vec<IpAddr>,
     resolv_conf: Option<String>,
+    impairment: Option<PipeConfig>,
 }
 
 impl Outside {
@@ -165,6 +167,7 @@ impl Outside {
             addresses: args.address.iter().map(|a| (a.0, a.1)).collect(),
             gateways: args.gateway.clone(),
             resolv_conf: None,
+            impairment: args.impairment(),
         }))
     }
 
@@ -175,7 +178,8 @@ impl Outside {
 
     /// Gives the host its interface.
     pub(super) fn join(self, room: &mut Room, host: usize) -> Result<IfIndex, String> {
-        let joined = room.join_outside(host, self.outlet, self.mtu, &self.addresses);
+        let addresses = &self.addresses;
+        let joined = room.join_outside(host, self.outlet, self.mtu, addresses, self.impairment);
         let interface = joined.map_err(|error| format!("the way out: {error}"))?;
         for gateway in self.gateways {
             let any = match gateway {
@@ -227,6 +231,7 @@ fn nat(args: &RunArgs, seed: [u8; 32]) -> Result<Outside, String> {
         addresses: subnets.map(|net| (net.host, net.prefix_len)).into(),
         gateways: subnets.map(|net| net.gateway).into(),
         resolv_conf,
+        impairment: args.impairment(),
     })
 }
 

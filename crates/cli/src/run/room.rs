@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::time::Timespec;
 use smallvec::SmallVec;
 use switchboard::wires::{Hosts, Wires};
-use switchboard_device::Outlet;
+use switchboard_device::{Cable, Outlet, PipeConfig};
 use switchboard_engine::{Departure, IfIndex, Instant};
 use switchboard_notify::{Closings, Notification};
 use switchboard_socket::Host;
@@ -111,13 +111,20 @@ impl Room {
         outlet: Outlet,
         mtu: u32,
         addresses: &[(IpAddr, u8)],
+        impairment: Option<PipeConfig>,
     ) -> io::Result<IfIndex> {
         let token = OUTLETS + self.wires.networks() as u64;
         self.watch(outlet.as_fd(), token)?;
         let network = self.wires.add_outlet(outlet, mtu);
         let layer = &mut self.supervisors[host].host;
         let at = (host, layer);
-        let (interface, _) = (self.wires).plug_in(at, network, addresses, Duration::ZERO)?;
+        let (interface, plug) = (self.wires).plug_in(at, network, addresses, Duration::ZERO)?;
+        if let Some(config) = impairment {
+            let now = self.clock.now();
+            for cable in [Cable::Up, Cable::Down] {
+                (self.wires).change(now, plug, cable, |pipe| *pipe = config);
+            }
+        }
         Ok(interface)
     }
 

@@ -1,6 +1,7 @@
 //! `--pcap`, `--delay`, `--loss` and `--rate`.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::Command;
 
 use crate::support::{Ended, Scratch, output, switchboard};
@@ -14,9 +15,12 @@ fn perl(options: &[&str], program: &str) -> Ended {
     output(command)
 }
 
-/// A connection, a few bytes of data, and how long that took. The clock is asked by number: Time::HiRes is not in every perl.
-const TALK: &str = "sub now { my $t = pack 'qq', 0, 0; syscall $ENV{CLOCK_GETTIME}, 1, $t; my ($s, $n) = unpack 'qq', $t; $s + $n / 1e9 }
-    socket(my $l, AF_INET, SOCK_STREAM, 0) or die $!;
+/// The clock is asked by number: Time::HiRes is not in every perl.
+const NOW: &str = "sub now { my $t = pack 'qq', 0, 0; syscall $ENV{CLOCK_GETTIME}, 1, $t;
+    my ($s, $n) = unpack 'qq', $t; $s + $n / 1e9 }";
+
+/// A connection, a few bytes of data, and how long that took.
+const TALK: &str = "socket(my $l, AF_INET, SOCK_STREAM, 0) or die $!;
     bind $l, pack_sockaddr_in(7777, INADDR_LOOPBACK) or die $!;
     listen $l, 5 or die $!;
     socket(my $c, AF_INET, SOCK_STREAM, 0) or die $!;
@@ -29,10 +33,14 @@ const TALK: &str = "sub now { my $t = pack 'qq', 0, 0; syscall $ENV{CLOCK_GETTIM
     $all += $n while $all < $ENV{BYTES} and $n = sysread $s, my $got, 65536;
     printf '%d %.3f %.3f', $all, $connected - $begin, now() - $connected;";
 
+/// A program that may ask for `now`.
+fn timed(program: &str) -> String {
+    let now = NOW.replace("$ENV{CLOCK_GETTIME}", &libc::SYS_clock_gettime.to_string());
+    format!("{now} {program}")
+}
+
 fn talk(options: &[&str], bytes: usize) -> (f64, f64) {
-    let program = TALK
-        .replace("$ENV{BYTES}", &bytes.to_string())
-        .replace("$ENV{CLOCK_GETTIME}", &libc::SYS_clock_gettime.to_string());
+    let program = timed(TALK).replace("$ENV{BYTES}", &bytes.to_string());
     let ended = perl(options, &program);
     assert_eq!((ended.status, &*ended.err), (0, ""), "{ended:?}");
     let words: Vec<f64> = ended.out.split(' ').map(|w| w.parse().unwrap()).collect();
@@ -46,6 +54,28 @@ fn a_delay_is_one_way() {
     // There and back; then there.
     assert!((0.119..5.0).contains(&connected), "{connected}");
     assert!((0.059..5.0).contains(&arrived), "{arrived}");
+}
+
+/// `eth0` is as bad as `lo`.
+#[test]
+fn a_delay_is_on_the_way_out_too() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let program = timed(&format!(
+        "socket(my $s, AF_INET, SOCK_STREAM, 0) or die $!; my $begin = now;
+        connect $s, pack_sockaddr_in({port}, inet_aton '10.0.2.4') or die $!; print now() - $begin"
+    ));
+    let took = |options: &[&str]| -> f64 {
+        let way = ["--net", "nat", "--host-loopback", "10.0.2.4"];
+        let ended = perl(&[&way, options].concat(), &program);
+        assert_eq!((ended.status, &*ended.err), (0, ""), "{ended:?}");
+        ended.out.parse().unwrap()
+    };
+    let there_and_back = took(&["--delay", "100ms"]);
+    assert!((0.2..5.0).contains(&there_and_back), "{there_and_back}");
+    // The rate is each direction's: 40 bytes or more at 2000 bits a second, twice.
+    let slow = took(&["--rate", "2kbit"]);
+    assert!((0.32..10.0).contains(&slow), "{slow}");
 }
 
 #[test]
