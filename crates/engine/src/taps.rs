@@ -111,6 +111,19 @@ impl Stack {
         self.taps.is_some()
     }
 
+    /// Shows a packet of a link without a link layer to whoever looks at all.
+    #[inline]
+    pub(crate) fn tap(
+        &mut self,
+        interface: IfIndex,
+        outgoing: bool,
+        tag: Tag,
+        ip: &IpHeader,
+        body: &Body,
+    ) {
+        self.tap_frame(interface, outgoing, tag, None, ip, body);
+    }
+
     /// Shows a packet to whoever looks at all.
     #[inline]
     pub(crate) fn tap_frame(

@@ -6,6 +6,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use switchboard_wire::{IcmpMessage, IpHeader, UdpDatagram};
 
+use super::output::TX_QUEUE_LEN;
 use super::*;
 use crate::{BindRequest, Family, UdpError, UdpId, UdpSend, UdpSendError};
 
