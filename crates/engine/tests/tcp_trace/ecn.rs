@@ -87,16 +87,7 @@ fn the_window_is_reduced_once_in_a_round_trip() {
          20  < SAE 0 ack 1 mss 1000 sackok
          20  > A 1 ack 1
          30  send 10000
-         30  > A 1:1001 ect
-         30  > A 1001:2001 ect
-         30  > A 2001:3001 ect
-         30  > A 3001:4001 ect
-         30  > A 4001:5001 ect
-         30  > A 5001:6001 ect
-         30  > A 6001:7001 ect
-         30  > A 7001:8001 ect
-         30  > A 8001:9001 ect
-         30  > PA 9001:10001 ect
+         30  > PA 1:10001 each 1000 ect
          50  < EA 1 ack 2001
          50  castate 2
          50  ssthresh 7
@@ -121,16 +112,7 @@ fn a_socket_with_a_rate_sends_at_it() {
          20  > A 1 ack 1
          20  set pacing 100000
          30  send 14000
-         30  > A 1:1001
-         30  > A 1001:2001
-         30  > A 2001:3001
-         30  > A 3001:4001
-         30  > A 4001:5001
-         30  > A 5001:6001
-         30  > A 6001:7001
-         30  > A 7001:8001
-         30  > A 8001:9001
-         30  > A 9001:10001
+         30  > A 1:10001 each 1000
          39  < A 1 ack 10001
          39  > nothing
          40  > A 10001:11001

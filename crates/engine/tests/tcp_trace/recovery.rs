@@ -12,16 +12,7 @@ const OPEN: &str = "
 
 const TEN: &str = "
     30  send 10000
-    30  > A 1:1001
-    30  > A 1001:2001
-    30  > A 2001:3001
-    30  > A 3001:4001
-    30  > A 4001:5001
-    30  > A 5001:6001
-    30  > A 6001:7001
-    30  > A 7001:8001
-    30  > A 8001:9001
-    30  > PA 9001:10001
+    30  > PA 1:10001 each 1000
 ";
 
 fn opened(script: &str) {
@@ -164,16 +155,7 @@ fn each_duplicate_lets_new_data_leave() {
     // RFC 3042: what has arrived is not in flight.
     opened(
         "30  send 12000
-         30  > A 1:1001
-         30  > A 1001:2001
-         30  > A 2001:3001
-         30  > A 3001:4001
-         30  > A 4001:5001
-         30  > A 5001:6001
-         30  > A 6001:7001
-         30  > A 7001:8001
-         30  > A 8001:9001
-         30  > A 9001:10001
+         30  > A 1:10001 each 1000
          50  < A 1 ack 1 sack 1001:2001
          50  > A 10001:11001
          51  < A 1 ack 1 sack 1001:3001
@@ -247,16 +229,7 @@ fn a_probe_that_repairs_a_loss_is_one() {
 fn a_probe_of_new_data() {
     opened(
         "30  send 10000
-         30  > A 1:1001
-         30  > A 1001:2001
-         30  > A 2001:3001
-         30  > A 3001:4001
-         30  > A 4001:5001
-         30  > A 5001:6001
-         30  > A 6001:7001
-         30  > A 7001:8001
-         30  > A 8001:9001
-         30  > PA 9001:10001
+         30  > PA 1:10001 each 1000
          31  send 500
          31  > nothing
          78  > PA 10001:10501
@@ -271,10 +244,7 @@ fn a_timeout_that_was_wrong_is_undone() {
     // RFC 5682, 3 (F-RTO): the answers to the first copies arrive late.
     opened(
         "30  send 4000
-         30  > A 1:1001
-         30  > A 1001:2001
-         30  > A 2001:3001
-         30  > PA 3001:4001
+         30  > PA 1:4001 each 1000
          78  > PA 3001:4001
          250 > A 1:1001
          250 castate 4
@@ -293,10 +263,7 @@ fn a_timeout_that_was_wrong_is_undone() {
 fn a_timeout_that_was_right_sends_what_is_lost() {
     opened(
         "30  send 4000
-         30  > A 1:1001
-         30  > A 1001:2001
-         30  > A 2001:3001
-         30  > PA 3001:4001
+         30  > PA 1:4001 each 1000
          78  > PA 3001:4001
          250 > A 1:1001
          270 < A 1 ack 1001

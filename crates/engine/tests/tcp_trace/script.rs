@@ -1,8 +1,11 @@
 //! Traces as text: one line per event, `time what`, time in milliseconds.
 //!
 //! - `> A 1:1001 ack 1 win 64240` the host sends exactly this, at that time; `<` the peer sends it.
-//!   Flags are the letters S F R P A U, E (ECE), W (CWR) and N (AE); `ect` and `ce` are the IP header's. Numbers count from the initial ones, of each side. What is not named is not
-//!   compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`) are those options, with the numbers of who is acknowledged; `ts VAL/=` echoes the last one sent. `mss`, `wscale`, `ts VAL/ECR`, `urg` are the other fields.
+//!   Flags are the letters S F R P A U, E (ECE), W (CWR) and N (AE); `ect` and `ce` are the IP header's. Numbers count from
+//!   the initial ones, of each side. What is not named is not compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`)
+//!   are those options, with the numbers of who is acknowledged; `ts VAL/=` echoes the last one sent. `mss`, `wscale`,
+//!   `ts VAL/ECR`, `urg` are the other fields.
+//! - `> PA 1:5001 each 1000`: five segments, of which the last has the P.
 //! - `> nothing`: nothing was sent up to that time.
 //! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
 //!   `set OPTION VALUE`.
@@ -165,7 +168,7 @@ impl Trace {
         let number = |i: usize| words[i].parse::<u32>().expect("a number");
         let now = self.now;
         match words[0] {
-            ">" => self.expect(&words[1..]),
+            ">" => self.expect_each(&words[1..]),
             "<" => self.inject(&words[1..]),
             "connect" => {
                 let id = self
@@ -356,6 +359,26 @@ impl Trace {
                 assert_eq!(info.snd_cwnd, number(1), "{}", self.line);
             }
             other => panic!("{}: {other}?", self.line),
+        }
+    }
+
+    /// `A 1:5001 each 1000` is five segments. What they have in common is named once; a P is the last one's.
+    fn expect_each(&mut self, words: &[&str]) {
+        let Some(at) = words.iter().position(|word| *word == "each") else {
+            return self.expect(words);
+        };
+        let size: usize = words[at + 1].parse().expect("each N");
+        let rest = [&words[2..at], &words[at + 2..]].concat();
+        let (from, to) = words[1].split_once(':').expect("FLAGS FROM:TO");
+        let (from, to): (usize, usize) = (from.parse().expect("from"), to.parse().expect("to"));
+        for start in (from..to).step_by(size) {
+            let end = to.min(start + size);
+            let flags = match end == to {
+                true => words[0].to_owned(),
+                false => words[0].replace('P', ""),
+            };
+            let range = format!("{start}:{end}");
+            self.expect(&[&[&*flags, &*range], &*rest].concat());
         }
     }
 
