@@ -41,9 +41,11 @@ fn drain(stack: &mut Stack) {
     while stack.poll_event().is_some() {}
 }
 
-/// Without an argument all parts, else the one named: `one`, `bulk`, `open` or `many`.
+/// Without an argument all parts, else the one named: `one`, `bulk`, `open` or `many`; a number after it is how often that
+/// is done (for counting instructions).
 fn main() {
     let only = std::env::args().nth(1);
+    let times = std::env::args().nth(2).and_then(|n| n.parse::<u32>().ok());
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let now = Instant::from_secs(1);
     let (mut stack, listener, local) = open("127.0.0.1:0");
@@ -51,9 +53,9 @@ fn main() {
     stack.tcp_set(now, client, TcpSet::NoDelay(true));
 
     let mut out = vec![0u8; 65_536];
-    const N: u32 = 5_000_000;
+    let count = times.unwrap_or(5_000_000);
     let start = Clock::now();
-    for i in 0..if wanted("one") { N } else { 0 } {
+    for i in 0..if wanted("one") { count } else { 0 } {
         let at = now + std::time::Duration::from_nanos(u64::from(i) * 400);
         stack.tcp_send(
             at,
@@ -67,14 +69,14 @@ fn main() {
     }
     println!(
         "send+recv of 1 byte: {:.0} ns",
-        start.elapsed().as_nanos() as f64 / f64::from(N)
+        start.elapsed().as_nanos() as f64 / f64::from(count)
     );
 
     let data = vec![1u8; 65_536];
-    const M: u32 = 200_000;
+    let count = times.unwrap_or(200_000);
     let at = now + std::time::Duration::from_secs(10);
     let start = Clock::now();
-    for _ in 0..if wanted("bulk") { M } else { 0 } {
+    for _ in 0..if wanted("bulk") { count } else { 0 } {
         stack.tcp_send(
             at,
             client,
@@ -87,15 +89,15 @@ fn main() {
         }
         drain(&mut stack);
     }
-    let bytes = f64::from(M) * 65_536.0;
+    let bytes = f64::from(count) * 65_536.0;
     println!(
         "bulk, 64 KiB: {:.1} GB/s",
         bytes / start.elapsed().as_nanos() as f64
     );
 
-    const C: u32 = 200_000;
+    let count = times.unwrap_or(200_000);
     let start = Clock::now();
-    for i in 0..if wanted("open") { C } else { 0 } {
+    for i in 0..if wanted("open") { count } else { 0 } {
         let at = at + std::time::Duration::from_micros(u64::from(i) * 4000);
         stack.handle_timeout(at);
         let (client, server) = pair(&mut stack, at, listener, local);
@@ -105,7 +107,7 @@ fn main() {
     }
     println!(
         "open, connect, accept, close: {:.0} ns",
-        start.elapsed().as_nanos() as f64 / f64::from(C)
+        start.elapsed().as_nanos() as f64 / f64::from(count)
     );
 
     if !wanted("many") {
