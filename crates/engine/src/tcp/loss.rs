@@ -650,7 +650,6 @@ impl Connection {
                 return true;
             }
         }
-        self.end_reduction(t);
         self.recovery.phase = Phase::Open;
         false
     }

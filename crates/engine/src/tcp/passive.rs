@@ -58,9 +58,8 @@ impl Stack {
             return;
         }
         if flags.contains(TcpFlags::ACK) {
-            let head = Head::of(segment);
-            if !self.tcp_cookie_input(now, id, ip, tuple, &mut segment.clone()) {
-                self.tcp_reset_reply(ip, head);
+            if !self.tcp_cookie_input(now, id, ip, tuple, segment) {
+                self.tcp_reset_reply(ip, Head::of(segment));
             }
             return;
         }
@@ -135,10 +134,7 @@ impl Stack {
     ) -> Option<Request> {
         let socket = self.tcp.get(id)?;
         let device = socket.device;
-        let Ok(route) = self.route(tuple.remote, Some(tuple.local), device) else {
-            return None;
-        };
-        let socket = self.tcp.get(id)?;
+        let route = (self.route(tuple.remote, Some(tuple.local), device)).ok()?;
         let opts = &socket.conn.opts;
         let offered: &TcpOptions = &segment.options;
         let timestamps = offered.timestamps.filter(|_| self.sysctl.tcp_timestamps);

@@ -7,6 +7,7 @@
 //! of the timestamp, which the peer echoes; without timestamps the connection does without them. A cookie counts for two
 //! minutes, and only while the listener has sent some.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use switchboard_wire::{IpHeader, SeqNum, TcpFlags, TcpSegment, Timestamps};
@@ -15,7 +16,6 @@ use super::connection::FourTuple;
 use super::listen::Request;
 use super::table::{Key, Kind};
 use crate::event::TcpId;
-
 use crate::stack::Stack;
 use crate::time::Instant;
 
@@ -149,7 +149,7 @@ impl Stack {
         id: TcpId,
         ip: &IpHeader,
         tuple: &FourTuple,
-        segment: &mut TcpSegment,
+        segment: &TcpSegment,
     ) -> bool {
         if self.sysctl.tcp_syncookies == 0 || segment.flags.contains(TcpFlags::SYN) {
             return false;
@@ -205,11 +205,9 @@ impl Stack {
         }
         listener.requests += 1;
         listener.young += 1;
-        let request = self
-            .tcp
-            .insert(Kind::Request(alloc::boxed::Box::new(request)));
+        let request = self.tcp.insert(Kind::Request(Box::new(request)));
         self.tcp.hash_in(request.index);
-        self.tcp_establish(now, ip, request.index, segment);
+        self.tcp_establish(now, ip, request.index, &mut segment.clone());
         true
     }
 }
