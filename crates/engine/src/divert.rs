@@ -46,7 +46,7 @@ pub(crate) struct Diversion {
 }
 
 impl Diversion {
-    pub(crate) fn is_of(&self, interface: IfIndex) -> bool {
+    fn is_of(&self, interface: IfIndex) -> bool {
         self.interfaces.contains(&interface)
     }
 }
@@ -120,6 +120,11 @@ impl Stack {
         }
     }
 
+    fn diverts(&self, interface: IfIndex) -> bool {
+        let diversion = self.diversion.as_deref();
+        diversion.is_some_and(|diversion| diversion.is_of(interface))
+    }
+
     /// Whether a packet to nobody here is taken all the same. One whose hops are used up is not, and its sender is told.
     pub(crate) fn takes_anybody(
         &mut self,
@@ -128,8 +133,7 @@ impl Stack {
         ip: &IpHeader,
         body: &Body,
     ) -> bool {
-        let of = |d: &Diversion| d.is_of(interface);
-        if !self.diversion.as_deref().is_some_and(of) || !is_one(ip.dst) {
+        if !self.diverts(interface) || !is_one(ip.dst) {
             return false;
         }
         if ip.hop_limit <= 1 {
@@ -144,8 +148,12 @@ impl Stack {
         true
     }
 
-    /// Puts a packet aside that begins a conversation. Says whether it did.
+    /// Puts a packet aside that came in by a diverting interface and begins a conversation. Says whether it did.
+    #[cold]
     pub(crate) fn put_aside(&mut self, interface: IfIndex, ip: &IpHeader, body: &mut Body) -> bool {
+        if !self.diverts(interface) {
+            return false;
+        }
         let begins = match body {
             Body::Tcp(segment) => {
                 let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST);

@@ -127,15 +127,10 @@ impl Stack {
         body: &mut Body,
         heard: bool,
     ) {
-        if let Body::Other {
-            protocol: IGMP,
-            payload,
-        } = body
-            && !ip.is_v6()
-        {
-            return self.igmp_input(now, interface, payload);
-        }
         if let Body::Other { protocol, payload } = body {
+            if *protocol == IGMP && !ip.is_v6() {
+                return self.igmp_input(now, interface, payload);
+            }
             // What a raw socket sent is bytes until it arrives.
             match parse_transport(ip, *protocol, payload) {
                 Ok(Body::Other { .. }) if heard => {}
@@ -168,9 +163,7 @@ impl Stack {
         ip: &IpHeader,
         body: &mut Body,
     ) {
-        if cast == Cast::Unicast
-            && (self.diversion.as_deref()).is_some_and(|diversion| diversion.is_of(interface))
-            && self.put_aside(interface, ip, body)
+        if self.diversion.is_some() && cast == Cast::Unicast && self.put_aside(interface, ip, body)
         {
             return;
         }

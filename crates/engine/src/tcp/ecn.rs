@@ -43,6 +43,17 @@ pub(crate) fn agrees(sysctl: &Sysctl, tos: u8, flags: TcpFlags) -> bool {
         && (tos & MASK == 0 || flags.contains(TcpFlags::AE))
 }
 
+impl Ecn {
+    /// The IP header's codepoint of the segment that was just made.
+    pub(crate) fn codepoint(&mut self) -> u8 {
+        if !self.contains(Ecn::CAPABLE) {
+            return 0;
+        }
+        self.remove(Ecn::CAPABLE);
+        ECT_0
+    }
+}
+
 impl Connection {
     /// The flags of a first SYN (RFC 3168, 6.1.1); a repeated one does not ask, for routers that drop what they do not know.
     pub(crate) fn ecn_syn_flags(&mut self, cx: Cx<'_>, first: bool) -> TcpFlags {
@@ -80,16 +91,6 @@ impl Connection {
             }
         }
         flags
-    }
-
-    /// The IP header's codepoint of the segment that was just made.
-    #[inline]
-    pub(crate) fn ecn_codepoint(&mut self) -> u8 {
-        if !self.ecn.contains(Ecn::CAPABLE) {
-            return 0;
-        }
-        self.ecn.remove(Ecn::CAPABLE);
-        ECT_0
     }
 
     /// The codepoint with which a segment comes.

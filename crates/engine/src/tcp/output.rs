@@ -4,7 +4,7 @@
 //! carried it. The sender's silly-window avoidance (RFC 9293, 3.8.6.2.1), Nagle's algorithm in Minshall's variant, and
 //! TCP_CORK decide about segments that are not full.
 
-use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
+use switchboard_wire::{Payload, SackList, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
 use super::connection::{Connection, Cx, Out, Timed};
 use super::state::State;
@@ -238,7 +238,9 @@ impl Connection {
             self.counters.segs_out += segments - 1;
         }
         self.note_sent(cx, seq, end);
-        self.pace_sent(cx, chunk.len);
+        if self.pace.is_some() {
+            self.pace_sent(cx, chunk.len);
+        }
         self.snd_max = end;
         if !chunk.len.is_multiple_of(self.payload_limit()) {
             self.snd_sml = end;
@@ -409,26 +411,49 @@ impl Connection {
         flags: TcpFlags,
         payload: Payload,
     ) -> TcpSegment {
+        if self.reassembly.is_some() && self.sack_ok {
+            return self.segment_with_blocks(cx, seq, flags, payload);
+        }
+        self.segment_of(cx, seq, flags, payload, SackList::new())
+    }
+
+    /// RFC 2018, 3: it says what is held, and what came twice.
+    #[cold]
+    fn segment_with_blocks(
+        &mut self,
+        cx: Cx<'_>,
+        seq: SeqNum,
+        flags: TcpFlags,
+        payload: Payload,
+    ) -> TcpSegment {
+        let mut sack = SackList::new();
+        if let Some(held) = &mut self.reassembly {
+            sack = held.sack_blocks(self.rcv_nxt, self.received);
+            if held.is_empty() {
+                self.reassembly = None;
+            }
+        }
+        self.segment_of(cx, seq, flags, payload, sack)
+    }
+
+    #[inline(always)]
+    fn segment_of(
+        &mut self,
+        cx: Cx<'_>,
+        seq: SeqNum,
+        flags: TcpFlags,
+        payload: Payload,
+        sack: SackList,
+    ) -> TcpSegment {
         let mut flags = flags;
         let window = self.select_window();
         let urgent = self.urgent_pointer(seq, &mut flags);
         self.ack_sent();
         self.counters.segs_out += 1;
-        let mut options = TcpOptions::default();
-        if self.ts_ok {
-            options.timestamps = Some(Timestamps {
-                value: self.ts_now(cx.now),
-                echo: self.ts_recent,
-            });
-        }
-        if let Some(held) = &mut self.reassembly
-            && self.sack_ok
-        {
-            options.sack = held.sack_blocks(self.rcv_nxt, self.received);
-            if held.is_empty() {
-                self.reassembly = None;
-            }
-        }
+        let timestamps = self.ts_ok.then(|| Timestamps {
+            value: self.ts_now(cx.now),
+            echo: self.ts_recent,
+        });
         TcpSegment {
             src_port: self.tuple.local_port,
             dst_port: self.tuple.remote_port,
@@ -437,7 +462,11 @@ impl Connection {
             flags,
             window,
             urgent,
-            options,
+            options: TcpOptions {
+                timestamps,
+                sack,
+                ..TcpOptions::default()
+            },
             payload,
         }
     }

@@ -71,7 +71,6 @@ impl Connection {
     }
 
     /// A segment of this length left.
-    #[inline]
     pub(crate) fn pace_sent(&mut self, cx: Cx<'_>, len: u32) {
         if self.pace.is_none() || len == 0 || self.counters.data_segs_out < UNPACED {
             return;

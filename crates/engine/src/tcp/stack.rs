@@ -76,18 +76,23 @@ impl Stack {
             local_port: segment.dst_port,
             remote_port: segment.src_port,
         };
-        let found = self.tcp.find_hinted(hint, &tuple);
-        let Some(index) = found.filter(|index| self.tcp.hears(*index, interface)) else {
+        let Some(index) = self.tcp.find_hinted(hint, &tuple) else {
             return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
         };
+        let mut filtered = false;
+        if let Kind::Socket(socket) = &self.tcp.entries[index as usize].kind {
+            // inet_sk_bound_dev_eq()
+            if socket.device.is_some_and(|device| device != interface) {
+                return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
+            }
+            filtered = socket.filters.is_some();
+        }
         if (self.tcp.signs || segment.options.md5.is_some())
             && !self.tcp_is_authentic(interface, ip, &tuple, segment)
         {
             return;
         }
-        if let Kind::Socket(socket) = &self.tcp.entries[index as usize].kind
-            && socket.filters.is_some()
-        {
+        if filtered {
             let id = self.tcp.id_at(index);
             match self.tcp_filtered(now, id, interface, ip, segment) {
                 Some(payload) => segment.payload = payload,
@@ -284,9 +289,8 @@ impl Stack {
             let mut ip = IpHeader::new(tuple.local, tuple.remote);
             ip.tos = socket.conn.opts.tos_of(ip.is_v6());
             if !socket.conn.ecn.is_empty() {
-                ip.tos |= socket.conn.ecn_codepoint();
+                ip.tos |= socket.conn.ecn.codepoint();
             }
-            let tuple = &socket.conn.tuple;
             ip.hop_limit = match tuple.remote {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
                 IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),

@@ -268,15 +268,6 @@ impl TcpTable {
         Some(found)
     }
 
-    /// Whether a connection takes segments from this interface (inet_sk_bound_dev_eq).
-    #[inline]
-    pub(crate) fn hears(&self, index: u32, interface: IfIndex) -> bool {
-        match &self.entries[index as usize].kind {
-            Kind::Socket(socket) => socket.device.is_none_or(|device| device == interface),
-            Kind::Request(_) | Kind::TimeWait(_) => true,
-        }
-    }
-
     /// Makes the entry findable by its four-tuple.
     pub(crate) fn hash_in(&mut self, index: u32) {
         let TcpTable {
