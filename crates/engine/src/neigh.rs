@@ -510,7 +510,7 @@ impl Stack {
         self.neigh_arm();
     }
 
-    /// neigh_event_send(): whom a packet goes to, or it waits. Nothing is made of `held` when it does not.
+    /// __neigh_event_send(): whom a packet goes to, or it is taken and waits.
     fn neigh_resolve(
         &mut self,
         now: Instant,
@@ -525,28 +525,23 @@ impl Stack {
         let Some(entry) = self.neighbours.entries.get_mut(&key) else {
             return Resolved::Dropped;
         };
+        entry.used = now;
         match entry.state {
             NeighState::Stale => {
-                entry.used = now;
+                let mac = entry.mac;
                 entry.state = NeighState::Delay;
                 entry.updated = now;
                 let at = now + params.delay_probe_time;
                 self.neighbours.set_deadline(key, Some(at));
+                return mac.map_or(Resolved::Dropped, Resolved::To);
             }
             NeighState::Failed => {
-                entry.used = now;
                 entry.state = NeighState::Incomplete;
                 entry.updated = now;
                 entry.probes = params.ucast_probes;
             }
-            _ => {}
-        }
-        let entry = match self.neighbours.entries.get_mut(&key) {
-            Some(entry) => entry,
-            None => return Resolved::Dropped,
-        };
-        if entry.state.is_valid() {
-            return entry.mac.map_or(Resolved::Dropped, Resolved::To);
+            NeighState::Incomplete => {}
+            _ => return entry.mac.map_or(Resolved::Dropped, Resolved::To),
         }
         let first = entry.deadline.is_none();
         if let Some(packet) = packet.take() {
@@ -799,6 +794,13 @@ impl Stack {
             || matches!(next_hop, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4));
         if many {
             return Some((Mac::of_group(next_hop), packet));
+        }
+        // What is known without a doubt is used as it is (neigh_output).
+        if let Some(entry) = self.neighbours.entries.get(&(interface, next_hop))
+            && entry.state.is_connected()
+            && let Some(mac) = entry.mac
+        {
+            return Some((mac, packet));
         }
         let mut packet = Some(packet);
         let resolved = self.neigh_resolve(now, (interface, next_hop), tag, &mut packet);

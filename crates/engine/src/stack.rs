@@ -139,7 +139,7 @@ pub enum InterfaceChange<'a> {
     Mtu(u32),
     /// The length of its queue, which is only kept.
     QueueLen(u32),
-    /// Its hardware address, which is only kept.
+    /// Its hardware address, which is only kept where there is no link layer.
     Hardware([u8; 6]),
     /// Its name.
     Name(&'a str),
