@@ -1,31 +1,28 @@
 //! Echo requests through the gateway, by ping sockets (net.ipv4.ping_group_range): the kernel has an identifier of its
 //! own for each of them, which is changed back here.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::vec;
-use std::vec::Vec;
 
 use bytes::Bytes;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
 use switchboard_engine::Instant;
 use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet};
 
 use super::fault::Fault;
+use super::sockets::Datagrams;
 use super::{Gateway, Kind, MOST_PINGS, PING_IDLE, sockets};
 
 /// Type, code, checksum, identifier, sequence number (RFC 792, RFC 4443).
 const HEADER: usize = 8;
 
 struct Flow {
-    socket: OwnedFd,
+    socket: Datagrams,
     source: IpAddr,
     ident: u16,
     last: Instant,
-    hops: u8,
 }
 
 #[derive(Default)]
@@ -76,11 +73,10 @@ impl Flows {
                     return;
                 }
                 let flow = Flow {
-                    socket,
+                    socket: Datagrams::new(socket, v6),
                     source: packet.ip.src,
                     ident: *ident,
                     last: now,
-                    hops: 0,
                 };
                 self.flows.insert(key, flow);
                 self.by_ident.insert(name, key);
@@ -91,25 +87,14 @@ impl Flows {
             return;
         };
         flow.last = now;
-        let hops = packet.ip.hop_limit.saturating_sub(1).max(1);
-        if hops != flow.hops {
-            sockets::set_hops(&flow.socket, v6, hops);
-            flow.hops = hops;
-        }
+        flow.socket.set_hops(packet.ip.hop_limit);
         let mut message = vec![0; HEADER];
         message[0] = if v6 { 128 } else { 8 };
         message[6..].copy_from_slice(&sequence.to_be_bytes());
         message.extend_from_slice(payload);
-        let to = core::net::SocketAddr::new(real, 0);
-        let put = || rustix::net::sendto(&flow.socket, &message, SendFlags::NOSIGNAL, &to);
-        let mut sent = put();
-        if sent.is_err() {
-            flow.report(gateway, now);
-            sent = put();
-        }
-        if let Err(error) = sent
-            && let Some(fault) = Fault::of_errno(error)
-        {
+        let to = SocketAddr::new(real, 0);
+        let sent = (flow.socket).send(&message, to, || flow.report(gateway, now));
+        if let Err(Some(fault)) = sent {
             gateway.fail(now, packet, None, fault);
         }
     }
@@ -131,21 +116,9 @@ impl Flows {
         if !flags.contains(EventFlags::IN) {
             return;
         }
-        let mut buffer: Vec<u8> = Vec::with_capacity(0x1_0000);
-        loop {
-            buffer.clear();
-            let room = rustix::buffer::spare_capacity(&mut buffer);
-            let from = match rustix::net::recvfrom(&flow.socket, room, RecvFlags::empty()) {
-                Ok((_, _, from)) => from,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return,
-                Err(_) => {
-                    flow.report(gateway, now);
-                    continue;
-                }
-            };
-            let from = from.and_then(|from| core::net::SocketAddr::try_from(from).ok());
-            let (Some(from), Some((sequence, payload))) = (from, parts(&buffer)) else {
+        let mut buffer = sockets::buffer();
+        while let Some((n, from)) = (flow.socket).recv(&mut buffer, || flow.report(gateway, now)) {
+            let Some((sequence, payload)) = parts(&buffer[..n]) else {
                 continue;
             };
             // 0: echo reply; 129: that of ICMPv6.
@@ -181,11 +154,7 @@ impl Flows {
 impl Flow {
     /// Passes on what the error queue says.
     fn report(&self, gateway: &mut Gateway, now: Instant) {
-        while let Ok(report) = sockets::next_report(&self.socket) {
-            let Some(report) = report else { continue };
-            let (Some(to), Some(by)) = (report.to, report.by) else {
-                continue;
-            };
+        for report in self.socket.reports() {
             let Some((sequence, payload)) = parts(&report.data) else {
                 continue;
             };
@@ -195,10 +164,10 @@ impl Flow {
                 payload: Bytes::copy_from_slice(payload),
             };
             let about = Packet {
-                ip: IpHeader::new(self.source, gateway.translation.seen(to.ip())),
+                ip: IpHeader::new(self.source, gateway.translation.seen(report.to.ip())),
                 body: Body::Icmp(request),
             };
-            let by = gateway.translation.seen(by);
+            let by = gateway.translation.seen(report.by);
             gateway.fail(now, &about, Some(by), report.fault);
         }
     }

@@ -1,8 +1,9 @@
 //! Sockets of the real host: how they are made, and what their error queues say.
 
 use core::net::{IpAddr, SocketAddr};
+use std::boxed::Box;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::vec;
 use std::vec::Vec;
 
@@ -11,13 +12,13 @@ use nix::sys::socket::{
 };
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    AddressFamily, Protocol, SocketFlags, SocketType, ipproto, socket_with, sockopt as options,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, socket_with,
+    sockopt as options,
 };
 
 use super::fault::Fault;
 
-/// `SO_EE_ORIGIN_LOCAL`, `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`
-const ORIGIN_LOCAL: u8 = 1;
+/// `SO_EE_ORIGIN_ICMP`, `SO_EE_ORIGIN_ICMP6`
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
 
@@ -63,34 +64,117 @@ fn report_errors(socket: &OwnedFd, v6: bool) {
     };
 }
 
-/// What sends with this many hops left; the gateway has taken one.
-pub(super) fn set_hops(socket: &OwnedFd, v6: bool, hops: u8) {
-    let _ = if v6 {
-        options::set_ipv6_unicast_hops(socket, Some(hops))
-    } else {
-        options::set_ip_ttl(socket, hops.into())
-    };
-}
-
 /// close(2) with SO_LINGER and no time: the peer sees a reset.
 pub(super) fn reset(socket: OwnedFd) {
     let _ = options::set_socket_linger(&socket, Some(core::time::Duration::ZERO));
     drop(socket);
 }
 
-/// An error that the real network or the real host has sent about something that was sent.
+/// The largest datagram (RFC 768).
+const LARGEST: usize = 0xffff;
+
+/// Where one is read.
+pub(super) type Buffer = Box<[u8]>;
+
+pub(super) fn buffer() -> Buffer {
+    vec![0; LARGEST].into_boxed_slice()
+}
+
+/// One of [`datagram`] or [`ping`], and what its datagrams have.
+pub(super) struct Datagrams {
+    socket: OwnedFd,
+    v6: bool,
+    hops: u8,
+}
+
+impl Datagrams {
+    pub(super) fn new(socket: OwnedFd, v6: bool) -> Datagrams {
+        let hops = 0;
+        Datagrams { socket, v6, hops }
+    }
+
+    /// What is sent from now on has the hops of a packet of the virtual host's that goes on, less the gateway's.
+    pub(super) fn set_hops(&mut self, of_packet: u8) {
+        // takes_anybody() has let none with one hop pass.
+        let hops = of_packet.saturating_sub(1).max(1);
+        if hops == self.hops {
+            return;
+        }
+        self.hops = hops;
+        let _ = if self.v6 {
+            options::set_ipv6_unicast_hops(&self.socket, Some(hops))
+        } else {
+            options::set_ip_ttl(&self.socket, hops.into())
+        };
+    }
+
+    /// Sends a datagram; what went wrong, if it did. `report` is to pass on what [`reports`](Self::reports) has.
+    pub(super) fn send(
+        &self,
+        data: &[u8],
+        to: SocketAddr,
+        report: impl FnOnce(),
+    ) -> core::result::Result<(), Option<Fault>> {
+        let put = || rustix::net::sendto(&self.socket, data, SendFlags::NOSIGNAL, &to);
+        let mut sent = put();
+        if sent.is_err() {
+            // It may be the error of an earlier one.
+            report();
+            sent = put();
+        }
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Fault::of_errno(error)),
+        }
+    }
+
+    /// The next datagram that has come: its length and its sender.
+    pub(super) fn recv(
+        &self,
+        buffer: &mut Buffer,
+        mut report: impl FnMut(),
+    ) -> Option<(usize, SocketAddr)> {
+        loop {
+            match rustix::net::recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                Ok((n, _, from)) => {
+                    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+                    if let Some(from) = from {
+                        return Some((n, from));
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return None,
+                // An error that the queue tells more of.
+                Err(_) => report(),
+            }
+        }
+    }
+
+    /// What others have said about datagrams. The local errors of the queue are also the results of calls.
+    pub(super) fn reports(&self) -> impl Iterator<Item = Report> {
+        core::iter::from_fn(|| next_report(&self.socket).ok()).flatten()
+    }
+}
+
+impl AsFd for Datagrams {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// An error that somebody has sent about a datagram.
 pub(super) struct Report {
     /// To whom it was sent.
-    pub(super) to: Option<SocketAddr>,
-    /// Who says so; the real host itself if nobody.
-    pub(super) by: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+    /// Who says so.
+    pub(super) by: IpAddr,
     pub(super) fault: Fault,
     /// The data that was sent.
     pub(super) data: Vec<u8>,
 }
 
 /// The next report of a socket's error queue: `Err` when there is none, `None` for one that says nothing of use.
-pub(super) fn next_report(socket: &OwnedFd) -> core::result::Result<Option<Report>, nix::Error> {
+fn next_report(socket: &OwnedFd) -> core::result::Result<Option<Report>, nix::Error> {
     let mut data = vec![0; 2048];
     let mut control = [0; 512];
     let mut iov = [IoSliceMut::new(&mut data)];
@@ -124,12 +208,12 @@ pub(super) fn next_report(socket: &OwnedFd) -> core::result::Result<Option<Repor
         ORIGIN_ICMP | ORIGIN_ICMP6 => {
             Fault::of_icmp(v6, error.ee_type, error.ee_code, error.ee_info)
         }
-        ORIGIN_LOCAL => Fault::of_errno(Errno::from_raw_os_error(error.ee_errno as i32)),
         _ => None,
     };
-    Ok(fault.map(|fault| Report {
+    let by = by.filter(|by| !by.is_unspecified());
+    Ok((to.zip(by).zip(fault)).map(|((to, by), fault)| Report {
         to,
-        by: by.filter(|by| !by.is_unspecified()),
+        by,
         fault,
         data,
     }))

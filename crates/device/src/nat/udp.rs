@@ -1,33 +1,25 @@
 //! UDP through the gateway: a real socket for each address and port of the virtual host, and errors by its error queue.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::vec;
-use std::vec::Vec;
 
 use rustix::event::epoll::EventFlags;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
 use switchboard_engine::Instant;
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
-use super::fault::Fault;
+use super::sockets::{Buffer, Datagrams};
 use super::{Gateway, Kind, MOST_UDP, UDP_IDLE, any, sockets};
 
-/// The largest datagram (RFC 768).
-const LARGEST: usize = 0xffff;
 /// Clients of a published port that may be answered.
 const MOST_CLIENTS: usize = 1024;
 
 struct Flow {
-    socket: OwnedFd,
+    socket: Datagrams,
     /// The virtual host's address and port.
     source: SocketAddr,
     last: Instant,
-    /// What the real socket's datagrams have.
-    hops: u8,
     /// A published port, which stays, and who has asked there lately.
     published: Option<Clients>,
 }
@@ -39,7 +31,7 @@ type Clients = BTreeMap<SocketAddr, (SocketAddr, Instant)>;
 pub(super) struct Flows {
     flows: BTreeMap<u64, Flow>,
     by_source: BTreeMap<SocketAddr, u64>,
-    buffer: Vec<u8>,
+    buffer: Option<Buffer>,
 }
 
 impl Flows {
@@ -74,10 +66,9 @@ impl Flows {
 
     fn insert(&mut self, key: u64, socket: OwnedFd, source: SocketAddr, now: Instant) {
         let flow = Flow {
-            socket,
+            socket: Datagrams::new(socket, source.is_ipv6()),
             source,
             last: now,
-            hops: 0,
             published: None,
         };
         self.flows.insert(key, flow);
@@ -177,22 +168,8 @@ impl Flows {
         if !flags.contains(EventFlags::IN) {
             return;
         }
-        self.buffer.resize(LARGEST, 0);
-        loop {
-            let got = rustix::net::recvfrom(&flow.socket, &mut self.buffer[..], RecvFlags::empty());
-            let (n, from) = match got {
-                Ok((n, _, from)) => (n, from),
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return,
-                // An error that the queue tells more of.
-                Err(_) => {
-                    flow.report(gateway, now);
-                    continue;
-                }
-            };
-            let Some(from) = from.and_then(|from| SocketAddr::try_from(from).ok()) else {
-                continue;
-            };
+        let buffer = self.buffer.get_or_insert_with(sockets::buffer);
+        while let Some((n, from)) = (flow.socket).recv(buffer, || flow.report(gateway, now)) {
             flow.last = now;
             let from = flow.client(gateway, now, from);
             let packet = Packet {
@@ -200,7 +177,7 @@ impl Flows {
                 body: Body::Udp(UdpDatagram {
                     src_port: from.port(),
                     dst_port: flow.source.port(),
-                    payload: Payload::from(&self.buffer[..n]),
+                    payload: Payload::from(&buffer[..n]),
                     segment: 0,
                     unsummed: false,
                     lite: None,
@@ -235,34 +212,17 @@ impl Flow {
         datagram: &UdpDatagram,
         real: SocketAddr,
     ) {
-        let v6 = packet.ip.is_v6();
-        // takes_anybody() has let none with one hop pass.
-        let hops = packet.ip.hop_limit.saturating_sub(1).max(1);
-        if hops != self.hops {
-            sockets::set_hops(&self.socket, v6, hops);
-            self.hops = hops;
-        }
+        self.socket.set_hops(packet.ip.hop_limit);
         let whole = datagram.payload.to_bytes();
         // UDP_SEGMENT: several in one.
         let each = match datagram.segment {
             0 => whole.len().max(1),
             n => n.into(),
         };
-        let mut pieces: Vec<&[u8]> = whole.chunks(each).collect();
-        if pieces.is_empty() {
-            pieces = vec![&[]];
-        }
-        for piece in pieces {
-            let put = || rustix::net::sendto(&self.socket, piece, SendFlags::NOSIGNAL, &real);
-            let mut sent = put();
-            if sent.is_err() {
-                // It may be the error of an earlier one.
-                self.report(gateway, now);
-                sent = put();
-            }
-            if let Err(error) = sent
-                && let Some(fault) = Fault::of_errno(error)
-            {
+        let empty = whole.is_empty().then_some(&[][..]);
+        for piece in whole.chunks(each).chain(empty) {
+            let sent = (self.socket).send(piece, real, || self.report(gateway, now));
+            if let Err(Some(fault)) = sent {
                 return gateway.fail(now, packet, None, fault);
             }
         }
@@ -270,24 +230,19 @@ impl Flow {
 
     /// Passes on what the error queue says.
     fn report(&self, gateway: &mut Gateway, now: Instant) {
-        while let Ok(report) = sockets::next_report(&self.socket) {
-            let Some(report) = report else { continue };
-            // Local errors are also the result of the call.
-            let (Some(to), Some(by)) = (report.to, report.by) else {
-                continue;
-            };
+        for report in self.socket.reports() {
             let about = Packet {
-                ip: IpHeader::new(self.source.ip(), gateway.translation.seen(to.ip())),
+                ip: IpHeader::new(self.source.ip(), gateway.translation.seen(report.to.ip())),
                 body: Body::Udp(UdpDatagram {
                     src_port: self.source.port(),
-                    dst_port: to.port(),
+                    dst_port: report.to.port(),
                     payload: report.data.into(),
                     segment: 0,
                     unsummed: false,
                     lite: None,
                 }),
             };
-            let by: IpAddr = gateway.translation.seen(by);
+            let by = gateway.translation.seen(report.by);
             gateway.fail(now, &about, Some(by), report.fault);
         }
     }
