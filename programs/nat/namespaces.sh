@@ -11,13 +11,21 @@ has() {
     grep -Eq "$2" "$1" || { cat "$1" >&2; fail "$3"; }
 }
 run() { timeout 60 "$SWITCHBOARD" run "$@"; }
+# pings STATUS PATTERN WHAT ARGUMENT...: how ping ends in a run, and what it says. 1: nothing came back, or an error.
+pings() {
+    local wanted=$1 pattern=$2 what=$3 status=0
+    shift 3
+    run --net nat -- ping "$@" >ping.txt || status=$?
+    has ping.txt "$pattern" "$what"
+    [ $status = "$wanted" ] || fail "$what: ping's status is $status"
+}
 cd "$WORK"
 
 unshare -n sleep 600 &
 ROUTER=$!
 unshare -n sleep 600 &
 FAR=$!
-trap 'kill $ROUTER $FAR 2>/dev/null || true' EXIT
+trap 'kill $ROUTER $FAR' EXIT
 router() { nsenter -t $ROUTER -n "$@"; }
 far() { nsenter -t $FAR -n "$@"; }
 for pid in $ROUTER $FAR; do
@@ -52,15 +60,12 @@ done
 
 # Echo by ping sockets: where this user may have none, a filter stands in the way; where it may, the real answer comes.
 sysctl -qw net.ipv4.ping_group_range="1 0"
-run --net nat -- ping -c 1 -W 5 10.77.1.2 >ping.txt || true
-has ping.txt 'Packet filtered' "ping without ping sockets"
+pings 1 'Packet filtered' "ping without ping sockets" -c 1 -W 5 10.77.1.2
 sysctl -qw net.ipv4.ping_group_range="0 2147483647"
 for to in 10.77.1.2 2001:db8:78::2; do
-    run --net nat -- ping -c 3 -i 0.2 -W 5 $to >ping.txt || true
-    has ping.txt ' 0% packet loss' "ping $to"
+    pings 0 ' 0% packet loss' "ping $to" -c 3 -i 0.2 -W 5 $to
 done
-run --net nat -- ping -c 1 -W 5 -t 2 10.77.1.2 >ping.txt || true
-has ping.txt 'From 10.77.0.254 .*Time to live exceeded' "a ping that goes as far as the router"
+pings 1 'From 10.77.0.254 .*Time to live exceeded' "a ping that goes as far as the router" -c 1 -W 5 -t 2 10.77.1.2
 
 # Who is on the way is seen by a datagram whose hops end there.
 run --net nat -- python3 - >hops.txt <<'PYTHON'
@@ -160,7 +165,8 @@ for mode in tun tap; do
     ip tuntap add sb$mode mode $mode
     ip addr add 10.$net.0.1/24 dev sb$mode
     ip link set sb$mode up
-    run --net $mode=sb$mode --address 10.$net.0.2/24 --gateway 10.$net.0.1 -- \
+    # Not by the function, which would be a process between: the signal is for the run.
+    timeout 60 "$SWITCHBOARD" run --net $mode=sb$mode --address 10.$net.0.2/24 --gateway 10.$net.0.1 -- \
         python3 -u -m http.server 80 >/dev/null 2>&1 &
     RUN=$!
     for _ in $(seq 100); do
@@ -168,11 +174,23 @@ for mode in tun tap; do
         sleep 0.1
     done
     cmp copy blob || fail "a file by the device $mode"
-    ping -c 2 -i 0.2 -W 5 10.$net.0.2 >ping.txt || true
+    ping -c 2 -i 0.2 -W 5 10.$net.0.2 >ping.txt || fail "ping by the device $mode"
     has ping.txt ' 0% packet loss' "ping by the device $mode"
     kill $RUN
-    wait $RUN || true
+    status=0
+    wait $RUN || status=$?
+    [ $status = 143 ] || fail "the run at the device $mode ended with status $status"
 done
 status=0
 run --net tun=sbtap -- true 2>error.txt || status=$?
 [ $status = 125 ] && grep -q sbtap error.txt || fail "a device of the other kind"
+
+# A device that is deleted under a run is not asked for ever again what it has.
+ip tuntap add sbgone mode tun
+ip link set sbgone up
+(sleep 1; ip link del sbgone) &
+GONE=$!
+TIMEFORMAT='%U %S'
+{ time run --net tun=sbgone --address 10.90.0.2/24 -- sleep 3; } 2>used.txt || fail "a run whose device goes"
+wait $GONE || fail "ip link del"
+python3 -c 'assert sum(map(float, open("used.txt").read().split())) < 1' || fail "a device that is gone: $(cat used.txt) s"

@@ -29,12 +29,10 @@ clients() {
     done
     [ -e "$WORK/up" ] || fail "the servers did not start"
     clients
-    echo fine >"$WORK/outcome"
 ) &
 CLIENTS=$!
 run 60 -p "127.0.0.1:$P80:7080" -p "[::1]:$P81:7081" -p "127.0.0.1:$P90:7090" -p "127.0.0.1:$P91:7091/udp" -p "127.0.0.1:$P92:7092"
-wait $CLIENTS || true
-[ "$(cat "$WORK/outcome" 2>/dev/null)" = fine ] || fail "the clients"
+wait $CLIENTS || fail "the clients"
 
 # A port that is taken is said to be.
 python3 -c '

@@ -26,6 +26,7 @@ pub struct Outlet {
     way: Way,
     /// Something has happened since `next` had nothing.
     busy: bool,
+    gone: bool,
 }
 
 impl From<Nat> for Outlet {
@@ -33,6 +34,7 @@ impl From<Nat> for Outlet {
         Outlet {
             way: Way::Nat(Box::new(nat)),
             busy: false,
+            gone: false,
         }
     }
 }
@@ -44,6 +46,7 @@ impl From<Tun> for Outlet {
         Outlet {
             way: Way::Tun { device, left },
             busy: false,
+            gone: false,
         }
     }
 }
@@ -92,8 +95,11 @@ impl Outlet {
             Way::Tun { device, left } => {
                 if let Some(fewer) = left.checked_sub(1) {
                     *left = fewer;
-                    if let Ok(Some(frame)) = device.recv_frame() {
-                        return Some(frame);
+                    match device.recv_frame() {
+                        Ok(Some(frame)) => return Some(frame),
+                        Ok(None) => {}
+                        // tun_do_read(), EBADFD: somebody has deleted the interface.
+                        Err(_) => self.gone = true,
                     }
                 }
             }
@@ -109,6 +115,11 @@ impl Outlet {
             Way::Tun { left, .. } => *left = BUDGET,
         }
         self.busy = true;
+    }
+
+    /// Whether the device is no more: its descriptor is readable for ever, and need not be waited for.
+    pub fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// When [`next`](Self::next) may have something by itself.

@@ -25,7 +25,7 @@ pub struct Tap {
 }
 
 impl Capture {
-    /// Of the interfaces with these names, which have Ethernet as all on wires have.
+    /// Of the interfaces with these names, which all have Ethernet.
     pub fn start(names: &[&str], writer: Box<dyn Write + Send>) -> io::Result<Capture> {
         let ethernet: Vec<(&str, bool)> = names.iter().map(|name| (*name, true)).collect();
         Capture::start_of(&ethernet, writer)

@@ -239,7 +239,8 @@ impl Interface {
         self.index
     }
 
-    /// Makes a direction of its cable another from now on: what it sends ([`Cable::Up`]), or what it gets.
+    /// Makes a direction of its cable another from now on: what it sends ([`Cable::Up`]), or what it gets. An interface
+    /// that leads to a gateway or a device of the real host has no cable: nothing happens.
     pub fn change(&self, cable: Cable, change: impl FnOnce(&mut PipeConfig)) {
         let mut guard = self.net.lock();
         let world = &mut *guard;
@@ -288,8 +289,10 @@ impl Interface {
     /// Writes what the interface sends and gets from now on, as a pcapng file: what tshark(1) reads. Another capture of
     /// the interface ends.
     pub fn capture(&self, writer: impl Write + Send + 'static) -> io::Result<()> {
-        let capture = Capture::start(&[&self.name()], Box::new(writer))?;
         let mut world = self.net.lock();
+        let interface = world.hosts[self.host].layer.stack().interface(self.index);
+        let name = interface.map_or(("", false), |i| (i.name(), i.is_ethernet()));
+        let capture = Capture::start_of(&[name], Box::new(writer))?;
         let old = world.wires.untap(self.host, self.index);
         world.wires.tap(self.host, self.index, capture.tap(0));
         old.into_iter().try_for_each(Tap::stop)

@@ -217,17 +217,20 @@ impl Shared {
 }
 
 impl Shared {
-    /// The outside has something on a network that leads there.
-    pub(crate) fn look(&self, network: usize) {
+    /// The outside has something on a network that leads there. Whether it may have more some day.
+    pub(crate) fn look(&self, network: usize) -> bool {
         let mut world = self.lock();
         let now = world.now();
         world.wires.look(now, network);
         world.run_due();
+        let outlet = world.wires.outlet(network);
+        let stays = outlet.is_some_and(|outlet| !outlet.is_gone());
         let trash = std::mem::take(&mut world.trash);
         drop(world);
         drop(trash);
         // There may be new times to wait for.
         self.driver.notify_one();
+        stays
     }
 }
 

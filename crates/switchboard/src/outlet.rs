@@ -79,7 +79,7 @@ impl Net {
     }
 }
 
-/// Waits for the outside, until the net is gone.
+/// Waits for the outside, until that or the net is gone.
 fn watch(shared: &Arc<Shared>, network: usize, readable: &impl AsFd, stopped: &UnixStream) {
     loop {
         let mut fds = [
@@ -87,7 +87,7 @@ fn watch(shared: &Arc<Shared>, network: usize, readable: &impl AsFd, stopped: &U
             PollFd::new(stopped, PollFlags::IN),
         ];
         match poll(&mut fds, None) {
-            Ok(_) if fds[1].revents().is_empty() => shared.look(network),
+            Ok(_) if fds[1].revents().is_empty() && shared.look(network) => {}
             Err(rustix::io::Errno::INTR) => {}
             _ => return,
         }

@@ -218,6 +218,7 @@ impl Room {
         let mut own = SmallVec::new();
         let epoll = self.epoll.clone();
         let mut touched = BTreeSet::new();
+        let mut looked: SmallVec<[usize; 1]> = SmallVec::new();
         drain(&epoll, &mut |token, hung_up| {
             match token {
                 CLOSED => touched.extend(self.closed()),
@@ -236,7 +237,9 @@ impl Room {
                 }
                 OUTLETS.. if token != ENDED => {
                     let now = self.clock.now();
-                    self.wires.look(now, (token - OUTLETS) as usize);
+                    let network = (token - OUTLETS) as usize;
+                    self.wires.look(now, network);
+                    looked.push(network);
                 }
                 _ => {
                     touched.insert(0);
@@ -246,6 +249,11 @@ impl Room {
             Ok(ControlFlow::Continue(()))
         })?;
         self.carry(touched);
+        for network in looked {
+            if let Some(outlet) = self.wires.outlet(network).filter(|o| o.is_gone()) {
+                let _ = epoll::delete(&*epoll, outlet.as_fd());
+            }
+        }
         Ok(own)
     }
 

@@ -1,6 +1,5 @@
 //! Two hosts, a link between them and transfers over it, in virtual time.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -293,26 +292,23 @@ pub fn fairness(bytes: &[usize]) -> f64 {
 
 /// A table of text.
 #[derive(Default)]
-pub struct Table(BTreeMap<usize, Vec<String>>);
+pub struct Table(Vec<Vec<String>>);
 
 impl Table {
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let at = self.0.len();
-        self.0.insert(at, cells.into_iter().collect());
+        self.0.push(cells.into_iter().collect());
     }
 
     pub fn text(&self) -> String {
-        let columns = self.0.values().map(Vec::len).max().unwrap_or(0);
+        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
         let width = |i: usize| {
-            self.0
-                .values()
-                .filter_map(|r| r.get(i))
+            (self.0.iter().filter_map(|r| r.get(i)))
                 .map(String::len)
                 .max()
         };
         let widths: Vec<usize> = (0..columns).map(|i| width(i).unwrap_or(0)).collect();
         let mut out = String::new();
-        for row in self.0.values() {
+        for row in &self.0 {
             let cells = row
                 .iter()
                 .zip(&widths)
