@@ -1,7 +1,7 @@
 //! Messages: what a send takes and a receive gives.
 
 use crate::inet::tcp::TcpRecvEffect;
-use crate::inet::udp::UdpRecvEffect;
+use crate::inet::udp_recv::UdpRecvEffect;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -110,7 +110,7 @@ pub struct SendPlan {
 #[derive(Debug)]
 pub(crate) enum PlanKind {
     Tcp(crate::inet::tcp::TcpSendPlan),
-    Udp(crate::inet::udp::UdpSendPlan),
+    Udp(crate::inet::udp_plan::UdpSendPlan),
     Raw(alloc::boxed::Box<crate::inet::raw::RawSendPlan>),
     Unix(crate::unix::UnixSendPlan),
     Netlink(crate::netlink::NetlinkSendPlan),

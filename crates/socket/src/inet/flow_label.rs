@@ -5,7 +5,7 @@
 //! lease that is not everybody's, a socket may send with a label only if it has a lease of it. A lease that nobody has
 //! any more lingers, so that no router takes the next flow for the old one.
 
-use super::udp::UdpSendPlan;
+use super::udp_plan::UdpSendPlan;
 use super::{InetFlags, InetOptions};
 use crate::call::Cx;
 use crate::cred::Caps;

@@ -18,6 +18,9 @@ mod tcp_data;
 pub(crate) mod udp;
 mod udp_control;
 mod udp_offload;
+pub(crate) mod udp_plan;
+pub(crate) mod udp_recv;
+mod udp_send;
 
 use crate::call::Cx;
 use crate::cred::Caps;

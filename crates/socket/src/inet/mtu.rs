@@ -1,7 +1,8 @@
 //! How long a datagram may be: __ip_append_data() and __ip6_append_data(), `IP_MTU_DISCOVER`, `IPV6_DONTFRAG` and
 //! `IPV6_RECVPATHMTU`.
 
-use super::udp::{UdpSendPlan, UdpSocket};
+use super::udp::UdpSocket;
+use super::udp_plan::UdpSendPlan;
 use super::{InetFlags, InetOptions};
 use crate::call::{Fail, FailEffect};
 use crate::host::Host;

@@ -5,7 +5,7 @@
 
 use super::InetOptions;
 use super::addr::{InetAddr, needs_scope};
-use super::udp::UdpSendPlan;
+use super::udp_plan::UdpSendPlan;
 use crate::call::{Attempt, Cx, Fail};
 use crate::cred::Cred;
 use crate::host::Host;
@@ -440,13 +440,12 @@ impl Host {
         plan: RawSendPlan,
         data: Payload,
     ) {
-        let Ok(s) = self.udp_mut(id) else { return };
+        let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
-        let charged = s.charge();
         let (dst, src) = (plan.to.dst, plan.to.src);
         let whole = match plan.at_once {
             true => Some((plan.to, data)),
-            false => s.cork(plan.to, data),
+            false => self.udp_cork(id, plan.to, data),
         };
         let Some((mut to, data)) = whole else {
             return;
@@ -455,7 +454,6 @@ impl Host {
             // ip_push_pending_frames() writes the addresses of the last call over what was held back.
             (to.dst, to.src) = (dst, src);
         }
-        self.udp_let_go(id, charged);
         let cookie = to.cookie;
         let see = cookie.keeps_packet();
         let sent = match plan.what {

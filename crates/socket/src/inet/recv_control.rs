@@ -73,6 +73,34 @@ pub(crate) struct Facts {
     pub(crate) extra: Option<Box<Arrived>>,
 }
 
+/// What asks for a control message with each datagram, beside `IP_PKTINFO` and `IPV6_RECVPKTINFO`.
+const ASKS: InetFlags = InetFlags::RECVTTL
+    .union(InetFlags::RECVTOS)
+    .union(InetFlags::RECVOPTS)
+    .union(InetFlags::RETOPTS)
+    .union(InetFlags::RECVORIGDSTADDR)
+    .union(InetFlags::RECVFRAGSIZE)
+    .union(InetFlags::RECVHOPLIMIT)
+    .union(InetFlags::HOPLIMIT_2292)
+    .union(InetFlags::PKTINFO_2292)
+    .union(InetFlags::RECVRTHDR)
+    .union(InetFlags::RTHDR_2292)
+    .union(InetFlags::RECVHOPOPTS)
+    .union(InetFlags::HOPOPTS_2292)
+    .union(InetFlags::RECVDSTOPTS)
+    .union(InetFlags::DSTOPTS_2292)
+    .union(InetFlags::RECVTCLASS)
+    .union(InetFlags::RECVFLOWINFO)
+    .union(InetFlags::RECVORIGDSTADDR6)
+    .union(InetFlags::RECVFRAGSIZE6);
+
+impl InetOptions {
+    /// Whether [`Facts::tell`] may have anything to tell.
+    pub(super) fn asks(&self) -> bool {
+        self.pktinfo || self.pktinfo6 || self.flags.intersects(ASKS)
+    }
+}
+
 impl Facts {
     /// Of a datagram in a socket's queue.
     pub(super) fn of(h: &Host, s: &UdpSocket, kind: Datagram, m: &UdpReceived) -> Facts {

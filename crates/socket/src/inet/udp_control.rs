@@ -2,7 +2,7 @@
 //! as their options are here.
 
 use super::raw::Datagram;
-use super::udp::UdpSendPlan;
+use super::udp_plan::UdpSendPlan;
 use crate::call::Cx;
 use crate::host::Host;
 use crate::message::SendControl;

@@ -1,12 +1,14 @@
 //! udp(7): datagrams held back, batches of them, and checksums left out.
 
-use super::udp::{UdpSendPlan, UdpSocket};
+use super::udp::UdpSocket;
+use super::udp_plan::UdpSendPlan;
 use crate::call::{Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
+use switchboard_wire::Payload;
 
 /// The datagrams that one UDP_SEGMENT send may make (UDP_MAX_SEGMENTS).
 const MAX_SEGMENTS: usize = 128;
@@ -84,7 +86,8 @@ impl Host {
         let Some(mut corked) = s.corked.take() else {
             return Ok(());
         };
-        corked.to.unsummed = self.udp_is_unsummed(id, corked.to.dst);
+        let common = &self.get(id)?.common;
+        corked.to.unsummed = self.udp(id)?.is_unsummed(common, corked.to.dst);
         self.udp_let_go(id, charged);
         let len = corked.data.len();
         let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);
@@ -107,6 +110,20 @@ impl Host {
             s.corked = None;
             self.udp_let_go(id, charged);
         }
+    }
+
+    /// Joins data to what MSG_MORE held back. `None`: nothing is sent yet.
+    pub(super) fn udp_cork(
+        &mut self,
+        id: SocketId,
+        to: UdpSendPlan,
+        data: Payload,
+    ) -> Option<(UdpSendPlan, Payload)> {
+        let s = self.udp_mut(id).ok()?;
+        let charged = s.charge();
+        let whole = s.cork(to, data)?;
+        self.udp_let_go(id, charged);
+        Some(whole)
     }
 
     /// sock_def_write_space(): what was held back, and charged, is gone.
