@@ -4,7 +4,7 @@
 //! No driver of the host has a family, so every other name is ENOENT. CTRL_CMD_GETPOLICY is left out of what nlctrl
 //! says that it can.
 
-use super::message::{Answer, Message, Refusal, Request, attribute};
+use super::message::{Answer, DUMP, MULTI, Message, Refusal, Request, attribute};
 use super::serve::Asker;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
@@ -35,17 +35,13 @@ pub(super) fn answer(
     if request.kind != CONTROL {
         return Err(Errno::ENOENT.into());
     }
-    let &[command, ..] = request.body() else {
-        return Err(Errno::EINVAL.into());
-    };
-    if request.body().len() < HEAD {
-        return Err(Errno::EINVAL.into());
-    }
+    let head: &[u8; HEAD] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+    let [command, ..] = *head;
     if command != GET_FAMILY {
         return Err(Errno::EOPNOTSUPP.into());
     }
     // Both bits, other than rtnetlink.
-    if request.flags & super::message::DUMP == super::message::DUMP {
+    if request.flags & DUMP == DUMP {
         if dumping {
             return Err(Errno::EBUSY.into());
         }
@@ -81,8 +77,6 @@ pub(super) fn answer(
 
 /// ctrl_fill_info()
 fn family(asker: &Asker, request: &Request<'_>, part: bool) -> Vec<u8> {
-    /// `NLM_F_MULTI`
-    const MULTI: u16 = 2;
     let flags = if part { MULTI } else { 0 };
     let head = [NEW_FAMILY, 2, 0, 0];
     let mut m = Message::new(CONTROL, flags, request.sequence, asker.port, &head);

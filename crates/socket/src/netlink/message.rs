@@ -11,7 +11,7 @@ pub(super) const MIN_TYPE: u16 = 16;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 pub(super) const REQUEST: u16 = 1;
-const MULTI: u16 = 2;
+pub(super) const MULTI: u16 = 2;
 pub(super) const ACK: u16 = 4;
 /// `NLM_F_ROOT` or `NLM_F_MATCH`: one of them makes a dump.
 pub(super) const DUMP: u16 = 0x300;

@@ -1,14 +1,15 @@
 //! Neighbours: RTM_GETNEIGH, RTM_NEWNEIGH, RTM_DELNEIGH.
 //!
 //! # Limits
-//! No proxies (NTF_PROXY), no bridges and no daemons (NTF_USE, NTF_MANAGED): EOPNOTSUPP. No tables' parameters
-//! (RTM_GETNEIGHTBL).
+//! No proxies (NTF_PROXY), no bridges, no daemons (NTF_USE, NTF_MANAGED) and nothing that says who made an entry
+//! (NDA_PROTOCOL): EOPNOTSUPP. No tables' parameters (RTM_GETNEIGHTBL).
 
-use super::super::message::{Answer, CREATE, EXCL, Message, REPLACE, Refusal, Request};
+use super::super::message::{
+    Answer, CREATE, DUMP_FILTERED, EXCL, Message, REPLACE, Refusal, Request,
+};
 use super::super::serve::Asker;
 use super::{
-    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, address_of, family_of, octets,
-    word_of,
+    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, family_of, octets, word_of,
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -25,17 +26,19 @@ const NDA_LLADDR: u16 = 2;
 const NDA_CACHEINFO: u16 = 3;
 const NDA_PROBES: u16 = 4;
 const NDA_IFINDEX: u16 = 8;
+const NDA_MASTER: u16 = 9;
+const NDA_PROTOCOL: u16 = 12;
+const NDA_FLAGS_EXT: u16 = 15;
 
-/// NTF_USE, NTF_PROXY, NTF_MANAGED (of the first eight), NTF_ROUTER
+/// NTF_PROXY, NTF_ROUTER
+const NTF_PROXY: u8 = 8;
 const NTF_ROUTER: u8 = 0x80;
 
-/// What a request says of a neighbour.
+/// The neighbour that a change is about.
 struct Wanted {
-    interface: Option<IfIndex>,
-    addr: Option<IpAddr>,
-    mac: Option<Mac>,
+    interface: IfIndex,
+    addr: IpAddr,
     state: u16,
-    flags: u8,
 }
 
 impl Host {
@@ -53,58 +56,34 @@ impl Host {
         }
     }
 
-    /// neigh_dump_info(). Groups and broadcasts, which Linux keeps as entries without ARP, have none here.
+    /// neigh_dump_info(): of the header the family counts, and whether it is proxies that are asked for, of which there are
+    /// none. Groups and broadcasts, which Linux keeps as entries without ARP, have none here.
     pub(super) fn neigh_dump(
         &self,
         asker: &Asker,
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let wanted = self.neigh_wanted(request, family)?;
-        if wanted.flags & !NTF_ROUTER != 0 {
+        let word = |kind| {
+            let data = request.attribute(NDMSG, kind);
+            data.and_then(|data| word_of(data).ok()).unwrap_or(0)
+        };
+        // No interface is the part of another.
+        if request.body().get(10) == Some(&NTF_PROXY) || word(NDA_MASTER) != 0 {
             return Ok(Answer::dump(Vec::new()));
         }
-        let form = Form::part(RTM_NEWNEIGH, request, asker.port);
+        let by = IfIndex::new(word(NDA_IFINDEX));
+        let mut form = Form::part(RTM_NEWNEIGH, request, asker.port);
+        if by.is_some() {
+            // neigh_dump_table(): the message that ends it does not say so.
+            form.flags |= DUMP_FILTERED;
+        }
         let all = self.stack.neighbours().into_iter().filter(|n| {
             (family == 0 || family_of(n.addr) == family)
-                && wanted.interface.is_none_or(|index| index == n.interface)
+                && by.is_none_or(|index| index == n.interface)
         });
         let messages = all.map(|n| neigh_message(&form, &n, asker.now).finish());
-        Ok(Answer::Dump {
-            messages: messages.collect(),
-            filtered: wanted.interface.is_some(),
-        })
-    }
-
-    fn neigh_wanted(&self, request: &Request<'_>, family: u8) -> Result<Wanted, Refusal> {
-        let body = request.body();
-        // rtnl_dump_all(): programs that ask for all may send a smaller header.
-        let Some(head) = body.first_chunk::<NDMSG>() else {
-            return Ok(Wanted {
-                interface: None,
-                addr: None,
-                mac: None,
-                state: 0,
-                flags: 0,
-            });
-        };
-        let mut index = word_of(&head[4..8])?;
-        if let Some(data) = request.attribute(NDMSG, NDA_IFINDEX) {
-            index = word_of(data)?;
-        }
-        let addr = request.attribute(NDMSG, NDA_DST);
-        let mac = match request.attribute(NDMSG, NDA_LLADDR) {
-            Some(data) => Some(Mac(<[u8; 6]>::try_from(data)
-                .map_err(|_| Refusal::new(Errno::EINVAL, "Invalid link address"))?)),
-            None => None,
-        };
-        Ok(Wanted {
-            interface: IfIndex::new(index),
-            addr: addr.map(|data| address_of(family, data)).transpose()?,
-            mac,
-            state: u16::from_ne_bytes([head[8], head[9]]),
-            flags: head[10],
-        })
+        Ok(Answer::dump(messages.collect()))
     }
 
     /// neigh_get()
@@ -114,19 +93,29 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let wanted = self.neigh_wanted(request, family)?;
-        let addr = wanted
-            .addr
+        let head: &[u8; NDMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let [_, _, _, _, _, _, _, _, state @ .., flags, kind] = *head;
+        let proxy = flags == NTF_PROXY;
+        if state != [0; 2] || kind != 0 || !(proxy || flags == 0) {
+            return Err(Errno::EINVAL.into());
+        }
+        let index = IfIndex::new(word_of(&head[4..8])?);
+        if index.is_none() && !proxy {
+            return Err(Refusal::new(Errno::EINVAL, "No device specified"));
+        }
+        neigh_family(family)?;
+        if request.kinds(NDMSG).any(|kind| kind != NDA_DST) {
+            return Err(Errno::EINVAL.into());
+        }
+        let addr = request
+            .address(NDMSG, family, NDA_DST)?
             .ok_or(Refusal::new(Errno::EINVAL, "Network address not specified"))?;
-        let index = wanted
-            .interface
-            .ok_or(Refusal::new(Errno::EINVAL, "No device specified"))?;
-        if self.stack.interface(index).is_none() {
+        if index.is_some_and(|index| self.stack.interface(index).is_none()) {
             return Err(Refusal::new(Errno::ENODEV, "Unknown device ifindex"));
         }
-        let found = self
-            .stack
-            .neighbour(index, addr)
+        let found = index.filter(|_| !proxy);
+        let found = found
+            .and_then(|index| self.stack.neighbour(index, addr))
             .ok_or(Refusal::new(Errno::ENOENT, "Neighbour entry not found"))?;
         let form = Form::part(RTM_NEWNEIGH, request, asker.port);
         Ok(Answer::One(
@@ -134,17 +123,22 @@ impl Host {
         ))
     }
 
-    /// The interface and the address of a change.
-    fn neigh_named(&self, wanted: &Wanted) -> Result<(IfIndex, IpAddr), Refusal> {
-        let addr = wanted
-            .addr
+    fn neigh_wanted(&self, request: &Request<'_>, family: u8) -> Result<Wanted, Refusal> {
+        neigh_family(family)?;
+        let head: &[u8; NDMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let addr = request
+            .address(NDMSG, family, NDA_DST)?
             .ok_or(Refusal::new(Errno::EINVAL, "Network address not specified"))?;
-        let index = wanted.interface.ok_or(Errno::EINVAL)?;
+        let index = IfIndex::new(word_of(&head[4..8])?).ok_or(Errno::EINVAL)?;
         let interface = self.stack.interface(index).ok_or(Errno::ENODEV)?;
-        if wanted.flags & !NTF_ROUTER != 0 || !interface.is_ethernet() {
+        if head[10] & !NTF_ROUTER != 0 || !interface.is_ethernet() {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        Ok((index, addr))
+        Ok(Wanted {
+            interface: index,
+            addr,
+            state: u16::from_ne_bytes([head[8], head[9]]),
+        })
     }
 
     /// neigh_add()
@@ -154,18 +148,30 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        neigh_family(family)?;
-        let wanted = self.neigh_wanted(request, family)?;
-        let (index, addr) = self.neigh_named(&wanted)?;
-        let old = self.stack.neighbour(index, addr);
+        let Wanted {
+            interface,
+            addr,
+            state,
+        } = self.neigh_wanted(request, family)?;
+        if (request.kinds(NDMSG)).any(|kind| matches!(kind, NDA_PROTOCOL | NDA_FLAGS_EXT)) {
+            let text = "Not supported by this host's neighbours";
+            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        let given = match request.attribute(NDMSG, NDA_LLADDR) {
+            Some(data) => Some(Mac(*data
+                .first_chunk()
+                .ok_or(Refusal::new(Errno::EINVAL, "Invalid link address"))?)),
+            None => None,
+        };
+        let old = self.stack.neighbour(interface, addr);
         match old {
             None if request.flags & CREATE == 0 => return Err(Errno::ENOENT.into()),
             Some(_) if request.flags & EXCL != 0 => return Err(Errno::EEXIST.into()),
             _ => {}
         }
-        let state = NeighState::from_bits(wanted.state).ok_or(Errno::EINVAL)?;
+        let state = NeighState::from_bits(state).ok_or(Errno::EINVAL)?;
         // neigh_update(): a valid entry needs an address.
-        let known = wanted.mac.or(old.and_then(|n| n.mac));
+        let known = given.or(old.and_then(|n| n.mac));
         if state.is_valid() && known.is_none() {
             return Err(Errno::EINVAL.into());
         }
@@ -175,7 +181,8 @@ impl Host {
         } else {
             known
         };
-        if !self.stack.set_neighbour(asker.now, index, addr, mac, state) {
+        let made = (self.stack).set_neighbour(asker.now, interface, addr, mac, state);
+        if !made {
             return Err(Errno::ENOBUFS.into());
         }
         self.collect_stack_events();
@@ -189,13 +196,11 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        neigh_family(family)?;
-        let wanted = self.neigh_wanted(request, family)?;
-        let (index, addr) = self.neigh_named(&wanted)?;
-        let Some(found) = self.stack.neighbour(index, addr) else {
-            return Err(Errno::ENOENT.into());
-        };
-        self.stack.remove_neighbour(asker.now, index, addr);
+        let Wanted {
+            interface, addr, ..
+        } = self.neigh_wanted(request, family)?;
+        let found = self.stack.neighbour(interface, addr).ok_or(Errno::ENOENT)?;
+        self.stack.remove_neighbour(asker.now, interface, addr);
         let teller = Teller::of(asker, request);
         let gone = Neighbour {
             state: NeighState::Failed,
