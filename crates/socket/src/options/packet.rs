@@ -3,7 +3,7 @@
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::host::Host;
-use crate::packet::ring::{Request, Ring};
+use crate::packet::ring::{BLOCKS, HEADERS, Request, Ring};
 use crate::packet::{Membership, PacketOptions, Stats};
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -17,10 +17,8 @@ const MR_UNICAST: u16 = 3;
 const ADDRESS: usize = 6;
 const MREQ_HEAD: usize = 8;
 const MREQ: usize = 16;
-/// `TPACKET_V3`, the last.
-const LAST_VERSION: i32 = 2;
-/// The size of a ring's frame header in each version.
-const HEADERS: [u32; 3] = [32, 32, 48];
+/// `TP_FT_REQ_FILL_RXHASH`
+const FILL_RXHASH: u32 = 1;
 
 /// An option that packet_setsockopt() reads as an `int` of exactly that size.
 fn exact(a: &SetArg<'_>) -> Result<i32, Errno> {
@@ -36,7 +34,7 @@ fn told(value: i32, a: &GetArg) -> OptValue {
 }
 
 macro_rules! option {
-    ($get:ident, $set:ident, $read:ident, $field:ident, $to:expr, $from:expr) => {
+    ($get:ident, $set:ident, $read:ident, $field:ident, $to:expr, $from:expr $(, $may:ident)?) => {
         pub(super) fn $get(
             h: &Host,
             _: &Cx<'_>,
@@ -53,9 +51,10 @@ macro_rules! option {
             id: SocketId,
             a: &SetArg<'_>,
         ) -> Result<(), Errno> {
-            let value = $read(a)?;
             let from: fn(i32) -> Result<_, Errno> = $from;
-            h.packet_mut(id)?.options.$field = from(value)?;
+            let value = from($read(a)?)?;
+            $($may(h, id)?;)?
+            h.packet_mut(id)?.options.$field = value;
             Ok(())
         }
     };
@@ -82,9 +81,15 @@ option!(
     |o| o.origdev.into(),
     |v| Ok(v != 0)
 );
-option!(get_loss, set_loss, exact, loss, |o| o.loss.into(), |v| Ok(
-    v != 0
-));
+option!(
+    get_loss,
+    set_loss,
+    exact,
+    loss,
+    |o| o.loss.into(),
+    |v| Ok(v != 0),
+    without_ring
+);
 option!(
     get_tx_has_off,
     set_tx_has_off,
@@ -135,9 +140,10 @@ option!(
     version,
     |o| o.version,
     |v| match v {
-        0..=LAST_VERSION => Ok(v),
+        0..=BLOCKS => Ok(v),
         _ => Err(Errno::EINVAL),
-    }
+    },
+    without_ring
 );
 option!(
     get_reserve,
@@ -148,7 +154,8 @@ option!(
     |v| match u32::try_from(v) {
         Ok(v) => Ok(v),
         Err(_) => Err(Errno::EINVAL),
-    }
+    },
+    without_ring
 );
 
 /// The version stands where the answer will.
@@ -170,7 +177,7 @@ pub(super) fn get_statistics(
     let mut bytes = Vec::with_capacity(12);
     bytes.extend_from_slice(&packets.wrapping_add(drops).to_ne_bytes());
     bytes.extend_from_slice(&drops.to_ne_bytes());
-    if s.options.version == LAST_VERSION {
+    if s.options.version == BLOCKS {
         // `struct tpacket_stats_v3`
         let freezes = s.ring.as_ref().map_or(0, |ring| ring.freezes());
         bytes.extend_from_slice(&freezes.to_ne_bytes());
@@ -191,7 +198,7 @@ pub(super) fn set_rx_ring(
     let s = h.packet(id)?;
     let (version, reserve) = (s.options.version, s.options.reserve);
     let has_one = s.ring.is_some();
-    let len = if version == LAST_VERSION { 28 } else { 16 };
+    let len = if version == BLOCKS { 28 } else { 16 };
     // copy_safe_from_sockptr(), whose EFAULT is not passed on.
     let raw = a.bytes(len).map_err(|_| Errno::EINVAL)?;
     let word = |at: usize| match raw.get(4 * at..4 * at + 4) {
@@ -210,6 +217,8 @@ pub(super) fn set_rx_ring(
         (0, 0) => None,
         (0, _) => return Err(Errno::EINVAL),
         _ if has_one => return Err(Errno::EBUSY),
+        // Frames are not hashed: they would all be 0.
+        _ if word(6) & FILL_RXHASH != 0 => return Err(Errno::EINVAL),
         _ => {
             let clock = (cx.now, cx.realtime);
             Some(Ring::new(&request, version, reserve, clock, h.make_ring)?)
@@ -225,43 +234,6 @@ fn without_ring(h: &Host, id: SocketId) -> Result<(), Errno> {
         Some(_) => Err(Errno::EBUSY),
         None => Ok(()),
     }
-}
-
-pub(super) fn set_version_checked(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    if !(0..=LAST_VERSION).contains(&exact(a)?) {
-        return Err(Errno::EINVAL);
-    }
-    without_ring(h, id)?;
-    set_version(h, cx, id, a)
-}
-
-pub(super) fn set_reserve_checked(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    if exact(a)? < 0 {
-        return Err(Errno::EINVAL);
-    }
-    without_ring(h, id)?;
-    set_reserve(h, cx, id, a)
-}
-
-pub(super) fn set_loss_checked(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
-    id: SocketId,
-    a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    exact(a)?;
-    without_ring(h, id)?;
-    set_loss(h, cx, id, a)
 }
 
 /// `struct packet_mreq`, whose address may be longer than its own field.

@@ -1,6 +1,6 @@
 //! What comes: frames for the sockets that want them, and recvmsg(2) of them.
 
-use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, device_kind, ring};
+use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, PacketSocket, device_kind, ring};
 use crate::call::{Attempt, Blocked, Cx, Fail};
 use crate::filter::Written;
 use crate::host::Host;
@@ -124,6 +124,13 @@ impl Seen {
         }
     }
 
+    /// The sender's hardware address.
+    fn source(&self) -> [u8; 6] {
+        let mut source = [0; 6];
+        source.copy_from_slice(&self.headers[6..12]);
+        source
+    }
+
     fn meta(&self) -> Meta {
         Meta {
             protocol: self.protocol,
@@ -160,6 +167,34 @@ fn charge(len: usize) -> u32 {
     }
 }
 
+impl PacketSocket {
+    /// A frame waits for recvmsg(2).
+    fn enqueue(&mut self, seen: &Seen, whole: usize, data: Payload, stamped: bool) {
+        let charge = charge(whole);
+        self.charged += charge;
+        self.queue.push_back(Queued {
+            at: seen.at,
+            stamped,
+            data,
+            whole,
+            protocol: seen.protocol,
+            interface: seen.interface,
+            kind: seen.kind,
+            source: seen.source(),
+            unsummed: seen.unsummed,
+            tag: seen.tag,
+            drops: self.drops,
+            charge,
+        });
+    }
+
+    /// There was no room for a frame.
+    fn lose(&mut self) {
+        self.stats.drops = self.stats.drops.wrapping_add(1);
+        self.drops = self.drops.wrapping_add(1);
+    }
+}
+
 impl Host {
     /// packet_rcv(): queues the frame if the socket wants it and has room.
     pub(super) fn packet_input(&mut self, id: SocketId, seen: &Seen) {
@@ -192,34 +227,15 @@ impl Host {
         }
         seen.data.iter().for_each(|chunk| data.push(chunk.clone()));
         let data = data.slice(..kept);
-        let mut source = [0; 6];
-        source.copy_from_slice(&seen.headers[6..12]);
         let Ok(s) = self.packet_mut(id) else { return };
         if s.ring.is_some() {
             return self.packet_into_ring(id, seen, whole, &data, stamped);
         }
         if s.charged >= rcvbuf {
-            s.stats.drops = s.stats.drops.wrapping_add(1);
-            s.drops = s.drops.wrapping_add(1);
-            return;
+            return s.lose();
         }
         s.stats.packets = s.stats.packets.wrapping_add(1);
-        let charge = charge(whole);
-        s.charged += charge;
-        s.queue.push_back(Queued {
-            at: seen.at,
-            stamped,
-            data,
-            whole,
-            protocol: seen.protocol,
-            interface: seen.interface,
-            kind: seen.kind,
-            source,
-            unsummed: seen.unsummed,
-            tag: seen.tag,
-            drops: s.drops,
-            charge,
-        });
+        s.enqueue(seen, whole, data, stamped);
         self.wake(id, PollMask::READABLE);
     }
 
@@ -252,9 +268,7 @@ impl Host {
         from[8..10].copy_from_slice(&device_kind(seen.interface).to_ne_bytes());
         from[10] = seen.kind;
         from[11] = 6;
-        from[12..18].copy_from_slice(&seen.headers[6..12]);
-        let mut source = [0; 6];
-        source.copy_from_slice(&seen.headers[6..12]);
+        from[12..18].copy_from_slice(&seen.source());
         let bytes = data.to_bytes();
         let link = raw.then_some(LINK);
         // PACKET_COPY_THRESH: what is cut is to be had whole from the queue, which has room.
@@ -277,22 +291,7 @@ impl Host {
         match ring.put(&arrived) {
             Some(woken) => {
                 if copied {
-                    let charge = charge(whole);
-                    s.charged += charge;
-                    s.queue.push_back(Queued {
-                        at: seen.at,
-                        stamped,
-                        data: data.clone(),
-                        whole,
-                        protocol: seen.protocol,
-                        interface: seen.interface,
-                        kind: seen.kind,
-                        source,
-                        unsummed: seen.unsummed,
-                        tag: seen.tag,
-                        drops: s.drops,
-                        charge,
-                    });
+                    s.enqueue(seen, whole, data.clone(), stamped);
                 }
                 s.stats.packets = s.stats.packets.wrapping_add(1);
                 if woken {
@@ -300,8 +299,7 @@ impl Host {
                 }
             }
             None => {
-                s.stats.drops = s.stats.drops.wrapping_add(1);
-                s.drops = s.drops.wrapping_add(1);
+                s.lose();
                 self.wake(id, PollMask::READABLE);
             }
         }

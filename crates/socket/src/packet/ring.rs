@@ -33,8 +33,10 @@ const BLOCK_STATUS: usize = 8;
 /// `DEFAULT_PRB_RETIRE_TOV`, where the speed of the link is not known.
 const RETIRE: Duration = Duration::from_millis(8);
 
-/// PACKET_VERSION of a ring of blocks.
-pub(super) const BLOCKS: i32 = 2;
+/// PACKET_VERSION of a ring of blocks, the last there is.
+pub(crate) const BLOCKS: i32 = 2;
+/// `struct tpacket_hdr`, `tpacket2_hdr`, `tpacket3_hdr`: their sizes.
+pub(crate) const HEADERS: [usize; 3] = [32, 32, 48];
 /// `TP_STATUS_*`
 const KERNEL: u32 = 0;
 pub(super) const USER: u32 = 1;
@@ -117,14 +119,13 @@ fn align(n: usize, to: usize) -> usize {
 }
 
 impl Shape {
-    /// `struct tpacket_hdr`, `tpacket2_hdr`, `tpacket3_hdr`.
     fn header(&self) -> usize {
-        [32, 32, 48][self.version as usize]
+        HEADERS[self.version as usize]
     }
 
     /// `po->tp_hdrlen`
     fn tp_hdrlen(version: i32) -> usize {
-        [32, 32, 48][version as usize] + NAME
+        HEADERS[version as usize] + NAME
     }
 
     /// Where the frame and its network header stand, from the slot's beginning.
@@ -157,7 +158,7 @@ impl Request {
         }
         let least = Shape::tp_hdrlen(version) as u64 + u64::from(reserve);
         let private = BLOCK_HEADER as u64 + u64::from(self.private).next_multiple_of(8);
-        if version == 2 && u64::from(block) <= private + least {
+        if version == BLOCKS && u64::from(block) <= private + least {
             return Err(Errno::EINVAL);
         }
         let frame = self.frame_size;
@@ -200,7 +201,7 @@ impl Ring {
             blocks: None,
             clock,
         };
-        if version == 2 {
+        if version == BLOCKS {
             ring.blocks = Some(Blocks {
                 active: 0,
                 private: BLOCK_HEADER + align(request.private as usize, 8),
