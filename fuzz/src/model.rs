@@ -58,6 +58,8 @@ pub(crate) fn stack(seed: u8, sysctl: Sysctl) -> (Stack, IfIndex) {
             metric: 0,
             protocol: 3,
             scope: 0,
+            table: switchboard_engine::TABLE_MAIN,
+            leads: switchboard_engine::Leads::On,
         });
     }
     (stack, eth)

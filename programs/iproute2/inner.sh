@@ -56,6 +56,54 @@ sleep 0.3 # it joins its groups
     say ip neigh show
     say ip rule show
     say ip -6 rule show
+    for kind in blackhole unreachable prohibit throw; do
+        say ip route add $kind 10.6.0.0/16
+        say ip -6 route add $kind fd06::/64
+        for family in AF_INET AF_INET6; do
+            for type in SOCK_STREAM SOCK_DGRAM; do
+                say python3 "$HERE/way.py" $family $type 0
+            done
+        done
+        say ip route get 10.6.0.1
+        say ip route del $kind 10.6.0.0/16
+        say ip -6 route del $kind fd06::/64
+    done
+    say ip route add blackhole 10.6.0.0/16 dev lo
+    # A mark has another way, which leaves from another address.
+    say ip route add 10.6.0.0/16 dev lo src 10.0.0.2 table 100
+    say ip rule add fwmark 7 table 100
+    say ip rule add fwmark 7 table 100
+    say ip rule add fwmark 0x19/0xf prohibit
+    say ip rule add from 10.0.0.2 to 10.5.0.0/16 lookup 101 pref 50
+    say ip rule add iif lo to 10.4.0.0/16 unreachable pref 60
+    say ip rule add oif lo nop pref 61
+    say ip rule add not from 10.0.0.0/8 lookup main suppress_prefixlength 0 pref 62
+    say ip rule add lookup 300 pref 63
+    say ip -6 rule add fwmark 3 table 300
+    say ip rule show
+    say ip -6 rule show
+    for mark in 0 7 9 23; do
+        say python3 "$HERE/way.py" AF_INET SOCK_STREAM $mark
+        say python3 "$HERE/way.py" AF_INET SOCK_DGRAM $mark
+    done
+    say ip route get 10.6.0.1 mark 7
+    say ip route get 10.4.0.1
+    say ip route get 127.0.0.1
+    say ip route show table 100
+    say ip route show table 101
+    say ip route show table all type unicast
+    say ip rule del pref 60
+    say ip rule del pref 60
+    say ip rule del from 1.2.3.4
+    say ip rule del lookup 300
+    say ip -6 rule del fwmark 3
+    say ip rule add table 0
+    say ip rule show
+    say ip rule flush
+    say ip rule show
+    say ip rule add lookup main
+    say ip route flush table 100
+    say ip route show table 100
     say ip addr del 10.0.0.1/24 dev lo
     say ip addr show lo
     say ip route show

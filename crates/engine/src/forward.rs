@@ -14,7 +14,8 @@ use switchboard_wire::{Body, IpHeader, Packet};
 
 use crate::icmp::Fault;
 use crate::iface::IfIndex;
-use crate::route::{self, RouteKind};
+use crate::policy::Flow;
+use crate::route::{self, RouteError, RouteKind};
 use crate::stack::{Cast, Stack};
 use crate::time::Instant;
 
@@ -105,7 +106,12 @@ impl Stack {
             self.counters.ip_in_addr_errors += 1;
             return;
         }
-        let found = route::lookup(&self.interfaces, &self.routes, ip.dst, Some(ip.src), None);
+        let flow = Flow {
+            src: Some(ip.src),
+            input: Some(interface),
+            ..Flow::to(ip.dst)
+        };
+        let found = route::lookup(&self.interfaces, &self.routes, &flow);
         let mut packet = Packet {
             ip: *ip,
             body: body.clone(),
@@ -117,9 +123,19 @@ impl Stack {
                 return;
             }
             Ok(route) => route,
-            Err(_) => {
+            // ip_error(), ip6_pkt_drop()
+            Err(error) => {
+                let fault = match error {
+                    RouteError::Blackhole => {
+                        self.counters.ip_in_discards += 1;
+                        return;
+                    }
+                    RouteError::HostUnreachable => Fault::Host,
+                    RouteError::Prohibited => Fault::Prohibited,
+                    _ => Fault::NoRoute,
+                };
                 self.counters.ip_in_no_routes += 1;
-                return self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::NoRoute);
+                return self.icmp_error(now, interface, Cast::Unicast, &packet, fault);
             }
         };
         if ip.hop_limit <= 1 {

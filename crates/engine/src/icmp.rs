@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     TooBig(u32),
     /// No route leads there.
     NoRoute,
+    /// A route prohibits it.
+    Prohibited,
     /// It does not answer on its link.
     Host,
     /// It has been handed on too often.
@@ -277,6 +279,11 @@ impl Stack {
             },
             Fault::NoRoute => IcmpMessage::Unreachable {
                 code: Unreachable::Net,
+                mtu: 0,
+                original,
+            },
+            Fault::Prohibited => IcmpMessage::Unreachable {
+                code: Unreachable::AdminProhibited,
                 mtu: 0,
                 original,
             },

@@ -1,4 +1,4 @@
-//! Where a packet goes: local table, subnets, added routes, default.
+//! Where a packet goes: local table, then as the rules say (policy.rs): subnets, added routes, default.
 //!
 //! As in Linux, the host's own addresses are looked up first and lead to `lo`; then the longest prefix wins, among
 //! equals the smaller metric, then the older route. A connected subnet is a route with the subnet's prefix.
@@ -7,6 +7,23 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::iface::{IfIndex, Interface, Interfaces, common_v6, in_prefix};
+use crate::policy::{Flow, Policy, Rule, RuleAction, TABLE_LOCAL, TABLE_MAIN};
+
+/// What a route does with packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leads {
+    /// They go to a router or a neighbour.
+    #[default]
+    On,
+    /// They are dropped; a sender on this host gets EINVAL.
+    Nowhere,
+    /// They are refused: the host is unreachable.
+    Unreachable,
+    /// They are refused: communication is prohibited.
+    Prohibited,
+    /// The table is left as if it had no route.
+    Back,
+}
 
 /// A route to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +44,10 @@ pub struct RouteConfig {
     pub protocol: u8,
     /// How far the destination is (RT_SCOPE_*), which is only kept.
     pub scope: u8,
+    /// The table it is in: [`TABLE_MAIN`], or one that a rule names.
+    pub table: u32,
+    /// Whether it leads anywhere.
+    pub leads: Leads,
 }
 
 /// What kind of destination a route leads to.
@@ -65,6 +86,15 @@ pub enum RouteError {
     /// No route leads there.
     #[error("network is unreachable")]
     Unreachable,
+    /// A route or a rule says that packets are dropped.
+    #[error("packets to there are dropped")]
+    Blackhole,
+    /// A route or a rule says that the host is unreachable.
+    #[error("host is unreachable")]
+    HostUnreachable,
+    /// A route or a rule prohibits it.
+    #[error("communication is prohibited")]
+    Prohibited,
     /// A route leads there, but the host has no address of the family to send from.
     #[error("no source address")]
     NoSource,
@@ -84,16 +114,32 @@ pub enum RouteError {
 pub(crate) struct Routes {
     /// Sorted: longest prefix first, then smallest metric, then oldest.
     list: Vec<RouteConfig>,
+    /// The tables that a route was added to or, of IPv6, that a rule names. They stay, as in Linux.
+    tables: Vec<(bool, u32)>,
+    policy: Policy,
     /// Changes whenever a cached route may have become wrong.
     generation: u32,
 }
 
 impl Routes {
     pub(crate) fn add(&mut self, route: RouteConfig) {
+        self.know_table(route.prefix.is_ipv6(), route.table);
         let key = |r: &RouteConfig| (core::cmp::Reverse(r.prefix_len), r.metric);
         let at = self.list.partition_point(|other| key(other) <= key(&route));
         self.list.insert(at, route);
         self.touch();
+    }
+
+    fn know_table(&mut self, v6: bool, table: u32) {
+        if !self.has_table(v6, table) {
+            self.tables.push((v6, table));
+        }
+    }
+
+    /// Whether there is a table of this number.
+    pub(crate) fn has_table(&self, v6: bool, table: u32) -> bool {
+        let always = matches!(table, TABLE_MAIN | TABLE_LOCAL);
+        always || self.tables.contains(&(v6, table))
     }
 
     /// Takes those away that `goes` names.
@@ -114,6 +160,24 @@ impl Routes {
         self.list.iter()
     }
 
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn add_rule(&mut self, rule: Rule) {
+        // fib6_rule_configure()
+        if let (true, RuleAction::Table(table)) = (rule.v6, rule.action) {
+            self.know_table(true, table);
+        }
+        self.policy.add(rule);
+        self.touch();
+    }
+
+    pub(crate) fn remove_rule(&mut self, rule: &Rule) {
+        self.policy.remove(rule);
+        self.touch();
+    }
+
     /// Makes cached routes stale.
     pub(crate) fn touch(&mut self) {
         self.generation = self.generation.wrapping_add(1);
@@ -124,15 +188,23 @@ impl Routes {
     }
 }
 
-/// Finds the route to `dst`, from `src` if the sender chose one, by `device` if the socket is bound to one.
+/// Finds the route of a packet.
 pub(crate) fn lookup(
     interfaces: &Interfaces,
     routes: &Routes,
-    dst: IpAddr,
-    src: Option<IpAddr>,
-    device: Option<IfIndex>,
+    flow: &Flow,
 ) -> Result<RouteInfo, RouteError> {
-    let src = src.filter(|src| !src.is_unspecified());
+    Ok(lookup_in(interfaces, routes, flow)?.0)
+}
+
+/// The route, and which table has it.
+pub(crate) fn lookup_in(
+    interfaces: &Interfaces,
+    routes: &Routes,
+    flow: &Flow,
+) -> Result<(RouteInfo, u32), RouteError> {
+    let Flow { dst, device, .. } = *flow;
+    let src = flow.src.filter(|src| !src.is_unspecified());
     // ip_route_output_key_hash; IPv6 finds no route there.
     if device.is_some_and(|device| interfaces.get(device).is_none()) {
         return Err(if dst.is_ipv4() {
@@ -153,14 +225,9 @@ pub(crate) fn lookup(
     let on = |interface: IfIndex| device.is_none_or(|d| d == interface || d == IfIndex::LO);
     if interfaces.owner(dst).is_some_and(on) {
         let source = src.unwrap_or_else(|| interfaces.local_source(dst));
-        return Ok(info(
-            interfaces,
-            IfIndex::LO,
-            dst,
-            source,
-            dst,
-            RouteKind::Local,
-        ));
+        let kind = RouteKind::Local;
+        let route = info(interfaces, IfIndex::LO, dst, source, dst, kind);
+        return Ok((route, TABLE_LOCAL));
     }
     let kind = match dst {
         IpAddr::V4(v4) if v4.is_multicast() => RouteKind::Multicast,
@@ -168,7 +235,9 @@ pub(crate) fn lookup(
         IpAddr::V6(v6) if v6.is_multicast() => RouteKind::Multicast,
         _ => RouteKind::Unicast,
     };
-    let (interface, next_hop, preferred) = egress(interfaces, routes, dst, src, device, kind)?;
+    let flow = Flow { dst, src, ..*flow };
+    let (egress, table) = egress(interfaces, routes, &flow, kind)?;
+    let (interface, next_hop, preferred) = egress;
     let link = interfaces
         .get(interface)
         .filter(|link| link.is_up())
@@ -181,7 +250,8 @@ pub(crate) fn lookup(
             select_source(interfaces, link, towards).ok_or(RouteError::NoSource)?
         }
     };
-    Ok(info(interfaces, interface, dst, source, next_hop, kind))
+    let route = info(interfaces, interface, dst, source, next_hop, kind);
+    Ok((route, table))
 }
 
 fn info(
@@ -204,20 +274,24 @@ fn info(
 }
 
 /// Outgoing interface, next hop and the route's preferred source.
+type Egress = (IfIndex, IpAddr, Option<IpAddr>);
+
+/// By which interface a packet leaves, and which table says so.
 fn egress(
     interfaces: &Interfaces,
     routes: &Routes,
-    dst: IpAddr,
-    src: Option<IpAddr>,
-    device: Option<IfIndex>,
+    flow: &Flow,
     kind: RouteKind,
-) -> Result<(IfIndex, IpAddr, Option<IpAddr>), RouteError> {
+) -> Result<(Egress, u32), RouteError> {
+    let Flow {
+        dst, src, device, ..
+    } = *flow;
     if let IpAddr::V4(v4) = dst {
         let subnet = interfaces
             .broadcast_interface(v4)
             .filter(|_| !v4.is_broadcast());
         if let Some(interface) = subnet.filter(|&subnet| device.is_none_or(|d| d == subnet)) {
-            return Ok((interface, dst, None));
+            return Ok(((interface, dst, None), TABLE_LOCAL));
         }
         // ip_route_output_key_hash: a group or 255.255.255.255 leaves by the interface of a chosen source.
         let by_source = device.is_none() && (v4.is_broadcast() || v4.is_multicast());
@@ -225,7 +299,7 @@ fn egress(
             .filter(|_| by_source)
             .and_then(|src| interfaces.owner(src));
         if let Some(interface) = owner {
-            return Ok((interface, dst, None));
+            return Ok(((interface, dst, None), TABLE_MAIN));
         }
     }
     // Every interface but lo has a multicast route in IPv6 (ff00::/8 in the local table).
@@ -234,11 +308,29 @@ fn egress(
             .iter()
             .find(|i| !i.is_loopback() && device.is_none_or(|device| i.index() == device));
         return link
-            .map(|i| (i.index(), dst, None))
+            .map(|i| ((i.index(), dst, None), TABLE_LOCAL))
             .ok_or(RouteError::Unreachable);
     }
+    let found = (routes.policy).lookup(flow, |table| in_table(interfaces, routes, flow, table));
+    match (found, device) {
+        (Some(found), _) => found,
+        // ip_route_output_key_hash: a socket bound to a device treats everything as on that link.
+        (None, Some(device)) if dst.is_ipv4() => Ok(((device, dst, None), TABLE_MAIN)),
+        (None, _) => Err(RouteError::Unreachable),
+    }
+}
+
+/// What a table says, and the length of the prefix that says it.
+fn in_table(
+    interfaces: &Interfaces,
+    routes: &Routes,
+    flow: &Flow,
+    table: u32,
+) -> Option<Result<(Egress, u8), RouteError>> {
+    let Flow { dst, device, .. } = *flow;
     let connected = interfaces
         .iter()
+        .filter(|_| table == TABLE_MAIN)
         .filter(|i| i.is_up() && !i.is_loopback() && device.is_none_or(|d| d == i.index()))
         .flat_map(|i| i.addresses().iter().map(move |a| (i.index(), a)))
         .filter(|(_, a)| a.covers(dst))
@@ -250,24 +342,30 @@ fn egress(
             },
         );
     let added = routes.list.iter().find(|route| {
-        in_prefix(dst, route.prefix, route.prefix_len)
-            && device.is_none_or(|d| d == route.interface)
+        route.table == table
+            && in_prefix(dst, route.prefix, route.prefix_len)
+            && (route.leads != Leads::On || device.is_none_or(|d| d == route.interface))
     });
-    match (connected, added) {
+    if let Some((interface, address)) = connected
         // A connected subnet has metric 0, so it wins among equals.
-        (Some((interface, address)), added)
-            if added.is_none_or(|route| address.prefix_len >= route.prefix_len) =>
-        {
-            // IPv4: the subnet route prefers the address that made it. IPv6: RFC 6724 decides.
-            Ok((interface, dst, Some(address.addr).filter(IpAddr::is_ipv4)))
-        }
-        (_, Some(route)) => Ok((route.interface, route.gateway.unwrap_or(dst), route.source)),
-        // ip_route_output_key_hash: a socket bound to a device treats everything as on that link.
-        (_, None) => match device {
-            Some(device) if dst.is_ipv4() => Ok((device, dst, None)),
-            _ => Err(RouteError::Unreachable),
-        },
+        && added.is_none_or(|route| address.prefix_len >= route.prefix_len)
+    {
+        // IPv4: the subnet route prefers the address that made it. IPv6: RFC 6724 decides.
+        let egress = (interface, dst, Some(address.addr).filter(IpAddr::is_ipv4));
+        return Some(Ok((egress, address.prefix_len)));
     }
+    let route = added?;
+    let error = match route.leads {
+        Leads::On => {
+            let egress = (route.interface, route.gateway.unwrap_or(dst), route.source);
+            return Some(Ok((egress, route.prefix_len)));
+        }
+        Leads::Back => return None,
+        Leads::Nowhere => RouteError::Blackhole,
+        Leads::Unreachable => RouteError::HostUnreachable,
+        Leads::Prohibited => RouteError::Prohibited,
+    };
+    Some(Err(error))
 }
 
 fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAddress) -> bool {

@@ -39,6 +39,7 @@ use crate::multicast::Groups;
 use crate::nat::Nat;
 use crate::neigh::Neighbours;
 use crate::pmtu::PathMtus;
+use crate::policy::{Flow, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::reports::Reports;
@@ -310,14 +311,49 @@ impl Stack {
         src: Option<IpAddr>,
         device: Option<IfIndex>,
     ) -> Result<RouteInfo, RouteError> {
-        let found = route::lookup(
-            &self.interfaces,
-            &self.routes,
-            dst.to_canonical(),
+        self.route_of(&Flow {
             src,
             device,
-        );
+            ..Flow::to(dst)
+        })
+    }
+
+    /// Finds the way of a packet.
+    pub fn route_of(&self, flow: &Flow) -> Result<RouteInfo, RouteError> {
+        let dst = flow.dst.to_canonical();
+        let found = route::lookup(&self.interfaces, &self.routes, &Flow { dst, ..*flow });
         found.map(|route| self.path_mtus.narrow(route))
+    }
+
+    /// The number of the table that has the route of a packet.
+    pub fn table_of(&self, flow: &Flow) -> Result<u32, RouteError> {
+        let dst = flow.dst.to_canonical();
+        let found = route::lookup_in(&self.interfaces, &self.routes, &Flow { dst, ..*flow });
+        Ok(match found?.1 {
+            // Linux keeps the two in one until there is a rule between them (fib_unmerge()).
+            TABLE_LOCAL if dst.is_ipv4() && self.routes.policy().is_plain(false) => TABLE_MAIN,
+            table => table,
+        })
+    }
+
+    /// Whether there is a routing table of this number: main, local, and those that a route was added to.
+    pub fn has_table(&self, v6: bool, table: u32) -> bool {
+        self.routes.has_table(v6, table)
+    }
+
+    /// The rules by which routing tables are chosen, in the order in which they are tried.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.routes.policy().iter()
+    }
+
+    /// Adds a rule, behind those of its priority.
+    pub fn add_rule(&mut self, rule: Rule) {
+        self.routes.add_rule(rule);
+    }
+
+    /// Takes a rule away.
+    pub fn remove_rule(&mut self, rule: &Rule) {
+        self.routes.remove_rule(rule);
     }
 
     /// A random number, for the layer above.

@@ -31,6 +31,7 @@ use crate::event::{EventKind, SocketHandle, UdpId};
 use crate::filter::Filters;
 use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
+use crate::policy::Flow;
 use crate::ports::{BindKey, BindTable, Family, Transport};
 use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
@@ -82,6 +83,8 @@ pub enum UdpSet {
     ReusePort(bool),
     /// SO_BINDTODEVICE.
     Device(Option<IfIndex>),
+    /// SO_MARK, by which rules tell packets from others.
+    Mark(u32),
     /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
     ReceiveBuffer(u32),
     /// IP_PKTINFO or IPV6_RECVPKTINFO.
@@ -197,6 +200,7 @@ struct UdpSocket {
 struct Attributes {
     v6only: bool,
     device: Option<IfIndex>,
+    mark: u32,
     reuse_addr: bool,
     reuse_port: bool,
     uid: u32,
@@ -378,13 +382,14 @@ impl Stack {
             .is_none()
     }
 
-    /// How a datagram to `dst` would go.
+    /// How a datagram to `dst` would go, from the hints rather than what the socket has itself.
     pub fn udp_route(
         &self,
         id: UdpId,
         dst: IpAddr,
         src_hint: Option<IpAddr>,
         device_hint: Option<IfIndex>,
+        mark_hint: Option<u32>,
     ) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
         // An IPv6 address that an earlier connect(2) chose is no source for IPv4. The other way round there is none:
@@ -392,11 +397,12 @@ impl Stack {
         let fixed = socket
             .fixed_source()
             .filter(|src| socket.addr_locked || src.is_ipv4() || dst.to_canonical().is_ipv6());
-        self.route(
-            dst,
-            src_hint.or(fixed),
-            device_hint.or(socket.attributes.device),
-        )
+        self.route_of(&Flow {
+            src: src_hint.or(fixed),
+            device: device_hint.or(socket.attributes.device),
+            mark: mark_hint.unwrap_or(socket.attributes.mark),
+            ..Flow::to(dst)
+        })
     }
 
     /// `setsockopt(fd, ...)`: changes an attribute.
@@ -407,6 +413,11 @@ impl Stack {
             UdpSet::ReuseAddr(on) => attributes.reuse_addr = on,
             UdpSet::ReusePort(on) => attributes.reuse_port = on,
             UdpSet::Device(device) => attributes.device = device,
+            UdpSet::Mark(mark) => {
+                attributes.mark = mark;
+                socket.route = None;
+                return;
+            }
             UdpSet::ReceiveBuffer(bytes) => return socket.queue.set_limit(bytes),
             UdpSet::PacketInfo(on) => return socket.notes.set(Notes::PACKET_INFO, on),
             UdpSet::Stamps(on) => return socket.notes.set(Notes::STAMPS, on),

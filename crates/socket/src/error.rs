@@ -44,6 +44,10 @@ pub(crate) fn tcp(error: TcpError) -> Errno {
 pub(crate) fn route(error: RouteError) -> Errno {
     match error {
         RouteError::Unreachable => Errno::ENETUNREACH,
+        // fib_props[]
+        RouteError::Blackhole => Errno::EINVAL,
+        RouteError::HostUnreachable => Errno::EHOSTUNREACH,
+        RouteError::Prohibited => Errno::EACCES,
         RouteError::NoSource => Errno::EADDRNOTAVAIL,
         RouteError::NoDevice => Errno::ENODEV,
         RouteError::WrongFamily => Errno::EAFNOSUPPORT,

@@ -412,6 +412,8 @@ pub fn add_route(
         // RTPROT_BOOT, RT_SCOPE_UNIVERSE
         protocol: 3,
         scope: 0,
+        table: switchboard_engine::TABLE_MAIN,
+        leads: switchboard_engine::Leads::On,
     });
     Ok(())
 }

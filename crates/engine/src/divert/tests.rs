@@ -50,6 +50,8 @@ impl Pair {
             metric: 0,
             protocol: 3,
             scope: 0,
+            table: crate::TABLE_MAIN,
+            leads: crate::Leads::On,
         });
         let mut gateway = stack(2, "10.0.2.2");
         gateway.divert(ETH0);

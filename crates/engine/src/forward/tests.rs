@@ -37,6 +37,8 @@ fn router() -> Stack {
         metric: 0,
         protocol: 3,
         scope: 0,
+        table: crate::TABLE_MAIN,
+        leads: crate::Leads::On,
     });
     stack.set_forwarding(false, Conf::All, true);
     stack.set_forwarding(true, Conf::All, true);

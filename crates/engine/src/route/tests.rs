@@ -39,13 +39,29 @@ fn default_route(via: &str, interface: IfIndex, metric: u32) -> RouteConfig {
         metric,
         protocol: 3,
         scope: 0,
+        table: TABLE_MAIN,
+        leads: Leads::On,
     }
+}
+
+fn find(
+    host: &(Interfaces, Routes),
+    dst: &str,
+    src: Option<&str>,
+    device: Option<IfIndex>,
+) -> Result<RouteInfo, RouteError> {
+    let flow = Flow {
+        src: src.map(ip),
+        device,
+        ..Flow::to(ip(dst))
+    };
+    lookup(&host.0, &host.1, &flow)
 }
 
 /// destination -> (interface, source, next hop)
 #[track_caller]
 fn check(host: &(Interfaces, Routes), dst: &str, expected: Option<(IfIndex, &str, &str)>) {
-    let found = lookup(&host.0, &host.1, ip(dst), None, None)
+    let found = lookup(&host.0, &host.1, &Flow::to(ip(dst)))
         .ok()
         .map(|route| (route.interface, route.source, route.next_hop));
     assert_eq!(
@@ -81,9 +97,8 @@ fn own_addresses_lead_to_lo() {
 #[test]
 fn the_unspecified_destination_is_this_host() {
     let host = host();
-    let route = |dst, src: Option<&str>| {
-        lookup(&host.0, &host.1, ip(dst), src.map(ip), None).map(|r| (r.destination, r.source))
-    };
+    let route =
+        |dst, src: Option<&str>| find(&host, dst, src, None).map(|r| (r.destination, r.source));
     assert_eq!(
         route("0.0.0.0", None),
         Ok((ip("127.0.0.1"), ip("127.0.0.1")))
@@ -143,7 +158,7 @@ fn ipv6_sources_follow_labels() {
     check(&host, "e000::1", Some((ETH0, "2001:db8::1", "fe80::99")));
     check(&host, "fdff::1", Some((ETH0, "fd00::1", "fe80::99")));
     // On the link only the link's own address will do.
-    let found = lookup(&host.0, &host.1, ip("fe80::7"), None, Some(ETH1)).unwrap();
+    let found = find(&host, "fe80::7", None, Some(ETH1)).unwrap();
     assert_eq!(found.source, ip("fe80::2"));
 }
 
@@ -151,7 +166,7 @@ fn ipv6_sources_follow_labels() {
 fn broadcasts_and_groups() {
     let mut host = host();
     let kind = |host: &(Interfaces, Routes), dst| {
-        lookup(&host.0, &host.1, ip(dst), None, None).map(|r| (r.interface, r.kind))
+        lookup(&host.0, &host.1, &Flow::to(ip(dst))).map(|r| (r.interface, r.kind))
     };
     assert_eq!(
         kind(&host, "127.255.255.255"),
@@ -166,22 +181,14 @@ fn broadcasts_and_groups() {
         Ok((ETH0, RouteKind::Broadcast))
     );
     assert_eq!(kind(&host, "224.1.2.3"), Ok((ETH0, RouteKind::Multicast)));
-    let from = lookup(
-        &host.0,
-        &host.1,
-        ip("224.1.2.3"),
-        Some(ip("10.0.0.65")),
-        None,
-    );
+    let from = find(&host, "224.1.2.3", Some("10.0.0.65"), None);
     assert_eq!(from.map(|r| r.interface), Ok(ETH1));
 }
 
 #[test]
 fn a_device_narrows_the_choice() {
     let host = host();
-    let by = |dst, device| {
-        lookup(&host.0, &host.1, ip(dst), None, Some(device)).map(|r| (r.interface, r.source))
-    };
+    let by = |dst, device| find(&host, dst, None, Some(device)).map(|r| (r.interface, r.source));
     assert_eq!(by("10.0.0.70", ETH0), Ok((ETH0, ip("10.0.0.1"))));
     // As Linux: with a device, everything is on its link.
     assert_eq!(by("8.8.8.8", ETH1), Ok((ETH1, ip("10.0.0.65"))));
@@ -194,6 +201,6 @@ fn a_device_narrows_the_choice() {
 #[test]
 fn families_do_not_mix() {
     let host = host();
-    let mixed = lookup(&host.0, &host.1, ip("127.0.0.1"), Some(ip("::1")), None);
+    let mixed = find(&host, "127.0.0.1", Some("::1"), None);
     assert_eq!(mixed, Err(RouteError::WrongFamily));
 }

@@ -17,6 +17,7 @@ use super::table::{Kind, Socket};
 use crate::event::{EventKind, TcpId};
 use crate::filter::Filters;
 use crate::iface::{IfIndex, Interfaces};
+use crate::policy::Flow;
 use crate::ports::{BindError, BindKey, BindRequest, BindState, Family};
 use crate::route::{RouteError, RouteKind};
 use crate::stack::Stack;
@@ -108,6 +109,7 @@ impl Stack {
             reuse_port: false,
             prefers_cpu: false,
             device: None,
+            mark: 0,
             uid: 0,
             filters: None,
             route: None,
@@ -213,6 +215,13 @@ impl Stack {
             socket.bind = Some(new);
             self.tcp_ports.replace(&old, new);
         }
+    }
+
+    /// SO_MARK, by which rules tell packets from others. The way to the peer is looked for again.
+    pub fn tcp_set_mark(&mut self, id: TcpId, mark: u32) {
+        let socket = self.tcp.open_mut(id);
+        socket.mark = mark;
+        socket.route = None;
     }
 
     /// SO_INCOMING_CPU names the host's only processor, or not: such a listener is preferred.
@@ -335,7 +344,12 @@ impl Stack {
         if chosen.is_some_and(|addr| addr.is_ipv4() != remote.is_ipv4()) {
             return Err(RouteError::WrongFamily.into());
         }
-        let route = self.route(remote.ip(), chosen, socket.device)?;
+        let route = self.route_of(&Flow {
+            src: chosen,
+            device: socket.device,
+            mark: socket.mark,
+            ..Flow::to(remote.ip())
+        })?;
         if matches!(route.kind, RouteKind::Broadcast | RouteKind::Multicast) {
             // RFC 9293, 3.9.2.2.
             return Err(RouteError::Unreachable.into());

@@ -20,6 +20,7 @@ use super::timers::syn_ack_timeout;
 use super::user::{announced_mss, initial_window};
 use crate::event::{EventKind, TcpId};
 use crate::iface::IfIndex;
+use crate::policy::Flow;
 use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
 use crate::time::Instant;
@@ -133,8 +134,13 @@ impl Stack {
         isn: Option<SeqNum>,
     ) -> Option<Request> {
         let socket = self.tcp.get(id)?;
-        let device = socket.device;
-        let route = (self.route(tuple.remote, Some(tuple.local), device)).ok()?;
+        let flow = Flow {
+            src: Some(tuple.local),
+            device: socket.device,
+            mark: socket.mark,
+            ..Flow::to(tuple.remote)
+        };
+        let route = self.route_of(&flow).ok()?;
         let opts = &socket.conn.opts;
         let offered: &TcpOptions = &segment.options;
         let timestamps = offered.timestamps.filter(|_| self.sysctl.tcp_timestamps);
@@ -507,6 +513,7 @@ pub(super) fn child_of(
         reuse_port: socket.reuse_port,
         prefers_cpu: false,
         device: socket.device,
+        mark: socket.mark,
         uid: socket.uid,
         filters: inherited(&socket.filters),
         route: Some(request.route),

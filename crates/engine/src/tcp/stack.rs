@@ -12,6 +12,7 @@ use super::table::Kind;
 use super::time_wait::TimeWaitVerdict;
 use crate::event::{EventKind, Queued, TcpId};
 use crate::iface::IfIndex;
+use crate::policy::Flow;
 use crate::route::RouteInfo;
 use crate::stack::{Hint, Stack};
 use crate::time::Instant;
@@ -266,13 +267,13 @@ impl Stack {
             self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
-                let found = crate::route::lookup(
-                    interfaces,
-                    routes,
-                    tuple.remote,
-                    Some(tuple.local),
-                    socket.device,
-                );
+                let flow = Flow {
+                    src: Some(tuple.local),
+                    device: socket.device,
+                    mark: socket.mark,
+                    ..Flow::to(tuple.remote)
+                };
+                let found = crate::route::lookup(interfaces, routes, &flow);
                 // Without a route the segment is lost, and sent again later, as any other.
                 socket.route = found.ok().map(|route| path_mtus.narrow(route));
                 socket.route_generation = routes.generation();

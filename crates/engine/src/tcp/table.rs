@@ -52,6 +52,7 @@ pub(crate) struct Socket {
     /// SO_INCOMING_CPU names the host's only processor.
     pub(crate) prefers_cpu: bool,
     pub(crate) device: Option<IfIndex>,
+    pub(crate) mark: u32,
     pub(crate) uid: u32,
     pub(crate) filters: Option<Box<Filters>>,
     /// The way to the peer, and the generation of the routes it was found with.

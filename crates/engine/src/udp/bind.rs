@@ -55,6 +55,7 @@ impl Stack {
         } = request;
         let socket = self.udp.open_mut(id);
         socket.attributes = Attributes {
+            mark: socket.attributes.mark,
             v6only,
             device,
             reuse_addr,
@@ -114,7 +115,7 @@ impl Stack {
         self.udp_autobind(id)
             .map_err(|_| RouteError::PortsExhausted)?;
         let remote = canonical(remote);
-        let route = self.udp_route(id, remote.ip(), src, device)?;
+        let route = self.udp_route(id, remote.ip(), src, device, None)?;
         let generation = self.routes.generation();
         self.udp_unregister(id);
         let socket = self.udp.open_mut(id);

@@ -51,6 +51,15 @@ pub enum UdpSendError {
     /// No route leads to the destination.
     #[error("network is unreachable")]
     NoRoute,
+    /// A route or a rule says that it is dropped.
+    #[error("packets to there are dropped")]
+    Blackhole,
+    /// A route or a rule says that the host is unreachable.
+    #[error("host is unreachable")]
+    HostUnreachable,
+    /// A route or a rule prohibits it.
+    #[error("communication is prohibited")]
+    Prohibited,
     /// The destination is of the other family than the socket or its source.
     #[error("wrong address family")]
     WrongFamily,
@@ -242,14 +251,18 @@ impl Stack {
                     && hop.is_none()
                     && send.src.is_none()
                     && send.device.is_none()
+                    && send.tag.mark == socket.attributes.mark
                     && socket.remote == Some(canonical(send.dst)) =>
             {
                 Ok(route)
             }
             _ => self
-                .udp_route(id, dst, send.src, send.device)
+                .udp_route(id, dst, send.src, send.device, Some(send.tag.mark))
                 .map_err(|error| match error {
                     RouteError::WrongFamily => UdpSendError::WrongFamily,
+                    RouteError::Blackhole => UdpSendError::Blackhole,
+                    RouteError::HostUnreachable => UdpSendError::HostUnreachable,
+                    RouteError::Prohibited => UdpSendError::Prohibited,
                     _ => UdpSendError::NoRoute,
                 }),
         }

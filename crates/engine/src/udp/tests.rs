@@ -290,7 +290,7 @@ fn the_loopback_broadcast_reaches_wildcards_and_its_own_address() {
     let cast = open(&mut stack, reuse("127.255.255.255:53"));
     let sender = bound(&mut stack, "0.0.0.0:1");
     let route = stack
-        .udp_route(sender, "127.255.255.255".parse().unwrap(), None, None)
+        .udp_route(sender, "127.255.255.255".parse().unwrap(), None, None, None)
         .unwrap();
     assert_eq!(route.kind, RouteKind::Broadcast);
     send(&mut stack, sender, "127.255.255.255:53", b"all").unwrap();

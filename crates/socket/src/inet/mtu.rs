@@ -65,9 +65,13 @@ impl Host {
             return Ok(());
         }
         let find = || {
-            let found = self
-                .stack
-                .udp_route(s.handle, plan.via(), plan.src, plan.device);
+            let found = self.stack.udp_route(
+                s.handle,
+                plan.via(),
+                plan.src,
+                plan.device,
+                Some(plan.cookie.tag.mark),
+            );
             found.map_err(crate::error::route)
         };
         let route = match route {

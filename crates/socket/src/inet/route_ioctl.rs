@@ -127,7 +127,7 @@ impl Host {
         let wanted = RouteWanted {
             to: dst.into(),
             len,
-            table: MAIN.into(),
+            table: MAIN,
             protocol: if add { BOOT } else { 0 },
             scope,
             kind: UNICAST,
@@ -173,7 +173,7 @@ impl Host {
         let wanted = RouteWanted {
             to: network(dst.into(), len as u8),
             len: len as u8,
-            table: MAIN.into(),
+            table: MAIN,
             protocol: if add { BOOT } else { 0 },
             scope: 0,
             kind: 0,

@@ -166,7 +166,7 @@ impl Host {
         let (src, device) = egress(remote.ip(), &self.udp(id)?.inet);
         let route = self
             .stack
-            .udp_route(handle, remote.ip(), src, device)
+            .udp_route(handle, remote.ip(), src, device, None)
             .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
         let on_link = self.get(id)?.common.has(CommonFlags::DONTROUTE);

@@ -12,7 +12,7 @@ use crate::table::SocketId;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{IfIndex, MAX_OPTIONS, SendHeaders};
+use switchboard_engine::{Flow, IfIndex, MAX_OPTIONS, SendHeaders};
 
 /// The value of a control message that is one `int`.
 fn int(data: &[u8]) -> Result<i32, Errno> {
@@ -86,7 +86,12 @@ impl Host {
     /// IP_PKTINFO without an address: not the socket's own address either, but that of the way.
     fn source_of_the_way(&self, id: SocketId, plan: &UdpSendPlan) -> Option<IpAddr> {
         let device = plan.device.or_else(|| self.bound_device(id));
-        let route = self.stack.route(plan.via(), None, device).ok()?;
+        let flow = Flow {
+            device,
+            mark: plan.cookie.tag.mark,
+            ..Flow::to(plan.via())
+        };
+        let route = self.stack.route_of(&flow).ok()?;
         Some(route.source)
     }
 

@@ -90,7 +90,9 @@ impl Host {
         corked.to.unsummed = self.udp(id)?.is_unsummed(common, corked.to.dst);
         self.udp_let_go(id, charged);
         let len = corked.data.len();
-        let route = self.stack.udp_route(handle, corked.to.dst.ip(), None, None);
+        let route = self
+            .stack
+            .udp_route(handle, corked.to.dst.ip(), None, None, None);
         let mtu = route.map_or(0, |route| route.mtu);
         let lite = self.get(id)?.is_lite();
         let s = self.udp(id)?;

@@ -149,7 +149,11 @@ impl Host {
             return Err(Fail::PIPE);
         }
         if plan.segment > 0 || s.corked.is_some() {
-            let find = || self.stack.udp_route(handle, dst.ip(), None, None).ok();
+            let find = || {
+                self.stack
+                    .udp_route(handle, dst.ip(), None, None, None)
+                    .ok()
+            };
             let mtu = route.or_else(find).map_or(0, |route| route.mtu);
             s.check_batch(&plan, whole, mtu, self.get(id)?.is_lite())?;
         }
@@ -222,7 +226,13 @@ impl Host {
             return Err(Errno::ENODEV);
         }
         self.stack
-            .udp_route(handle, plan.via(), plan.src, plan.device)
+            .udp_route(
+                handle,
+                plan.via(),
+                plan.src,
+                plan.device,
+                Some(plan.cookie.tag.mark),
+            )
             .map_err(crate::error::route)
     }
 

@@ -337,6 +337,17 @@ pub(super) fn set_mark(
     if value != common.rare().mark {
         common.rare_mut().mark = value;
     }
+    match h.kind(id)? {
+        Kind::Tcp(s) => {
+            let handle = s.handle;
+            h.stack.tcp_set_mark(handle, value);
+        }
+        Kind::Udp(s) => {
+            let handle = s.handle;
+            h.stack.udp_set(handle, UdpSet::Mark(value));
+        }
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
+    }
     Ok(())
 }
 

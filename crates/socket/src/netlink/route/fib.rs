@@ -2,7 +2,7 @@
 
 use super::super::message::{APPEND, Answer, CREATE, EXCL, REPLACE, Refusal, Request};
 use super::super::serve::Asker;
-use super::rows::{Row, UNICAST, USER_METRIC};
+use super::rows::{BLACKHOLE, PROHIBIT, Row, THROW, UNICAST, UNREACHABLE, USER_METRIC};
 use super::{
     Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_OIF,
     RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig};
 
 /// RT_TABLE_UNSPEC, RT_TABLE_COMPAT
 const NO_TABLE: u32 = 0;
@@ -43,14 +43,31 @@ pub(crate) struct RouteWanted {
 }
 
 impl RouteWanted {
-    fn main(&self) -> bool {
-        self.table == NO_TABLE || self.table == u32::from(MAIN)
+    /// The table's number.
+    fn table(&self) -> u32 {
+        if self.table == NO_TABLE {
+            MAIN
+        } else {
+            self.table
+        }
+    }
+
+    /// What the kind of route makes of packets; `None` for those that there are none of here.
+    fn leads(&self) -> Option<Leads> {
+        match self.kind {
+            0 | UNICAST => Some(Leads::On),
+            BLACKHOLE => Some(Leads::Nowhere),
+            UNREACHABLE => Some(Leads::Unreachable),
+            PROHIBIT => Some(Leads::Prohibited),
+            THROW => Some(Leads::Back),
+            _ => None,
+        }
     }
 
     /// Whether a route is the one that a deletion names (fib_table_delete(), ip6_route_del()).
     fn names(&self, row: &Row) -> bool {
         let given = |n: u8, of: u8| n == 0 || n == of;
-        (row.to, row.len) == (self.to, self.len)
+        (row.to, row.len, row.table) == (self.to, self.len, self.table())
             && (given(self.kind, row.kind))
             && (self.scope == NOWHERE || self.to.is_ipv6() || self.scope == row.scope)
             && given(self.protocol, row.protocol)
@@ -64,9 +81,11 @@ impl RouteWanted {
 impl Host {
     pub(super) fn routes_by(&self, index: IfIndex) -> Vec<RouteConfig> {
         let all = self.stack.routes();
-        all.filter(|route| route.interface == index)
-            .copied()
-            .collect()
+        // Those of IPv4 that lead nowhere have no interface.
+        let on = |route: &&RouteConfig| {
+            route.interface == index && (route.leads == Leads::On || route.prefix.is_ipv6())
+        };
+        all.filter(on).copied().collect()
     }
 
     pub(super) fn route_dump(
@@ -101,7 +120,8 @@ impl Host {
             {
                 return Err(Errno::ENODEV.into());
             }
-            if table > 0 && table != u32::from(MAIN) && table != u32::from(LOCAL) {
+            let known = |v6| family == 0 || self.stack.has_table(v6, table);
+            if table > 0 && !known(i32::from(family) == AF_INET6) {
                 let text = match i32::from(family) {
                     AF_INET => "ipv4: FIB table does not exist",
                     AF_INET6 => "ipv6: FIB table does not exist",
@@ -114,7 +134,7 @@ impl Host {
             }
             filtered = table > 0 || protocol > 0 || kind > 0 || by.is_some();
             shown.retain(|row| {
-                (table == 0 || u32::from(row.table) == table)
+                (table == 0 || row.table == table)
                     && (protocol == 0 || row.protocol == protocol)
                     && (kind == 0 || row.kind == kind)
                     && by.is_none_or(|by| row.interface.get() == by)
@@ -217,11 +237,23 @@ impl Host {
         teller: &Teller,
         wanted: &RouteWanted,
     ) -> Result<(), Refusal> {
-        if !wanted.main() || wanted.kind > UNICAST {
-            let text = "Only unicast routes of the table main on this host";
+        let table = wanted.table();
+        let leads = wanted.leads().filter(|_| table != LOCAL);
+        let Some(leads) = leads else {
+            let text = "Routes of this kind follow from addresses on this host";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
-        }
-        let interface = self.next_hop(wanted)?;
+        };
+        let interface = match leads {
+            Leads::On => self.next_hop(wanted)?,
+            // fib_create_info()
+            _ if wanted.to.is_ipv4()
+                && (wanted.gateway.is_some() || wanted.interface.is_some()) =>
+            {
+                let text = "Gateway, device and multipath can not be specified for this route type";
+                return Err(Refusal::new(Errno::EINVAL, text));
+            }
+            _ => IfIndex::LO,
+        };
         if let Some(source) = wanted.source
             && !self.stack.is_local(source)
         {
@@ -235,7 +267,7 @@ impl Host {
         let route = RouteConfig {
             prefix: wanted.to,
             prefix_len: wanted.len,
-            gateway: wanted.gateway,
+            gateway: wanted.gateway.filter(|_| leads == Leads::On),
             interface,
             source: wanted.source,
             metric: match wanted.metric {
@@ -244,16 +276,19 @@ impl Host {
             },
             protocol: wanted.protocol,
             scope: if v4 { wanted.scope } else { 0 },
+            table,
+            leads,
         };
         let like = |r: &RouteConfig| {
-            (r.prefix, r.prefix_len, r.metric) == (route.prefix, route.prefix_len, route.metric)
+            (r.table, r.prefix, r.prefix_len, r.metric)
+                == (table, route.prefix, route.prefix_len, route.metric)
         };
         let flags = wanted.flags;
         let existing: Vec<RouteConfig> = self.stack.routes().filter(|r| like(r)).copied().collect();
         // A connected subnet stands in the same table: it has IPv6's metric 256 and IPv4's 0.
         let derived = self.route_rows();
         let derived = derived.iter().any(|row| {
-            (row.to, row.len, row.table) == (route.prefix, route.prefix_len, MAIN)
+            (row.to, row.len, row.table) == (route.prefix, route.prefix_len, table)
                 && row.metric.unwrap_or(0) == route.metric
                 && row.protocol == super::BY_KERNEL
         });
@@ -338,7 +373,8 @@ impl Host {
             } else {
                 r.gateway.is_none()
             };
-            near && network(via, r.prefix_len) == r.prefix
+            near && r.leads == Leads::On
+                && network(via, r.prefix_len) == r.prefix
                 && r.prefix.is_ipv4() == v4
                 && asked.is_none_or(|a| a.index() == r.interface)
         });
@@ -370,7 +406,7 @@ impl Host {
         wanted: &RouteWanted,
     ) -> Result<(), Refusal> {
         let mut all = self.stack.routes();
-        let found = all.find(|route| wanted.main() && wanted.names(&Row::added(route)));
+        let found = all.find(|route| wanted.names(&Row::added(route)));
         let found = found.copied();
         drop(all);
         if let Some(route) = found {
@@ -378,12 +414,7 @@ impl Host {
             self.tell_route(teller, &teller.form(RTM_DELROUTE), &Row::added(&route));
             return Ok(());
         }
-        let table = |row: &Row| match wanted.main() {
-            true => row.table == MAIN,
-            false => u32::from(row.table) == wanted.table,
-        };
-        let derived = |row: &Row| table(row) && wanted.names(row);
-        if self.route_rows().iter().any(derived) {
+        if self.route_rows().iter().any(|row| wanted.names(row)) {
             let text = "The route stays as long as its address on this host";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }

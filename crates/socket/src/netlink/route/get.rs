@@ -4,20 +4,22 @@ use super::super::message::{Answer, Refusal, Request};
 use super::super::serve::Asker;
 use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
 use super::{
-    Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_OIF, RTA_PREFSRC,
+    Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_MARK, RTA_OIF, RTA_PREFSRC,
     RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets,
     word_of,
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{IfIndex, RouteInfo, RouteKind};
+use switchboard_engine::{Flow, IfIndex, RouteInfo, RouteKind};
 
 /// RTM_F_CLONED and RTCF_LOCAL, RTCF_MULTICAST, RTCF_BROADCAST of `rtm_flags`.
 const CLONED: u32 = 0x200;
 const TO_THIS_HOST: u32 = 0x8000_0000;
 const TO_A_GROUP: u32 = 0x2000_0000;
 const TO_ALL: u32 = 0x1000_0000;
+/// RTM_F_LOOKUP_TABLE: the table is asked for, too.
+const LOOKUP_TABLE: u32 = 0x1000;
 /// RTM_F_FIB_MATCH: the route itself is asked for.
 const FIB_MATCH: u32 = 0x2000;
 
@@ -53,14 +55,24 @@ impl Host {
             }
             device => device,
         };
-        let found = self.stack.route(dst, src, device);
-        let found = found.map_err(crate::error::route)?;
+        let flow = Flow {
+            src,
+            device,
+            mark: word(RTA_MARK)?.unwrap_or(0),
+            ..Flow::to(dst)
+        };
+        let found = self.stack.route_of(&flow).map_err(crate::error::route)?;
+        // Who does not ask for the table hears of main.
+        let table = match word_of(&head[8..])? & LOOKUP_TABLE {
+            0 => MAIN,
+            _ => self.stack.table_of(&flow).map_err(crate::error::route)?,
+        };
         let form = Form::part(RTM_NEWROUTE, request, asker.port);
         let to = found.destination;
         let mut row = Row {
             to,
             len: bits(to),
-            table: MAIN,
+            table,
             protocol: 0,
             scope: UNIVERSE,
             kind: match found.kind {
@@ -93,7 +105,7 @@ impl Host {
             head[2] = 32;
         }
         let mut m = form.message(&head);
-        m.put_u32(RTA_TABLE, row.table.into());
+        m.put_u32(RTA_TABLE, row.table);
         m.put(RTA_DST, &octets(to));
         if let Some(src) = src {
             m.put(RTA_SRC, &octets(src));
@@ -104,6 +116,9 @@ impl Host {
         }
         if let Some(via) = row.gateway {
             m.put(RTA_GATEWAY, &octets(via));
+        }
+        if flow.mark != 0 {
+            m.put_u32(RTA_MARK, flow.mark);
         }
         m.put_u32(RTA_UID, word(RTA_UID)?.unwrap_or(asker.uid));
         m.put(RTA_CACHEINFO, &[0; 32]);
@@ -137,7 +152,7 @@ impl Host {
         let mut head = row.head(0);
         head[2] = 128;
         let mut m = form.message(&head);
-        m.put_u32(RTA_TABLE, row.table.into());
+        m.put_u32(RTA_TABLE, row.table);
         m.put(RTA_DST, &octets(row.to));
         let none = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         m.put(RTA_SRC, &octets(src.unwrap_or(none)));

@@ -1,9 +1,8 @@
 //! NETLINK_ROUTE (rtnetlink(7)): links, addresses, routes and rules of the host, read and changed, and who is told.
 //!
 //! # Limits
-//! Interfaces neither come nor go. Routes are unicast ones of the table main, with one next hop and no metrics of their own;
-//! those that follow from addresses cannot be taken away one by one. Addresses last for ever. What is left out is
-//! EOPNOTSUPP.
+//! Interfaces neither come nor go. Routes have one next hop and no metrics of their own; those that follow from addresses cannot
+//! be taken away one by one. Addresses last for ever. What is left out is EOPNOTSUPP.
 
 mod address;
 mod fib;
@@ -21,6 +20,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
+use switchboard_engine::{TABLE_LOCAL, TABLE_MAIN};
 
 pub(crate) use address::{AddressKey, AddressNote};
 pub(crate) use fib::RouteWanted;
@@ -40,6 +40,7 @@ const RTM_NEWNEIGH: u16 = 28;
 const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWRULE: u16 = 32;
+const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
 /// The last message of linux/rtnetlink.h of Linux 6.18, rounded up as RTM_MAX is.
 const RTM_MAX: u16 = 127;
@@ -54,6 +55,7 @@ const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
+const RTA_MARK: u16 = 16;
 const RTA_PREF: u16 = 20;
 const RTA_UID: u16 = 25;
 
@@ -74,9 +76,14 @@ const RTMSG: usize = 12;
 const IFADDRMSG: usize = 8;
 
 /// RT_TABLE_LOCAL and RT_TABLE_MAIN; RTPROT_KERNEL.
-const LOCAL: u8 = 255;
-pub(crate) const MAIN: u8 = 254;
+const LOCAL: u32 = TABLE_LOCAL;
+pub(crate) const MAIN: u32 = TABLE_MAIN;
 const BY_KERNEL: u8 = 2;
+
+/// As `rtm_table` and `fib_rule_hdr.table` have it: RT_TABLE_COMPAT where the number is too large.
+fn table_byte(table: u32) -> u8 {
+    table.try_into().unwrap_or(252)
+}
 
 /// RT_SCOPE_UNIVERSE, _LINK, _HOST and _NOWHERE.
 const UNIVERSE: u8 = 0;
@@ -290,11 +297,9 @@ impl Host {
             (RTM_GETROUTE, false) => self.one_route(asker, request, family),
             (RTM_NEWROUTE, _) => self.new_route(asker, request, family),
             (RTM_DELROUTE, _) => self.delete_route(asker, request, family),
-            // fib_nl_dumprule()
-            (RTM_GETRULE, true) if family != 0 && of_ip(family) == 0 => {
-                Ok(Answer::no_dump(Errno::EAFNOSUPPORT))
-            }
-            (RTM_GETRULE, true) => Ok(Answer::dump(rule::rules(request, asker.port, family))),
+            (RTM_GETRULE, true) => Ok(self.rule_dump(asker, request, family)),
+            (RTM_NEWRULE, _) => self.new_rule(asker, request, family),
+            (RTM_DELRULE, _) => self.delete_rule(asker, request, family),
             (RTM_GETNEIGH, true) => self.neigh_dump(asker, request, family),
             (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
             (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),

@@ -3,28 +3,36 @@
 use super::super::message::Message;
 use super::{
     BY_KERNEL, Form, HOST, Host, LINK, LOCAL, MAIN, RTMSG, UNIVERSE, bits, family_of, network,
-    octets,
+    octets, table_byte,
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, RouteConfig};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig};
 
 /// RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST
 pub(crate) const UNICAST: u8 = 1;
 pub(super) const TO_HOST: u8 = 2;
 pub(super) const BROADCAST: u8 = 3;
 pub(super) const MULTICAST: u8 = 5;
+/// RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
+pub(super) const BLACKHOLE: u8 = 6;
+pub(super) const UNREACHABLE: u8 = 7;
+pub(super) const PROHIBIT: u8 = 8;
+pub(super) const THROW: u8 = 9;
 
 /// IP6_RT_PRIO_ADDRCONF and IP6_RT_PRIO_USER.
 const CONNECTED_METRIC: u32 = 256;
 pub(crate) const USER_METRIC: u32 = 1024;
+
+/// FIB_TABLE_HASHSZ
+const TABLE_BUCKETS: u32 = 256;
 
 /// A route as a message has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) to: IpAddr,
     pub(super) len: u8,
-    pub(super) table: u8,
+    pub(super) table: u32,
     pub(super) protocol: u8,
     pub(super) scope: u8,
     /// RTN_*
@@ -36,7 +44,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn kernel(to: IpAddr, len: u8, table: u8, kind: u8, interface: IfIndex) -> Row {
+    fn kernel(to: IpAddr, len: u8, table: u32, kind: u8, interface: IfIndex) -> Row {
         let v4 = to.is_ipv4();
         Row {
             to,
@@ -72,10 +80,16 @@ impl Row {
         Row {
             to: network(route.prefix, route.prefix_len),
             len: route.prefix_len,
-            table: MAIN,
+            table: route.table,
             protocol: route.protocol,
             scope: route.scope,
-            kind: UNICAST,
+            kind: match route.leads {
+                Leads::On => UNICAST,
+                Leads::Nowhere => BLACKHOLE,
+                Leads::Unreachable => UNREACHABLE,
+                Leads::Prohibited => PROHIBIT,
+                Leads::Back => THROW,
+            },
             source: route.source,
             gateway: route.gateway,
             metric: match route.metric {
@@ -87,8 +101,8 @@ impl Row {
         }
     }
 
-    /// Where it stands in a dump: the main table first, then as the trees are walked.
-    fn place(&self) -> (bool, bool, u128, core::cmp::Reverse<u8>, u32) {
+    /// Where it stands in a dump: the tables as they are hashed, main before local, each as the trees are walked.
+    fn place(&self) -> (bool, u32, u128, core::cmp::Reverse<u8>, u32) {
         let key = match self.to {
             IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
             IpAddr::V6(a) => a.to_bits(),
@@ -101,7 +115,7 @@ impl Row {
         };
         (
             self.to.is_ipv6(),
-            self.table == LOCAL,
+            self.table % TABLE_BUCKETS,
             key,
             core::cmp::Reverse(len),
             self.metric.unwrap_or(0),
@@ -111,7 +125,8 @@ impl Row {
     pub(super) fn head(&self, flags: u32) -> [u8; RTMSG] {
         let mut head = [0; RTMSG];
         head[..2].copy_from_slice(&[family_of(self.to), self.len]);
-        head[4..8].copy_from_slice(&[self.table, self.protocol, self.scope, self.kind]);
+        let table = table_byte(self.table);
+        head[4..8].copy_from_slice(&[table, self.protocol, self.scope, self.kind]);
         head[8..].copy_from_slice(&flags.to_ne_bytes());
         head
     }
@@ -120,7 +135,7 @@ impl Row {
     pub(super) fn message(&self, form: &Form) -> Message {
         let mut m = form.message(&self.head(0));
         // RTA_TABLE, RTA_DST, RTA_PREFSRC, RTA_GATEWAY, RTA_PRIORITY, RTA_OIF
-        m.put_u32(15, self.table.into());
+        m.put_u32(15, self.table);
         if self.len > 0 {
             m.put(1, &octets(self.to));
         }
@@ -133,7 +148,10 @@ impl Row {
         if let Some(metric) = self.metric {
             m.put_u32(6, metric);
         }
-        m.put_u32(4, self.interface.get());
+        // A route of IPv4 that leads nowhere has no interface.
+        if self.to.is_ipv6() || self.kind < BLACKHOLE {
+            m.put_u32(4, self.interface.get());
+        }
         if self.to.is_ipv6() {
             put_v6_rest(&mut m);
         }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use switchboard_engine::{Interface, NeighState, solicited_node};
+use switchboard_engine::{Interface, Leads, NeighState, TABLE_MAIN, solicited_node};
 use switchboard_wire::Mac;
 
 const RTF_UP: u32 = 1;
@@ -14,8 +14,8 @@ const RTF_GATEWAY: u32 = 2;
 const RTF_HOST: u32 = 4;
 /// RTF_LOCAL and RTF_NONEXTHOP, of the host's own IPv6 addresses.
 const RTF_LOCAL: u32 = 0x8020_0000;
-/// RTF_REJECT and RTF_NONEXTHOP: the entry that ends each IPv6 table.
-const RTF_NULL: u32 = 0x0020_0200;
+const RTF_REJECT: u32 = 0x200;
+const RTF_NONEXTHOP: u32 = 0x0020_0000;
 /// IP6_RT_PRIO_ADDRCONF, the metric of a connected subnet, and IP6_RT_PRIO_USER.
 const PRIO_ADDRCONF: u32 = 256;
 const PRIO_USER: u32 = 1024;
@@ -263,43 +263,57 @@ pub(super) fn route(host: &Host, out: &mut String) {
         "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT",
     );
     end_line(out, start, UDP_WIDTH);
-    let mut line = |name: &str, to: Ipv4Addr, len: u8, gateway: Option<Ipv4Addr>, metric: u32| {
-        let start = out.len();
-        let mut flags = RTF_UP;
-        if gateway.is_some() {
-            flags |= RTF_GATEWAY;
-        }
-        if len == 32 {
-            flags |= RTF_HOST;
-        }
-        let gateway = gateway.map_or(0, Ipv4Addr::to_bits);
-        let _ = write!(
-            out,
-            "{name}\t{:08X}\t{:08X}\t{flags:04X}\t0\t0\t{metric}\t{:08X}\t0\t0\t0",
-            raw(to.to_bits() & mask(len)),
-            raw(gateway),
-            raw(mask(len)),
-        );
-        end_line(out, start, UDP_WIDTH);
-    };
+    let mut line =
+        |name: &str, to: Ipv4Addr, len: u8, gateway: Option<Ipv4Addr>, metric: u32, leads| {
+            let start = out.len();
+            let mut flags = RTF_UP;
+            if gateway.is_some() {
+                flags |= RTF_GATEWAY;
+            }
+            // type2flags[]
+            if matches!(leads, Leads::Unreachable | Leads::Prohibited) {
+                flags |= RTF_REJECT;
+            }
+            if len == 32 {
+                flags |= RTF_HOST;
+            }
+            let gateway = gateway.map_or(0, Ipv4Addr::to_bits);
+            let _ = write!(
+                out,
+                "{name}\t{:08X}\t{:08X}\t{flags:04X}\t0\t0\t{metric}\t{:08X}\t0\t0\t0",
+                raw(to.to_bits() & mask(len)),
+                raw(gateway),
+                raw(mask(len)),
+            );
+            end_line(out, start, UDP_WIDTH);
+        };
     let name = |index| host.stack.interface(index).map_or("*", Interface::name);
     // The main table: neither the host's own addresses nor those of lo stand in it.
     let mut rows = alloc::vec::Vec::new();
-    for route in host.stack.routes() {
+    let main = host
+        .stack
+        .routes()
+        .filter(|route| route.table == TABLE_MAIN);
+    for route in main {
         if let IpAddr::V4(to) = route.prefix {
             let gateway = match route.gateway {
                 Some(IpAddr::V4(gateway)) => Some(gateway),
                 _ => None,
             };
-            let device = name(route.interface);
-            rows.push((to, route.prefix_len, route.metric, device, gateway));
+            let device = match route.leads {
+                Leads::On => name(route.interface),
+                _ => "*",
+            };
+            let leads = route.leads;
+            rows.push((to, route.prefix_len, route.metric, device, gateway, leads));
         }
     }
     let links = host.stack.interfaces();
     for interface in links.filter(|i| !i.is_loopback() && i.is_up()) {
         for address in interface.addresses() {
             if let (IpAddr::V4(net), None) = (address.peer, interface.primary(address)) {
-                rows.push((net, address.prefix_len, 0, interface.name(), None));
+                let name = interface.name();
+                rows.push((net, address.prefix_len, 0, name, None, Leads::On));
             }
         }
     }
@@ -308,8 +322,8 @@ pub(super) fn route(host: &Host, out: &mut String) {
         let net = to.to_bits() & mask(*len);
         (net, core::cmp::Reverse(*len), *metric)
     });
-    for (to, len, metric, name, gateway) in rows {
-        line(name, to, len, gateway, metric);
+    for (to, len, metric, name, gateway, leads) in rows {
+        line(name, to, len, gateway, metric, leads);
     }
 }
 
@@ -360,6 +374,7 @@ pub(super) fn ipv6_route(host: &Host, out: &mut String) {
                 .map_or("lo", Interface::name);
             let (gateway, flags) = match route.gateway {
                 Some(IpAddr::V6(gateway)) => (gateway, RTF_UP | RTF_GATEWAY),
+                _ if route.leads != Leads::On => (none, RTF_NONEXTHOP | RTF_REJECT),
                 _ => (none, RTF_UP),
             };
             let metric = if route.metric == 0 {
@@ -370,7 +385,8 @@ pub(super) fn ipv6_route(host: &Host, out: &mut String) {
             line(to, route.prefix_len, gateway, metric, flags, name);
         }
     }
-    line(none, 0, none, u32::MAX, RTF_NULL, "lo");
+    // The entry that ends each IPv6 table.
+    line(none, 0, none, u32::MAX, RTF_NONEXTHOP | RTF_REJECT, "lo");
     for interface in host.stack.interfaces() {
         for (addr, _) in six(interface) {
             line(addr, 128, none, 0, RTF_LOCAL | RTF_UP, interface.name());
@@ -380,5 +396,6 @@ pub(super) fn ipv6_route(host: &Host, out: &mut String) {
             line(group, 8, none, PRIO_ADDRCONF, RTF_UP, interface.name());
         }
     }
-    line(none, 0, none, u32::MAX, RTF_NULL, "lo");
+    // The entry that ends each IPv6 table.
+    line(none, 0, none, u32::MAX, RTF_NONEXTHOP | RTF_REJECT, "lo");
 }
