@@ -60,6 +60,7 @@ pub(crate) fn stack(seed: u8, sysctl: Sysctl) -> (Stack, IfIndex) {
             scope: 0,
             table: switchboard_engine::TABLE_MAIN,
             leads: switchboard_engine::Leads::On,
+            share: None,
         });
     }
     (stack, eth)

@@ -92,6 +92,20 @@ sleep 0.3 # it joins its groups
     say ip route show table 100
     say ip route show table 101
     say ip route show table all type unicast
+    # Several hops.
+    both="nexthop via 10.0.0.7 dev lo weight 2 nexthop via 10.1.0.2 dev lo"
+    say ip route add 10.3.0.0/16 $both
+    say ip route add 10.3.0.0/16 $both
+    say ip route append 10.3.0.0/16 nexthop via 10.0.0.8 dev lo nexthop via 10.1.0.2 dev lo
+    say ip route show 10.3.0.0/16
+    say cat /proc/net/route
+    say ip route del 10.3.0.0/16 nexthop via 10.0.0.8 dev lo nexthop via 10.1.0.2 dev lo
+    say ip route replace 10.3.0.0/16 nexthop via 10.0.0.9 nexthop dev lo
+    say ip route show 10.3.0.0/16
+    say ip route replace 10.3.0.0/16 via 10.0.0.9
+    say ip route show 10.3.0.0/16
+    say ip route add 10.2.0.0/16 nexthop via 192.168.0.1 nexthop dev lo
+    say ip route flush 10.3.0.0/16
     say ip rule del pref 60
     say ip rule del pref 60
     say ip rule del from 1.2.3.4

@@ -57,7 +57,7 @@ pub use neigh::{NeighLimits, NeighParams, NeighState, Neighbour, solicited_node}
 pub use policy::{Flow, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
-pub use route::{Leads, RouteConfig, RouteError, RouteInfo, RouteKind};
+pub use route::{Leads, RouteConfig, RouteError, RouteInfo, RouteKind, Share};
 pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
 pub use taps::{Shown, Tapped};

@@ -25,6 +25,15 @@ pub enum Leads {
     Back,
 }
 
+/// One of several next hops, among which flows are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The route that it is one of: the same number for all of its hops, which are next to each other.
+    pub group: u32,
+    /// How many of the flows it gets, in proportion.
+    pub weight: u16,
+}
+
 /// A route to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
@@ -48,6 +57,8 @@ pub struct RouteConfig {
     pub table: u32,
     /// Whether it leads anywhere.
     pub leads: Leads,
+    /// Whether it is one hop of several.
+    pub share: Option<Share>,
 }
 
 /// What kind of destination a route leads to.
@@ -341,11 +352,12 @@ fn in_table(
                 _ => Some(new),
             },
         );
-    let added = routes.list.iter().find(|route| {
+    let fits = |route: &&RouteConfig| {
         route.table == table
             && in_prefix(dst, route.prefix, route.prefix_len)
             && (route.leads != Leads::On || device.is_none_or(|d| d == route.interface))
-    });
+    };
+    let added = routes.list.iter().find(fits);
     if let Some((interface, address)) = connected
         // A connected subnet has metric 0, so it wins among equals.
         && added.is_none_or(|route| address.prefix_len >= route.prefix_len)
@@ -354,7 +366,10 @@ fn in_table(
         let egress = (interface, dst, Some(address.addr).filter(IpAddr::is_ipv4));
         return Some(Ok((egress, address.prefix_len)));
     }
-    let route = added?;
+    let route = match added?.share {
+        Some(share) => shared_out(routes.list.iter().filter(fits), share.group, flow)?,
+        None => added?,
+    };
     let error = match route.leads {
         Leads::On => {
             let egress = (route.interface, route.gateway.unwrap_or(dst), route.source);
@@ -366,6 +381,35 @@ fn in_table(
         Leads::Prohibited => RouteError::Prohibited,
     };
     Some(Err(error))
+}
+
+/// fib_select_multipath() with fib_multipath_hash_policy 0: one hop for all that two hosts send each other. Linux's hash has a key
+/// of its own; this one is of the addresses alone.
+fn shared_out<'a>(
+    routes: impl Iterator<Item = &'a RouteConfig> + Clone,
+    group: u32,
+    flow: &Flow,
+) -> Option<&'a RouteConfig> {
+    let hops = routes.filter_map(|route| match route.share {
+        Some(share) if share.group == group => Some((route, u64::from(share.weight))),
+        _ => None,
+    });
+    let total: u64 = hops.clone().map(|(_, weight)| weight).sum();
+    let number = |addr: IpAddr| match addr {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits() as u64 ^ (v6.to_bits() >> 64) as u64,
+    };
+    // FNV's prime, and the finish of a murmur hash.
+    let mut hash = number(flow.dst).wrapping_mul(0x0100_0000_01b3) ^ flow.src.map_or(0, number);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mut place = (hash >> 32) % total.max(1);
+    for (route, weight) in hops {
+        match place.checked_sub(weight) {
+            Some(further) => place = further,
+            None => return Some(route),
+        }
+    }
+    None
 }
 
 fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAddress) -> bool {

@@ -414,6 +414,7 @@ pub fn add_route(
         scope: 0,
         table: switchboard_engine::TABLE_MAIN,
         leads: switchboard_engine::Leads::On,
+        share: None,
     });
     Ok(())
 }

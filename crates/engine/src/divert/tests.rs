@@ -52,6 +52,7 @@ impl Pair {
             scope: 0,
             table: crate::TABLE_MAIN,
             leads: crate::Leads::On,
+            share: None,
         });
         let mut gateway = stack(2, "10.0.2.2");
         gateway.divert(ETH0);

@@ -39,6 +39,7 @@ fn router() -> Stack {
         scope: 0,
         table: crate::TABLE_MAIN,
         leads: crate::Leads::On,
+        share: None,
     });
     stack.set_forwarding(false, Conf::All, true);
     stack.set_forwarding(true, Conf::All, true);

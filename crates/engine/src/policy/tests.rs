@@ -1,7 +1,7 @@
 use super::*;
 use crate::hash::Random;
 use crate::iface::{InterfaceConfig, Interfaces};
-use crate::route::{Leads, RouteConfig, Routes, lookup, lookup_in};
+use crate::route::{Leads, RouteConfig, Routes, Share, lookup, lookup_in};
 
 const ETH0: IfIndex = IfIndex::new(2).unwrap();
 const ETH1: IfIndex = IfIndex::new(3).unwrap();
@@ -47,6 +47,7 @@ fn route(
         scope: 0,
         table,
         leads,
+        share: None,
     }
 }
 
@@ -213,6 +214,35 @@ fn routes_that_lead_nowhere() {
         .add(route("192.0.2.8", 32, TABLE_MAIN, Leads::On, via));
     let longer = way(&host, &Flow::to(ip("192.0.2.8")));
     assert_eq!(longer, Ok((ip("10.0.1.7"), TABLE_MAIN)));
+}
+
+#[test]
+fn flows_are_shared_out_by_weight() {
+    let mut host = host();
+    for (weight, via) in [(1, (ETH0, "10.0.0.7")), (3, (ETH1, "10.0.1.7"))] {
+        host.1.add(RouteConfig {
+            share: Some(Share { group: 1, weight }),
+            ..route("192.0.0.0", 16, TABLE_MAIN, Leads::On, Some(via))
+        });
+    }
+    let mut first = 0;
+    for n in 0..1000u32 {
+        let dst = IpAddr::from((0xc000_0000 + n * 7).to_be_bytes());
+        let found = way(&host, &Flow::to(dst)).unwrap();
+        // Always the same for the same.
+        assert_eq!(way(&host, &Flow::to(dst)), Ok(found));
+        first += u32::from(found.0 == ip("10.0.0.7"));
+    }
+    assert!(
+        (200..300).contains(&first),
+        "{first} of 1000, not a quarter"
+    );
+    // Who is bound to an interface has the hops on it alone.
+    let bound = Flow {
+        device: Some(ETH0),
+        ..Flow::to(ip("192.0.1.1"))
+    };
+    assert_eq!(way(&host, &bound), Ok((ip("10.0.0.7"), TABLE_MAIN)));
 }
 
 /// The rules of wg-quick(8): all that is not marked goes the other way, unless the table main has more than a default route.

@@ -41,6 +41,7 @@ fn default_route(via: &str, interface: IfIndex, metric: u32) -> RouteConfig {
         scope: 0,
         table: TABLE_MAIN,
         leads: Leads::On,
+        share: None,
     }
 }
 

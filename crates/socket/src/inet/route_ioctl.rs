@@ -138,6 +138,7 @@ impl Host {
                 0 => 0,
                 metric => metric as u32 - 1,
             },
+            hops: alloc::vec::Vec::new(),
             flags: CREATE,
         };
         let teller = Teller::ioctl(cx.now);
@@ -186,6 +187,7 @@ impl Host {
                 0 if add => USER_METRIC,
                 metric => metric,
             },
+            hops: alloc::vec::Vec::new(),
             flags: CREATE,
         };
         let teller = Teller::ioctl(cx.now);

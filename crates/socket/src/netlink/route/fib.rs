@@ -2,17 +2,18 @@
 
 use super::super::message::{APPEND, Answer, CREATE, EXCL, REPLACE, Refusal, Request};
 use super::super::serve::Asker;
+use super::hops::{self, Hop};
 use super::rows::{BLACKHOLE, PROHIBIT, Row, THROW, UNICAST, UNREACHABLE, USER_METRIC};
 use super::{
-    Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_OIF,
-    RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE, RTM_NEWROUTE, RTMSG, Teller,
-    bits, family_of, network, word_of,
+    Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY,
+    RTA_MULTIPATH, RTA_OIF, RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE,
+    RTM_NEWROUTE, RTMSG, Teller, bits, family_of, network, word_of,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig};
+use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig, Share};
 
 /// RT_TABLE_UNSPEC, RT_TABLE_COMPAT
 const NO_TABLE: u32 = 0;
@@ -26,7 +27,7 @@ const LOW: u8 = 3;
 const LAST_KIND: u8 = 11;
 
 /// A route as a request names it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct RouteWanted {
     pub(crate) to: IpAddr,
     pub(crate) len: u8,
@@ -38,6 +39,8 @@ pub(crate) struct RouteWanted {
     pub(crate) interface: Option<u32>,
     pub(crate) source: Option<IpAddr>,
     pub(crate) metric: u32,
+    /// Several, in place of gateway and interface.
+    pub(crate) hops: Vec<Hop>,
     /// NLM_F_*
     pub(crate) flags: u16,
 }
@@ -75,6 +78,7 @@ impl RouteWanted {
             && self.gateway.is_none_or(|via| row.gateway == Some(via))
             && self.interface.is_none_or(|dev| row.interface.get() == dev)
             && (self.source.is_none() || self.source == row.source)
+            && (self.hops.is_empty() || self.hops == row.hops)
     }
 }
 
@@ -183,6 +187,7 @@ impl Host {
             RTA_PRIORITY,
             RTA_PREFSRC,
             RTA_CACHEINFO,
+            RTA_MULTIPATH,
             RTA_TABLE,
             RTA_PREF,
         ];
@@ -216,6 +221,10 @@ impl Host {
             interface: word(RTA_OIF)?.filter(|index| *index != 0),
             source: addr(RTA_PREFSRC)?.filter(|source| !source.is_unspecified()),
             metric: word(RTA_PRIORITY)?.unwrap_or(0),
+            hops: match request.attribute(RTMSG, RTA_MULTIPATH) {
+                Some(data) => hops::parse(family, data)?,
+                None => Vec::new(),
+            },
             flags: request.flags,
         })
     }
@@ -243,17 +252,13 @@ impl Host {
             let text = "Routes of this kind follow from addresses on this host";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         };
-        let interface = match leads {
-            Leads::On => self.next_hop(wanted)?,
-            // fib_create_info()
-            _ if wanted.to.is_ipv4()
-                && (wanted.gateway.is_some() || wanted.interface.is_some()) =>
-            {
-                let text = "Gateway, device and multipath can not be specified for this route type";
-                return Err(Refusal::new(Errno::EINVAL, text));
-            }
-            _ => IfIndex::LO,
-        };
+        let some =
+            wanted.gateway.is_some() || wanted.interface.is_some() || !wanted.hops.is_empty();
+        // fib_create_info()
+        if leads != Leads::On && wanted.to.is_ipv4() && some {
+            let text = "Gateway, device and multipath can not be specified for this route type";
+            return Err(Refusal::new(Errno::EINVAL, text));
+        }
         if let Some(source) = wanted.source
             && !self.stack.is_local(source)
         {
@@ -267,8 +272,8 @@ impl Host {
         let route = RouteConfig {
             prefix: wanted.to,
             prefix_len: wanted.len,
-            gateway: wanted.gateway.filter(|_| leads == Leads::On),
-            interface,
+            gateway: None,
+            interface: IfIndex::LO,
             source: wanted.source,
             metric: match wanted.metric {
                 0 if !v4 => USER_METRIC,
@@ -278,6 +283,11 @@ impl Host {
             scope: if v4 { wanted.scope } else { 0 },
             table,
             leads,
+            share: None,
+        };
+        let new = match leads {
+            Leads::On => self.joined(&self.by_hops(wanted, &route)?),
+            _ => alloc::vec![route],
         };
         let like = |r: &RouteConfig| {
             (r.table, r.prefix, r.prefix_len, r.metric)
@@ -292,29 +302,82 @@ impl Host {
                 && row.metric.unwrap_or(0) == route.metric
                 && row.protocol == super::BY_KERNEL
         });
-        match existing.first().copied() {
+        let is_there =
+            |r: &RouteConfig| existing.iter().any(|old| hops::bare(old) == hops::bare(r));
+        let all_there = new.iter().all(is_there);
+        let group = |r: &RouteConfig| r.share.map(|share| share.group);
+        let mut rest = existing.clone();
+        let mut in_front = v4 && flags & APPEND == 0;
+        match existing.first() {
             _ if (derived || !existing.is_empty()) && flags & EXCL != 0 => {
                 return Err(Errno::EEXIST.into());
             }
             Some(old) if flags & REPLACE != 0 => {
-                if old != route && existing.contains(&route) {
+                rest.retain(|r| r != old && (r.share.is_none() || group(r) != group(old)));
+                if rest.iter().any(|r| hops::bare(r) == hops::bare(&new[0])) {
                     return Err(Errno::EEXIST.into());
                 }
-                self.stack.replace_route(|r| *r == old, route);
+                in_front = true;
             }
-            Some(_) if existing.contains(&route) => return Err(Errno::EEXIST.into()),
-            Some(_) if flags & APPEND == 0 && v4 => {
-                // In front of those that are like it.
-                self.stack.remove_routes(like);
-                self.stack.add_route(route);
-                existing.iter().for_each(|r| self.stack.add_route(*r));
-            }
-            Some(_) => self.stack.add_route(route),
+            Some(_) if all_there => return Err(Errno::EEXIST.into()),
             None if flags & CREATE == 0 => return Err(Errno::ENOENT.into()),
-            None => self.stack.add_route(route),
+            Some(_) | None => {}
         }
-        self.tell_route(teller, &teller.form(RTM_NEWROUTE), &Row::added(&route));
+        let replaces = flags & REPLACE != 0;
+        let may_join = |r: &RouteConfig| r.gateway.is_some();
+        let (new, rest) = match () {
+            // rt6_qualify_for_ecmp(): those with routers become hops of one route.
+            () if !v4 && !replaces && rest.iter().chain(&new).all(may_join) => {
+                (self.joined(&[rest, new].concat()), Vec::new())
+            }
+            () => (new, rest),
+        };
+        self.stack.remove_routes(like);
+        let order = if in_front {
+            [&new, &rest]
+        } else {
+            [&rest, &new]
+        };
+        for route in order.into_iter().flatten() {
+            self.stack.add_route(*route);
+        }
+        if let Some(row) = Row::of(&new) {
+            self.tell_route(teller, &teller.form(RTM_NEWROUTE), &row);
+        }
         Ok(())
+    }
+
+    /// The route by each of its hops, if there is a way to them.
+    fn by_hops(
+        &self,
+        wanted: &RouteWanted,
+        route: &RouteConfig,
+    ) -> Result<Vec<RouteConfig>, Refusal> {
+        if wanted.hops.is_empty() {
+            return Ok(alloc::vec![RouteConfig {
+                gateway: wanted.gateway,
+                interface: self.next_hop(wanted)?,
+                ..*route
+            }]);
+        }
+        let by = |hop: &Hop| {
+            let single = RouteWanted {
+                gateway: hop.gateway,
+                interface: Some(hop.interface).filter(|index| *index != 0),
+                hops: Vec::new(),
+                ..wanted.clone()
+            };
+            Ok(RouteConfig {
+                gateway: hop.gateway,
+                interface: self.next_hop(&single)?,
+                share: Some(Share {
+                    group: 0,
+                    weight: hop.weight,
+                }),
+                ..*route
+            })
+        };
+        wanted.hops.iter().map(by).collect()
     }
 
     /// fib_check_nh(), ip6_route_check_nh(): the interface that the route leaves by.
@@ -405,13 +468,20 @@ impl Host {
         teller: &Teller,
         wanted: &RouteWanted,
     ) -> Result<(), Refusal> {
-        let mut all = self.stack.routes();
-        let found = all.find(|route| wanted.names(&Row::added(route)));
-        let found = found.copied();
-        drop(all);
-        if let Some(route) = found {
-            self.stack.remove_routes(|r| *r == route);
-            self.tell_route(teller, &teller.form(RTM_DELROUTE), &Row::added(&route));
+        let all = self.added_routes();
+        let named = |hops: &&Vec<RouteConfig>| Row::of(hops).is_some_and(|row| wanted.names(&row));
+        let mut gone = all.iter().find(named).cloned();
+        // ip6_route_del(): one of several hops, by its router.
+        if gone.is_none() && wanted.to.is_ipv6() && wanted.gateway.is_some() {
+            let one = |route: &&RouteConfig| wanted.names(&Row::added(route));
+            gone = all.iter().flatten().find(one).map(|r| alloc::vec![*r]);
+        }
+        if let Some(gone) = gone {
+            self.stack.remove_routes(|r| gone.contains(r));
+            self.lonely_hop(&gone[0]);
+            if let Some(row) = Row::of(&gone) {
+                self.tell_route(teller, &teller.form(RTM_DELROUTE), &row);
+            }
             return Ok(());
         }
         if self.route_rows().iter().any(|row| wanted.names(row)) {
@@ -419,5 +489,19 @@ impl Host {
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }
         Err(Errno::ESRCH.into())
+    }
+
+    /// What is left alone of several hops is a route like any other.
+    fn lonely_hop(&mut self, gone: &RouteConfig) {
+        let Some(share) = gone.share else { return };
+        let ours = |r: &RouteConfig| r.share.is_some_and(|s| s.group == share.group);
+        let left = self.stack.routes().filter(|r| ours(r)).copied();
+        if let [last] = left.collect::<Vec<_>>()[..] {
+            let alone = RouteConfig {
+                share: None,
+                ..last
+            };
+            self.stack.replace_route(ours, alone);
+        }
     }
 }

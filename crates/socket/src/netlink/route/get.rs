@@ -85,6 +85,7 @@ impl Host {
             gateway: Some(found.next_hop).filter(|via| *via != to),
             metric: None,
             interface: found.interface,
+            hops: alloc::vec::Vec::new(),
         };
         if to.is_ipv6() {
             return Ok(Answer::One(self.v6_answer(row, &found, &form, src)));

@@ -1,12 +1,13 @@
 //! NETLINK_ROUTE (rtnetlink(7)): links, addresses, routes and rules of the host, read and changed, and who is told.
 //!
 //! # Limits
-//! Interfaces neither come nor go. Routes have one next hop and no metrics of their own; those that follow from addresses cannot
+//! Interfaces neither come nor go. Routes have no metrics of their own; those that follow from addresses cannot
 //! be taken away one by one. Addresses last for ever. What is left out is EOPNOTSUPP.
 
 mod address;
 mod fib;
 mod get;
+mod hops;
 mod link;
 mod neigh;
 mod rows;
@@ -53,6 +54,7 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
+const RTA_MULTIPATH: u16 = 9;
 const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
 const RTA_MARK: u16 = 16;

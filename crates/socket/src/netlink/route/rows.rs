@@ -1,6 +1,7 @@
 //! The routes of the host as messages have them: those that were added, and those that follow from addresses.
 
 use super::super::message::Message;
+use super::hops::{self, Hop};
 use super::{
     BY_KERNEL, Form, HOST, Host, LINK, LOCAL, MAIN, RTMSG, UNIVERSE, bits, family_of, network,
     octets, table_byte,
@@ -28,7 +29,7 @@ pub(crate) const USER_METRIC: u32 = 1024;
 const TABLE_BUCKETS: u32 = 256;
 
 /// A route as a message has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) to: IpAddr,
     pub(super) len: u8,
@@ -41,6 +42,8 @@ pub(super) struct Row {
     pub(super) gateway: Option<IpAddr>,
     pub(super) metric: Option<u32>,
     pub(super) interface: IfIndex,
+    /// Where it has several, in place of gateway and interface.
+    pub(super) hops: Vec<Hop>,
 }
 
 impl Row {
@@ -65,6 +68,7 @@ impl Row {
                 (false, _) => Some(CONNECTED_METRIC),
             },
             interface,
+            hops: Vec::new(),
         }
     }
 
@@ -75,7 +79,21 @@ impl Row {
         }
     }
 
-    /// A route that was added.
+    /// A route that was added, by all its hops.
+    pub(super) fn of(routes: &[RouteConfig]) -> Option<Row> {
+        let hops = hops::of(routes);
+        let row = Row::added(routes.first()?);
+        Some(match hops.is_empty() {
+            true => row,
+            false => Row {
+                gateway: None,
+                hops,
+                ..row
+            },
+        })
+    }
+
+    /// A route that was added, with the one hop it has, or one of several.
     pub(super) fn added(route: &RouteConfig) -> Row {
         Row {
             to: network(route.prefix, route.prefix_len),
@@ -98,6 +116,7 @@ impl Row {
                 metric => Some(metric),
             },
             interface: route.interface,
+            hops: Vec::new(),
         }
     }
 
@@ -149,7 +168,9 @@ impl Row {
             m.put_u32(6, metric);
         }
         // A route of IPv4 that leads nowhere has no interface.
-        if self.to.is_ipv6() || self.kind < BLACKHOLE {
+        if !self.hops.is_empty() {
+            hops::put(&mut m, &self.hops);
+        } else if self.to.is_ipv6() || self.kind < BLACKHOLE {
             m.put_u32(4, self.interface.get());
         }
         if self.to.is_ipv6() {
@@ -211,7 +232,10 @@ pub(super) fn brought(interface: &Interface, own: &InterfaceAddress) -> Vec<Row>
 impl Host {
     /// All routes, in the order of Linux's dumps.
     pub(super) fn route_rows(&self) -> Vec<Row> {
-        let mut out: Vec<Row> = self.stack.routes().map(Row::added).collect();
+        let mut out: Vec<Row> = {
+            let added = self.added_routes();
+            added.iter().filter_map(|hops| Row::of(hops)).collect()
+        };
         for interface in self.stack.interfaces() {
             for own in interface.addresses() {
                 for row in brought(interface, own) {

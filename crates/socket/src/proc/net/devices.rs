@@ -290,10 +290,12 @@ pub(super) fn route(host: &Host, out: &mut String) {
     let name = |index| host.stack.interface(index).map_or("*", Interface::name);
     // The main table: neither the host's own addresses nor those of lo stand in it.
     let mut rows = alloc::vec::Vec::new();
-    let main = host
-        .stack
-        .routes()
-        .filter(|route| route.table == TABLE_MAIN);
+    // Of several hops the first is shown.
+    let mut group = None;
+    let main = host.stack.routes().filter(|route| {
+        let before = core::mem::replace(&mut group, route.share.map(|share| share.group));
+        route.table == TABLE_MAIN && (group.is_none() || group != before)
+    });
     for route in main {
         if let IpAddr::V4(to) = route.prefix {
             let gateway = match route.gateway {
