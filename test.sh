@@ -124,13 +124,10 @@ step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm ho
 step "conformance, library, ordinary user" as_user "$conformance" --arm library -q
 step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner -q
 step "lockstep" "$conformance" lockstep --sequences 10000
-if [ "$mode" = usual ]; then
-    step "programs" programs --quick python-http fork-exec scm-rights i386-socketcall redis
-elif [ "$(id -u)" = 0 ]; then
-    step "programs" programs --install
-else
-    step "programs" programs
-fi
+some=()
+[ "$(id -u)" != 0 ] || some+=(--install)
+[ "$mode" = full ] || some+=(--quick python-http fork-exec scm-rights i386-socketcall redis)
+step "programs" programs "${some[@]}"
 
 printf '\n'
 if [ ${#failed[@]} -gt 0 ]; then

@@ -50,6 +50,11 @@ install_packages() {
     for package in "${wanted[@]}"; do
         dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
+    local scripts=()
+    for name in "${names[@]}"; do
+        [ ! -x "$PROGRAMS/$name/install.sh" ] || scripts+=("$PROGRAMS/$name/install.sh")
+    done
+    [ $((${#missing[@]} + ${#scripts[@]})) -gt 0 ] || return 0
     # The tests start their own servers: keep the packages from starting theirs.
     local made_policy=0
     if ! [ -e $policy ]; then
@@ -57,16 +62,14 @@ install_packages() {
         chmod 755 $policy
         made_policy=1
     fi
-    dpkg --print-foreign-architectures | grep -qx i386 || dpkg --add-architecture i386
     apt-get update -q >/dev/null || echo "run.sh: apt-get update had errors, going on" >&2
     if [ ${#missing[@]} -gt 0 ]; then
         DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >/dev/null ||
             echo "run.sh: apt-get install failed: ${missing[*]}" >&2
     fi
-    for name in "${names[@]}"; do
-        if [ -x "$PROGRAMS/$name/install.sh" ]; then
-            "$PROGRAMS/$name/install.sh" >&2 || echo "run.sh: $name/install.sh failed" >&2
-        fi
+    local script
+    for script in "${scripts[@]}"; do
+        "$script" >&2 || echo "run.sh: ${script#"$PROGRAMS/"} failed" >&2
     done
     [ $made_policy = 0 ] || rm $policy
 }

@@ -8,6 +8,10 @@ rm -rf "$ROOT"
 mkdir -p "$ROOT/deb"
 chmod 755 /var/cache/switchboard-programs "$ROOT"
 cd "$ROOT/deb"
+if ! dpkg --print-foreign-architectures | grep -qx i386; then
+    dpkg --add-architecture i386
+    apt-get update -q >/dev/null
+fi
 programs=(curl:i386 socat:i386 iperf3:i386 busybox-static:i386)
 mapfile -t packages < <(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
     --no-enhances "${programs[@]}" | grep -E '^(lib|zlib1g).*:i386$' | grep -vE '^lib(pam|perl|semanage|debian-installer)' | sort -u)
