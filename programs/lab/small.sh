@@ -20,6 +20,20 @@ is "a wrong file" 125 $status
 is "one line" 1 "$(wc -l <error)"
 has 'wrong.toml:4: link.x.loss:' error
 
+# When its last program ends, a lab ends, though nothing else happens any more; and says how it went.
+printf '[host.a]\n[program.p]\nhost = "a"\nrun = "exit 3"\n' >short.toml
+status=0
+timeout 20 "$SWITCHBOARD" lab short.toml 2>error || status=$?
+is "a program that fails" 1 $status
+has 'p: exit status 3' error
+printf '[host.a]\n[program.p]\nhost = "a"\nrun = "echo hi"\nexpect.output = "^ho$"\n' >short.toml
+status=0
+timeout 20 "$SWITCHBOARD" lab short.toml 2>error || status=$?
+is "an output that was not there" 1 $status
+has 'p: no line of output matches' error
+printf '[host.a]\n[program.p]\nhost = "a"\nrun = "true"\n' >short.toml
+timeout 20 "$SWITCHBOARD" lab --quiet short.toml || fail "a program that does nothing: $?"
+
 # A routed network: names, addresses, both families, what each host says of itself.
 cat >routed.toml <<'END'
 seed = 5

@@ -130,6 +130,10 @@ impl Director {
             // Most turns are calls, which change nothing here.
             if changed || next.is_some_and(|at| at <= self.now()) {
                 self.step();
+                // Nothing more may happen that would be waited for.
+                if self.ending.is_some() {
+                    break;
+                }
                 next = self.deadline();
             }
             match self.turn(next) {
