@@ -86,6 +86,7 @@ mod tcp_fastopen;
 mod tcp_md5;
 mod tcp_repair;
 mod tcp_urgent;
+mod tun;
 mod udp;
 mod udp_errors;
 mod udplite;
@@ -183,6 +184,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_md5::TESTS,
     tcp_repair::TESTS,
     tcp_urgent::TESTS,
+    tun::TESTS,
     udp::TESTS,
     udp_errors::TESTS,
     udplite::TESTS,

@@ -6,6 +6,7 @@
 
 use switchboard_device::{Delay, Loss, PipeConfig, Rate};
 
+use crate::run::capability::Capability;
 use crate::run::outside::{Address, NetMode, Ports};
 use crate::units;
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -28,7 +29,7 @@ pub(crate) enum Command {
     /// The host has a loopback interface and, unless --net or -p are given, nothing else. The exit status is the program's, or
     /// 128 and the signal's number; 125 when the run could not be set up, 126 when the program
     /// could not be executed, 127 when it was not found.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Run programs on several virtual hosts, joined by links as bad as they are to be: see docs/lab.md for the file.
     ///
     /// The exit status is 0 when all was as expected, 1 when something was not, 124 when the time limit was reached, 125
@@ -122,6 +123,11 @@ pub(crate) struct RunArgs {
     /// microseconds, and a signal whose handler has no SA_RESTART can end one with EINTR.
     #[arg(long)]
     pub(crate) linger: bool,
+    /// Give programs this capability on the run's host, whoever they run as: net_admin, net_raw, net_bind_service.
+    ///
+    /// It is one over the virtual host alone, so an ordinary user may give it. Several with commas between them.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) cap: Vec<Capability>,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,

@@ -1,6 +1,7 @@
 //! `switchboard run`: one program, its children, and a virtual host.
 
 mod bpf;
+pub(crate) mod capability;
 mod clock;
 pub(crate) mod descriptors;
 mod epolls;
@@ -205,6 +206,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     room.supervisors[number].trace = trace;
     room.supervisors[number].loopback = loopback;
     room.supervisors[number].etc = etc;
+    room.supervisors[number].caps = capability::all(&args.cap);
     if let Some(outside) = outside {
         let interface = outside.join(&mut room, number).map_err(setup)?;
         if let Some(tap) = tap {

@@ -75,10 +75,22 @@ pub struct Interface {
     pub(crate) hardware: [u8; 6],
     /// It has a link layer.
     ethernet: bool,
+    /// Its other end is a program (/dev/net/tun).
+    user: bool,
+    carrier: bool,
+    /// ARPHRD_*
+    link_type: u16,
 }
+
+/// ARPHRD_ETHER, ARPHRD_LOOPBACK and ARPHRD_NONE of linux/if_arp.h.
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
+const ARPHRD_NONE: u16 = 0xfffe;
 
 /// Linux's default txqueuelen.
 const QUEUE_LEN: u32 = 1000;
+/// The same of a TUN interface (TUN_READQ_SIZE).
+const TUNNEL_QUEUE_LEN: u32 = 500;
 /// IPV6_MIN_MTU: an interface that carries less has no IPv6.
 const IPV6_MIN_MTU: u32 = 1280;
 
@@ -120,6 +132,26 @@ impl Interface {
         self.ethernet
     }
 
+    /// Whether its other end is a program: a TUN interface, or a TAP one where it has a link layer.
+    pub fn is_user(&self) -> bool {
+        self.user
+    }
+
+    /// Whether it has no hardware address and two ends: a TUN interface.
+    pub fn is_tunnel(&self) -> bool {
+        self.user && !self.ethernet
+    }
+
+    /// Whether somebody is at the other end (IFF_LOWER_UP), as far as it is known.
+    pub fn has_carrier(&self) -> bool {
+        self.carrier
+    }
+
+    /// What kind of link it says it is (ARPHRD_*).
+    pub fn link_type(&self) -> u16 {
+        self.link_type
+    }
+
     /// Its hardware address, which is only kept where there is no link layer.
     pub fn hardware(&self) -> [u8; 6] {
         self.hardware
@@ -157,6 +189,20 @@ impl Interface {
 }
 
 impl Interface {
+    /// Its other end is a program. It is down until somebody sets it up.
+    pub(crate) fn set_user(&mut self) {
+        (self.user, self.up, self.queue_len) = (true, false, TUNNEL_QUEUE_LEN);
+        self.link_type = ARPHRD_NONE;
+    }
+
+    pub(crate) fn set_carrier(&mut self, carrier: bool) {
+        self.carrier = carrier;
+    }
+
+    pub(crate) fn set_link_type(&mut self, link_type: u16) {
+        self.link_type = link_type;
+    }
+
     pub(crate) fn set_name(&mut self, name: &str) {
         self.name = String::from(name);
     }
@@ -195,6 +241,8 @@ impl Interface {
     /// It has a link layer from now on, and IPv6's own address of the link (addrconf_dev_config).
     pub(crate) fn set_ethernet(&mut self, mac: Mac) {
         self.ethernet = true;
+        self.queue_len = QUEUE_LEN;
+        self.link_type = ARPHRD_ETHER;
         self.hardware = mac.0;
         if self.up && self.mtu >= IPV6_MIN_MTU {
             self.insert(InterfaceAddress::new(mac.link_local().into(), 64));
@@ -293,10 +341,15 @@ pub(crate) fn common_v6(a: Ipv6Addr, b: Ipv6Addr) -> u32 {
     (a.to_bits() ^ b.to_bits()).leading_zeros()
 }
 
+/// No place: an index is not given again.
+const GONE: u32 = u32::MAX;
+
 /// All interfaces of a host. There are few; what is asked per packet is a hash lookup.
 #[derive(Debug)]
 pub(crate) struct Interfaces {
     list: Vec<Interface>,
+    /// Where the interface of each index there ever was stands in the list: [`GONE`] where it has been taken away.
+    places: Vec<u32>,
     /// The interface of every own address.
     owners: crate::hash::KeyedMap<IpAddr, IfIndex>,
     /// The broadcast addresses of all subnets.
@@ -320,6 +373,7 @@ impl Interfaces {
     pub(crate) fn new(hash: crate::hash::KeyedState, forwarding: [bool; 2]) -> Interfaces {
         let mut interfaces = Interfaces {
             list: Vec::new(),
+            places: Vec::new(),
             owners: crate::hash::KeyedMap::with_hasher(hash),
             broadcasts: crate::hash::KeyedMap::with_hasher(hash),
             lo_is_direct: true,
@@ -339,7 +393,8 @@ impl Interfaces {
     }
 
     pub(crate) fn add(&mut self, config: InterfaceConfig) -> IfIndex {
-        let index = IfIndex(self.list.len() as u32 + 1);
+        let index = IfIndex(self.places.len() as u32 + 1);
+        self.places.push(self.list.len() as u32);
         let InterfaceConfig { name, mtu } = config;
         self.list.push(Interface {
             index,
@@ -354,8 +409,41 @@ impl Interfaces {
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
             ethernet: false,
+            user: false,
+            carrier: true,
+            link_type: match index {
+                IfIndex::LO => ARPHRD_LOOPBACK,
+                _ => ARPHRD_ETHER,
+            },
         });
         index
+    }
+
+    /// Takes one away.
+    pub(crate) fn remove(&mut self, index: IfIndex) {
+        let Some(place) = self.place(index) else {
+            return;
+        };
+        self.list.remove(place);
+        self.places[index.0 as usize - 1] = GONE;
+        for later in self.places.iter_mut().skip(index.0 as usize) {
+            if *later != GONE {
+                *later -= 1;
+            }
+        }
+        self.renew();
+    }
+
+    #[inline]
+    fn place(&self, index: IfIndex) -> Option<usize> {
+        let place = *self.places.get(index.0 as usize - 1)?;
+        (place != GONE).then_some(place as usize)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: IfIndex) -> Option<&mut Interface> {
+        let place = self.place(index)?;
+        self.list.get_mut(place)
     }
 
     pub(crate) fn add_address(&mut self, index: IfIndex, addr: IpAddr, prefix_len: u8) {
@@ -364,7 +452,7 @@ impl Interfaces {
         if index != IfIndex::LO {
             address.given_broadcast = address.broadcast();
         }
-        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else {
+        let Some(interface) = self.get_mut(index) else {
             return;
         };
         if !interface.addresses.contains(&address) {
@@ -375,24 +463,29 @@ impl Interfaces {
 
     /// Changes an interface; what follows from its addresses is worked out anew.
     pub(crate) fn change(&mut self, index: IfIndex, change: impl FnOnce(&mut Interface)) {
-        let Some(interface) = self.list.get_mut(index.0 as usize - 1) else {
+        let Some(interface) = self.get_mut(index) else {
             return;
         };
         change(interface);
+        self.renew();
+    }
+
+    /// Works out anew what follows from addresses.
+    fn renew(&mut self) {
         self.owners.clear();
         self.broadcasts.clear();
         self.lo_is_direct = !self.lo_is_carried && self.lo_is_up();
         self.local_nets.clear();
         self.primaries.clear();
         // fib_sync_down_dev: the host's own addresses stay its own while their interface is down.
-        for index in 1..=self.list.len() as u32 {
-            self.note(IfIndex(index));
+        for place in 0..self.list.len() {
+            self.note(self.list[place].index);
         }
     }
 
     /// What follows from an interface's addresses.
     fn note(&mut self, index: IfIndex) {
-        let Some(interface) = self.list.get(index.0 as usize - 1) else {
+        let Some(interface) = self.place(index).and_then(|place| self.list.get(place)) else {
             return;
         };
         for address in &interface.addresses {
@@ -416,7 +509,7 @@ impl Interfaces {
 
     /// net.ipv4.conf.*.accept_local of one.
     pub(crate) fn set_accept_local(&mut self, index: IfIndex, on: bool) {
-        if let Some(interface) = self.list.iter_mut().find(|i| i.index == index) {
+        if let Some(interface) = self.get_mut(index) {
             interface.accept_local = on;
         }
     }
@@ -433,7 +526,7 @@ impl Interfaces {
     }
 
     pub(crate) fn get(&self, index: IfIndex) -> Option<&Interface> {
-        self.list.get(index.0 as usize - 1)
+        self.list.get(self.place(index)?)
     }
 
     /// Whether what the host sends to itself comes straight in again.
@@ -470,7 +563,7 @@ impl Interfaces {
 
     #[inline]
     pub(crate) fn received(&mut self, index: IfIndex, bytes: u64, multicast: bool) {
-        if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+        if let Some(interface) = self.get_mut(index) {
             let bytes = bytes + interface.header_len();
             interface.traffic.received.0 += 1;
             interface.traffic.received.1 += bytes;
@@ -479,7 +572,7 @@ impl Interfaces {
     }
 
     pub(crate) fn sent(&mut self, index: IfIndex, bytes: u64) {
-        if let Some(interface) = self.list.get_mut(index.0 as usize - 1) {
+        if let Some(interface) = self.get_mut(index) {
             let bytes = bytes + interface.header_len();
             interface.traffic.sent.0 += 1;
             interface.traffic.sent.1 += bytes;

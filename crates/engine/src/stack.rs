@@ -23,7 +23,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
-use switchboard_wire::{Body, IpHeader, Packet};
+use switchboard_wire::{Body, IpHeader, Mac, Packet};
 
 use crate::config::{Config, Sysctl};
 use crate::counters::Counters;
@@ -142,6 +142,10 @@ pub enum InterfaceChange<'a> {
     QueueLen(u32),
     /// Its hardware address, which is only kept where there is no link layer.
     Hardware([u8; 6]),
+    /// Whether somebody is at the other end.
+    Carrier(bool),
+    /// What kind of link it says it is (ARPHRD_*).
+    LinkType(u16),
     /// Its name.
     Name(&'a str),
     /// An address comes.
@@ -234,6 +238,8 @@ impl Stack {
             InterfaceChange::Mtu(mtu) => i.set_mtu(mtu),
             InterfaceChange::QueueLen(len) => i.queue_len = len,
             InterfaceChange::Hardware(address) => i.hardware = address,
+            InterfaceChange::Carrier(carrier) => i.set_carrier(carrier),
+            InterfaceChange::LinkType(link_type) => i.set_link_type(link_type),
             InterfaceChange::Name(name) => i.set_name(name),
             InterfaceChange::Add(address) => i.insert(address),
             InterfaceChange::Remove(address) => i.remove(&address),
@@ -252,6 +258,30 @@ impl Stack {
         if let InterfaceChange::Up(false) = change {
             self.routes.remove(|route| route.interface == interface);
         }
+    }
+
+    /// Adds an interface whose other end is a program, with Ethernet if it has a hardware address. It is down.
+    pub fn add_user_interface(&mut self, config: InterfaceConfig, mac: Option<Mac>) -> IfIndex {
+        let index = self.add_interface(config);
+        self.interfaces.change(index, |i| {
+            i.set_user();
+            if let Some(mac) = mac {
+                i.set_ethernet(mac);
+            }
+        });
+        index
+    }
+
+    /// Takes an interface away, with its addresses and routes and what waits for it. Its index is not given again. `lo` stays.
+    pub fn remove_interface(&mut self, interface: IfIndex) {
+        if interface == IfIndex::LO {
+            return;
+        }
+        self.change_interface(interface, InterfaceChange::Up(false));
+        self.interfaces.remove(interface);
+        self.frames.retain(|frame| frame.interface != interface);
+        self.transmit.retain(|packet| packet.interface != interface);
+        self.loopback.retain(|packet| packet.interface != interface);
     }
 
     /// Takes the added routes away that `goes` names.

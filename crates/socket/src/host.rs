@@ -12,6 +12,7 @@ use crate::message::{
 use crate::socket::{CommonFlags, Kind, Socket};
 use crate::table::{SocketId, Table};
 use crate::{inet, unix};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
@@ -49,6 +50,8 @@ pub struct Host {
     pub(crate) make_ring: crate::packet::memory::MakeRing,
     /// Tunables that nothing else holds.
     pub(crate) kept: crate::proc::Kept,
+    /// What has been opened of /dev/net/tun, if anything ever was.
+    pub(crate) tuns: Option<Box<crate::tun::Tuns>>,
 }
 
 impl Host {
@@ -69,6 +72,7 @@ impl Host {
             hooked: Vec::new(),
             make_ring: crate::packet::memory::own,
             kept: crate::proc::Kept::new(),
+            tuns: None,
         }
     }
 
@@ -571,11 +575,21 @@ impl Host {
         self.stack.poll_outgoing(now)
     }
 
-    /// The next frame to put on an interface; a packet, where there is no link layer.
+    /// The next frame to put on an interface; a packet, where there is no link layer. What leaves by an interface of
+    /// /dev/net/tun is its descriptor's.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Departure> {
-        let next = self.stack.poll_frame(now);
-        self.collect_stack_events();
-        next
+        loop {
+            let next = self.stack.poll_frame(now);
+            self.collect_stack_events();
+            match next {
+                Some(departure) if self.tuns.is_some() => {
+                    if let Some(others) = self.tun_take(departure) {
+                        return Some(others);
+                    }
+                }
+                next => return next,
+            }
+        }
     }
 
     /// A frame came in by an interface.

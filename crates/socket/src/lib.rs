@@ -37,6 +37,7 @@ mod proc;
 mod socket;
 mod sure;
 mod table;
+mod tun;
 mod unix;
 
 pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
@@ -54,4 +55,5 @@ pub use options::{OptValue, OptionRow, Status, support_table};
 pub use packet::memory::{MakeRing, RingMemory};
 pub use proc::{Inodes, ProcFile, ProcOpen, ProcReading, SysctlRow, Tunable, sysctl_table};
 pub use table::SocketId;
+pub use tun::{TunId, tun_argument};
 pub use unix::paths::{Inode, MemoryPaths, Paths};

@@ -153,6 +153,13 @@ const ROWS: &[SupportRow] = &[
     row(Ioctl, "SIOCGIFMEM", Refused, "ENOTTY"),
     row(Ioctl, "SIOCETHTOOL, SIOCGMIIPHY, SIOCGMIIREG, SIOCSMIIREG, SIOCSHWTSTAMP, SIOCGHWTSTAMP, SIOCDEVPRIVATE", Refused,
         "EOPNOTSUPP: no interface has hardware"),
+    row(Ioctl, "TUNSETIFF, TUNGETIFF, TUNGETFEATURES, TUNSETPERSIST, TUNSETOWNER, TUNSETGROUP, TUNSETLINK, TUNSETCARRIER", Done,
+        "of /dev/net/tun, under the runner; IFF_VNET_HDR, IFF_MULTI_QUEUE and IFF_NAPI are EINVAL"),
+    row(Ioctl, "TUNSETOFFLOAD", Done, "none: all but 0 is EINVAL"),
+    row(Ioctl, "TUNSETSNDBUF, TUNGETSNDBUF, TUNSETNOCSUM, TUNSETDEBUG", Stored, "what is written is the stack's at once; the last two do nothing on Linux either"),
+    row(Ioctl, "TUNSETQUEUE, TUNSETIFINDEX, TUNSETTXFILTER, TUNATTACHFILTER, TUNDETACHFILTER, TUNGETFILTER, TUNSETSTEERINGEBPF, \
+        TUNSETFILTEREBPF, TUNGETVNETHDRSZ, TUNSETVNETHDRSZ, TUNGETVNETLE, TUNSETVNETLE, TUNGETVNETBE, TUNSETVNETBE, TUNGETDEVNETNS", Refused,
+        "EINVAL"),
     row(Ioctl, "SIOCUNIXFILE", Refused, "ENOTTY"),
     row(Control, "SCM_RIGHTS", Done, ""),
     row(Control, "SCM_CREDENTIALS", Done, ""),

@@ -16,6 +16,10 @@ const SIOC: u32 = 0x89;
 /// where they work by themselves.
 const OWNER: &[u32] = &[FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP];
 
+/// The ioctls of /dev/net/tun: the upper numbers of the type byte 'T', whose lower ones are terminals'.
+const TUN: u32 = 0x54c0;
+const TUN_MASK: u32 = 0xffc0;
+
 /// Calls after which a thread's credentials may be others: setuid(2) and kin, capset(2).
 const CREDENTIALS_X86_64: &[u32] = &[105, 106, 113, 114, 116, 117, 119, 122, 123, 126, 272, 308];
 const CREDENTIALS_I386: &[u32] = &[
@@ -65,6 +69,7 @@ fn rules(arch: Arch, credentials: &[u32], closes: bool) -> Vec<Rule> {
                 rules.push(Rule::new(*nr, Action::Allow).when(1, u32::MAX, OWNER));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, u32::MAX, IOCTLS));
                 rules.push(Rule::new(*nr, Action::Notify).when(1, 0xff00, vec![SIOC << 8]));
+                rules.push(Rule::new(*nr, Action::Notify).when(1, TUN_MASK, [TUN]));
             }
             Sysno::Close if !closes => {}
             _ => rules.push(Rule::new(*nr, Action::Notify)),

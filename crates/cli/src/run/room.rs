@@ -37,7 +37,9 @@ const HOSTS: u64 = u64::MAX - (1 << 20);
 /// A process of a host's has ended, of those that are watched for it.
 pub(super) const ENDED: u64 = HOSTS - 1;
 /// The descriptor of network n that leads outside has this number and n.
-const OUTLETS: u64 = HOSTS - (1 << 20);
+pub(super) const OUTLETS: u64 = HOSTS - (1 << 20);
+/// A host's n-th descriptor of /dev/net/tun has this number and n.
+pub(super) const TUNS: u64 = OUTLETS - (1 << 32);
 /// Who drives the room has the numbers from here up to the last but one.
 pub(super) const FIRST_OWN: u64 = u64::MAX - (1 << 19);
 
@@ -290,11 +292,16 @@ impl Room {
 
     /// Something was done on a host: what it sends goes on its way.
     pub(super) fn carried(&mut self, host: usize) {
-        if self.wires.is_plugged_in(host) {
+        if self.leads_out(host) {
             self.carry(BTreeSet::from([host]));
         } else {
             self.deadlines[host] = self.supervisors[host].deadline();
         }
+    }
+
+    /// Whether what a host sends goes anywhere: by a wire, or to a descriptor of /dev/net/tun.
+    fn leads_out(&self, host: usize) -> bool {
+        self.wires.is_plugged_in(host) || self.supervisors[host].has_tuns()
     }
 
     /// Carries packets between the hosts, beginning with these, until none moves now.
@@ -304,8 +311,8 @@ impl Room {
             self.deadlines[*host] = self.supervisors[*host].deadline();
         }
         loop {
-            let plugged = |host: &usize| self.wires.is_plugged_in(*host);
-            let from: Vec<usize> = busy.iter().copied().filter(plugged).collect();
+            let from = busy.iter().copied().filter(|host| self.leads_out(*host));
+            let from: Vec<usize> = from.collect();
             let mut hosts = Delivered {
                 supervisors: &mut self.supervisors,
                 to: BTreeSet::new(),

@@ -20,6 +20,7 @@ pub(super) mod listing;
 mod nodename;
 mod proc_calls;
 pub(super) mod rings;
+mod tun_calls;
 mod unheld;
 
 use std::cell::RefCell;
@@ -33,7 +34,7 @@ use smallvec::SmallVec;
 use switchboard_abi::sysno::Arch;
 use switchboard_engine::{Departure, Instant};
 use switchboard_notify::{Closing, Listener, Notification, Processes, RemoteMemory};
-use switchboard_socket::{Cred, Host, PollMask, SocketId};
+use switchboard_socket::{Caps, Cred, Host, PollMask, SocketId};
 use switchboard_syscall::{Call, Interrupted, Pending, Progress, decode};
 
 use super::clock::Clock;
@@ -48,7 +49,7 @@ use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::parking::{Parking, Waiter};
 use super::procfs::OpenFiles;
 use super::remembered::{Outcome, Remembered};
-use super::room::ENDED;
+use super::room::{ENDED, OUTLETS, TUNS};
 use super::trace::Trace;
 use crate::complain;
 use context::{host_errno, nobody};
@@ -82,6 +83,8 @@ pub(super) struct Supervisor {
     /// Files under /etc that are this host's, and what they say.
     pub(super) etc: Vec<(String, String)>,
     proc_files: OpenFiles,
+    /// Capabilities that each program has here, beside its own.
+    pub(super) caps: Caps,
     /// Sockets whose descriptors are gone while calls on them still wait.
     closing: Vec<SocketId>,
     /// Threads whose parked calls have something to do.
@@ -95,6 +98,8 @@ pub(super) struct Supervisor {
     /// A call that was received waits through signals: they have to be looked for.
     uninterruptible: bool,
     rings: rings::Rings,
+    /// What is open of /dev/net/tun.
+    tuns: tun_calls::TunFiles,
     /// Where copies of programs' ends are kept: what tells that they are the last.
     unheld: Option<unheld::Unheld>,
     /// The host's name and those of others, if it has any of its own.
@@ -143,6 +148,7 @@ impl Supervisor {
             names,
             etc: Vec::new(),
             proc_files: OpenFiles::default(),
+            caps: Caps::empty(),
             listener,
             host,
             mirror,
@@ -165,6 +171,7 @@ impl Supervisor {
             named: None,
             dns: None,
             rings: rings::Rings::default(),
+            tuns: tun_calls::TunFiles::default(),
         }
     }
 
@@ -186,10 +193,19 @@ impl Supervisor {
 
     /// The next frame that leaves by a wire.
     pub(super) fn departure(&mut self, now: Instant) -> Option<Departure> {
-        match &mut self.loopback {
+        let next = match &mut self.loopback {
             Some(loopback) => loopback.departure(&mut self.host, now),
             None => self.host.poll_frame(now),
+        };
+        if next.is_none() {
+            self.flush_tuns();
         }
+        next
+    }
+
+    /// Whether the host has interfaces of /dev/net/tun.
+    pub(super) fn has_tuns(&self) -> bool {
+        self.host.has_tuns()
     }
 
     /// Timers of the stack, timeouts of parked calls.
@@ -317,6 +333,7 @@ impl Supervisor {
     pub(super) fn told(&mut self, token: u64, hung_up: bool) {
         match token {
             ENDED => self.process_ended(),
+            TUNS..OUTLETS => self.tun_told(token, hung_up),
             token => self.hang_up(SocketId::from_u64(token), hung_up),
         }
     }
@@ -433,7 +450,8 @@ impl Supervisor {
             }
         };
         let Some(at_hand) = self.is_ours(&call, &decoded) else {
-            if !self.file_io(&call, &decoded, arch.word()) {
+            let word = arch.word();
+            if !self.file_io(&call, &decoded, word) && !self.tun_call(&call, &decoded, word) {
                 self.go_on(&call);
             }
             return;
@@ -658,6 +676,7 @@ impl Supervisor {
                 self.mirror.show(socket, mask, wake, None);
             }
         }
+        self.flush_tuns();
     }
 }
 

@@ -13,10 +13,12 @@ use switchboard_abi::Errno;
 use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange};
 
 /// `IFF_UP` of netdevice(7).
-const IFF_UP: u16 = 0x1;
+pub(crate) const IFF_UP: u16 = 0x1;
 const IFF_BROADCAST: u16 = 0x2;
 const IFF_LOOPBACK: u16 = 0x8;
+const IFF_POINTOPOINT: u16 = 0x10;
 const IFF_RUNNING: u16 = 0x40;
+const IFF_NOARP: u16 = 0x80;
 const IFF_MULTICAST: u16 = 0x1000;
 /// What __dev_change_flags() lets be set beside IFF_UP: DEBUG, NOTRAILERS, NOARP, PROMISC, ALLMULTI, MULTICAST,
 /// PORTSEL, AUTOMEDIA, DYNAMIC.
@@ -30,17 +32,29 @@ const NAME_SIZE: usize = 16;
 pub fn interface_flags(interface: &Interface) -> u16 {
     let kind = if interface.is_loopback() {
         IFF_LOOPBACK
+    } else if interface.is_tunnel() {
+        IFF_POINTOPOINT
     } else {
-        IFF_BROADCAST | IFF_MULTICAST
+        IFF_BROADCAST
     };
-    let state = if interface.is_up() {
-        IFF_UP | IFF_RUNNING
-    } else {
-        0
+    let state = match (interface.is_up(), interface.has_carrier()) {
+        (false, _) => 0,
+        (true, false) => IFF_UP,
+        (true, true) => IFF_UP | IFF_RUNNING,
     };
     // What was set differs from what it is from the start.
-    let start = kind & IFF_MULTICAST;
-    (kind - start) | state | (start ^ interface.flags())
+    kind | state | (start_flags(interface) ^ interface.flags())
+}
+
+/// The flags among those that can be set that an interface has from the start.
+fn start_flags(interface: &Interface) -> u16 {
+    if interface.is_loopback() {
+        0
+    } else if interface.is_tunnel() {
+        IFF_MULTICAST | IFF_NOARP
+    } else {
+        IFF_MULTICAST
+    }
 }
 
 /// A setting of an interface, as ioctl(2) asks for it.
@@ -105,7 +119,7 @@ pub(super) fn prefix_of(mask: Ipv4Addr) -> Option<u8> {
 }
 
 /// dev_valid_name().
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() < NAME_SIZE
         && name != "."
@@ -248,16 +262,9 @@ impl Host {
         interface: &Interface,
         setting: InterfaceSetting<'a>,
     ) -> Result<Option<InterfaceChange<'a>>, Errno> {
-        const ARPHRD_ETHER: u16 = 1;
-        const ARPHRD_LOOPBACK: u16 = 772;
         Ok(Some(match setting {
             InterfaceSetting::Flags(flags) => {
-                let start = if interface.is_loopback() {
-                    0
-                } else {
-                    IFF_MULTICAST
-                };
-                InterfaceChange::Flags((flags & SETTABLE) ^ start)
+                InterfaceChange::Flags((flags & SETTABLE) ^ start_flags(interface))
             }
             InterfaceSetting::Mtu(mtu) if mtu < LEAST_MTU => return Err(Errno::EINVAL),
             InterfaceSetting::Mtu(mtu) => InterfaceChange::Mtu(mtu as u32),
@@ -279,12 +286,11 @@ impl Host {
             // dev_set_mac_address(): of the link's own kind; one that it has is nothing new, and another must be that of
             // one station (is_valid_ether_addr()).
             InterfaceSetting::Hardware(kind, address) => {
-                let own = if interface.is_loopback() {
-                    ARPHRD_LOOPBACK
-                } else {
-                    ARPHRD_ETHER
-                };
-                if kind != own {
+                // A TUN interface has none (ndo_set_mac_address).
+                if interface.is_tunnel() {
+                    return Err(Errno::EOPNOTSUPP);
+                }
+                if kind != interface.link_type() {
                     return Err(Errno::EINVAL);
                 }
                 if address == interface.hardware() {

@@ -13,10 +13,6 @@ use switchboard_socket::{InterfaceSetting, interface_flags, may_administer};
 
 /// `IFNAMSIZ`: the name's place in `struct ifreq`, and where its union begins.
 const NAME: usize = 16;
-/// `ARPHRD_ETHER` and `ARPHRD_LOOPBACK`.
-const ARPHRD_ETHER: u16 = 1;
-const ARPHRD_LOOPBACK: u16 = 772;
-
 /// `sizeof(struct ifreq)`: the union is as large as a `struct ifmap`.
 fn ifreq_size(word: Word) -> usize {
     match word {
@@ -238,7 +234,6 @@ pub(super) fn ioctl(
 /// The union of `struct ifreq`, as far as a command fills it.
 fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
     let mut out = [0; 16];
-    let loopback = interface.is_loopback();
     match cmd {
         SIOCGIFFLAGS => {
             out[..2].copy_from_slice(&interface_flags(interface).to_ne_bytes());
@@ -249,12 +244,7 @@ fn value(interface: &Interface, cmd: u32) -> Result<[u8; 16], Errno> {
         // "Always zero on Linux."
         SIOCGIFMETRIC => {}
         SIOCGIFHWADDR => {
-            let kind = if loopback {
-                ARPHRD_LOOPBACK
-            } else {
-                ARPHRD_ETHER
-            };
-            out[..2].copy_from_slice(&kind.to_ne_bytes());
+            out[..2].copy_from_slice(&interface.link_type().to_ne_bytes());
             out[2..8].copy_from_slice(&interface.hardware());
         }
         _ => return Err(Errno::ENOTTY),

@@ -100,7 +100,7 @@ impl Supervisor {
             egid: status.gid[1],
             sgid: status.gid[2],
             groups: status.groups.into(),
-            caps: Caps::from_bits_truncate(status.cap_effective),
+            caps: Caps::from_bits_truncate(status.cap_effective) | self.caps,
             nofile: 1024,
         });
         if self.creds.len() > 4096 {

@@ -69,20 +69,28 @@ fn writes(open: &Open) -> bool {
 }
 
 impl Supervisor {
-    /// Whether what is opened is /dev/net/tun, under whatever path ends like this.
+    /// Whether what is opened is /dev/net/tun, under whatever path ends like this; or under its own, where the machine has none,
+    /// as most containers.
     pub(super) fn is_tun_device(&self, tid: i32, open: &Open) -> bool {
         if open.base() != TUN {
             return false;
         }
-        let device = directory(tid, open)
-            .and_then(|dir| fs::statat(dir, TUN, fs::AtFlags::empty()).ok())
-            .map(|file| (FileType::from_raw_mode(file.st_mode), file.st_rdev));
-        device == Some((FileType::CharacterDevice, fs::makedev(10, 200)))
+        let there = directory(tid, open)
+            .ok_or(rustix::io::Errno::NOENT)
+            .and_then(|dir| fs::statat(dir, TUN, fs::AtFlags::empty()));
+        match there {
+            Ok(file) => {
+                let device = (FileType::from_raw_mode(file.st_mode), file.st_rdev);
+                device == (FileType::CharacterDevice, fs::makedev(10, 200))
+            }
+            Err(error) => error == rustix::io::Errno::NOENT && open.path == TUN_PATH,
+        }
     }
 }
 
 /// The last word of its path; its numbers are those of Documentation/admin-guide/devices.txt.
 const TUN: &[u8] = b"tun";
+const TUN_PATH: &[u8] = b"/dev/net/tun";
 
 /// A descriptor of a file with this text.
 fn read_only(text: &str, flags: OFlags) -> Result<OwnedFd, Errno> {

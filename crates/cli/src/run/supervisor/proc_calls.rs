@@ -30,10 +30,7 @@ impl Supervisor {
             return;
         }
         if self.is_tun_device(call.tid, open) {
-            // misc_open: as on a kernel that has no driver for it. The machine's own would give the program an interface
-            // of the machine's.
-            let _ = (self.listener).reply_errno(call.id, host_errno(Errno::ENODEV));
-            return;
+            return self.open_tun(call, open);
         }
         let Place::Below(path) = place(call.tid, open) else {
             return self.go_on(call);
@@ -207,7 +204,11 @@ impl Supervisor {
 }
 
 /// Where a call's bytes are.
-fn vectors(call: &Call, word: Word, memory: &mut TargetMemory) -> Result<Vec<IoVec>, Errno> {
+pub(super) fn vectors(
+    call: &Call,
+    word: Word,
+    memory: &mut TargetMemory,
+) -> Result<Vec<IoVec>, Errno> {
     let (addr, count) = match *call {
         Call::Read { buf, len, .. } | Call::Write { buf, len, .. } => {
             let len = usize::try_from(len).map_err(|_| Errno::EFAULT)?;

@@ -2,7 +2,9 @@
 
 use super::super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::super::serve::Asker;
-use super::{Form, GROUP_LINK, Host, IFINFOMSG, RTM_NEWLINK, Teller, text_of, word_of};
+use super::{
+    Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, text_of, word_of,
+};
 use crate::inet::interface::{InterfaceSetting, interface_flags};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
@@ -71,10 +73,44 @@ impl Host {
         Ok(Answer::One(link(found, &form, 0).finish()))
     }
 
-    /// rtnl_dellink(): no link is of a kind that can be taken away.
-    pub(super) fn delete_link(&self, request: &Request<'_>) -> Result<Answer, Refusal> {
-        self.link_named(request)?.ok_or(Errno::ENODEV)?;
-        Err(Errno::EOPNOTSUPP.into())
+    /// rtnl_dellink(): of the links only those of /dev/net/tun are of a kind that can be taken away.
+    pub(super) fn delete_link(
+        &mut self,
+        asker: &Asker,
+        request: &Request<'_>,
+    ) -> Result<Answer, Refusal> {
+        let link = self.link_named(request)?.ok_or(Errno::ENODEV)?;
+        let index = link.index();
+        if !link.is_user() {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        self.remove_link(&Teller::of(asker, request), index);
+        self.tun_lost(index);
+        Ok(Answer::Done)
+    }
+
+    /// unregister_netdevice(): the link goes, and all that it has.
+    pub(crate) fn remove_link(&mut self, teller: &Teller, index: IfIndex) {
+        let down = InterfaceSetting::Flags(0);
+        if self.stack.interface(index).is_some_and(Interface::is_up) {
+            let _ = self.make_setting(teller, index, down);
+        }
+        for address in self.addresses_of(index) {
+            self.remove_address(teller, index, &address);
+        }
+        if let Some(interface) = self.stack.interface(index) {
+            let message = link(interface, &Form::news(RTM_DELLINK), u32::MAX);
+            self.tell(teller, GROUP_LINK, message);
+        }
+        self.stack.remove_interface(index);
+    }
+
+    /// A link is there, or another since it was told of last.
+    pub(crate) fn tell_link(&mut self, teller: &Teller, index: IfIndex) {
+        if let Some(interface) = self.stack.interface(index) {
+            let message = link(interface, &Form::news(RTM_NEWLINK), u32::MAX);
+            self.tell(teller, GROUP_LINK, message);
+        }
     }
 
     /// rtnl_newlink() and do_setlink()
@@ -131,7 +167,7 @@ impl Host {
             let address = data.get(..6).and_then(|d| d.try_into().ok());
             let address = address.ok_or(Errno::EINVAL)?;
             // dev_set_mac_address(): lo takes any, an Ethernet link that of one station.
-            settings.push(InterfaceSetting::Hardware(link_type(interface), address));
+            settings.push(InterfaceSetting::Hardware(interface.link_type(), address));
         }
         if let Some(data) = request.attribute(IFINFOMSG, IFLA_MTU) {
             let mtu = word_of(data)? as i32;
@@ -212,14 +248,13 @@ impl Host {
     }
 }
 
-fn link_type(interface: &Interface) -> u16 {
-    // ARPHRD_LOOPBACK, ARPHRD_ETHER
-    if interface.is_loopback() { 772 } else { 1 }
-}
-
 /// dev_get_flags()
 fn shown_flags(interface: &Interface) -> u32 {
-    let lower = if interface.is_up() { LOWER_UP } else { 0 };
+    let lower = if interface.is_up() && interface.has_carrier() {
+        LOWER_UP
+    } else {
+        0
+    };
     u32::from(interface_flags(interface)) | lower
 }
 
@@ -253,7 +288,7 @@ fn limits_of_lo(m: &mut Message) {
 fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     let lo = interface.is_loopback();
     let mut head = [0; IFINFOMSG];
-    head[2..4].copy_from_slice(&link_type(interface).to_ne_bytes());
+    head[2..4].copy_from_slice(&interface.link_type().to_ne_bytes());
     head[4..8].copy_from_slice(&interface.index().get().to_ne_bytes());
     head[8..12].copy_from_slice(&shown_flags(interface).to_ne_bytes());
     head[12..].copy_from_slice(&change.to_ne_bytes());
@@ -262,9 +297,11 @@ fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     // IFLA_TXQLEN, IFLA_OPERSTATE (down, or up, which lo does not say), IFLA_LINKMODE, IFLA_MTU, IFLA_GROUP,
     // IFLA_PROMISCUITY, IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES, IFLA_CARRIER, IFLA_QDISC, IFLA_ADDRESS, IFLA_BROADCAST
     m.put_u32(IFLA_TXQLEN, interface.queue_len());
-    let state = match (interface.is_up(), lo) {
+    let state = match (interface.is_up() && interface.has_carrier(), lo) {
         (false, _) => 2,
         (true, true) => 0,
+        // Nothing ever says of it that it is up.
+        (true, false) if interface.is_user() => 0,
         (true, false) => 6,
     };
     m.put(16, &[state]);
@@ -277,10 +314,12 @@ fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     }
     m.put_u32(31, 1);
     m.put_u32(32, 1);
-    m.put(33, &[1]);
+    m.put(33, &[u8::from(interface.has_carrier())]);
     m.put_text(6, "noqueue");
-    m.put(IFLA_ADDRESS, &interface.hardware());
-    m.put(2, &[if lo { 0 } else { 0xff }; 6]);
+    if !interface.is_tunnel() {
+        m.put(IFLA_ADDRESS, &interface.hardware());
+        m.put(2, &[if lo { 0 } else { 0xff }; 6]);
+    }
     // IFLA_STATS64 and IFLA_STATS: packets and bytes in and out, then what does not happen here.
     let t = interface.traffic();
     let counts = [t.received.0, t.sent.0, t.received.1, t.sent.1];

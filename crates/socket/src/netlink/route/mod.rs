@@ -1,7 +1,7 @@
 //! NETLINK_ROUTE (rtnetlink(7)): links, addresses, routes and rules of the host, read and changed, and who is told.
 //!
 //! # Limits
-//! Interfaces neither come nor go. Routes have no metrics of their own; those that follow from addresses cannot
+//! Interfaces come by /dev/net/tun alone. Routes have no metrics of their own; those that follow from addresses cannot
 //! be taken away one by one. Addresses last for ever. What is left out is EOPNOTSUPP.
 
 mod address;
@@ -289,7 +289,7 @@ impl Host {
             (RTM_GETLINK, true) => dumped(self.link_dump(asker, request)),
             (RTM_GETLINK, false) => self.one_link(asker, request),
             (RTM_NEWLINK | RTM_SETLINK, _) => self.change_link(asker, request),
-            (RTM_DELLINK, _) => self.delete_link(request),
+            (RTM_DELLINK, _) => self.delete_link(asker, request),
             (RTM_GETADDR, true) => dumped(self.address_dump(asker, request, of_ip(family))),
             (RTM_NEWADDR, _) => self.new_address(asker, request, family),
             (RTM_DELADDR, _) => self.delete_address(asker, request, family),

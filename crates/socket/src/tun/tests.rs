@@ -1,0 +1,126 @@
+use super::*;
+use crate::cred::Cred;
+use crate::host::HostConfig;
+use crate::unix::paths::MemoryPaths;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use switchboard_engine::InterfaceChange;
+
+const NOW: Instant = Instant::from_millis(5);
+
+struct World {
+    host: Host,
+    cred: Arc<Cred>,
+    paths: MemoryPaths,
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            host: Host::new(HostConfig::default()),
+            cred: Arc::new(Cred::root(1)),
+            paths: MemoryPaths::default(),
+        }
+    }
+
+    fn ioctl(&mut self, id: TunId, command: u32, data: &mut [u8]) -> Result<(), Errno> {
+        let cx = Cx {
+            now: NOW,
+            realtime: Duration::from_secs(1),
+            cred: &self.cred,
+            paths: &mut self.paths,
+        };
+        self.host.tun_ioctl(&cx, id, command, 1, data)
+    }
+
+    /// An interface of this name, up, with 10.0.0.1/24.
+    fn attach(&mut self, name: &str, flags: u16) -> (TunId, IfIndex) {
+        let id = self.host.tun_open();
+        let mut data = [0; 40];
+        data[..name.len()].copy_from_slice(name.as_bytes());
+        data[16..18].copy_from_slice(&flags.to_ne_bytes());
+        self.ioctl(id, TUNSETIFF, &mut data).expect(name);
+        let index = self.host.tun_index(id).expect("attached");
+        let stack = self.host.stack_mut();
+        stack.add_address(index, [10, 0, 0, 1].into(), 24);
+        stack.change_interface(index, InterfaceChange::Up(true));
+        (id, index)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.host.stack().interfaces().map(|i| i.name()).collect()
+    }
+
+    /// An echo request comes in; what goes out.
+    fn ping(&mut self, id: TunId) -> Option<Vec<u8>> {
+        let request = [
+            0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0x66, 0xde, 10, 0, 0, 2, 10, 0, 0, 1, 8, 0, 0xf6,
+            0xfd, 1, 2, 0, 0,
+        ];
+        assert_eq!(self.host.tun_send(NOW, id, &request), Ok(28));
+        assert!(
+            self.host.poll_frame(NOW).is_none(),
+            "it is the descriptor's"
+        );
+        self.host.tun_recv(id)
+    }
+}
+
+#[test]
+fn what_comes_in_is_answered() {
+    let mut world = World::new();
+    let (id, _) = world.attach("t0", IFF_TUN | IFF_NO_PI);
+    let back = world.ping(id).expect("an answer");
+    assert_eq!((back.len(), back[9], back[20]), (28, 1, 0));
+    assert_eq!(world.host.tun_recv(id), None);
+}
+
+#[test]
+fn indexes_are_not_given_again() {
+    let mut world = World::new();
+    let (first, one) = world.attach("a", IFF_TUN | IFF_NO_PI);
+    let (second, two) = world.attach("b", IFF_TUN | IFF_NO_PI);
+    assert_eq!(world.names(), ["lo", "a", "b"]);
+    world.host.tun_close(NOW, first);
+    assert_eq!(world.names(), ["lo", "b"]);
+    assert!(world.host.stack().interface(one).is_none());
+    let name = world.host.stack().interface(two).map(|i| i.name());
+    assert_eq!(name, Some("b"));
+    assert!(world.ping(second).is_some(), "the other one is as it was");
+    let (_, three) = world.attach("c", IFF_TUN | IFF_NO_PI);
+    assert_eq!(three.get(), 4);
+    assert_eq!(world.names(), ["lo", "b", "c"]);
+}
+
+#[test]
+fn a_full_queue_drops() {
+    let mut world = World::new();
+    let (id, index) = world.attach("t0", IFF_TUN | IFF_NO_PI);
+    let change = InterfaceChange::QueueLen(3);
+    world.host.stack_mut().change_interface(index, change);
+    for _ in 0..5 {
+        if let Some(packet) = world.ping(id) {
+            world.host.tun_unrecv(id, packet);
+        }
+    }
+    let mut left = 0;
+    while world.host.tun_recv(id).is_some() {
+        left += 1;
+    }
+    assert_eq!(left, 3);
+}
+
+#[test]
+fn what_is_not_done_is_refused() {
+    let mut world = World::new();
+    let id = world.host.tun_open();
+    for flag in [0x0010, 0x0020, 0x0100, 0x4000] {
+        let mut data = [0; 40];
+        data[16..18].copy_from_slice(&(IFF_TUN | flag).to_ne_bytes());
+        assert_eq!(world.ioctl(id, TUNSETIFF, &mut data), Err(Errno::EINVAL));
+    }
+    let (id, _) = world.attach("t0", IFF_TUN);
+    assert_eq!(world.ioctl(id, TUNSETOFFLOAD, &mut []), Err(Errno::EINVAL));
+    assert_eq!(world.ioctl(id, TUNSETQUEUE, &mut []), Err(Errno::EINVAL));
+}
