@@ -5,6 +5,8 @@ import sys
 hosts, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 each = -(-connections // (hosts - 1))
 total = each * (hosts - 1)
+# docs/lab.md, `subnet`
+server = "10.0.1.1" if hosts <= 254 else "10.128.0.1"
 print(f"""time_limit = "{seconds + 50}s"
 [host.server]
 [program.server]
@@ -49,7 +51,7 @@ for n in range(1, hosts):
 [program.h{n}]
 after = "server"
 run = ["bash", "-c", '''
-for i in {{1..{each}}}; do exec {{fd}}<>/dev/tcp/10.0.1.1/8000; fds+=($fd); done
+for i in {{1..{each}}}; do exec {{fd}}<>/dev/tcp/{server}/8000; fds+=($fd); done
 for s in {{1..{seconds}}}; do
     sleep 1
     for fd in ${{fds[@]}}; do echo hello >&$fd; read -t 5 -u $fd line; [ "$line" = hello ] || exit 1; done

@@ -130,6 +130,69 @@ timeout 10 "$SWITCHBOARD" lab --quiet yes.toml >/dev/null 2>error || status=$?
 is "output without end" 124 $status
 has 'not done: yes' error
 
+# What `run` has as options: a way out and in, by this machine's loopback addresses; lo, a trace, capabilities.
+python3 -u -c '
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+server.settimeout(60)
+print(server.getsockname()[1])
+client, peer = server.accept()
+client.sendall(b"the machine")
+client.close()' >port &
+outside=$!
+for try in $(seq 50); do [ -s port ] && break; sleep 0.1; done
+cat >ways.toml <<END
+name = "ways"
+time_limit = "30s"
+[host.a]
+net = "nat"
+host_loopback = "198.51.100.4"
+lo = { pcap = "lo.pcapng", delay = "20ms" }
+trace = "a.trace"
+cap = "net_admin"
+[host.b]
+publish = "127.0.0.1:0:8000"
+[program.b]
+run = ["python3", "-m", "http.server", "8000"]
+service = true
+ready.port = 8000
+[program.a]
+after = "b"
+run = ["python3", "-u", "-c", """
+import socket, time
+with socket.create_connection(('198.51.100.4', $(cat port))) as s:
+    print('heard', s.recv(100).decode())
+a, b = socket.socket(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+b.bind(('127.0.0.1', 0))
+start = time.monotonic()
+a.sendto(b'x', b.getsockname())
+b.recv(1)
+print('lo takes its time', time.monotonic() - start >= 0.02)
+a.setsockopt(socket.SOL_SOCKET, 33, 1)  # SO_RCVBUFFORCE
+print('b is', socket.gethostbyname('b'))
+"""]
+expect.output = ["^heard the machine\$", "^lo takes its time True\$", "^b is 10.0.1.2\$"]
+[program.last]
+host = "a"
+after = "b"
+run = "until [ -e fetched ]; do sleep 0.1; done"
+END
+"$SWITCHBOARD" lab --output ways ways.toml >ways.log 2>&1 &
+lab=$!
+for try in $(seq 100); do grep -q 'leads to port 8000' ways.log && "$SWITCHBOARD" ctl ways ps 2>/dev/null | grep -q '^b .* ready' && break; sleep 0.1; done
+published=$(sed -n 's/.*\(127.0.0.1:[0-9]*\) leads to port 8000$/\1/p' ways.log)
+is "a published port" 200 "$(curl -s -o /dev/null --max-time 9 -w '%{http_code}' "http://$published/")"
+touch fetched
+wait $lab || { cat ways.log >&2; fail "ways"; }
+wait $outside || fail "the machine's server"
+is "the capture of lo" 0a0d0d0a "$(od -An -tx1 -N4 ways/lo.pcapng | tr -d ' ')"
+has 'connect(.*198.51.100.4' ways/a.trace
+printf '[host.a]\nhost_loopback = "198.51.100.4"\n' >wrong.toml
+status=0
+"$SWITCHBOARD" lab --check wrong.toml 2>error || status=$?
+is "an address without a way" 125 $status
+has 'wrong.toml:2: host.a.host_loopback: is about net' error
+
 # A session: ps, links, ss, set, partition, heal, exec with streams, statuses and signals, kill.
 cat >session.toml <<'END'
 name = "session"

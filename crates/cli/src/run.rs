@@ -143,7 +143,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     let mut host = Host::new(HostConfig { stack });
     host.set_possible_cpus(bpf::possible_cpus());
     sysctl::apply(&mut host, &args.sysctl).map_err(setup)?;
-    let loopback = Loopback::new(args, seed).map_err(|error| {
+    let loopback = Loopback::of(args, seed).map_err(|error| {
         let path = args.pcap.as_deref().unwrap_or(Path::new(""));
         setup(format!(
             "cannot write the capture to {}: {error}",
@@ -160,7 +160,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             ))
         })?),
     };
-    let outside = Outside::open(args, seed).map_err(setup)?;
+    let outside = Outside::open(&outside::Wanted::of(args), seed, &[]).map_err(setup)?;
     let mut room = Room::new(seed, entered.keep)
         .map_err(|error| setup(format!("no epoll instance: {error}")))?;
     let filter = filter::filter(args.linger || entered.keep, false)
@@ -188,9 +188,9 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
         .watch(&pending, STARTED)
         .and_then(|()| room.watch(&entered.signals, SIGNAL));
     watched.map_err(|error| setup(format!("epoll: {error}")))?;
-    let resolv_conf = outside.as_ref().and_then(Outside::resolv_conf);
-    let etc: Vec<(String, String)> = resolv_conf
-        .map(|text| ("resolv.conf".to_string(), text.to_string()))
+    let outer = outside.as_ref().and_then(Outside::names);
+    let etc: Vec<(String, String)> = outer
+        .map(|names| ("resolv.conf".to_string(), names.resolv_conf.clone()))
         .into_iter()
         .collect();
     let names = Names::new(&host).with(etc.iter().map(|(name, _)| name.as_str()));

@@ -32,29 +32,40 @@ pub(super) struct Loopback {
 }
 
 impl Loopback {
-    /// As the options have it; `None` when they have nothing to say.
-    pub(super) fn new(args: &RunArgs, seed: [u8; 32]) -> io::Result<Option<Loopback>> {
+    /// As a run's options have it; `None` when they have nothing to say.
+    pub(super) fn of(args: &RunArgs, seed: [u8; 32]) -> io::Result<Option<Loopback>> {
         let impairment = args.impairment();
         if impairment.is_none() && args.pcap.is_none() {
             return Ok(None);
         }
-        let config = impairment.unwrap_or(PipeConfig {
-            mtu: u32::MAX,
-            ..PipeConfig::default()
-        });
+        let config = impairment.unwrap_or_default();
         let eth0 = ("eth0", !matches!(args.net, NetMode::Tun(_)));
         let names = [("lo", false), eth0];
         let names = &names[..1 + usize::from(args.leads_outside())];
         let capture = args.pcap.as_deref().map(|path| create(path, names));
         let capture = capture.transpose()?;
-        let mut random = Random::new(seed, STREAM);
+        let tap = capture.as_ref().map(|capture| capture.tap(0));
         Ok(Some(Loopback {
+            capture,
+            ..Loopback::new(config, tap, seed)
+        }))
+    }
+
+    /// A `lo` like this, at which somebody may look.
+    pub(super) fn new(config: PipeConfig, tap: Option<Tap>, seed: [u8; 32]) -> Loopback {
+        let config = PipeConfig {
+            // The interface's own MTU is looked at where packets are made.
+            mtu: u32::MAX,
+            ..config
+        };
+        let mut random = Random::new(seed, STREAM);
+        Loopback {
             pipe: Pipe::new(config, &mut random),
             random,
-            tap: capture.as_ref().map(|capture| capture.tap(0)),
-            capture,
+            tap,
+            capture: None,
             others: VecDeque::new(),
-        }))
+        }
     }
 
     /// The capture's look at `eth0`.

@@ -9,6 +9,11 @@ use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::PTR;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
+use super::outside::Names;
+
+/// Files of /etc that each host of a lab has for itself.
+pub(super) const ETC: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
+
 /// Where a host asks for names: an address of its own loopback interface, as systemd-resolved has it.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
 
@@ -53,35 +58,56 @@ impl Directory {
 /// A host with a name, among others.
 pub(super) struct Named {
     pub(super) nodename: String,
+    /// Its place in the directory.
+    own: usize,
     directory: Rc<Directory>,
     /// The networks it is on.
     near: Vec<usize>,
     /// It has a name server.
     server: bool,
+    /// Where it asks for the names of others, if it has a way out.
+    outer: Option<Names>,
+}
+
+/// An answer of a host's own, or none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Known(Vec<u8>),
+    /// The name is none of the directory's.
+    Unknown(Vec<u8>),
 }
 
 impl Named {
     pub(super) fn new(
-        nodename: String,
+        own: usize,
         directory: Rc<Directory>,
         near: Vec<usize>,
         server: bool,
+        outer: Option<Names>,
     ) -> Named {
         Named {
-            nodename,
+            nodename: directory.hosts[own].0.clone(),
+            own,
             directory,
             near,
             server,
+            outer,
         }
     }
 
-    /// The files of /etc that are the host's own, and what they say.
-    pub(super) fn etc(&self) -> Vec<(String, String)> {
-        vec![
-            ("hosts".into(), self.hosts()),
-            ("resolv.conf".into(), self.resolver()),
-            ("hostname".into(), format!("{}\n", self.nodename)),
-        ]
+    /// What a file of /etc says that is the host's own ([`ETC`]).
+    pub(super) fn etc(&self, name: &[u8]) -> Option<String> {
+        match name {
+            b"hosts" => Some(self.hosts()),
+            b"resolv.conf" => Some(self.resolver()),
+            b"hostname" => Some(format!("{}\n", self.directory.hosts[self.own].0)),
+            _ => None,
+        }
+    }
+
+    /// Where the names of others are asked for.
+    pub(super) fn resolver_outside(&self) -> Option<IpAddr> {
+        self.outer.as_ref().map(|names| names.resolver)
     }
 
     /// hosts(5)
@@ -100,6 +126,8 @@ impl Named {
     fn resolver(&self) -> String {
         if self.server {
             format!("nameserver {SERVER}\noptions edns0\n")
+        } else if let Some(outer) = &self.outer {
+            outer.resolv_conf.clone()
         } else {
             // Without a line resolv.conf(5) takes the local machine.
             String::new()
@@ -107,7 +135,7 @@ impl Named {
     }
 
     /// The answer to a query of RFC 1035; `None` for what is no query.
-    pub(super) fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, query: &[u8]) -> Option<Answer> {
         let query = Message::from_vec(query).ok()?;
         if query.metadata.message_type != MessageType::Query {
             return None;
@@ -127,12 +155,15 @@ impl Named {
         };
         let room = usize::from(query.max_payload()).max(PLAIN);
         let bytes = answer.to_vec().ok()?;
+        if answer.metadata.response_code == ResponseCode::NXDomain {
+            return Some(Answer::Unknown(bytes));
+        }
         if bytes.len() <= room {
-            return Some(bytes);
+            return Some(Answer::Known(bytes));
         }
         answer.answers.clear();
         answer.metadata.truncation = true;
-        answer.to_vec().ok()
+        answer.to_vec().ok().map(Answer::Known)
     }
 
     /// RFC 2308: a name that there is without what was asked for is no error.
@@ -194,13 +225,15 @@ mod tests {
         );
         let b = [(0, "10.0.1.2"), (1, "10.0.2.1")];
         directory.add("b", b.map(|(n, addr)| (n, addr.parse().unwrap())).to_vec());
-        Named::new("a".into(), Rc::new(directory), vec![1], true)
+        Named::new(0, Rc::new(directory), vec![1], true, None)
     }
 
     fn ask(name: &str, kind: RecordType) -> (ResponseCode, Vec<String>) {
         let mut query = Message::new(7, MessageType::Query, OpCode::Query);
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
-        let answer = named().answer(&query.to_vec().unwrap()).unwrap();
+        let answer = match named().answer(&query.to_vec().unwrap()).unwrap() {
+            Answer::Known(answer) | Answer::Unknown(answer) => answer,
+        };
         let answer = Message::from_vec(&answer).unwrap();
         let data = answer.answers.iter().map(|record| record.data.to_string());
         (answer.metadata.response_code, data.collect())
@@ -230,10 +263,10 @@ mod tests {
     #[test]
     fn files_say_the_same() {
         let named = named();
-        let etc = named.etc();
-        let hosts = &etc[0].1;
+        let [hosts, resolv_conf, hostname] = ETC.map(|name| named.etc(name.as_bytes()).unwrap());
         assert!(hosts.contains("10.0.2.1\tb\n10.0.1.2\tb\n"), "{hosts}");
-        assert!(etc[1].1.contains("127.0.0.53"));
+        assert!(resolv_conf.contains("127.0.0.53"));
+        assert_eq!(hostname, "a\n");
         assert_eq!(named.answer(b"x"), None);
     }
 }

@@ -116,22 +116,74 @@ fn range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
     (first <= last).then_some(first..=last)
 }
 
-/// The way in and out of a run, open but not joined to its host.
+/// What is to lead outside.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) net: NetMode,
+    pub(super) publish: Vec<Ports>,
+    pub(super) host_loopback: Vec<IpAddr>,
+    pub(super) address: Vec<Address>,
+    pub(super) gateway: Vec<IpAddr>,
+    /// What the link there is like, if it is not as on a wire.
+    pub(super) impairment: Option<PipeConfig>,
+}
+
+impl Default for Wanted {
+    /// Nothing.
+    fn default() -> Wanted {
+        Wanted {
+            net: NetMode::None,
+            publish: Vec::new(),
+            host_loopback: Vec::new(),
+            address: Vec::new(),
+            gateway: Vec::new(),
+            impairment: None,
+        }
+    }
+}
+
+impl Wanted {
+    /// What the options of a run say.
+    pub(super) fn of(args: &RunArgs) -> Wanted {
+        Wanted {
+            net: args.net.clone(),
+            publish: args.publish.clone(),
+            host_loopback: args.host_loopback.clone(),
+            address: args.address.clone(),
+            gateway: args.gateway.clone(),
+            impairment: args.impairment(),
+        }
+    }
+}
+
+/// The way in and out of a host, open but not joined to it.
 pub(super) struct Outside {
     outlet: Outlet,
     mtu: u32,
     addresses: Vec<(IpAddr, u8)>,
     gateways: Vec<IpAddr>,
-    resolv_conf: Option<String>,
     impairment: Option<PipeConfig>,
+    names: Option<Names>,
+}
+
+/// Where a host behind the way out asks for names.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) resolver: IpAddr,
+    /// What programs find as /etc/resolv.conf, in place of the machine's.
+    pub(super) resolv_conf: String,
 }
 
 impl Outside {
-    /// As the options have it; `None` when nothing leads outside.
-    pub(super) fn open(args: &RunArgs, seed: [u8; 32]) -> Result<Option<Outside>, String> {
+    /// As it is wanted; `None` when nothing leads outside. `taken` are addresses that others on the host's networks have.
+    pub(super) fn open(
+        args: &Wanted,
+        seed: [u8; 32],
+        taken: &[IpAddr],
+    ) -> Result<Option<Outside>, String> {
         let device = match &args.net {
             NetMode::None if args.publish.is_empty() => None,
-            NetMode::None | NetMode::Nat => return nat(args, seed).map(Some),
+            NetMode::None | NetMode::Nat => return nat(args, seed, taken).map(Some),
             NetMode::Tun(name) => Some((name, TunKind::Tun)),
             NetMode::Tap(name) => Some((name, TunKind::Tap)),
         };
@@ -166,14 +218,14 @@ impl Outside {
             mtu: DEVICE_MTU,
             addresses: args.address.iter().map(|a| (a.0, a.1)).collect(),
             gateways: args.gateway.clone(),
-            resolv_conf: None,
-            impairment: args.impairment(),
+            names: None,
+            impairment: args.impairment,
         }))
     }
 
-    /// What programs find as /etc/resolv.conf, where that is not the machine's.
-    pub(super) fn resolv_conf(&self) -> Option<&str> {
-        self.resolv_conf.as_deref()
+    /// Where names are asked for, where that is not as on the machine.
+    pub(super) fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
     }
 
     /// Gives the host its interface.
@@ -193,13 +245,13 @@ impl Outside {
     }
 }
 
-fn nat(args: &RunArgs, seed: [u8; 32]) -> Result<Outside, String> {
+fn nat(args: &Wanted, seed: [u8; 32], taken: &[IpAddr]) -> Result<Outside, String> {
     if !(args.address.is_empty() && args.gateway.is_empty()) {
         return Err("--address and --gateway are about --net tun=NAME and tap=NAME".into());
     }
     let config = NatConfig {
         seed: seed.map(|byte| !byte),
-        addresses: NatAddresses::beside_those_of_this_host(),
+        addresses: NatAddresses::beside_those_of_this_host(taken),
         outside: args.net == NetMode::Nat,
         host_loopback: args.host_loopback.clone(),
         ..NatConfig::default()
@@ -224,14 +276,17 @@ fn nat(args: &RunArgs, seed: [u8; 32]) -> Result<Outside, String> {
         }
     }
     let (subnets, mtu) = (nat.addresses().subnets(), nat.mtu());
-    let resolv_conf = (args.net == NetMode::Nat).then(|| nat.resolv_conf());
+    let names = (args.net == NetMode::Nat).then(|| Names {
+        resolver: nat.addresses().v4.resolver,
+        resolv_conf: nat.resolv_conf(),
+    });
     Ok(Outside {
         outlet: Outlet::from(nat),
         mtu,
         addresses: subnets.map(|net| (net.host, net.prefix_len)).into(),
         gateways: subnets.map(|net| net.gateway).into(),
-        resolv_conf,
-        impairment: args.impairment(),
+        names,
+        impairment: args.impairment,
     })
 }
 

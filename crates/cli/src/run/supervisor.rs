@@ -80,7 +80,7 @@ pub(super) struct Supervisor {
     pub(super) trace: Option<Trace>,
     pub(super) loopback: Option<Loopback>,
     names: Rc<Names>,
-    /// Files under /etc that are this host's, and what they say.
+    /// Files under /etc that are this host's, and what they say; those of one with a name follow from it.
     pub(super) etc: Vec<(String, String)>,
     proc_files: OpenFiles,
     /// Capabilities that each program has here, beside its own.

@@ -81,9 +81,9 @@ impl NatAddresses {
         }
     }
 
-    /// [`beside`](Self::beside) those that this machine has now.
-    pub fn beside_those_of_this_host() -> NatAddresses {
-        let mut taken = Vec::new();
+    /// [`beside`](Self::beside) those that this machine has now, and these.
+    pub fn beside_those_of_this_host(and: &[IpAddr]) -> NatAddresses {
+        let mut taken = Vec::from(and);
         for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
             let Some(address) = interface.address else {
                 continue;

@@ -1,6 +1,7 @@
 //! Hosts, wires, addresses, routes and names, as the plan has them.
 
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -11,11 +12,14 @@ use switchboard_engine::{Config, IfIndex, InterfaceChange, NatConfig};
 use switchboard_notify::{Filter, InstallError, Interrupts, Listener, Spawner};
 use switchboard_socket::{Host, HostConfig};
 
-use super::super::names::{Directory, Named};
+use super::super::loopback::Loopback;
+use super::super::names::{Directory, ETC, Named};
 use super::super::opens::Names;
+use super::super::outside::{self, Outside};
 use super::super::room::Room;
 use super::super::supervisor::Supervisor;
-use super::super::{Failure, bpf, clock, explain, filter, setup, sysctl};
+use super::super::trace::Trace;
+use super::super::{Failure, bpf, capability, clock, explain, filter, setup, sysctl};
 use super::addresses;
 use super::plan::{Kind, Plan};
 use crate::args::LabArgs;
@@ -51,15 +55,17 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
     let seed = clock::seed(plan.seed);
     let mut room =
         Room::new(seed, keep).map_err(|error| setup(format!("no epoll instance: {error}")))?;
-    let filter = filter::filter(keep, true).map_err(|e| setup(format!("the filter: {e}")))?;
+    let filter =
+        filter::filter(plan.linger || keep, true).map_err(|e| setup(format!("the filter: {e}")))?;
+    if let Some(directory) = &args.output {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| setup(format!("{}: {error}", directory.display())))?;
+    }
     let mut spawners = Vec::new();
     let mut names: Option<Rc<Names>> = None;
     for number in 0..plan.hosts.len() {
         let host = host(plan, number, seed)?;
-        let names = names.get_or_insert_with(|| {
-            let etc = ["hosts", "resolv.conf", "hostname"];
-            Rc::new(Names::new(&host).with(etc.into_iter()))
-        });
+        let names = names.get_or_insert_with(|| Rc::new(Names::new(&host).with(ETC.into_iter())));
         let (listener, spawner, uninterruptible) =
             install(&filter).map_err(|error| setup(explain(&error)))?;
         spawners.push(spawner);
@@ -73,12 +79,21 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
             names.clone(),
             uninterruptible,
         ));
+        let supervisor = &mut room.supervisors[number];
+        supervisor.caps = capability::all(&plan.hosts[number].caps);
+        if let Some(path) = &plan.hosts[number].trace {
+            let path = result_path(args, path);
+            let trace = Trace::open(&path).map_err(|error| unwritten("trace", &path, error))?;
+            supervisor.trace = Some(trace);
+        }
     }
     let plugs = wires(plan, &mut room)?;
+    let (outer, ways) = outside(plan, seed, &mut room)?;
     translations(plan, &mut room, &plugs);
     routes(plan, &mut room)?;
-    names_of(plan, &mut room)?;
-    let captures = captures(plan, args, &mut room, &plugs)?;
+    names_of(plan, outer, &mut room)?;
+    let mut captures = captures(plan, args, &mut room, &plugs, &ways)?;
+    loopbacks(plan, args, seed, &mut room, &mut captures)?;
     // Ours must not count where a socket's file is made for a program, which has its own.
     let umask = rustix::process::umask(Mode::empty());
     Ok(Built {
@@ -90,13 +105,74 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
     })
 }
 
-fn host(plan: &Plan, number: usize, mut seed: [u8; 32]) -> Result<Host, Failure> {
-    // Each host's random numbers are its own.
+/// Each host's random numbers are its own.
+fn seed_of(number: usize, mut seed: [u8; 32]) -> [u8; 32] {
     for (byte, n) in seed[8..].iter_mut().zip((number as u64 + 1).to_le_bytes()) {
         *byte ^= n;
     }
+    seed
+}
+
+/// What could not be written.
+fn unwritten(what: &str, path: &Path, error: std::io::Error) -> Failure {
+    setup(format!(
+        "cannot write the {what} to {}: {error}",
+        path.display()
+    ))
+}
+
+/// Where each host asks for the names of others, and the interfaces that lead to the real host.
+type WaysOut = (Vec<Option<outside::Names>>, Vec<(usize, IfIndex)>);
+
+/// The ways out of those hosts that have one.
+fn outside(plan: &Plan, seed: [u8; 32], room: &mut Room) -> Result<WaysOut, Failure> {
+    let members = plan.networks.iter().flat_map(|network| &network.members);
+    let addresses = members.flat_map(|member| &member.addresses);
+    let taken: Vec<IpAddr> = addresses.map(|(addr, _)| *addr).collect();
+    let (mut outer, mut ways) = (Vec::new(), Vec::new());
+    for (number, host) in plan.hosts.iter().enumerate() {
+        let failed = |what| setup(format!("host.{}: {what}", host.name));
+        let opened = Outside::open(&host.outside, seed_of(number, seed), &taken);
+        let opened = opened.map_err(failed)?;
+        outer.push(opened.as_ref().and_then(Outside::names).cloned());
+        if let Some(opened) = opened {
+            ways.push((number, opened.join(room, number).map_err(failed)?));
+        }
+    }
+    Ok((outer, ways))
+}
+
+/// Those that are not as always.
+fn loopbacks(
+    plan: &Plan,
+    args: &LabArgs,
+    seed: [u8; 32],
+    room: &mut Room,
+    captures: &mut Vec<(PathBuf, Capture)>,
+) -> Result<(), Failure> {
+    for (number, host) in plan.hosts.iter().enumerate() {
+        let Some(lo) = &host.lo else { continue };
+        let mut tap = None;
+        if let Some(path) = &lo.pcap {
+            let path = result_path(args, path);
+            let name = format!("{}:lo", host.name);
+            let file = File::create(&path);
+            let capture =
+                file.and_then(|file| Capture::start_of(&[(&name, false)], Box::new(file)));
+            let capture = capture.map_err(|error| unwritten("capture", &path, error))?;
+            tap = Some(capture.tap(0));
+            captures.push((path, capture));
+        }
+        let supervisor = &mut room.supervisors[number];
+        supervisor.host.stack_mut().carry_loopback(true);
+        supervisor.loopback = Some(Loopback::new(lo.pipe, tap, seed_of(number, seed)));
+    }
+    Ok(())
+}
+
+fn host(plan: &Plan, number: usize, seed: [u8; 32]) -> Result<Host, Failure> {
     let stack = Config {
-        seed,
+        seed: seed_of(number, seed),
         ..Config::default()
     };
     let mut host = Host::new(HostConfig { stack });
@@ -194,7 +270,11 @@ fn routes(plan: &Plan, room: &mut Room) -> Result<(), Failure> {
     Ok(())
 }
 
-fn names_of(plan: &Plan, room: &mut Room) -> Result<(), Failure> {
+fn names_of(
+    plan: &Plan,
+    outer: Vec<Option<outside::Names>>,
+    room: &mut Room,
+) -> Result<(), Failure> {
     let mut directory = Directory::default();
     let mut near = vec![Vec::new(); plan.hosts.len()];
     for (number, host) in plan.hosts.iter().enumerate() {
@@ -211,11 +291,9 @@ fn names_of(plan: &Plan, room: &mut Room) -> Result<(), Failure> {
         directory.add(&host.name, addresses);
     }
     let directory = Rc::new(directory);
-    for (number, near) in near.into_iter().enumerate() {
+    for (number, (near, outer)) in near.into_iter().zip(outer).enumerate() {
         let supervisor = &mut room.supervisors[number];
-        let name = plan.hosts[number].name.clone();
-        let named = Named::new(name, directory.clone(), near, plan.dns);
-        supervisor.etc = named.etc();
+        let named = Named::new(number, directory.clone(), near, plan.dns, outer);
         supervisor.named = Some(named);
         if plan.dns {
             (supervisor.start_dns()).map_err(|errno| setup(format!("no name server: {errno}")))?;
@@ -232,17 +310,14 @@ pub(super) fn result_path(args: &LabArgs, path: &Path) -> PathBuf {
     }
 }
 
-/// A host's capture has all its interfaces on networks, a network's all that are on it.
+/// A host's capture has all its interfaces but lo, a network's all that are on it.
 fn captures(
     plan: &Plan,
     args: &LabArgs,
     room: &mut Room,
     plugs: &[Vec<Plug>],
+    ways: &[(usize, IfIndex)],
 ) -> Result<Vec<(PathBuf, Capture)>, Failure> {
-    if let Some(directory) = &args.output {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| setup(format!("{}: {error}", directory.display())))?;
-    }
     let mut captures = Vec::new();
     let mut interfaces: Vec<Vec<(usize, IfIndex)>> = Vec::new();
     for (network, plugs) in plan.networks.iter().zip(plugs) {
@@ -255,12 +330,7 @@ fn captures(
     }
     let mut start = |path: &Path, taps: Vec<(usize, IfIndex)>| {
         let path = result_path(args, path);
-        let failed = |error| {
-            setup(format!(
-                "cannot write the capture to {}: {error}",
-                path.display()
-            ))
-        };
+        let failed = |error| unwritten("capture", &path, error);
         let names: Vec<String> = taps
             .iter()
             .map(|(host, index)| {
@@ -288,6 +358,7 @@ fn captures(
             let own = interfaces
                 .iter()
                 .flatten()
+                .chain(ways)
                 .filter(|(host, _)| *host == number);
             start(path, own.copied().collect())?;
         }

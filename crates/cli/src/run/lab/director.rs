@@ -85,10 +85,6 @@ impl Director {
         let width = plan.programs.iter().map(|program| program.name.len()).max();
         let output = Output::new(width.unwrap_or(0), args.quiet)
             .map_err(|error| setup(format!("no thread: {error}")))?;
-        if let Some(directory) = &args.output {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| setup(format!("{}: {error}", directory.display())))?;
-        }
         let named = plan.programs.iter();
         let programs = named
             .map(|own| Program::new(own.name.clone(), own.host))

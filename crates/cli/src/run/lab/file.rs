@@ -1,8 +1,10 @@
 //! A lab's file: TOML, checked all through before anything runs. docs/lab.md tells of each key.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use regex::Regex;
@@ -10,12 +12,13 @@ use switchboard_device::PipeConfig;
 use switchboard_engine::NatKind;
 use toml::de::DeTable;
 
+use super::super::outside::{NetMode, Wanted};
 use super::action;
 use super::addresses::{self, Subnet};
 use super::netem;
 use super::plan::{
-    EventPlan, Expect, HostPlan, Kind, Member, NatPlan, NetworkPlan, Plan, ProgramPlan, Ready,
-    RoutePlan,
+    EventPlan, Expect, HostPlan, Kind, LoPlan, Member, NatPlan, NetworkPlan, Plan, ProgramPlan,
+    Ready, RoutePlan,
 };
 use super::reader::{Known, Problem, Result, Table, Value};
 
@@ -26,13 +29,27 @@ const LAB: Known = &[&[
     "duration",
     "dns",
     "ipv6",
+    "linger",
     "host",
     "segment",
     "link",
     "program",
     "event",
 ]];
-const HOST: Known = &[&["router", "nat", "routes", "sysctl", "pcap"]];
+const HOST: Known = &[&[
+    "router",
+    "nat",
+    "routes",
+    "sysctl",
+    "pcap",
+    "net",
+    "publish",
+    "host_loopback",
+    "cap",
+    "lo",
+    "trace",
+]];
+const LO: Known = &[&["pcap"], netem::WITHOUT_MTU];
 const NAT: Known = &[&["outside", "kind"]];
 /// Of a segment or a link; with what all its cables are like.
 const NETWORK: Known = &[
@@ -61,6 +78,7 @@ const EVENT: Known = &[&["at", "after", "do"]];
 pub(super) const SCHEMA: &[(&str, Known)] = &[
     ("lab", LAB),
     ("host", HOST),
+    ("lo", LO),
     ("nat", NAT),
     ("segment", NETWORK),
     ("program", PROGRAM),
@@ -108,6 +126,9 @@ fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
         duration: time("duration")?,
         dns: table.get("dns").map_or(Ok(true), |value| value.truth())?,
         ipv6: table.get("ipv6").map_or(Ok(false), |value| value.truth())?,
+        linger: table
+            .get("linger")
+            .map_or(Ok(false), |value| value.truth())?,
         hosts: Vec::new(),
         networks: Vec::new(),
         programs: Vec::new(),
@@ -167,7 +188,7 @@ fn host_name(name: &str) -> bool {
     name.len() <= 64 && name.split('.').all(label)
 }
 
-fn relative(path: &Path, value: &Value<'_>) -> Result<std::path::PathBuf> {
+fn relative(path: &Path, value: &Value<'_>) -> Result<PathBuf> {
     let base = path.parent().unwrap_or(Path::new(""));
     Ok(base.join(value.text()?))
 }
@@ -205,10 +226,64 @@ fn host(name: &str, value: &Value<'_>) -> Result<HostPlan> {
         nat: None,
         routes,
         sysctl,
-        pcap: match table.get("pcap") {
-            Some(value) => Some(value.text()?.into()),
-            None => None,
+        pcap: path_of(&table, "pcap")?,
+        outside: outside(&table)?,
+        caps: each(&table, "cap")?,
+        lo: table.get("lo").map(|value| lo(&value)).transpose()?,
+        trace: path_of(&table, "trace")?,
+    })
+}
+
+/// Where something is written, if it is.
+fn path_of(table: &Table<'_>, key: &str) -> Result<Option<PathBuf>> {
+    let value = table.get(key);
+    value
+        .map(|value| value.text().map(PathBuf::from))
+        .transpose()
+}
+
+/// What is written as on a command line, once or several times.
+fn each<T: FromStr<Err: fmt::Display>>(table: &Table<'_>, key: &str) -> Result<Vec<T>> {
+    let values = table
+        .get(key)
+        .map_or(Ok(Vec::new()), |value| value.one_or_more())?;
+    let parse = |value: &Value<'_>| {
+        let parsed = value.text()?.parse();
+        parsed.map_err(|error: T::Err| value.problem(error.to_string()))
+    };
+    values.iter().map(parse).collect()
+}
+
+/// The way in and out, as `switchboard run` has it.
+fn outside(table: &Table<'_>) -> Result<Wanted> {
+    let wanted = Wanted {
+        publish: each(table, "publish")?,
+        host_loopback: each(table, "host_loopback")?,
+        ..Wanted::default()
+    };
+    let net = match table.get("net") {
+        None => NetMode::None,
+        Some(value) => match value.text()? {
+            "none" => NetMode::None,
+            "nat" => NetMode::Nat,
+            _ => return Err(value.problem("none or nat is wanted")),
         },
+    };
+    if let (NetMode::None, true, Some(value)) =
+        (&net, wanted.publish.is_empty(), table.get("host_loopback"))
+    {
+        return Err(value.problem("is about net = \"nat\""));
+    }
+    Ok(Wanted { net, ..wanted })
+}
+
+fn lo(value: &Value<'_>) -> Result<LoPlan> {
+    let table = value.table(LO)?;
+    let mut pipe = PipeConfig::default();
+    impairments(&table, netem::WITHOUT_MTU, &mut pipe)?;
+    Ok(LoPlan {
+        pcap: path_of(&table, "pcap")?,
+        pipe,
     })
 }
 
@@ -318,7 +393,7 @@ fn network(
 ) -> Result<NetworkPlan> {
     let table = value.table(NETWORK)?;
     let mut plain = PipeConfig::default();
-    impairments(&table, &mut plain)?;
+    impairments(&table, netem::WORDS, &mut plain)?;
     // Behind a switch packets come as they are; of a link the other end's direction counts.
     let behind = PipeConfig {
         mtu: plain.mtu,
@@ -391,23 +466,20 @@ fn network(
                 true => &mut members[member].incoming,
                 false => &mut members[member].out,
             };
-            impairments(&cable, pipe)?;
+            impairments(&cable, netem::WORDS, pipe)?;
         }
     }
     Ok(NetworkPlan {
         name: name.to_owned(),
         kind,
         members,
-        pcap: match table.get("pcap") {
-            Some(value) => Some(value.text()?.into()),
-            None => None,
-        },
+        pcap: path_of(&table, "pcap")?,
     })
 }
 
 /// The keys of netem, each with its words as its value.
-fn impairments(table: &Table<'_>, config: &mut PipeConfig) -> Result<()> {
-    for key in netem::WORDS {
+fn impairments(table: &Table<'_>, words: &[&str], config: &mut PipeConfig) -> Result<()> {
+    for key in words {
         let Some(value) = table.get(key) else {
             continue;
         };

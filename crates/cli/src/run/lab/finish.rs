@@ -156,6 +156,9 @@ impl Director {
     /// Says what could not be written. The exit status.
     pub(super) fn finish(mut self, status: u8) -> u8 {
         self.output.end();
+        for supervisor in &self.built.room.supervisors {
+            supervisor.end_trace();
+        }
         for (path, capture) in &self.built.captures {
             if let Err(error) = capture.stop() {
                 complain(&format!(

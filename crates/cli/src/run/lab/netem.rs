@@ -24,6 +24,9 @@ pub(super) const WORDS: &[&str] = &[
     "mtu",
 ];
 
+/// The same, of what has no MTU of its own.
+pub(super) const WITHOUT_MTU: &[&str] = WORDS.split_at(WORDS.len() - 1).0;
+
 /// The words left.
 struct Words<'w> {
     words: std::iter::Peekable<std::slice::Iter<'w, &'w str>>,

@@ -4,8 +4,9 @@
 //! it, programs' pipes are not read any more until it has gone on. On a terminal it also says, when nothing is written for
 //! a while, that the lab goes on.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -179,11 +180,14 @@ pub(super) struct Lines {
 const LONGEST: usize = 64 * 1024;
 
 impl Lines {
-    /// `file` gets the bytes as they are.
-    pub(super) fn new(file: Option<&Path>) -> io::Result<Lines> {
+    /// `file` gets the bytes as they are; its mode is what `umask` leaves, since ours leaves all.
+    pub(super) fn new(file: Option<&Path>, umask: u32) -> io::Result<Lines> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        options.mode(0o666 & !umask);
         Ok(Lines {
             partial: Vec::new(),
-            file: file.map(File::create).transpose()?,
+            file: file.map(|path| options.open(path)).transpose()?,
         })
     }
 
@@ -234,7 +238,7 @@ mod tests {
 
     #[test]
     fn bytes_become_lines() {
-        let mut lines = Lines::new(None).unwrap();
+        let mut lines = Lines::new(None, 0).unwrap();
         assert!(lines.push(b"one").is_empty());
         assert_eq!(
             lines.push(b" line\r\ntwo\n\nth"),

@@ -8,6 +8,8 @@ use regex::Regex;
 use switchboard_device::PipeConfig;
 use switchboard_engine::NatKind;
 
+use super::super::capability::Capability;
+use super::super::outside::Wanted;
 use super::action::Action;
 
 /// All of a file, checked: names are numbers here.
@@ -21,6 +23,8 @@ pub(super) struct Plan {
     pub(super) duration: Option<Duration>,
     pub(super) dns: bool,
     pub(super) ipv6: bool,
+    /// close(2) waits as SO_LINGER asks.
+    pub(super) linger: bool,
     pub(super) hosts: Vec<HostPlan>,
     pub(super) networks: Vec<NetworkPlan>,
     pub(super) programs: Vec<ProgramPlan>,
@@ -37,6 +41,19 @@ pub(super) struct HostPlan {
     /// NAME=VALUE
     pub(super) sysctl: Vec<(String, String)>,
     pub(super) pcap: Option<PathBuf>,
+    /// What leads to the real host.
+    pub(super) outside: Wanted,
+    /// What programs may do there, beside what they may on the machine.
+    pub(super) caps: Vec<Capability>,
+    pub(super) lo: Option<LoPlan>,
+    pub(super) trace: Option<PathBuf>,
+}
+
+/// A loopback interface that is not as it always is.
+#[derive(Debug)]
+pub(super) struct LoPlan {
+    pub(super) pcap: Option<PathBuf>,
+    pub(super) pipe: PipeConfig,
 }
 
 /// What a router does with the addresses of those behind it.

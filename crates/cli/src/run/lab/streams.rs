@@ -29,10 +29,11 @@ impl Director {
                 .results
                 .as_ref()
                 .map(|dir| dir.join(format!("{name}.{suffix}")));
-            let lines = Lines::new(path.as_deref()).map_err(|error| {
-                let path = path.unwrap_or_default();
-                format!("{}: {error}", path.display())
-            })?;
+            let lines =
+                Lines::new(path.as_deref(), self.built.umask.as_raw_mode()).map_err(|error| {
+                    let path = path.unwrap_or_default();
+                    format!("{}: {error}", path.display())
+                })?;
             let kind = if place == 0 { OUT } else { ERR };
             let watched = self.built.room.watch(&ours, token(kind, number));
             watched.map_err(|error| error.to_string())?;

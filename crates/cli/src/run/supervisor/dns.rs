@@ -1,5 +1,7 @@
-//! The name server of a host: a UDP socket of the host's own, which no program holds.
+//! The name server of a host: a UDP socket of the host's own, which no program holds. Where the host has a way out, names that
+//! are no host's are asked for there, by another such socket.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, SocketAddrV4};
 
 use switchboard_abi::number::{AF_INET, MSG_DONTWAIT, SOCK_DGRAM};
@@ -10,23 +12,44 @@ use switchboard_socket::{
 };
 use switchboard_wire::Payload;
 
-use super::super::names::SERVER;
+use super::super::names::{Answer, Named, SERVER};
 use super::Supervisor;
 
 /// Larger than any query.
 const ROOM: usize = 4096;
 
+/// So many questions are outside at a time; the oldest gives way.
+const ASKED: usize = 512;
+
 pub(in super::super) struct Dns {
     socket: SocketId,
+    outer: Option<Outer>,
     /// Something may have come.
     news: bool,
 }
 
+/// Who knows the names of others.
+struct Outer {
+    socket: SocketId,
+    resolver: SockAddr,
+    asked: VecDeque<Asked>,
+}
+
+/// A question that is outside.
+struct Asked {
+    id: [u8; 2],
+    /// Who asked, and under which number.
+    by: SockAddr,
+    theirs: [u8; 2],
+}
+
 impl Dns {
-    /// Whether this is about its socket.
+    /// Whether this is about one of its sockets.
     pub(super) fn has_news(&mut self, socket: SocketId) -> bool {
-        self.news |= socket == self.socket;
-        socket == self.socket
+        let outer = self.outer.as_ref().map(|outer| outer.socket);
+        let ours = socket == self.socket || Some(socket) == outer;
+        self.news |= ours;
+        ours
     }
 }
 
@@ -42,8 +65,19 @@ impl Supervisor {
             host.bind(cx, socket, &bytes[..len])?;
             Ok::<_, Errno>(socket)
         })?;
+        let resolver = self.named.as_ref().and_then(Named::resolver_outside);
+        let outer = match resolver {
+            None => None,
+            Some(resolver) => Some(Outer {
+                socket: self
+                    .with_cx(0, &root, |host, cx| host.socket(cx, AF_INET, SOCK_DGRAM, 0))?,
+                resolver: SockAddr::Inet(SocketAddr::new(resolver, 53)),
+                asked: VecDeque::new(),
+            }),
+        };
         self.dns = Some(Dns {
             socket,
+            outer,
             news: false,
         });
         Ok(())
@@ -55,17 +89,60 @@ impl Supervisor {
         if !std::mem::take(&mut dns.news) {
             return;
         }
-        let socket = dns.socket;
-        while let Some((query, from)) = self.receive_query(socket) {
+        let (socket, outer) = (dns.socket, dns.outer.as_ref().map(|outer| outer.socket));
+        while let Some((query, from)) = self.receive(socket) {
             let named = self.named.as_ref();
-            if let Some(answer) = named.and_then(|named| named.answer(&query)) {
-                self.send_answer(socket, answer, &from);
+            match named.and_then(|named| named.answer(&query)) {
+                Some(Answer::Unknown(_)) if outer.is_some() => self.ask_outside(query, from),
+                Some(Answer::Known(answer) | Answer::Unknown(answer)) => {
+                    self.send(socket, answer, &from);
+                }
+                None => {}
             }
+        }
+        while let Some((answer, from)) = outer.and_then(|outer| self.receive(outer)) {
+            self.hand_back(answer, &from);
         }
         self.show_events();
     }
 
-    fn receive_query(&mut self, socket: SocketId) -> Option<(Vec<u8>, SockAddr)> {
+    /// A name that is no host's.
+    fn ask_outside(&mut self, mut query: Vec<u8>, by: SockAddr) {
+        let [a, b, ..] = self.host.stack_mut().random_u32().to_ne_bytes();
+        let Some(outer) = self.dns.as_mut().and_then(|dns| dns.outer.as_mut()) else {
+            return;
+        };
+        let Some(number) = query.first_chunk_mut::<2>() else {
+            return;
+        };
+        if outer.asked.len() == ASKED {
+            outer.asked.pop_front();
+        }
+        let theirs = std::mem::replace(number, [a, b]);
+        let id = [a, b];
+        outer.asked.push_back(Asked { id, by, theirs });
+        let (socket, resolver) = (outer.socket, outer.resolver.clone());
+        self.send(socket, query, &resolver);
+    }
+
+    /// An answer from outside goes to whoever asked.
+    fn hand_back(&mut self, mut answer: Vec<u8>, from: &SockAddr) {
+        let Some(dns) = &mut self.dns else { return };
+        let (socket, Some(outer)) = (dns.socket, &mut dns.outer) else {
+            return;
+        };
+        let Some(number) = answer.first_chunk_mut::<2>() else {
+            return;
+        };
+        let found = outer.asked.iter().position(|asked| asked.id == *number);
+        let asked = found.filter(|_| *from == outer.resolver);
+        if let Some(asked) = asked.and_then(|at| outer.asked.remove(at)) {
+            *number = asked.theirs;
+            self.send(socket, answer, &asked.by);
+        }
+    }
+
+    fn receive(&mut self, socket: SocketId) -> Option<(Vec<u8>, SockAddr)> {
         let root = std::sync::Arc::new(Cred::root(0));
         self.with_cx(0, &root, |host, cx| {
             // An error of an earlier answer comes first, and is nobody's here.
@@ -96,7 +173,7 @@ impl Supervisor {
     }
 
     /// As with any datagram: one that does not get away is asked for again.
-    fn send_answer(&mut self, socket: SocketId, answer: Vec<u8>, to: &SockAddr) {
+    fn send(&mut self, socket: SocketId, answer: Vec<u8>, to: &SockAddr) {
         let root = std::sync::Arc::new(Cred::root(0));
         let mut name = [0; SOCKADDR_STORAGE_SIZE];
         let len = to.encode(&mut name);

@@ -52,15 +52,20 @@ impl Supervisor {
         {
             return Some(format!("{}\n", named.nodename));
         }
-        let (_, text) = self
-            .etc
-            .iter()
-            .find(|(name, _)| name.as_bytes() == open.base())?;
+        let text = match &self.named {
+            Some(named) => named.etc(open.base())?,
+            None => {
+                let mut own = self.etc.iter();
+                own.find(|(name, _)| name.as_bytes() == open.base())?
+                    .1
+                    .clone()
+            }
+        };
         // Who writes means the machine's, where hosts are not several.
         if self.named.is_none() && writes(open) || open.flags.contains(OFlags::DIRECTORY) {
             return None;
         }
-        (is_at(&format!("/proc/{tid}/root/etc")) == Some(true)).then(|| text.clone())
+        (is_at(&format!("/proc/{tid}/root/etc")) == Some(true)).then_some(text)
     }
 }
 

@@ -26,7 +26,8 @@ impl Supervisor {
         if !self.names.may_be_ours(open) || open.flags.contains(OFlags::PATH) {
             return self.go_on(call);
         }
-        if !self.etc.is_empty() && self.open_etc(call, open) {
+        let own_etc = self.named.is_some() || !self.etc.is_empty();
+        if own_etc && self.open_etc(call, open) {
             return;
         }
         if self.is_tun_device(call.tid, open) {
