@@ -23,6 +23,7 @@ tests! {
     bytes_on_lo [ROOT],
     addresses_and_routes [ROOT],
     groups,
+    sources_of_groups,
     no_link_groups_of_lo,
     read_again_from_the_beginning,
     read_in_small_pieces,
@@ -587,6 +588,84 @@ fn groups(k: &mut dyn Kernel) -> Outcome {
     let text = k.file_text("/proc/net/igmp6")?;
     let all = format!("1    lo              ff02{:028}     1 0000000C 0\n", 1);
     check!(text.contains(&all), "{text}");
+    Ok(())
+}
+
+/// mcfilter and mcfilter6: whom members of groups want to hear only, and whom not.
+fn sources_of_groups(k: &mut dyn Kernel) -> Outcome {
+    let id = std::process::id().to_be_bytes();
+    let group = [239, id[1], id[2], id[3]];
+    let rows = |k: &mut dyn Kernel, file: &str, group: &str| -> Got<Vec<String>> {
+        let text = k.file_text(file)?;
+        let mine = text.lines().filter(|line| line.contains(group));
+        Ok(mine.map(str::to_string).collect())
+    };
+    let head = "Idx Device        MCA        SRC    INC    EXC\n";
+    check!(
+        k.file_text("/proc/net/mcfilter")?.starts_with(head),
+        "the first line"
+    );
+    let shown = format!("{:#010x}", u32::from_be_bytes(group));
+    let request = |source: u8| [&group[..], &[127, 0, 0, 1, 10, 0, 0, source]].concat();
+    let mut fds = Vec::new();
+    for _ in 0..3 {
+        fds.push(ok!(k.socket(AF_INET, SOCK_DGRAM, 0)));
+    }
+    let level = libc::IPPROTO_IP;
+    for (fd, source) in [(fds[0], 9), (fds[0], 1), (fds[1], 9)] {
+        let option = libc::IP_ADD_SOURCE_MEMBERSHIP;
+        ret!(k.setsockopt(fd, level, option, &request(source)), 0);
+    }
+    let join = [&group[..], &[127, 0, 0, 1]].concat();
+    ret!(
+        k.setsockopt(fds[2], level, libc::IP_ADD_MEMBERSHIP, &join),
+        0
+    );
+    ret!(
+        k.setsockopt(fds[2], level, libc::IP_BLOCK_SOURCE, &request(9)),
+        0
+    );
+    eq!(
+        rows(k, "/proc/net/mcfilter", &shown)?,
+        [
+            format!("  1     lo {shown} 0x0a000009      2      1"),
+            format!("  1     lo {shown} 0x0a000001      1      0"),
+        ]
+    );
+    for fd in fds {
+        k.close(fd);
+    }
+    eq!(rows(k, "/proc/net/mcfilter", &shown)?, [""; 0]);
+
+    let head = "Idx Device                Multicast Address                   Source Address    INC    EXC\n";
+    check!(
+        k.file_text("/proc/net/mcfilter6")?.starts_with(head),
+        "the first line"
+    );
+    // struct group_source_req: the interface, the group and the source.
+    let address = |bytes: [u8; 16]| {
+        let mut raw = Vec::from((libc::AF_INET6 as u16).to_ne_bytes());
+        raw.extend([0; 6]);
+        raw.extend(bytes);
+        raw.resize(128, 0);
+        raw
+    };
+    let (mut group, mut source) = ([0; 16], [0; 16]);
+    (group[0], group[1], source[0], source[15]) = (0xff, 0x15, 0xfd, 9);
+    group[12..].copy_from_slice(&id);
+    let mut request = vec![1, 0, 0, 0, 0, 0, 0, 0];
+    request.extend(address(group));
+    request.extend(address(source));
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+    // MCAST_JOIN_SOURCE_GROUP
+    ret!(k.setsockopt(fd, libc::IPPROTO_IPV6, 46, &request), 0);
+    let shown = format!("ff15{:020}{:08x}", 0, u32::from_be_bytes(id));
+    eq!(
+        rows(k, "/proc/net/mcfilter6", &shown)?,
+        [format!("  1     lo {shown} fd{:030}      1      0", 9)]
+    );
+    k.close(fd);
+    eq!(rows(k, "/proc/net/mcfilter6", &shown)?, [""; 0]);
     Ok(())
 }
 

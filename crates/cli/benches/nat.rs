@@ -100,17 +100,17 @@ fn words(text: &[&str]) -> Vec<String> {
     text.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn slirp4netns() -> Option<Way> {
+fn slirp4netns() -> Way {
     let inside = namespace();
     let pid = inside.0.id().to_string();
-    let slirp = hold(&["slirp4netns", "--configure", "--mtu=65520", &pid, "tap0"])?;
+    // Where there is none, iperf3 finds no network.
+    let slirp = hold(&["slirp4netns", "--configure", "--mtu=65520", &pid, "tap0"]);
     sleep(Duration::from_secs(1));
-    let before = words(&["nsenter", "-t", &pid, "-n"]);
-    Some(Way {
+    Way {
         name: "slirp4netns",
-        before,
-        _held: vec![slirp, inside],
-    })
+        before: words(&["nsenter", "-t", &pid, "-n"]),
+        _held: slirp.into_iter().chain([inside]).collect(),
+    }
 }
 
 fn measure(seconds: usize, rounds: usize) {
@@ -146,13 +146,13 @@ fn measure(seconds: usize, rounds: usize) {
         },
         Way {
             name: "pasta",
-            // It goes by a user's namespace, and wants none of root's.
+            // As root it would be nobody, who may not open /dev/net/tun everywhere, and it takes the router's address for
+            // the machine's loopback, where the outside is not.
             before: words(&[
-                "setpriv",
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
                 "pasta",
+                "--runas=0",
+                "--netns-only",
+                "--no-map-gw",
                 "--foreground",
                 "--config-net",
                 "--",
@@ -160,7 +160,7 @@ fn measure(seconds: usize, rounds: usize) {
             _held: Vec::new(),
         },
     ];
-    ways.extend(slirp4netns());
+    ways.push(slirp4netns());
     println!(
         "| one TCP connection, Gbit/s | {} |",
         names(&ways, |way| way.name.to_owned())
@@ -168,23 +168,27 @@ fn measure(seconds: usize, rounds: usize) {
     println!("|---|{}", "---|".repeat(ways.len()));
     for (label, flags) in WAYS {
         let mut rates: Vec<Vec<f64>> = vec![Vec::new(); ways.len()];
+        let mut reasons = vec![String::new(); ways.len()];
         for _ in 0..rounds {
-            for (way, rates) in ways.iter().zip(&mut rates) {
-                rates.extend(iperf(way, flags, seconds));
+            for (at, way) in ways.iter().enumerate() {
+                match iperf(way, flags, seconds) {
+                    Ok(rate) => rates[at].push(rate),
+                    Err(reason) => reasons[at] = reason,
+                }
             }
         }
         let medians: Vec<Option<f64>> = rates.iter_mut().map(|rates| median(rates)).collect();
         let ours = medians[1];
-        let cells = ways
-            .iter()
-            .zip(&medians)
-            .map(|(way, rate)| match (rate, ours) {
-                (None, _) => format!("{} does not run here", way.name),
-                (Some(rate), Some(ours)) if way.name != "Switchboard" => {
-                    format!("{rate:.2} (Switchboard {:.2} times)", ours / rate)
-                }
-                (Some(rate), _) => format!("{rate:.2}"),
-            });
+        let cells =
+            ways.iter()
+                .zip(medians.iter().zip(&reasons))
+                .map(|(way, (rate, reason))| match (rate, ours) {
+                    (None, _) => format!("{} does not run here: {reason}", way.name),
+                    (Some(rate), Some(ours)) if way.name != "Switchboard" => {
+                        format!("{rate:.2} (Switchboard {:.2} times)", ours / rate)
+                    }
+                    (Some(rate), _) => format!("{rate:.2}"),
+                });
         println!("| {label} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
@@ -198,8 +202,8 @@ fn names(ways: &[Way], name: impl Fn(&Way) -> String) -> String {
     ways.iter().map(name).collect::<Vec<_>>().join(" | ")
 }
 
-/// What the receiver has counted, in Gbit/s.
-fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Option<f64> {
+/// What the receiver has counted, in Gbit/s, or why there is nothing.
+fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Result<f64, String> {
     // One that does not work here may also wait for ever.
     let limit = (seconds + 10).to_string();
     let seconds = seconds.to_string();
@@ -207,12 +211,19 @@ fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Option<f64> {
     all.extend(way.before.iter().cloned());
     all.extend(words(&["iperf3", "-J", "-c", THERE, "-t", &seconds]));
     all.extend(words(flags));
-    let output = Command::new(&all[0]).args(&all[1..]).output().ok()?;
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    let rate = report["end"]["sum_received"]["bits_per_second"].as_f64()?;
+    let output = Command::new(&all[0]).args(&all[1..]).output();
+    let output = output.map_err(|error| error.to_string())?;
     // The server takes one at a time, and needs a moment between two.
     sleep(Duration::from_millis(200));
-    Some(rate / 1e9)
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    if let Some(rate) = report["end"]["sum_received"]["bits_per_second"].as_f64() {
+        return Ok(rate / 1e9);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    // pasta(1) also complains that there is no syslog.
+    let last = said.lines().rfind(|line| !line.contains("syslog"));
+    let reason = report["error"].as_str().or(last).unwrap_or("no word");
+    Err(format!("{reason} ({})", output.status))
 }
 
 fn median(rates: &mut [f64]) -> Option<f64> {

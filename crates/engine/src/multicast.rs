@@ -156,6 +156,23 @@ impl Stack {
         groups
     }
 
+    /// The sources that members of a group on an interface list, and how many do to hear them only and not to hear them.
+    pub fn group_sources(&self, interface: IfIndex, group: IpAddr) -> Vec<(IpAddr, [usize; 2])> {
+        let mut all: Vec<(IpAddr, [usize; 2])> = Vec::new();
+        for member in self.groups.members_of(interface, group) {
+            let mode = usize::from(member.mode == FilterMode::Exclude);
+            for &source in member.sources() {
+                let at = all.iter().position(|(other, _)| *other == source);
+                let at = at.unwrap_or_else(|| {
+                    all.push((source, [0; 2]));
+                    all.len() - 1
+                });
+                all[at].1[mode] += 1;
+            }
+        }
+        all
+    }
+
     /// The groups that a socket is a member of, in the order of joining.
     pub fn memberships(&self, socket: SocketHandle) -> &[Membership] {
         self.groups.list(socket)

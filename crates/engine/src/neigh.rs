@@ -31,6 +31,7 @@ use switchboard_wire::{Mac, Packet};
 use crate::hash::{KeyedMap, KeyedState};
 use crate::icmp::Fault;
 use crate::iface::IfIndex;
+use crate::route::RouteInfo;
 use crate::stack::{Cast, Stack};
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -493,6 +494,14 @@ impl Stack {
     /// Packets that were given up while they waited for an answer, since others came.
     pub fn neigh_discards(&self) -> u64 {
         self.neighbours.discards
+    }
+
+    /// sock_confirm_neigh(): who takes what goes this way has shown that it does.
+    pub(crate) fn neigh_confirm(&mut self, now: Instant, route: &RouteInfo) {
+        let key = (route.interface, route.next_hop);
+        if let Some(entry) = self.neighbours.entries.get_mut(&key) {
+            entry.confirmed = now;
+        }
     }
 
     /// neigh_ifdown(), neigh_changeaddr(): the interface goes down, or has another hardware address.

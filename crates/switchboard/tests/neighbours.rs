@@ -1,11 +1,12 @@
 //! Hardware addresses: who asks for them, who is told that nobody answers, and what programs see of it.
 #![allow(missing_docs)]
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use switchboard::{
-    Cable, Errno, GuestMemory, Host, Interface, Net, Process, SegmentConfig, TcpStream, UdpSocket,
+    Cable, Errno, GuestMemory, Host, Interface, Net, Process, SegmentConfig, TcpListener,
+    TcpStream, UdpSocket,
 };
 
 fn ip(text: &str) -> IpAddr {
@@ -269,6 +270,41 @@ fn neighbours_by_netlink() {
     let told = p.recv(listener).unwrap();
     // NUD_REACHABLE
     assert_eq!((told[24], &told[32..36]), (2, &[10, 0, 0, 2][..]));
+}
+
+/// What answers on TCP, or is said to by MSG_CONFIRM, is not asked again whether it is there.
+#[test]
+fn who_answers_is_not_asked() {
+    let lan = lan(2);
+    let (a, b) = (&lan.hosts[0], &lan.hosts[1]);
+    let mut p = Program::on(a);
+    let listener = TcpListener::bind(b, addr("10.0.0.2:80")).unwrap();
+    let mut stream = TcpStream::connect(a, addr("10.0.0.2:80")).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    let arp = p.socket(17, 2, u64::from(0x0806_u16.to_be()));
+    for _ in 0..120 {
+        stream.write_all(b"x").unwrap();
+        peer.read_exact(&mut [0]).unwrap();
+        peer.write_all(b"y").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        lan.net.advance(Duration::from_secs(1));
+    }
+    assert_eq!(p.recv(arp), Err(Errno::EAGAIN));
+    drop((stream, peer));
+    // Datagrams that nobody answers are for somebody who may be gone, unless the sender knows better.
+    let _silent = UdpSocket::bind(b, addr("10.0.0.2:9")).unwrap();
+    let fd = p.socket(2, 2, 0);
+    let to = p.put(0x800, &[2, 0, 0, 9, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // MSG_CONFIRM
+    for (flags, asked) in [(0x800, false), (0, true)] {
+        lan.net.advance(Duration::from_secs(60));
+        for _ in 0..120 {
+            let args = [fd, BASE, 1, flags, to, 16];
+            assert_eq!(p.process.syscall(SENDTO, args, &mut p.memory), 1);
+            lan.net.advance(Duration::from_secs(1));
+        }
+        assert_eq!(p.recv(arp).is_ok(), asked, "{flags:#x}");
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ const ROWS: &[SupportRow] = &[
     row(Flag, "MSG_CMSG_CLOEXEC", Done, ""),
     row(Flag, "MSG_WAITFORONE", Done, ""),
     row(Flag, "MSG_PROBE", Done, "UDP: nothing is sent"),
-    row(Flag, "MSG_CONFIRM", Stored, "a hint: a neighbour that is doubted is asked all the same"),
+    row(Flag, "MSG_CONFIRM", Done, ""),
     row(Flag, "MSG_DONTROUTE", Done, ""),
     row(Flag, "MSG_ERRQUEUE", Done, ""),
     row(Flag, "MSG_FASTOPEN", Done, ""),
@@ -187,6 +187,7 @@ const ROWS: &[SupportRow] = &[
     row(Proc, "snmp, snmp6, sockstat, sockstat6, protocols", Done, ""),
     row(Proc, "netstat", Done, "the columns that are counted, or cannot be but 0"),
     row(Proc, "ip6_flowlabel", Done, ""),
+    row(Proc, "mcfilter, mcfilter6", Done, ""),
     row(Proc, "netlink, packet", Done, "kernel addresses are zeros, and so are the inodes of the kernel's own sockets"),
-    row(Proc, "mcfilter, mcfilter6, fib_trie, softnet_stat, wireless, nf_conntrack and others", Refused, "ENOENT"),
+    row(Proc, "fib_trie, softnet_stat, wireless, nf_conntrack and others", Refused, "ENOENT"),
 ];

@@ -50,6 +50,8 @@ impl Connection {
             return AckVerdict::Accept;
         }
         let duplicate = self.is_duplicate(segment, old_window);
+        // tcp_ack(): FLAG_FORWARD_PROGRESS, or nothing but an acknowledgment.
+        self.path.confirmed |= ack != una || duplicate || !segment.options.sack.is_empty();
         if self.track.is_some()
             || duplicate
             || !segment.options.sack.is_empty()

@@ -90,6 +90,8 @@ pub(crate) struct Path {
     pub(crate) max_payload: u32,
     /// Packets may be lost on it, so segments are tracked from the first one on.
     pub(crate) tracked: bool,
+    /// The peer has answered since the last segment left: whoever takes them on the link does so (sk_dst_pending_confirm).
+    pub(crate) confirmed: bool,
 }
 
 /// The segment whose acknowledgment measures the round trip, if one is: its end and when it left.
@@ -347,6 +349,7 @@ impl Connection {
                 mtu: 0,
                 max_payload: 0,
                 tracked: false,
+                confirmed: false,
             },
             queue: SendQueue::default(),
             rcv_nxt: zero,

@@ -57,6 +57,7 @@ pub(crate) fn path_of(route: &RouteInfo, lo_is_direct: bool) -> Path {
         mtu: route.mtu,
         max_payload,
         tracked: !lo_is_direct || route.interface != IfIndex::LO,
+        confirmed: false,
     }
 }
 
@@ -321,6 +322,9 @@ impl Stack {
                 return Some((hint, ip, body));
             }
             let route = *route;
+            if core::mem::take(&mut socket.conn.path.confirmed) {
+                self.neigh_confirm(now, &route);
+            }
             self.ip_output(&route, Packet { ip, body });
         }
     }

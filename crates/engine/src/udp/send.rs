@@ -164,6 +164,20 @@ impl Stack {
         Ok(seen)
     }
 
+    /// MSG_CONFIRM: the caller knows that whoever takes the datagram on its link is there. Its way is that of
+    /// [`udp_route`](Self::udp_route).
+    pub fn udp_confirm(
+        &mut self,
+        now: Instant,
+        id: UdpId,
+        dst: IpAddr,
+        (src, device, mark): (Option<IpAddr>, Option<IfIndex>, u32),
+    ) {
+        if let Ok(route) = self.udp_route(id, dst, src, device, Some(mark)) {
+            self.neigh_confirm(now, &route);
+        }
+    }
+
     /// The header of a datagram that goes by `route`.
     pub(super) fn udp_header(
         &self,

@@ -442,6 +442,9 @@ impl Host {
     ) {
         let Ok(s) = self.udp(id) else { return };
         let handle = s.handle;
+        if plan.to.confirm {
+            self.datagram_confirm(cx, handle, &plan.to);
+        }
         let (dst, src) = (plan.to.dst, plan.to.src);
         let whole = match plan.at_once {
             true => Some((plan.to, data)),

@@ -27,6 +27,8 @@ pub(crate) struct UdpSendPlan {
     /// Not to be sent in fragments (`IPV6_DONTFRAG`).
     pub(super) whole: bool,
     pub(super) probe: bool,
+    /// MSG_CONFIRM
+    pub(super) confirm: bool,
     /// `UDP_SEGMENT`; 0 is off.
     pub(super) segment: u16,
     /// `UDP_NO_CHECK6_TX`, over IPv6.
@@ -103,6 +105,7 @@ impl UdpSendPlan {
             whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
             more: flags & MSG_MORE != 0,
             probe: flags & MSG_PROBE != 0,
+            confirm: flags & MSG_CONFIRM != 0,
             segment: 0,
             unsummed: false,
             may_be_cut: may_be_cut(dst, inet),

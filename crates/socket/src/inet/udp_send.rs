@@ -172,8 +172,11 @@ impl Host {
         data: Payload,
     ) {
         let Ok(s) = self.udp(id) else { return };
-        let handle = s.handle;
-        let (to, data) = if s.corks(&plan) {
+        let (handle, corks) = (s.handle, s.corks(&plan));
+        if plan.confirm {
+            self.datagram_confirm(cx, handle, &plan);
+        }
+        let (to, data) = if corks {
             if plan.more && plan.dst.is_ipv6() {
                 // fl6_sport of inet->cork.fl: the port may be another by the time the datagram is pushed.
                 let port = self.stack.udp_local(handle).port();
@@ -199,6 +202,13 @@ impl Host {
             self.zerocopy_done(id);
         }
         self.collect_stack_events();
+    }
+
+    /// skb_set_dst_pending_confirm(), dst_confirm_neigh(): MSG_CONFIRM is about the neighbour of this message.
+    pub(super) fn datagram_confirm(&mut self, cx: &Cx<'_>, handle: UdpId, plan: &UdpSendPlan) {
+        let (to, mark) = (plan.via(), plan.cookie.tag.mark);
+        self.stack
+            .udp_confirm(cx.now, handle, to, (plan.src, plan.device, mark));
     }
 
     /// Where a datagram that is none of a connected socket's goes. ip_route_output_key_hash(): a

@@ -1,7 +1,8 @@
-//! /proc/net/dev, if_inet6, route, ipv6_route, igmp and igmp6.
+//! /proc/net/dev, if_inet6, route, ipv6_route, igmp, igmp6, mcfilter and mcfilter6.
 
 use super::sockets::{UDP_WIDTH, end_line};
 use crate::host::Host;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -215,6 +216,36 @@ pub(super) fn igmp6(host: &Host, out: &mut String) {
                 interface.name(),
                 hex(group)
             );
+        }
+    }
+}
+
+/// igmp_mcf_seq_show(), igmp6_mcf_seq_show(): the sources that members of groups list.
+pub(super) fn mcfilter(host: &Host, v6: bool, out: &mut String) {
+    out.push_str(match v6 {
+        false => "Idx Device        MCA        SRC    INC    EXC\n",
+        true => {
+            "Idx Device                Multicast Address                   Source Address    INC    EXC\n"
+        }
+    });
+    let shown = |addr: IpAddr| match addr {
+        IpAddr::V4(addr) => format!("{:#010x}", addr.to_bits()),
+        IpAddr::V6(addr) => hex(addr),
+    };
+    for interface in host.stack.interfaces() {
+        let (index, name) = (interface.index(), interface.name());
+        for (group, _) in host.stack.groups_on(index) {
+            if group.is_ipv6() != v6 {
+                continue;
+            }
+            for (source, [only, not]) in host.stack.group_sources(index, group) {
+                let (group, source) = (shown(group), shown(source));
+                let index = index.get();
+                let _ = writeln!(
+                    out,
+                    "{index:3} {name:>6.6} {group} {source} {only:6} {not:6}"
+                );
+            }
         }
     }
 }
