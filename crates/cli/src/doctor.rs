@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
-use switchboard_notify::{Closings, Support, probe};
+use switchboard_notify::{Closings, Errno, Support, probe};
 
 use crate::run::descriptors::ALLOW;
 
@@ -88,6 +88,15 @@ pub(crate) fn text() -> (String, ExitCode) {
         "a datagram socket's error shows as an arrival",
         false,
     );
+    row(
+        "ping sockets",
+        ping_socket().map_or_else(
+            |errno| Support::No(Errno(errno.raw_os_error())),
+            |()| Support::Yes,
+        ),
+        "`--net nat` answers echo requests with \"Packet filtered\"; as root: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"",
+        false,
+    );
     match report.ptrace_scope {
         None => line(&mut out, "Yama ptrace_scope", "none", ""),
         Some(scope @ 0..=1) => line(&mut out, "Yama ptrace_scope", &scope.to_string(), ""),
@@ -108,6 +117,13 @@ pub(crate) fn text() -> (String, ExitCode) {
         out.push_str("Programs cannot be run here, for the reasons above.\n");
         (out, ExitCode::FAILURE)
     }
+}
+
+/// What the gateway of `--net nat` sends echo requests by. icmp(7): net.ipv4.ping_group_range says who may have one.
+fn ping_socket() -> rustix::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
+    let (family, protocol) = (AddressFamily::INET, Some(ipproto::ICMP));
+    socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol).map(drop)
 }
 
 fn line(out: &mut String, name: &str, value: &str, note: &str) {

@@ -25,6 +25,15 @@ fn doctor_says_that_programs_can_be_run() {
             .out
             .ends_with("Programs can be run here: switchboard run -- PROGRAM\n")
     );
+    let of_ping = ended
+        .out
+        .lines()
+        .find(|line| line.starts_with("ping sockets "));
+    let of_ping = of_ping.unwrap_or_default();
+    assert!(
+        of_ping.ends_with(" yes") || of_ping.contains("ping_group_range"),
+        "{ended:?}"
+    );
     assert_eq!(ended.err, "");
 }
 
