@@ -393,12 +393,12 @@ impl Nat {
             (Target::Resolver, Body::Udp(_)) => {
                 self.questions.ask(&mut self.gateway, now, &diverted.packet);
             }
-            (Target::Resolver, Body::Tcp(_)) => match self.questions.first() {
-                Some(server) => self.tcp.connect(&mut self.gateway, now, diverted, server),
-                None => self.gateway.stack.resume(now, diverted),
-            },
+            (Target::Resolver, Body::Tcp(_)) => {
+                let servers = self.questions.servers();
+                self.tcp.connect(&mut self.gateway, now, diverted, servers);
+            }
             (Target::Real(real), Body::Tcp(_)) => {
-                self.tcp.connect(&mut self.gateway, now, diverted, real);
+                self.tcp.connect(&mut self.gateway, now, diverted, &[real]);
             }
             (Target::Real(real), Body::Udp(_)) => {
                 self.udp

@@ -349,6 +349,18 @@ fn an_offline_host_says_so_at_once() {
     let answer = ask(&socket);
     assert_eq!(answer[..4], [0x12, 0x34, 0x81, 0]);
     server.join().unwrap().unwrap();
+    // By TCP too it is the second server that is there.
+    let server = net::TcpListener::bind("127.0.0.254:53").unwrap();
+    let server = thread::spawn(move || server.accept()?.0.write_all(b"here"));
+    let mut stream = TcpStream::connect(&host, at("10.0.2.3", 53)).unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"here");
+    server.join().unwrap().unwrap();
+    // And nobody at last.
+    drop(stream);
+    let error = TcpStream::connect(&host, at("10.0.2.3", 53)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]

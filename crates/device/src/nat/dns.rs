@@ -78,10 +78,10 @@ impl Questions {
         file
     }
 
-    /// The server that is asked first.
-    pub(super) fn first(&mut self) -> Option<SocketAddr> {
+    /// The servers, in the order in which they are asked. There is one at least.
+    pub(super) fn servers(&mut self) -> &[SocketAddr] {
         self.refresh();
-        self.servers.first().copied()
+        &self.servers
     }
 
     /// Reads the file again if it is another now.

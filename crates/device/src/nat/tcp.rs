@@ -29,12 +29,19 @@ const PIECES: usize = 64;
 
 /// What becomes of a connection.
 enum Stage {
-    /// The real connection is being made; the SYN waits for it.
-    Connecting(Box<Diverted>),
+    /// The real connection is being made.
+    Connecting(Box<Knock>),
     /// The SYN is answered; the virtual host has not confirmed it.
     Admitted,
     /// There is a connection on the virtual host's side, or one is being made for a client of a published port.
     Open(TcpId),
+}
+
+/// A SYN that waits for the real connection.
+struct Knock {
+    syn: Diverted,
+    /// Who is tried next when this one is not there, the last one first.
+    others: Vec<SocketAddr>,
 }
 
 struct Flow {
@@ -97,13 +104,13 @@ impl Flows {
         self.doormen.contains(&id)
     }
 
-    /// A SYN: the real host connects first.
+    /// A SYN: the real host connects first, to the first of these that takes the connection.
     pub(super) fn connect(
         &mut self,
         gateway: &mut Gateway,
         now: Instant,
         syn: Diverted,
-        real: SocketAddr,
+        reals: &[SocketAddr],
     ) {
         let Body::Tcp(segment) = &syn.packet.body else {
             return;
@@ -115,31 +122,61 @@ impl Flows {
         if self.by_tuple.contains_key(&tuple) || self.flows.len() >= MOST_TCP {
             return;
         }
-        // The same port outside, if it is free there; EADDRNOTAVAIL when it has a connection to this peer.
-        let mut result = begin(real, from.port());
-        if let Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) = result {
-            result = begin(real, 0);
+        let others = reals.iter().rev().copied().collect();
+        let knock = Box::new(Knock { syn, others });
+        self.knock(gateway, now, tuple, knock, Errno::CONNREFUSED);
+    }
+
+    /// Begins a real connection to the next one that does not refuse at once. Where nobody is left, `error` is the answer.
+    fn knock(
+        &mut self,
+        gateway: &mut Gateway,
+        now: Instant,
+        tuple: (SocketAddr, SocketAddr),
+        mut knock: Box<Knock>,
+        mut error: Errno,
+    ) {
+        let port = tuple.0.port();
+        while let Some(real) = knock.others.pop() {
+            // The same port outside, if it is free there; EADDRNOTAVAIL when it has a connection to this peer.
+            let mut result = begin(real, port);
+            if let Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) = result {
+                result = begin(real, 0);
+            }
+            let (socket, connected) = match result {
+                Ok(begun) => begun,
+                // As a NAT whose table is full: the SYN comes again.
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => return,
+                Err(why) => {
+                    error = why;
+                    continue;
+                }
+            };
+            let key = gateway.key();
+            if gateway.watch(&socket, Kind::Tcp, key).is_err() {
+                return;
+            }
+            let stage = if connected {
+                self.admit(gateway, now, &knock.syn, tuple);
+                Stage::Admitted
+            } else {
+                Stage::Connecting(knock)
+            };
+            return self.insert(key, Flow::new(socket, stage, tuple));
         }
-        let (socket, connected) = match result {
-            Ok(begun) => begun,
-            // As a NAT whose table is full: the SYN comes again.
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => return,
-            Err(error) => return refuse(gateway, now, syn, error),
-        };
-        let key = gateway.key();
-        if gateway.watch(&socket, Kind::Tcp, key).is_err() {
-            return;
-        }
-        if connected {
-            let doorman = self.doormen[usize::from(real.is_ipv6())];
-            gateway.stack.tcp_admit(now, doorman, &syn);
-        }
-        let stage = if connected {
-            Stage::Admitted
-        } else {
-            Stage::Connecting(Box::new(syn))
-        };
-        self.insert(key, Flow::new(socket, stage, tuple));
+        refuse(gateway, now, knock.syn, error);
+    }
+
+    /// The virtual host's SYN is answered.
+    fn admit(
+        &self,
+        gateway: &mut Gateway,
+        now: Instant,
+        syn: &Diverted,
+        tuple: (SocketAddr, SocketAddr),
+    ) {
+        let doorman = self.doormen[usize::from(tuple.1.is_ipv6())];
+        gateway.stack.tcp_admit(now, doorman, syn);
     }
 
     /// A client of a published port, whose connection is to come in from `from`.
@@ -234,24 +271,27 @@ impl Flows {
         flow.hung_up |= flags.intersects(ended);
         flow.readable |= flags.intersects(EventFlags::IN | ended);
         flow.writable |= flags.intersects(EventFlags::OUT | ended);
-        let Stage::Connecting(syn) = &flow.stage else {
+        if !matches!(flow.stage, Stage::Connecting(_)) {
             return self.stir_key(key);
-        };
+        }
         match sockopt::socket_error(&flow.socket).unwrap_or_else(Err) {
             Ok(()) if flags.contains(EventFlags::OUT) => {
-                let doorman = self.doormen[usize::from(flow.tuple.1.is_ipv6())];
-                gateway.stack.tcp_admit(now, doorman, syn);
-                flow.stage = Stage::Admitted;
+                let tuple = flow.tuple;
+                let stage = core::mem::replace(&mut flow.stage, Stage::Admitted);
+                if let Stage::Connecting(knock) = stage {
+                    self.admit(gateway, now, &knock.syn, tuple);
+                }
             }
             Ok(()) => {}
             Err(error) => {
                 self.by_tuple.remove(&flow.tuple);
                 if let Some(Flow {
-                    stage: Stage::Connecting(syn),
+                    stage: Stage::Connecting(knock),
+                    tuple,
                     ..
                 }) = self.flows.remove(&key)
                 {
-                    refuse(gateway, now, *syn, error);
+                    self.knock(gateway, now, tuple, knock, error);
                 }
             }
         }
