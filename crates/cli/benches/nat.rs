@@ -3,7 +3,8 @@
 //! One TCP connection of iperf3, each way, from a program under `switchboard run --net nat`, in a namespace behind
 //! pasta(1) and behind slirp4netns(1), and directly, which is the most that there is. All of it happens in network
 //! namespaces that the bench makes for itself, so it wants root; the outside is another one, at the end of a pair of veth
-//! devices. Rounds take turns, and the medians count. `--seconds N` (3) and `--rounds N` (3).
+//! devices. Rounds take turns, and the medians count; behind them stand the least and the most, which are far apart on a
+//! machine that has other work. `--seconds N` (3) and `--rounds N` (3).
 #![allow(missing_docs, clippy::disallowed_methods)] // A bench waits.
 
 use std::process::{Child, Command, Stdio};
@@ -177,18 +178,24 @@ fn measure(seconds: usize, rounds: usize) {
                 }
             }
         }
-        let medians: Vec<Option<f64>> = rates.iter_mut().map(|rates| median(rates)).collect();
-        let ours = medians[1];
-        let cells =
-            ways.iter()
-                .zip(medians.iter().zip(&reasons))
-                .map(|(way, (rate, reason))| match (rate, ours) {
-                    (None, _) => format!("{} does not run here: {reason}", way.name),
-                    (Some(rate), Some(ours)) if way.name != "Switchboard" => {
-                        format!("{rate:.2} (Switchboard {:.2} times)", ours / rate)
-                    }
-                    (Some(rate), _) => format!("{rate:.2}"),
-                });
+        rates
+            .iter_mut()
+            .for_each(|rates| rates.sort_by(f64::total_cmp));
+        let ours = median(&rates[1]);
+        let cells = (0..ways.len()).map(|at| {
+            let (name, rates) = (ways[at].name, &rates[at]);
+            let ends = rates.first().zip(rates.last());
+            let (Some(rate), Some((least, most))) = (median(rates), ends) else {
+                return format!("{name} does not run here: {}", reasons[at]);
+            };
+            let cell = format!("{rate:.2} ({least:.2} to {most:.2})");
+            match ours {
+                Some(ours) if name != "Switchboard" => {
+                    format!("{cell}; Switchboard {:.2} times", ours / rate)
+                }
+                _ => cell,
+            }
+        });
         println!("| {label} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
@@ -226,7 +233,7 @@ fn iperf(way: &Way, flags: &[&str], seconds: usize) -> Result<f64, String> {
     Err(format!("{reason} ({})", output.status))
 }
 
-fn median(rates: &mut [f64]) -> Option<f64> {
-    rates.sort_by(f64::total_cmp);
+/// Of rates in order.
+fn median(rates: &[f64]) -> Option<f64> {
     rates.get(rates.len() / 2).copied()
 }
