@@ -80,6 +80,8 @@ pub struct Interface {
     carrier: bool,
     /// ARPHRD_*
     link_type: u16,
+    /// Addresses that are not the host's yet, and whether another host has them.
+    tentative: Vec<(Ipv6Addr, bool)>,
 }
 
 /// ARPHRD_ETHER, ARPHRD_LOOPBACK and ARPHRD_NONE of linux/if_arp.h.
@@ -186,6 +188,14 @@ impl Interface {
     pub fn addresses(&self) -> &[InterfaceAddress] {
         &self.addresses
     }
+
+    /// Whether one of them is not the host's own yet (IFA_F_TENTATIVE), and if so, whether somebody else has it
+    /// (IFA_F_DADFAILED).
+    #[inline]
+    pub fn tentative(&self, addr: IpAddr) -> Option<bool> {
+        let mut all = self.tentative.iter();
+        all.find(|(of, _)| *of == addr).map(|(_, failed)| *failed)
+    }
 }
 
 impl Interface {
@@ -225,8 +235,15 @@ impl Interface {
         }
     }
 
+    /// See [`tentative`](Self::tentative).
+    pub(crate) fn set_tentative(&mut self, addr: Ipv6Addr, state: Option<bool>) {
+        self.tentative.retain(|(of, _)| *of != addr);
+        self.tentative.extend(state.map(|failed| (addr, failed)));
+    }
+
     /// Takes an address away.
     pub(crate) fn remove(&mut self, address: &InterfaceAddress) {
+        self.tentative.retain(|(of, _)| *of != address.addr);
         self.addresses.retain(|a| a != address);
     }
 
@@ -234,6 +251,7 @@ impl Interface {
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
         self.mtu = mtu;
         if mtu < IPV6_MIN_MTU {
+            self.tentative.clear();
             self.addresses.retain(|a| a.addr.is_ipv4());
         }
     }
@@ -250,6 +268,7 @@ impl Interface {
     }
 
     fn renew_v6(&mut self) {
+        self.tentative.clear();
         self.addresses.retain(|a| a.addr.is_ipv4());
         if self.up && self.is_loopback() && self.mtu >= IPV6_MIN_MTU {
             self.addresses.push(LOOPBACK_V6);
@@ -415,6 +434,7 @@ impl Interfaces {
                 IfIndex::LO => ARPHRD_LOOPBACK,
                 _ => ARPHRD_ETHER,
             },
+            tentative: Vec::new(),
         });
         index
     }
@@ -489,6 +509,9 @@ impl Interfaces {
             return;
         };
         for address in &interface.addresses {
+            if interface.tentative(address.addr).is_some() {
+                continue;
+            }
             self.owners.entry(address.addr).or_insert(index);
             let both = [address.broadcast(), address.given_broadcast];
             for broadcast in both.into_iter().flatten() {

@@ -53,7 +53,7 @@ pub use ip_options::{BadOption, IpOptions, MAX_OPTIONS};
 pub use link::Departure;
 pub use multicast::{FilterMode, Membership};
 pub use nat::{NatConfig, NatCounters, NatKind, NatTimeouts};
-pub use neigh::{NeighLimits, NeighParams, NeighState, Neighbour, solicited_node};
+pub use neigh::{DadParams, NeighLimits, NeighParams, NeighState, Neighbour, solicited_node};
 pub use policy::{Flow, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;

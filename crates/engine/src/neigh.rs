@@ -17,8 +17,10 @@
 //! One timer of the stack, for the first of the entries' deadlines.
 
 mod arp;
+mod dad;
 mod ndp;
 
+pub use dad::DadParams;
 pub use ndp::solicited_node;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +29,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use switchboard_wire::{Mac, Packet};
+
+use dad::Dad;
 
 use crate::hash::{KeyedMap, KeyedState};
 use crate::icmp::Fault;
@@ -216,6 +220,8 @@ pub(crate) struct Neighbours {
     changes: VecDeque<Key>,
     /// Packets that waited and were given up since others came (unres_discards).
     discards: u64,
+    /// Own addresses that are probed for.
+    dad: Dad,
 }
 
 /// How many changes wait to be asked for.
@@ -256,6 +262,7 @@ impl Neighbours {
             timer,
             changes: VecDeque::new(),
             discards: 0,
+            dad: Dad::new(),
         }
     }
 
@@ -278,7 +285,8 @@ impl Neighbours {
 
     fn next_deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
-        first.into_iter().chain(self.gc_at).min()
+        let probe = self.dad.next_deadline();
+        first.into_iter().chain(self.gc_at).chain(probe).min()
     }
 
     fn forget(&mut self, key: Key) -> Option<Entry> {
@@ -291,7 +299,7 @@ impl Neighbours {
 
     #[inline]
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        !(self.changes.is_empty() && self.dad.ended.is_empty())
     }
 
     fn note(&mut self, key: Key) {
@@ -582,6 +590,7 @@ impl Stack {
             self.neighbours.set_deadline(key, None);
             self.neigh_due(now, key);
         }
+        self.dad_timeout(now);
         if self.neighbours.gc_at.is_some_and(|at| at <= now) {
             self.neighbours.periodic_gc(now);
         }

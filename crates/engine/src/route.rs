@@ -427,7 +427,11 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
         interfaces
             .iter()
             .filter(|i| !i.is_loopback())
-            .flat_map(|i| i.addresses())
+            .flat_map(|i| {
+                i.addresses()
+                    .iter()
+                    .filter(move |a| i.tentative(a.addr).is_none())
+            })
     };
     match dst {
         // inet_select_addr: the link's first address, on the destination's subnet if one is, else any of the host's.
@@ -450,7 +454,8 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
         // label), 8 (longest matching prefix); the older address wins among equals. No address is deprecated, a home address
         // or a temporary one.
         IpAddr::V6(dst) => {
-            let candidates = link.addresses().iter().map(|a| (a, true));
+            let own = link.addresses().iter();
+            let candidates = (own.filter(|a| link.tentative(a.addr).is_none())).map(|a| (a, true));
             // RFC 6724, 4: on the link itself only the link's own addresses are candidates.
             let wide = !dst.is_multicast() && scope(dst) > LINK_SCOPE;
             let others = all().filter(|_| wide).map(|a| (a, false));

@@ -307,6 +307,68 @@ fn who_answers_is_not_asked() {
     }
 }
 
+/// RFC 4862, 5.4: an address that a program adds is probed for.
+#[test]
+fn added_addresses_are_probed_for() {
+    let lan = lan(2);
+    let (net, a) = (&lan.net, &lan.hosts[0]);
+    let mut p = Program::on(a);
+    let fd = p.socket(10, 2, 0);
+    // SIOCSIFADDR: struct in6_ifreq, of eth0.
+    let mut add = |addr: &str| {
+        let IpAddr::V6(addr) = ip(addr) else {
+            unreachable!()
+        };
+        let mut request = Vec::from(addr.octets());
+        request.extend([64, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(p.ioctl(fd, 0x8916, &mut request), 0, "{addr}");
+    };
+    let flags = |last: &str| {
+        let text = a.proc_read("/proc/net/if_inet6").unwrap();
+        let all = text.lines().filter(|line| line.starts_with("fd00"));
+        let mut mine = all.filter(|line| line[28..32] == *last);
+        mine.next().map(|line| line[42..44].to_owned())
+    };
+    let usable = |at: &str| UdpSocket::bind(a, addr(at)).map(drop).map_err(|e| e.kind());
+    let not = Err(ErrorKind::AddrNotAvailable);
+    // Nobody has the one; the other is the second host's.
+    add("fd00::77");
+    add("fd00::2");
+    assert_eq!(flags("0001").as_deref(), Some("80"));
+    for last in ["0077", "0002"] {
+        // IFA_F_PERMANENT, IFA_F_TENTATIVE
+        assert_eq!(flags(last).as_deref(), Some("c0"), "{last}");
+    }
+    assert_eq!(
+        (usable("[fd00::1]:0"), usable("[fd00::77]:0")),
+        (Ok(()), not)
+    );
+    net.advance(Duration::from_millis(999));
+    assert_eq!(flags("0077").as_deref(), Some("c0"));
+    net.advance(Duration::from_millis(1100));
+    assert_eq!(flags("0077").as_deref(), Some("80"));
+    assert_eq!(usable("[fd00::77]:0"), Ok(()));
+    // IFA_F_DADFAILED
+    assert_eq!(flags("0002").as_deref(), Some("c8"));
+    assert_eq!(usable("[fd00::2]:0"), not);
+    for (name, value) in [("accept_dad", "1"), ("dad_transmits", "1")] {
+        let name = format!("net.ipv6.conf.eth0.{name}");
+        assert_eq!(a.sysctl(&name).as_deref(), Ok(value));
+    }
+    assert_eq!(a.sysctl("net.ipv6.conf.lo.accept_dad").as_deref(), Ok("-1"));
+    assert_eq!(a.sysctl("net.ipv6.conf.all.accept_dad").as_deref(), Ok("0"));
+    a.set_sysctl("net.ipv6.conf.eth0.dad_transmits", "3")
+        .unwrap();
+    add("fd00::78");
+    net.advance(Duration::from_millis(2999));
+    assert_eq!(flags("0078").as_deref(), Some("c0"));
+    net.advance(Duration::from_millis(1100));
+    assert_eq!(flags("0078").as_deref(), Some("80"));
+    a.set_sysctl("net.ipv6.conf.eth0.accept_dad", "0").unwrap();
+    add("fd00::79");
+    assert_eq!(usable("[fd00::79]:0"), Ok(()));
+}
+
 #[test]
 fn tunables_of_neighbours() {
     let lan = lan(2);

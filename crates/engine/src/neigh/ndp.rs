@@ -1,8 +1,7 @@
 //! Neighbour discovery (RFC 4861): solicitations and advertisements.
 //!
 //! # Limits
-//! Addresses are not probed for before they are used (RFC 4862, 5.4; Linux's `nodad`), but another host's probe for one is
-//! answered. Routers are not asked for, and what they say is not believed (net.ipv6.conf.IF.accept_ra 0): routes are the
+//! Routers are not asked for, and what they say is not believed (net.ipv6.conf.IF.accept_ra 0): routes are the
 //! administrator's. This host sends no router advertisements, whether it forwards or not.
 
 use alloc::vec::Vec;
@@ -79,10 +78,20 @@ impl Stack {
         } else {
             solicited_node(target)
         };
-        let mac = to.unwrap_or(Mac::of_group(dst.into()));
-        let message = (SOLICITATION, 0);
-        let option = Some(SOURCE_LINK);
-        let packet = self.ndp_packet(interface, (source, dst), message, target, option);
+        self.ndp_ask(interface, (source, dst), target, to, Some(SOURCE_LINK));
+    }
+
+    /// A solicitation leaves for `to`, or for the group that it is sent to.
+    pub(super) fn ndp_ask(
+        &mut self,
+        interface: IfIndex,
+        way: (IpAddr, Ipv6Addr),
+        target: Ipv6Addr,
+        to: Option<Mac>,
+        option: Option<u8>,
+    ) {
+        let mac = to.unwrap_or(Mac::of_group(way.1.into()));
+        let packet = self.ndp_packet(interface, way, (SOLICITATION, 0), target, option);
         self.counters.v6.out_requests += 1;
         self.send_to(interface, mac, Tag::default(), packet);
     }
@@ -176,6 +185,10 @@ impl Stack {
         if !own.is_some_and(|i| i.addresses().iter().any(|a| a.addr == target)) {
             return;
         }
+        // Of one that is not the host's yet nobody is told; who probes for it as well wants it too.
+        if self.dad_heard(interface, target, probe) {
+            return;
+        }
         let router = if self.sysctl.ipv6_forwarding {
             ROUTER
         } else {
@@ -237,6 +250,9 @@ impl Stack {
     ) {
         // RFC 4861, 7.1.2: nobody asked for what is told to many.
         if dst.is_multicast() && flags & SOLICITED != 0 {
+            return;
+        }
+        if self.dad_heard(interface, target, true) {
             return;
         }
         let key = (interface, IpAddr::from(target));

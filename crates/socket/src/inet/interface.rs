@@ -252,7 +252,7 @@ impl Host {
         if !new.addr.is_unspecified() {
             let label = Some(String::from(name)).filter(|name| name.contains(':'));
             let note = AddressNote { label, scope: None };
-            self.add_address(teller, index, new, note);
+            self.add_address(teller, index, new, note, false);
         }
         Ok(())
     }
@@ -334,6 +334,7 @@ impl Host {
             index,
             address,
             AddressNote::default(),
+            true,
         );
         Ok(())
     }

@@ -617,6 +617,7 @@ impl Host {
     fn collect_news(&mut self) {
         self.show_packets();
         self.tell_neighbours();
+        self.tell_probed_addresses();
         while let Some(report) = self.stack.poll_report() {
             if let Some(id) = self.socket_of(report.socket) {
                 self.icmp_report(id, report);

@@ -22,11 +22,12 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 
-/// IFA_F_PERMANENT, IFA_F_SECONDARY
+/// IFA_F_PERMANENT, IFA_F_SECONDARY, IFA_F_TENTATIVE, IFA_F_DADFAILED
 const PERMANENT: u32 = 0x80;
 const SECONDARY: u32 = 0x01;
-/// IFA_F_NODAD, IFA_F_MANAGETEMPADDR and IFA_F_NOPREFIXROUTE change how an address comes; of them the first changes
-/// nothing here, where no address is probed for.
+const TENTATIVE: u32 = 0x40;
+const DADFAILED: u32 = 0x08;
+/// IFA_F_NODAD: the address is not probed for.
 const NODAD: u32 = 0x02;
 
 /// RFC 2462's infinity.
@@ -45,6 +46,16 @@ pub(crate) struct AddressNote {
 
 /// Names an address of a host: interface, address, prefix and peer.
 pub(crate) type AddressKey = (IfIndex, IpAddr, u8, IpAddr);
+
+/// What `IFA_FLAGS` and if_inet6 say of every address that has not come from a router.
+pub(crate) fn address_flags(interface: &Interface, address: &InterfaceAddress) -> u32 {
+    PERMANENT
+        | match interface.tentative(address.addr) {
+            None => 0,
+            Some(false) => TENTATIVE,
+            Some(true) => TENTATIVE | DADFAILED,
+        }
+}
 
 fn key(index: IfIndex, address: &InterfaceAddress) -> AddressKey {
     (index, address.addr, address.prefix_len, address.peer)
@@ -100,7 +111,7 @@ impl Host {
         secondary: bool,
     ) -> Message {
         let scope = self.address_scope(interface.index(), address);
-        let flags = PERMANENT | if secondary { SECONDARY } else { 0 };
+        let flags = address_flags(interface, address) | if secondary { SECONDARY } else { 0 };
         let family = family_of(address.addr);
         let mut head = [family, address.prefix_len, flags as u8, scope, 0, 0, 0, 0];
         head[4..].copy_from_slice(&interface.index().get().to_ne_bytes());
@@ -318,21 +329,39 @@ impl Host {
             scope: v4.then_some(wanted.scope),
         };
         let teller = Teller::of(asker, request);
-        self.add_address(&teller, index, address, note);
+        let probe = wanted.flags & NODAD == 0;
+        self.add_address(&teller, index, address, note, probe);
         Ok(Answer::Done)
     }
 
-    /// Adds an address, and tells of it and of the routes it brings.
+    /// What came of probes for addresses goes to who listens (ipv6_ifa_notify).
+    pub(crate) fn tell_probed_addresses(&mut self) {
+        while let Some((index, addr)) = self.stack.poll_probed_address() {
+            let interface = self.stack.interface(index);
+            let mut all = interface.map_or(&[][..], |i| i.addresses()).iter();
+            if let Some(address) = all.find(|a| a.addr == addr).copied() {
+                let teller = Teller::ioctl(switchboard_engine::Instant::BOOT);
+                self.tell_address(&teller, RTM_NEWADDR, index, &address, false);
+            }
+        }
+    }
+
+    /// Adds an address, and tells of it and of the routes it brings. An IPv6 address is probed for first, if `probe`.
     pub(crate) fn add_address(
         &mut self,
         teller: &Teller,
         index: IfIndex,
         address: InterfaceAddress,
         note: AddressNote,
+        probe: bool,
     ) {
         self.address_notes.insert(key(index, &address), note);
         self.stack
             .change_interface(index, InterfaceChange::Add(address));
+        if let (true, IpAddr::V6(addr)) = (probe, address.addr) {
+            let now = switchboard_engine::Instant::from_nanos(teller.now);
+            self.stack.probe_address(now, index, addr);
+        }
         let Some(interface) = self.stack.interface(index) else {
             return;
         };

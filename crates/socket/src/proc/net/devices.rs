@@ -2,6 +2,7 @@
 
 use super::sockets::{UDP_WIDTH, end_line};
 use crate::host::Host;
+use crate::netlink::address_flags;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -264,13 +265,13 @@ pub(super) fn if_inet6(host: &Host, out: &mut String) {
             } else {
                 0
             };
-            // IFA_F_PERMANENT
             let _ = writeln!(
                 out,
-                "{} {:02x} {:02x} {scope:02x} 80 {:>8}",
+                "{} {:02x} {:02x} {scope:02x} {:02x} {:>8}",
                 hex(addr),
                 interface.index().get(),
                 address.prefix_len,
+                address_flags(interface, address),
                 interface.name()
             );
         }

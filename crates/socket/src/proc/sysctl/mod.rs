@@ -24,7 +24,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_engine::{Conf, IfIndex, Interface, NeighLimits, NeighParams};
+use switchboard_engine::{Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams};
 
 /// A tunable.
 #[derive(Clone, Copy)]
@@ -96,6 +96,11 @@ enum Value {
     Switch {
         get: fn(&Host, Conf) -> bool,
         set: fn(&mut Host, Conf, bool),
+    },
+    /// How addresses of what is in the name are probed for.
+    Dad {
+        get: fn(&DadParams) -> i32,
+        set: fn(&mut DadParams, i32),
     },
     /// Write-only: forgets cached routes.
     Flush,
@@ -304,6 +309,11 @@ impl Host {
                 let (v6, interface) = self.neigh_conf_named(&tunable.name);
                 list(&[get(&self.stack.neigh_params(v6, interface))])
             }
+            Value::Dad { get, .. } => {
+                let conf = self.conf_named(&tunable.name);
+                let params = conf.map(|conf| self.stack.dad_params(conf));
+                list(&[params.map_or(0, |params| get(&params).into())])
+            }
             Value::NeighLimit { get, .. } => {
                 let (v6, _) = self.neigh_conf_named(&tunable.name);
                 list(&[get(&self.stack.neigh_limits(v6))])
@@ -476,6 +486,13 @@ impl Host {
                     let mut params = self.stack.neigh_params(v6, interface);
                     set(&mut params, value);
                     self.stack.set_neigh_params(v6, interface, params);
+                }
+            }
+            Value::Dad { set, .. } => {
+                if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
+                    let mut params = self.stack.dad_params(conf);
+                    set(&mut params, i32::try_from(value).unwrap_or(i32::MAX));
+                    self.stack.set_dad_params(conf, params);
                 }
             }
             Value::NeighLimit { set, .. } => {

@@ -474,6 +474,14 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv6/flowlabel_state_ranges", BYTE, flowlabel_state_ranges),
     fixed("ipv6/flowlabel_consistency", 1, "1: the label of a connection is its own; another value is EINVAL"),
     fixed("ipv6/flowlabel_reflect", 0, "0: answers have no label; another value is EINVAL"),
+    row(
+        "ipv6/conf/*/accept_dad", Done, "2 is EINVAL: the address of the link is not probed for", Form::Int, (INT_MIN, 1),
+        Value::Dad { get: |params| params.accept, set: |params, value| params.accept = value },
+    ),
+    row("ipv6/conf/*/dad_transmits", Done, "", Form::Int, ANY, Value::Dad {
+        get: |params| params.transmits,
+        set: |params, value| params.transmits = value,
+    }),
     fixed("ipv6/conf/*/accept_redirects", 0, "0: redirects are not heard; another value is EINVAL"),
     fixed("ipv6/conf/*/accept_source_route", 0, "0: source routes are not taken; another value is EINVAL"),
     switch!("ipv6/ip_nonlocal_bind", BYTE, ipv6_nonlocal_bind),
