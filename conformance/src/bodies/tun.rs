@@ -28,21 +28,21 @@ tests! {
     pointers [ROOT | FILES],
 }
 
-const SETNOCSUM: u64 = 0x4004_54c8;
-const SETDEBUG: u64 = 0x4004_54c9;
-const SETIFF: u64 = 0x4004_54ca;
-const SETPERSIST: u64 = 0x4004_54cb;
-const SETOWNER: u64 = 0x4004_54cc;
-const SETLINK: u64 = 0x4004_54cd;
-const SETGROUP: u64 = 0x4004_54ce;
-const GETFEATURES: u64 = 0x8004_54cf;
-const SETOFFLOAD: u64 = 0x4004_54d0;
-const SETTXFILTER: u64 = 0x4004_54d1;
-const GETIFF: u64 = 0x8004_54d2;
-const GETSNDBUF: u64 = 0x8004_54d3;
-const SETSNDBUF: u64 = 0x4004_54d4;
-const SETQUEUE: u64 = 0x4004_54d9;
-const SETCARRIER: u64 = 0x4004_54e2;
+const TUNSETNOCSUM: u64 = 0x4004_54c8;
+const TUNSETDEBUG: u64 = 0x4004_54c9;
+const TUNSETIFF: u64 = 0x4004_54ca;
+const TUNSETPERSIST: u64 = 0x4004_54cb;
+const TUNSETOWNER: u64 = 0x4004_54cc;
+const TUNSETLINK: u64 = 0x4004_54cd;
+const TUNSETGROUP: u64 = 0x4004_54ce;
+const TUNGETFEATURES: u64 = 0x8004_54cf;
+const TUNSETOFFLOAD: u64 = 0x4004_54d0;
+const TUNSETTXFILTER: u64 = 0x4004_54d1;
+const TUNGETIFF: u64 = 0x8004_54d2;
+const TUNGETSNDBUF: u64 = 0x8004_54d3;
+const TUNSETSNDBUF: u64 = 0x4004_54d4;
+const TUNSETQUEUE: u64 = 0x4004_54d9;
+const TUNSETCARRIER: u64 = 0x4004_54e2;
 
 const SIOCGIFFLAGS: u64 = 0x8913;
 const SIOCSIFFLAGS: u64 = 0x8914;
@@ -98,7 +98,7 @@ fn half(request: &[u8; 40]) -> u16 {
 }
 
 fn set_iff(k: &mut dyn Kernel, fd: Fd, name: &str, flags: u16) -> (i64, String) {
-    let (got, after) = ifreq(k, fd, SETIFF, name, &flags.to_ne_bytes());
+    let (got, after) = ifreq(k, fd, TUNSETIFF, name, &flags.to_ne_bytes());
     (got, name_of(&after))
 }
 
@@ -179,11 +179,11 @@ fn before_it_has_an_interface(k: &mut dyn Kernel) -> Outcome {
     let mut room = [0; 100];
     err!(k.read(fd, &mut room), EBADFD);
     err!(k.write(fd, &echo_request()), EBADFD);
-    err!(ifreq(k, fd, GETIFF, "", &[]).0, EBADFD);
-    err!(k.ioctl_raw(fd, SETPERSIST, 1), EBADFD);
-    err!(k.ioctl_raw(fd, SETOFFLOAD, 0), EBADFD);
+    err!(ifreq(k, fd, TUNGETIFF, "", &[]).0, EBADFD);
+    err!(k.ioctl_raw(fd, TUNSETPERSIST, 1), EBADFD);
+    err!(k.ioctl_raw(fd, TUNSETOFFLOAD, 0), EBADFD);
     err!(
-        ifreq(k, fd, SETQUEUE, "", &0x200u16.to_ne_bytes()).0,
+        ifreq(k, fd, TUNSETQUEUE, "", &0x200u16.to_ne_bytes()).0,
         EINVAL
     );
     err!(ifreq(k, fd, 0x4004_54c0, "", &[]).0, EBADFD);
@@ -231,23 +231,23 @@ fn says_what_it_is(k: &mut dyn Kernel) -> Outcome {
     let fd = open(k)?;
     let mut features = [0u8; 4];
     ret!(
-        k.ioctl_raw(fd, GETFEATURES, features.as_mut_ptr() as u64),
+        k.ioctl_raw(fd, TUNGETFEATURES, features.as_mut_ptr() as u64),
         0
     );
     let wanted = u32::from(TUN | TAP | NO_CARRIER | NO_PI | ONE_QUEUE);
     eq!(u32::from_ne_bytes(features) & wanted, wanted);
     eq!(set_iff(k, fd, "what0", TUN | ONE_QUEUE).0, 0);
-    let (got, after) = ifreq(k, fd, GETIFF, "x", &[0xff; 24]);
+    let (got, after) = ifreq(k, fd, TUNGETIFF, "x", &[0xff; 24]);
     eq!((got, name_of(&after)), (0, "what0".into()));
     // IFF_NOFILTER is the bit of IFF_NO_PI.
     eq!(half(&after), TUN | ONE_QUEUE | NO_PI);
     eq!(&after[18..], &[0; 22][..]);
-    ret!(k.ioctl_raw(fd, SETPERSIST, 1), 0);
+    ret!(k.ioctl_raw(fd, TUNSETPERSIST, 1), 0);
     eq!(
-        half(&ifreq(k, fd, GETIFF, "", &[]).1),
+        half(&ifreq(k, fd, TUNGETIFF, "", &[]).1),
         TUN | ONE_QUEUE | NO_PI | PERSIST
     );
-    ret!(k.ioctl_raw(fd, SETPERSIST, 0), 0);
+    ret!(k.ioctl_raw(fd, TUNSETPERSIST, 0), 0);
     k.close(fd);
     Ok(())
 }
@@ -287,15 +287,15 @@ fn shows_as_an_interface(k: &mut dyn Kernel) -> Outcome {
 fn settings(k: &mut dyn Kernel) -> Outcome {
     let fd = tun(k, "set0", TUN | NO_PI)?;
     for (command, arg, wanted) in [
-        (SETNOCSUM, 1, 0),
-        (SETDEBUG, 1, 0),
-        (SETOWNER, u64::from(u32::MAX), -libc::EINVAL),
-        (SETGROUP, u64::from(u32::MAX), -libc::EINVAL),
-        (SETGROUP, 1000, 0),
-        (SETOFFLOAD, 0, 0),
-        (SETOFFLOAD, 0x1000, -libc::EINVAL),
-        (SETTXFILTER, 0, -libc::EINVAL),
-        (SETLINK, 1, 0),
+        (TUNSETNOCSUM, 1, 0),
+        (TUNSETDEBUG, 1, 0),
+        (TUNSETOWNER, u64::from(u32::MAX), -libc::EINVAL),
+        (TUNSETGROUP, u64::from(u32::MAX), -libc::EINVAL),
+        (TUNSETGROUP, 1000, 0),
+        (TUNSETOFFLOAD, 0, 0),
+        (TUNSETOFFLOAD, 0x1000, -libc::EINVAL),
+        (TUNSETTXFILTER, 0, -libc::EINVAL),
+        (TUNSETLINK, 1, 0),
     ] {
         eq!(
             (command, k.ioctl_raw(fd, command, arg)),
@@ -304,19 +304,19 @@ fn settings(k: &mut dyn Kernel) -> Outcome {
     }
     let s = inet(k)?;
     eq!(half(&ifreq(k, s, SIOCGIFHWADDR, "set0", &[]).1), 1);
-    ret!(k.ioctl_raw(fd, SETLINK, 0xfffe), 0);
+    ret!(k.ioctl_raw(fd, TUNSETLINK, 0xfffe), 0);
     let mut size = 0i32;
-    ret!(k.ioctl_int(fd, GETSNDBUF, &mut size), 0);
+    ret!(k.ioctl_int(fd, TUNGETSNDBUF, &mut size), 0);
     eq!(size, i32::MAX);
     size = 0;
-    err!(k.ioctl_int(fd, SETSNDBUF, &mut size), EINVAL);
+    err!(k.ioctl_int(fd, TUNSETSNDBUF, &mut size), EINVAL);
     size = 100_000;
-    ret!(k.ioctl_int(fd, SETSNDBUF, &mut size), 0);
+    ret!(k.ioctl_int(fd, TUNSETSNDBUF, &mut size), 0);
     size = 0;
-    ret!(k.ioctl_int(fd, GETSNDBUF, &mut size), 0);
+    ret!(k.ioctl_int(fd, TUNGETSNDBUF, &mut size), 0);
     eq!(size, 100_000);
     ret!(ifreq(k, s, SIOCSIFFLAGS, "set0", &UP.to_ne_bytes()).0, 0);
-    err!(k.ioctl_raw(fd, SETLINK, 1), EBUSY);
+    err!(k.ioctl_raw(fd, TUNSETLINK, 1), EBUSY);
     k.close(fd);
     Ok(())
 }
@@ -335,10 +335,10 @@ fn carrier(k: &mut dyn Kernel) -> Outcome {
     };
     eq!(running(k)?, UP);
     let mut on = 1;
-    ret!(k.ioctl_int(fd, SETCARRIER, &mut on), 0);
+    ret!(k.ioctl_int(fd, TUNSETCARRIER, &mut on), 0);
     eq!(running(k)?, UP | RUNNING);
     on = 0;
-    ret!(k.ioctl_int(fd, SETCARRIER, &mut on), 0);
+    ret!(k.ioctl_int(fd, TUNSETCARRIER, &mut on), 0);
     eq!(running(k)?, UP);
     k.close(fd);
     Ok(())
@@ -347,7 +347,7 @@ fn carrier(k: &mut dyn Kernel) -> Outcome {
 fn stays_when_told(k: &mut dyn Kernel) -> Outcome {
     let fd = tun(k, "stays0", TUN | NO_PI)?;
     let s = set_up(k, "stays0")?;
-    ret!(k.ioctl_raw(fd, SETPERSIST, 1), 0);
+    ret!(k.ioctl_raw(fd, TUNSETPERSIST, 1), 0);
     k.close(fd);
     eq!(half(&ifreq(k, s, SIOCGIFFLAGS, "stays0", &[]).1) & UP, UP);
     // What is sent meanwhile is nobody's.
@@ -358,7 +358,7 @@ fn stays_when_told(k: &mut dyn Kernel) -> Outcome {
     eq!(set_iff(k, fd, "stays0", TUN | NO_PI).0, 0);
     ret!(k.sendto(s, b"heard", 0, &Addr::v4(OTHER, 7)), 5);
     eq!(&packet(k, fd, 0)?[28..], b"heard");
-    ret!(k.ioctl_raw(fd, SETPERSIST, 0), 0);
+    ret!(k.ioctl_raw(fd, TUNSETPERSIST, 0), 0);
     k.close(fd);
     err!(ifreq(k, s, SIOCGIFFLAGS, "stays0", &[]).0, ENODEV);
     Ok(())
@@ -366,12 +366,12 @@ fn stays_when_told(k: &mut dyn Kernel) -> Outcome {
 
 fn of_an_ordinary_user(k: &mut dyn Kernel) -> Outcome {
     let owned = tun(k, "owned0", TUN | NO_PI)?;
-    ret!(k.ioctl_raw(owned, SETOWNER, 65534), 0);
+    ret!(k.ioctl_raw(owned, TUNSETOWNER, 65534), 0);
     let other = another(k)?;
     eq!(set_iff(k, other, "other0", TUN | NO_PI).0, 0);
-    ret!(k.ioctl_raw(other, SETOWNER, 1), 0);
+    ret!(k.ioctl_raw(other, TUNSETOWNER, 1), 0);
     for fd in [owned, other] {
-        ret!(k.ioctl_raw(fd, SETPERSIST, 1), 0);
+        ret!(k.ioctl_raw(fd, TUNSETPERSIST, 1), 0);
         k.close(fd);
     }
     // Opened before: who may open the file itself is the machine's.
@@ -383,7 +383,7 @@ fn of_an_ordinary_user(k: &mut dyn Kernel) -> Outcome {
     eq!(set_iff(k, three, "owned0", TUN | NO_PI).0, 0);
     err!(set_iff(k, two, "owned0", TUN | NO_PI).0, EBUSY);
     // Whoever has it may let it go.
-    ret!(k.ioctl_raw(three, SETPERSIST, 0), 0);
+    ret!(k.ioctl_raw(three, TUNSETPERSIST, 0), 0);
     k.close(three);
     Ok(())
 }
@@ -538,11 +538,11 @@ fn modes(k: &mut dyn Kernel) -> Outcome {
 
 fn pointers(k: &mut dyn Kernel) -> Outcome {
     let fd = open(k)?;
-    err!(k.ioctl_raw(fd, SETIFF, BAD), EFAULT);
-    err!(k.ioctl_raw(fd, GETFEATURES, BAD), EFAULT);
+    err!(k.ioctl_raw(fd, TUNSETIFF, BAD), EFAULT);
+    err!(k.ioctl_raw(fd, TUNGETFEATURES, BAD), EFAULT);
     eq!(set_iff(k, fd, "fault0", TUN | NO_PI).0, 0);
-    err!(k.ioctl_raw(fd, GETIFF, BAD), EFAULT);
-    err!(k.ioctl_raw(fd, SETSNDBUF, BAD), EFAULT);
+    err!(k.ioctl_raw(fd, TUNGETIFF, BAD), EFAULT);
+    err!(k.ioctl_raw(fd, TUNSETSNDBUF, BAD), EFAULT);
     let args = [fd as u64, BAD, 40, 0, 0, 0];
     err!(k.syscall(libc::SYS_write, args), EFAULT);
     k.close(fd);
