@@ -58,8 +58,10 @@ mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
 mod packet;
+mod packet_fanout;
 mod packet_ring;
 mod packet_send;
+mod packet_tx;
 mod ping;
 mod proc_dirs;
 mod proc_net;
@@ -98,6 +100,7 @@ mod unix_path;
 mod unix_seqpacket;
 mod unix_stream;
 mod waiting;
+mod walked;
 
 /// Every area's tests.
 pub(crate) const ALL: &[&[Test]] = &[
@@ -141,7 +144,9 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_route::TESTS,
     netlink_socket::TESTS,
     packet::TESTS,
+    packet_fanout::TESTS,
     packet_send::TESTS,
+    packet_tx::TESTS,
     packet_ring::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
@@ -196,6 +201,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     unix_seqpacket::TESTS,
     unix_stream::TESTS,
     waiting::TESTS,
+    walked::TESTS,
     // Leases outlive their sockets, and forbid others to send with labels of their own.
     flow_labels::TESTS,
 ];

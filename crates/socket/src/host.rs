@@ -47,6 +47,8 @@ pub struct Host {
     pub(crate) packets: Vec<SocketId>,
     /// Packet sockets that hear something, in the order in which they came to.
     pub(crate) hooked: Vec<SocketId>,
+    /// PACKET_FANOUT
+    pub(crate) fanouts: Vec<crate::packet::fanout::Group>,
     pub(crate) make_ring: crate::packet::memory::MakeRing,
     /// Tunables that nothing else holds.
     pub(crate) kept: crate::proc::Kept,
@@ -70,6 +72,7 @@ impl Host {
             refused: BTreeMap::new(),
             packets: Vec::new(),
             hooked: Vec::new(),
+            fanouts: Vec::new(),
             make_ring: crate::packet::memory::own,
             kept: crate::proc::Kept::new(),
             tuns: None,
@@ -307,6 +310,7 @@ impl Host {
             RecvEffect::Unix(effect) => self.unix_commit_recv(cx, id, effect),
             RecvEffect::Netlink(effect) => self.netlink_commit_recv(cx.now.as_nanos(), id, effect),
             RecvEffect::Packet(effect) => self.packet_commit_recv(cx, id, effect),
+            RecvEffect::PacketStamp(effect) => self.packet_commit_stamp(id, effect),
             RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
             RecvEffect::PathMtu(effect) => self.commit_path_mtu(id, effect),
         }
@@ -367,7 +371,9 @@ impl Host {
 
     /// shutdown(2).
     pub fn shutdown(&mut self, cx: &mut Cx<'_>, id: SocketId, how: i32) -> Result<(), Errno> {
-        if !(SHUT_RD..=SHUT_RDWR).contains(&how) {
+        // sock_no_shutdown() does not look at it.
+        let knows = !matches!(self.kind(id)?, Kind::Netlink(_) | Kind::Packet(_));
+        if knows && !(SHUT_RD..=SHUT_RDWR).contains(&how) {
             return Err(Errno::EINVAL);
         }
         match self.kind(id)? {
@@ -434,7 +440,8 @@ impl Host {
                 | RecvEffect::Looked(_)
                 | RecvEffect::Peek(_)
                 | RecvEffect::Error(_)
-                | RecvEffect::PathMtu(_) => {}
+                | RecvEffect::PathMtu(_)
+                | RecvEffect::PacketStamp(_) => {}
                 RecvEffect::Tcp(effect) => bytes += effect.consume,
                 RecvEffect::TcpStep => bytes += 1,
                 RecvEffect::Udp(_) | RecvEffect::Netlink(_) | RecvEffect::Packet(_) => {
@@ -480,6 +487,32 @@ impl Host {
             }
             _ => false,
         })
+    }
+
+    /// What poll(2) will no longer say when these, the last entries of the error queue, have been taken: ERR, and what
+    /// SO_SELECT_ERR_QUEUE shows of it. Streams do not heed that.
+    pub fn errors_fall(&self, id: SocketId, received: &[Received]) -> PollMask {
+        let of_queue = received.iter().filter(|message| {
+            matches!(
+                message.effect,
+                RecvEffect::Error(_) | RecvEffect::PacketStamp(_)
+            )
+        });
+        let (taken, Ok(kind)) = (of_queue.count(), self.kind(id)) else {
+            return PollMask::empty();
+        };
+        let falls = taken > 0
+            && match kind {
+                Kind::Packet(s) => s.stamps_left(taken) == 0 && s.error().is_none(),
+                _ => self.inet_options(id).is_ok_and(|options| {
+                    (options.errors).is_last(taken, self.pending_error(id).is_some())
+                }),
+            };
+        match (falls, kind) {
+            (false, _) => PollMask::empty(),
+            (true, Kind::Tcp(_)) => PollMask::ERR,
+            (true, _) => PollMask::ERR | PollMask::PRI,
+        }
     }
 
     /// poll(2)'s mask of the socket that accept(2) would return.

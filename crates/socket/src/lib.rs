@@ -52,6 +52,7 @@ pub use message::{
     SendRequest, Skip, Ucred,
 };
 pub use options::{OptValue, OptionRow, Status, support_table};
+pub use packet::fanout::FanoutData;
 pub use packet::memory::{MakeRing, RingMemory};
 pub use proc::{Inodes, ProcFile, ProcOpen, ProcReading, SysctlRow, Tunable, sysctl_table};
 pub use table::SocketId;

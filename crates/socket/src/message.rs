@@ -107,6 +107,16 @@ pub struct SendPlan {
     pub(crate) kind: PlanKind,
 }
 
+impl SendPlan {
+    /// What the call returns for it: `take`, but for a ring of frames (PACKET_TX_RING), which are no bytes of the caller's.
+    pub fn told(&self) -> usize {
+        match &self.kind {
+            PlanKind::Packet(plan) => plan.told().unwrap_or(self.take),
+            _ => self.take,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum PlanKind {
     Tcp(crate::inet::tcp::TcpSendPlan),
@@ -266,6 +276,7 @@ pub(crate) enum RecvEffect {
     Unix(crate::unix::UnixRecvEffect),
     Netlink(crate::netlink::NetlinkRecvEffect),
     Packet(crate::packet::PacketRecvEffect),
+    PacketStamp(crate::packet::StampRecvEffect),
     Error(crate::inet::errqueue::ErrorRecvEffect),
     PathMtu(crate::inet::mtu::PathMtuEffect),
 }

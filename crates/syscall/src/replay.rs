@@ -63,6 +63,7 @@ impl Effect {
             Kind::Recv(recv) => {
                 let mut falls = readable(host.leaves_readable(recv.id, &recv.received));
                 falls.set(PollMask::PRI, host.takes_urgent(recv.id, &recv.received));
+                falls |= host.errors_fall(recv.id, &recv.received);
                 falls
             }
             Kind::Accept(plan) | Kind::AcceptLost(plan) => readable(host.leaves_acceptable(plan)),

@@ -53,6 +53,22 @@ impl FilterProgram {
         }
     }
 
+    /// What it returns for a frame (see `Host::frame_filtered`) that is no socket's yet.
+    pub(crate) fn over_frame(
+        &self,
+        now: Instant,
+        frame: (Vec<u8>, Payload, usize, usize),
+        meta: Meta,
+    ) -> u32 {
+        let now = now.as_nanos();
+        let mut env = Env {
+            now,
+            seed: now,
+            cpu: 0,
+        };
+        self.run(&mut env, &Frame::link(frame, meta))
+    }
+
     /// What a socket is charged for it.
     fn charge(&self) -> usize {
         match self {

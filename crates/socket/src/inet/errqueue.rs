@@ -61,7 +61,7 @@ pub(crate) struct ExtendedError {
 
 impl ExtendedError {
     /// The first part of the control message.
-    fn bytes(&self) -> [u8; 16] {
+    pub(crate) fn bytes(&self) -> [u8; 16] {
         let mut out = [0; 16];
         out[..4].copy_from_slice(&u32::from(self.errno.0).to_ne_bytes());
         out[4..7].copy_from_slice(&[self.origin as u8, self.kind, self.code]);
@@ -120,6 +120,13 @@ impl ErrorQueue {
     /// Memory charged to the receive buffer.
     pub(crate) fn charged(&self) -> u32 {
         self.0.as_ref().map_or(0, |queue| queue.charged)
+    }
+
+    /// Whether nothing is left behind so many entries, nor a pending error that none of them stood for.
+    pub(crate) fn is_last(&self, taken: usize, pending: bool) -> bool {
+        let last = taken.checked_sub(1).and_then(|index| self.get(index));
+        let stood = last.is_some_and(|entry| entry.error.origin.is_icmp());
+        self.get(taken).is_none() && (stood || !pending)
     }
 
     /// The entry that was queued last, to extend it.

@@ -3,6 +3,7 @@
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
 use crate::host::Host;
+use crate::packet::fanout::Wanted;
 use crate::packet::ring::{BLOCKS, HEADERS, Request, Ring};
 use crate::packet::{Membership, PacketOptions, Stats};
 use crate::table::SocketId;
@@ -188,16 +189,14 @@ pub(super) fn get_statistics(
     })
 }
 
-/// packet_set_ring(), of what comes.
-pub(super) fn set_rx_ring(
-    h: &mut Host,
-    cx: &mut Cx<'_>,
+/// packet_set_ring(): what is asked for, `None` for no ring.
+fn ring_request(
+    h: &Host,
     id: SocketId,
     a: &SetArg<'_>,
-) -> Result<(), Errno> {
-    let s = h.packet(id)?;
-    let (version, reserve) = (s.options.version, s.options.reserve);
-    let has_one = s.ring.is_some();
+    has_one: bool,
+) -> Result<Option<Request>, Errno> {
+    let version = h.packet(id)?.options.version;
     let len = if version == BLOCKS { 28 } else { 16 };
     // copy_safe_from_sockptr(), whose EFAULT is not passed on.
     let raw = a.bytes(len).map_err(|_| Errno::EINVAL)?;
@@ -212,27 +211,132 @@ pub(super) fn set_rx_ring(
         frames: word(3),
         retire: word(4),
         private: word(5),
+        features: word(6),
     };
-    let ring = match (request.blocks, request.frames) {
-        (0, 0) => None,
-        (0, _) => return Err(Errno::EINVAL),
-        _ if has_one => return Err(Errno::EBUSY),
+    match (request.blocks, request.frames) {
+        (0, 0) => Ok(None),
+        (0, _) => Err(Errno::EINVAL),
+        _ if has_one => Err(Errno::EBUSY),
+        _ => Ok(Some(request)),
+    }
+}
+
+/// Of what comes.
+pub(super) fn set_rx_ring(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let has_one = h.packet(id)?.ring.is_some();
+    let request = ring_request(h, id, a, has_one)?;
+    let make = h.make_ring;
+    let s = h.packet_mut(id)?;
+    let ring = match request {
+        None => None,
         // Frames are not hashed: they would all be 0.
-        _ if word(6) & FILL_RXHASH != 0 => return Err(Errno::EINVAL),
-        _ => {
+        Some(request) if request.features & FILL_RXHASH != 0 => return Err(Errno::EINVAL),
+        Some(request) => {
+            let PacketOptions {
+                version, reserve, ..
+            } = s.options;
             let clock = (cx.now, cx.realtime);
-            Some(Ring::new(&request, version, reserve, clock, h.make_ring)?)
+            let room = |len| s.ring_with_room_behind(len, make);
+            Some(Ring::new(&request, version, reserve, clock, room)?)
         }
     };
-    h.packet_mut(id)?.set_ring(ring);
+    s.set_ring(ring);
     Ok(())
+}
+
+/// Of what is sent.
+pub(super) fn set_tx_ring(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    let has_one = h.packet(id)?.sending.is_some();
+    let request = ring_request(h, id, a, has_one)?;
+    let make = h.make_ring;
+    h.packet_mut(id)?.set_tx_ring(request.as_ref(), make)
+}
+
+/// `struct fanout_args`, or the first half of it.
+pub(super) fn set_fanout(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if a.len != 4 && a.len != 8 {
+        return Err(Errno::EINVAL);
+    }
+    let raw = a.bytes(a.len)?;
+    let most = raw.get(4..8).map_or(0, |raw| read_i32(raw, 0) as u32);
+    let wanted = Wanted {
+        id: u16::from_ne_bytes([raw[0], raw[1]]),
+        kind: raw[2],
+        flags: raw[3],
+        most,
+    };
+    h.fanout_join(id, &wanted)
+}
+
+pub(super) fn get_fanout(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let member = h.packet(id)?.fanout.as_ref();
+    Ok(told(member.map_or(0, |member| member.told()) as i32, a))
+}
+
+/// fanout_set_data() of a socket that has nothing to choose by a program. The others' is read by the call itself.
+pub(super) fn set_fanout_data(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    _: &SetArg<'_>,
+) -> Result<(), Errno> {
+    h.packet(id)?;
+    Err(Errno::EINVAL)
+}
+
+/// `struct tpacket_rollover_stats`
+pub(super) fn get_rollover_stats(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    let member = h.packet(id)?.fanout.as_ref();
+    let stats = member.and_then(|member| member.rollover_stats());
+    let bytes = stats.ok_or(Errno::EINVAL)?.map(u64::to_ne_bytes).concat();
+    Ok(OptValue::bytes(&bytes[..a.len.min(24)], a))
+}
+
+/// Where there is a ring, the option is taken and stays as it is.
+pub(super) fn set_tx_has_off_before_rings(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    exact(a)?;
+    match without_ring(h, id) {
+        Ok(()) => set_tx_has_off(h, cx, id, a),
+        Err(_) => Ok(()),
+    }
 }
 
 /// What a ring is made by stays while there is one.
 fn without_ring(h: &Host, id: SocketId) -> Result<(), Errno> {
-    match h.packet(id)?.ring {
-        Some(_) => Err(Errno::EBUSY),
-        None => Ok(()),
+    let s = h.packet(id)?;
+    match s.ring.is_some() || s.sending.is_some() {
+        true => Err(Errno::EBUSY),
+        false => Ok(()),
     }
 }
 

@@ -106,10 +106,10 @@ pub(super) fn get_peek_off(
     Ok(OptValue::int(h.get(id)?.common.rare().peek_off, a))
 }
 
-/// Raw, ping and netlink sockets have no set_peek_off().
+/// Raw, ping, netlink and packet sockets have no set_peek_off().
 fn check_peeker(h: &Host, id: SocketId) -> Result<(), Errno> {
     match h.kind(id)? {
-        Kind::Netlink(_) => Err(Errno::EOPNOTSUPP),
+        Kind::Netlink(_) | Kind::Packet(_) => Err(Errno::EOPNOTSUPP),
         Kind::Udp(_) if h.datagram(id) != Datagram::Udp => Err(Errno::EOPNOTSUPP),
         _ => Ok(()),
     }

@@ -130,7 +130,7 @@ pub(super) fn set_reuseport(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    if a.bool()? && matches!(h.kind(id)?, Kind::Unix(_)) {
+    if a.bool()? && !matches!(h.kind(id)?, Kind::Tcp(_) | Kind::Udp(_)) {
         return Err(Errno::EOPNOTSUPP);
     }
     set_reuseport_flag(h, cx, id, a)?;
@@ -176,7 +176,7 @@ pub(super) fn get_passcred(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     match h.kind(id)? {
-        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => get_passcred_flag(h, cx, id, a),
+        Kind::Unix(_) | Kind::Netlink(_) => get_passcred_flag(h, cx, id, a),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn set_passcred(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     match h.kind(id)? {
-        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => set_passcred_flag(h, cx, id, a),
+        Kind::Unix(_) | Kind::Netlink(_) => set_passcred_flag(h, cx, id, a),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }

@@ -166,11 +166,6 @@ fn set_timestamping(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Re
         return Err(Errno::EINVAL);
     }
     let socket = h.get(id)?;
-    if matches!(socket.kind, Kind::Packet(_)) && flags.intersects(Sof::TX_SOFTWARE | Sof::TX_SCHED)
-    {
-        // Linux stamps what packet sockets send; not done here, so not taken.
-        return Err(Errno::EINVAL);
-    }
     let mut key = socket.common.rare().stamping.key;
     if flags.contains(Sof::OPT_ID) && !socket.common.rare().stamping.flags.contains(Sof::OPT_ID) {
         // Messages are counted from now on, bytes from what has been acknowledged or written.

@@ -12,16 +12,19 @@
 //! gets it.
 //!
 //! # Limits
-//! No ring to send by (PACKET_TX_RING), no fan-out, no virtio headers: refused, and so is SOCK_PACKET. An interface
+//! No virtio headers: refused, and so is SOCK_PACKET. An interface
 //! without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
 //! that drops it.
 //!
 //! See [packet(7)](https://man7.org/linux/man-pages/man7/packet.7.html).
 
+pub(crate) mod fanout;
 pub(crate) mod memory;
 mod receive;
 pub(crate) mod ring;
 mod send;
+mod stamps;
+pub(crate) mod tx_ring;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +49,7 @@ use switchboard_wire::Mac;
 
 pub(crate) use receive::PacketRecvEffect;
 pub(crate) use send::PacketSendPlan;
+pub(crate) use stamps::StampRecvEffect;
 
 /// `ETH_P_ALL`: every protocol.
 const ETH_P_ALL: u16 = 3;
@@ -68,6 +72,13 @@ pub(crate) struct PacketSocket {
     pub(crate) memberships: Vec<Membership>,
     /// PACKET_RX_RING, which takes the queue's place.
     pub(crate) ring: Option<Box<ring::Ring>>,
+    /// PACKET_TX_RING
+    pub(crate) sending: Option<Box<tx_ring::TxRing>>,
+    /// What both rings lie in, if there are both.
+    both: Option<Arc<dyn memory::RingMemory>>,
+    /// PACKET_FANOUT
+    pub(crate) fanout: Option<Box<fanout::Member>>,
+    stamps: stamps::Stamps,
 }
 
 /// `struct tpacket_stats`.
@@ -141,6 +152,10 @@ impl Host {
             options: PacketOptions::default(),
             memberships: Vec::new(),
             ring: None,
+            sending: None,
+            both: None,
+            fanout: None,
+            stamps: stamps::Stamps::default(),
         }));
         let id = self.sockets.insert(Socket { common, kind });
         self.packets.push(id);
@@ -186,6 +201,9 @@ impl Host {
     /// packet_bind(): a protocol of zero leaves the one that it has.
     pub(crate) fn packet_bind(&mut self, id: SocketId, raw: &[u8]) -> Result<(), Errno> {
         let (protocol, index) = read_bind(raw)?;
+        if self.packet(id)?.fanout.is_some() {
+            return Err(Errno::EINVAL);
+        }
         let bound = match index {
             0 => None,
             index => Some(self.link(index).ok_or(Errno::ENODEV)?.index()),
@@ -227,8 +245,7 @@ impl Host {
         id: SocketId,
         len: usize,
     ) -> Result<Arc<dyn memory::RingMemory>, Errno> {
-        let ring = &self.packet(id)?.ring;
-        ring.as_ref().ok_or(Errno::EINVAL)?.memory(len)
+        self.packet(id)?.ring_memory(len)
     }
 
     /// Rings are made of this memory from now on.
@@ -259,6 +276,7 @@ impl Host {
     }
 
     pub(crate) fn packet_close(&mut self, id: SocketId) {
+        self.fanout_leave(id);
         self.packet_hook(id, 0);
         self.packets.retain(|other| *other != id);
         drop(self.sockets.remove(id));
@@ -269,7 +287,14 @@ impl Host {
         let Ok(s) = self.packet(id) else {
             return PollMask::empty();
         };
-        PollMask::of_datagrams(s.error.is_some(), s.is_readable())
+        let stamped = !s.stamps.is_empty();
+        let mut mask = PollMask::of_datagrams(s.error.is_some() || stamped, s.is_readable());
+        let tells = self.get(id).is_ok_and(|socket| {
+            let flags = socket.common.flags;
+            flags.contains(crate::socket::CommonFlags::SELECT_ERR_QUEUE)
+        });
+        mask.set(PollMask::PRI, stamped && tells);
+        mask
     }
 
     /// What the stack's packets of this call are, to whoever looks.
@@ -307,6 +332,11 @@ impl PacketSocket {
     /// SO_MEMINFO's rmem_alloc.
     pub(crate) fn charged(&self) -> u32 {
         self.charged
+    }
+
+    /// Stamps that wait behind so many.
+    pub(crate) fn stamps_left(&self, taken: usize) -> usize {
+        self.stamps.len().saturating_sub(taken)
     }
 
     fn is_readable(&self) -> bool {

@@ -131,7 +131,24 @@ impl Seen {
         source
     }
 
-    fn meta(&self) -> Meta {
+    /// Whether a hook for this protocol and interface is shown it. An ETH_P_ALL handler stands at both ends of an interface, any
+    /// other behind the link's demultiplexer.
+    pub(super) fn concerns(
+        &self,
+        protocol: u16,
+        interface: Option<IfIndex>,
+        ignore_outgoing: bool,
+    ) -> bool {
+        let outgoing = self.kind == PACKET_OUTGOING;
+        let wanted = if protocol == ETH_P_ALL {
+            !(outgoing && ignore_outgoing)
+        } else {
+            !outgoing && protocol == self.protocol
+        };
+        wanted && interface.is_none_or(|index| index == self.interface)
+    }
+
+    pub(super) fn meta(&self) -> Meta {
         Meta {
             protocol: self.protocol,
             pkt_type: self.kind,
@@ -153,7 +170,7 @@ fn link_header(protocol: u16) -> Vec<u8> {
 
 /// What Linux charges for a frame of `lo`: the sk_buff, and its data in an area of an allocator's size, or in pages when
 /// it is large.
-fn charge(len: usize) -> u32 {
+pub(super) fn charge(len: usize) -> u32 {
     /// sizeof(struct sk_buff) in cache lines, and the smallest data area.
     const SKB: u32 = 256;
     const SMALL: u32 = 576;
@@ -196,21 +213,20 @@ impl PacketSocket {
 }
 
 impl Host {
-    /// packet_rcv(): queues the frame if the socket wants it and has room.
+    /// What a socket's own hook is shown.
     pub(super) fn packet_input(&mut self, id: SocketId, seen: &Seen) {
-        let Ok(socket) = self.get(id) else { return };
         let Ok(s) = self.packet(id) else { return };
-        let outgoing = seen.kind == PACKET_OUTGOING;
-        // An ETH_P_ALL handler stands at both ends of an interface, any other behind the link's demultiplexer.
-        let wanted = if s.protocol == ETH_P_ALL {
-            !(outgoing && s.options.ignore_outgoing)
-        } else {
-            !outgoing && s.protocol == seen.protocol
-        };
-        let here = s.interface.is_none_or(|index| index == seen.interface);
-        if !wanted || !here || seen.except == Some(id) {
-            return;
+        if s.fanout.is_none()
+            && seen.except != Some(id)
+            && seen.concerns(s.protocol, s.interface, s.options.ignore_outgoing)
+        {
+            self.packet_take(id, seen);
         }
+    }
+
+    /// packet_rcv(): queues the frame if the socket's filter lets it pass and there is room.
+    pub(super) fn packet_take(&mut self, id: SocketId, seen: &Seen) {
+        let Ok(socket) = self.get(id) else { return };
         let raw = i32::from(socket.common.ty) == SOCK_RAW;
         let start = if raw { 0 } else { LINK };
         let whole = (seen.headers.len() + seen.data.len()).saturating_sub(start);
@@ -331,8 +347,7 @@ impl Host {
             return Err(Errno::EINVAL.into());
         }
         if request.flags & MSG_ERRQUEUE != 0 {
-            // Nothing is ever in it: what is sent has no stamps.
-            return Err(Errno::EAGAIN.into());
+            return self.packet_recv_stamp(cx, id, request);
         }
         let socket = self.get(id)?;
         let s = self.packet(id)?;

@@ -25,7 +25,7 @@ const PAGE: u32 = 4096;
 const ALIGNMENT: usize = 16;
 const ALIGNMENT_V3: usize = 8;
 /// `sizeof(struct sockaddr_ll)`.
-const NAME: usize = 20;
+pub(super) const NAME: usize = 20;
 /// `struct tpacket_block_desc`, padded.
 const BLOCK_HEADER: usize = 48;
 /// Where `hdr.bh1` of it begins: block_status, num_pkts, offset_to_first_pkt, blk_len, seq_num, ts_first_pkt, ts_last_pkt.
@@ -55,6 +55,7 @@ pub(crate) struct Request {
     /// Milliseconds.
     pub(crate) retire: u32,
     pub(crate) private: u32,
+    pub(crate) features: u32,
 }
 
 /// A frame for the ring.
@@ -75,6 +76,7 @@ pub(super) struct Arrived<'a> {
 #[derive(Debug)]
 pub(crate) struct Ring {
     memory: Arc<dyn RingMemory>,
+    request: Request,
     shape: Shape,
     /// Slots.
     head: usize,
@@ -86,14 +88,14 @@ pub(crate) struct Ring {
 
 /// What does not change.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub(super) struct Shape {
     /// As PACKET_VERSION has it: 0 to 2.
-    version: i32,
+    pub(super) version: i32,
     reserve: usize,
     block_size: usize,
     blocks: usize,
-    frame_size: usize,
-    frames: usize,
+    pub(super) frame_size: usize,
+    pub(super) frames: usize,
 }
 
 /// `struct tpacket_kbdq_core`
@@ -124,7 +126,7 @@ impl Shape {
     }
 
     /// `po->tp_hdrlen`
-    fn tp_hdrlen(version: i32) -> usize {
+    pub(super) fn tp_hdrlen(version: i32) -> usize {
         HEADERS[version as usize] + NAME
     }
 
@@ -143,7 +145,7 @@ impl Shape {
         }
     }
 
-    fn slot(&self, index: usize) -> usize {
+    pub(super) fn slot(&self, index: usize) -> usize {
         let per_block = self.block_size / self.frame_size;
         index / per_block * self.block_size + index % per_block * self.frame_size
     }
@@ -151,7 +153,7 @@ impl Shape {
 
 impl Request {
     /// packet_set_ring(): the number of bytes, if all of it fits together.
-    fn check(&self, version: i32, reserve: u32) -> Result<usize, Errno> {
+    pub(super) fn check(&self, version: i32, reserve: u32) -> Result<usize, Errno> {
         let block = self.block_size;
         if block as i32 <= 0 || !block.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
@@ -177,6 +179,19 @@ impl Request {
     }
 }
 
+impl Request {
+    pub(super) fn shape(&self, version: i32, reserve: u32) -> Shape {
+        Shape {
+            version,
+            reserve: reserve as usize,
+            block_size: self.block_size as usize,
+            blocks: self.blocks as usize,
+            frame_size: self.frame_size as usize,
+            frames: self.frames as usize,
+        }
+    }
+}
+
 impl Ring {
     /// A new one. `clock`: the same moment by the layer's clock, and since the epoch.
     pub(crate) fn new(
@@ -184,19 +199,13 @@ impl Ring {
         version: i32,
         reserve: u32,
         clock: (Instant, Duration),
-        make: super::memory::MakeRing,
+        make: impl FnOnce(usize) -> Option<Arc<dyn RingMemory>>,
     ) -> Result<Ring, Errno> {
         let bytes = request.check(version, reserve)?;
         let mut ring = Ring {
             memory: make(bytes).ok_or(Errno::ENOMEM)?,
-            shape: Shape {
-                version,
-                reserve: reserve as usize,
-                block_size: request.block_size as usize,
-                blocks: request.blocks as usize,
-                frame_size: request.frame_size as usize,
-                frames: request.frames as usize,
-            },
+            request: *request,
+            shape: request.shape(version, reserve),
             head: 0,
             blocks: None,
             clock,
@@ -223,14 +232,40 @@ impl Ring {
         Ok(ring)
     }
 
-    /// What mmap(2) of so many bytes maps: all of it, or EINVAL.
-    pub(crate) fn memory(&self, len: usize) -> Result<Arc<dyn RingMemory>, Errno> {
-        let whole = self.shape.block_size * self.shape.blocks;
-        if len.next_multiple_of(PAGE as usize) == whole {
-            Ok(self.memory.clone())
-        } else {
-            Err(Errno::EINVAL)
-        }
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        self.shape.block_size * self.shape.blocks
+    }
+
+    pub(super) fn whole(&self) -> Arc<dyn RingMemory> {
+        self.memory.clone()
+    }
+
+    /// The same ring elsewhere, empty.
+    pub(super) fn move_to(&mut self, memory: Arc<dyn RingMemory>) -> Result<(), Errno> {
+        let Shape {
+            version, reserve, ..
+        } = self.shape;
+        let request = self.request;
+        let make = |_| Some(memory);
+        *self = Ring::new(&request, version, reserve as u32, self.clock, make)?;
+        Ok(())
+    }
+
+    /// __tpacket_has_room(), __tpacket_v3_has_room(): what comes next has room, or what comes a quarter of the ring later.
+    pub(super) fn has_room(&self, later: bool) -> bool {
+        let ahead = |of: usize| if later { of >> 2 } else { 0 };
+        let place = match &self.blocks {
+            None => {
+                let index = (self.head + ahead(self.shape.frames)) % self.shape.frames;
+                self.shape.slot(index)
+            }
+            Some(b) => {
+                let index = (b.active + ahead(self.shape.blocks)) % self.shape.blocks;
+                index * self.shape.block_size + BLOCK_STATUS
+            }
+        };
+        self.status(place) == KERNEL
     }
 
     /// packet_poll(): the one before the next has been filled.

@@ -1,6 +1,7 @@
 //! What is sent: a whole frame, or what stands behind its link header.
 
 use super::receive::{PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING, Seen};
+use super::tx_ring::Sending;
 use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, SOCKADDR_LL_SIZE};
 use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
@@ -10,7 +11,7 @@ use crate::table::SocketId;
 use bytes::Bytes;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_engine::{IfIndex, Tag};
+use switchboard_engine::IfIndex;
 use switchboard_wire::{Frame, Payload, parse};
 
 /// Where `sll_addr` stands in `struct sockaddr_ll`.
@@ -23,11 +24,26 @@ const ETH_P_802_2: u16 = 4;
 
 #[derive(Debug)]
 pub(crate) struct PacketSendPlan {
+    way: Way,
+    /// What was sent from a ring already.
+    told: Option<usize>,
+}
+
+impl PacketSendPlan {
+    /// The bytes of a ring's frames.
+    pub(crate) fn told(&self) -> Option<usize> {
+        self.told
+    }
+}
+
+/// Where a frame goes, and as what.
+#[derive(Clone, Debug)]
+struct Way {
     interface: IfIndex,
     protocol: u16,
     /// The destination of SOCK_DGRAM, whose link header is the layer's to write.
     to: Option<[u8; 6]>,
-    tag: Tag,
+    cookie: Cookie,
 }
 
 impl Host {
@@ -65,11 +81,22 @@ impl Host {
         let mut cookie = Cookie::new(&socket.common);
         cookie.apply_all(cx.cred.caps, &socket.common, request.control)?;
         request.control.check()?;
-        if cookie.stamps != socket.common.rare().stamping.flags {
-            // Linux stamps what packet sockets send; not done here, so not taken.
-            return Err(Errno::EINVAL.into());
+        let mtu = interface.mtu() as usize;
+        let way = Way {
+            interface: index,
+            protocol,
+            to: dgram.then_some(to),
+            cookie,
+        };
+        if s.sending.is_some() {
+            let told = Some(self.packet_send_ring(cx, id, &way, mtu)?);
+            return Ok(Attempt::Ready(SendPlan {
+                take: request.len,
+                charge: 0,
+                kind: PlanKind::Packet(PacketSendPlan { way, told }),
+            }));
         }
-        let most = interface.mtu() as usize + if dgram { 0 } else { LINK };
+        let most = mtu + if dgram { 0 } else { LINK };
         if request.len > most {
             return Err(Errno::EMSGSIZE.into());
         }
@@ -79,13 +106,61 @@ impl Host {
         Ok(Attempt::Ready(SendPlan {
             take: request.len,
             charge: 0,
-            kind: PlanKind::Packet(PacketSendPlan {
-                interface: index,
-                protocol,
-                to: dgram.then_some(to),
-                tag: cookie.tag,
-            }),
+            kind: PlanKind::Packet(PacketSendPlan { way, told: None }),
         }))
+    }
+
+    /// tpacket_snd(): the bytes of all frames that were sent. The slots are in memory that the program sees, so this happens as soon as it
+    /// is attempted; it never waits.
+    fn packet_send_ring(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SocketId,
+        way: &Way,
+        mtu: usize,
+    ) -> Result<usize, Errno> {
+        let options = self.packet(id)?.options;
+        let sending = Sending {
+            mtu,
+            dgram: way.to.is_some(),
+            has_off: options.tx_has_off,
+        };
+        let mut told = 0;
+        // Another thread may fill slots as fast as they are sent.
+        let mut left = self
+            .packet(id)?
+            .sending
+            .as_ref()
+            .map_or(0, |tx| tx.frames());
+        while left > 0 {
+            left -= 1;
+            let next = self.packet(id)?.sending.as_ref();
+            let Some(slot) = next.and_then(|tx| tx.next(sending)) else {
+                break;
+            };
+            let passes = |frame: &Bytes| self.packet_passes(way, &frame.clone().into());
+            let frame = slot
+                .frame
+                .as_ref()
+                .map_err(|errno| *errno)
+                .and_then(|frame| passes(frame).map(|()| frame.clone()));
+            let Some(tx) = &mut self.packet_mut(id)?.sending else {
+                break;
+            };
+            match frame {
+                Ok(frame) => {
+                    tx.sent(&slot);
+                    told += frame.len();
+                    self.packet_transmit(cx, id, way, frame.into());
+                }
+                Err(_) if options.loss => tx.sent(&slot),
+                Err(errno) => {
+                    tx.refuse(&slot);
+                    return Err(errno);
+                }
+            }
+        }
+        Ok(told)
     }
 
     /// What only the bytes tell: an interface without a link layer that is not `lo` carries IP packets and nothing else.
@@ -94,18 +169,24 @@ impl Host {
         plan: &PacketSendPlan,
         data: &Payload,
     ) -> Result<(), Errno> {
-        let link = self.stack.interface(plan.interface);
-        if plan.interface == IfIndex::LO || link.is_some_and(|i| i.is_ethernet()) {
+        match plan.told {
+            Some(_) => Ok(()),
+            None => self.packet_passes(&plan.way, data),
+        }
+    }
+
+    fn packet_passes(&self, way: &Way, data: &Payload) -> Result<(), Errno> {
+        let link = self.stack.interface(way.interface);
+        if way.interface == IfIndex::LO || link.is_some_and(|i| i.is_ethernet()) {
             return Ok(());
         }
-        let packet = match plan.to {
+        let packet = match way.to {
             Some(_) => data.clone(),
             None => data.slice(LINK..),
         };
         parse(&packet.to_bytes()).map_or(Err(Errno::ENOBUFS), |_| Ok(()))
     }
 
-    /// dev_queue_xmit(), and on `lo` netif_rx(): the frame is seen as it leaves, then as it comes in.
     pub(crate) fn packet_commit_send(
         &mut self,
         cx: &mut Cx<'_>,
@@ -113,6 +194,13 @@ impl Host {
         plan: PacketSendPlan,
         data: Payload,
     ) {
+        if plan.told.is_none() {
+            self.packet_transmit(cx, id, &plan.way, data);
+        }
+    }
+
+    /// dev_queue_xmit(), and on `lo` netif_rx(): the frame is seen as it leaves, then as it comes in.
+    fn packet_transmit(&mut self, cx: &mut Cx<'_>, id: SocketId, plan: &Way, data: Payload) {
         let mut headers = [0; LINK];
         let link = self.stack.interface(plan.interface);
         let own = link.filter(|i| i.is_ethernet()).map(|i| i.hardware());
@@ -139,7 +227,7 @@ impl Host {
                 0 | ETH_P_ALL => field,
                 protocol => protocol,
             },
-            tag: plan.tag,
+            tag: plan.cookie.tag,
             headers: Bytes::copy_from_slice(&headers),
             data,
             ip_protocol: 0,
@@ -148,6 +236,11 @@ impl Host {
             except: Some(id),
         };
         self.show(&seen);
+        self.packet_sent(id, cx.now, &plan.cookie, || {
+            let mut whole = Payload::from(seen.headers.clone());
+            seen.data.iter().for_each(|chunk| whole.push(chunk.clone()));
+            whole
+        });
         let bytes = seen.data.to_bytes();
         if own.is_some() {
             let mut whole = headers.to_vec();
@@ -182,7 +275,8 @@ impl Host {
             return;
         }
         if let Ok(packet) = parse(&bytes) {
-            self.stack.inject(cx.now, plan.interface, plan.tag, packet);
+            self.stack
+                .inject(cx.now, plan.interface, plan.cookie.tag, packet);
             self.collect_stack_events();
         }
     }
@@ -191,6 +285,9 @@ impl Host {
         for index in 0..self.hooked.len() {
             let id = self.hooked[index];
             self.packet_input(id, seen);
+        }
+        for group in 0..self.fanouts.len() {
+            self.fanout_input(group, seen);
         }
     }
 }

@@ -78,6 +78,15 @@ pub(super) fn hardware(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) ->
     Errno::EOPNOTSUPP
 }
 
+/// sock_do_ioctl() of what nobody knows: why not.
+pub(super) fn unknown(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Errno {
+    let mut request = [0; 40];
+    match env.mem.read(arg, &mut request[..ifreq_size(word)]) {
+        Err(fault) => fault.into(),
+        Ok(()) => Errno::ENOTTY,
+    }
+}
+
 /// Whether the command sets something.
 pub(super) fn is_setting(cmd: u32) -> bool {
     matches!(

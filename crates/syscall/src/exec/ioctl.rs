@@ -8,6 +8,18 @@ use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_socket::SocketId;
 
+/// `SOCK_IOC_TYPE`: the second byte of the commands that every socket may be asked.
+const SOCKET_IOCTL: u32 = 0x89;
+
+/// Whose ioctls about addresses and routes a socket has: packet_ioctl() passes those on to AF_INET.
+fn ip_family(env: &Env<'_, '_>, id: SocketId, cmd: u32) -> i32 {
+    match env.host.family(id) {
+        Some((AF_PACKET, _)) if cmd != SIOCDIFADDR => AF_INET,
+        Some((domain, _)) => domain,
+        None => AF_UNIX,
+    }
+}
+
 impl Pending {
     /// What the socket layer answers; commands it does not have are `ENOTTY`, as sock_ioctl()
     /// answers what no protocol knows.
@@ -43,12 +55,12 @@ impl Pending {
                 return self.receive_stamp(env, id, cmd, arg);
             }
             _ if ifreq::is_setting(cmd) => {
-                let family = env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain);
+                let family = ip_family(env, id, cmd);
                 ifreq::set(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
             }
             _ if rtentry::is_route(cmd) => {
-                let family = env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain);
+                let family = ip_family(env, id, cmd);
                 rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
             }
@@ -56,14 +68,17 @@ impl Pending {
                 return Err(ifreq::hardware(env, self.word, cmd, arg));
             }
             _ if ifreq::is_interface(cmd) => {
-                let inet = env
-                    .host
-                    .family(id)
-                    .is_some_and(|(domain, _)| domain == AF_INET);
+                let inet = ip_family(env, id, cmd) == AF_INET;
                 ifreq::ioctl(env, self.word, inet, cmd, arg)?;
                 return Ok(Reply::value(0).into());
             }
-            _ => env.host.ioctl(id, cmd)?,
+            _ => match env.host.ioctl(id, cmd) {
+                // sock_do_ioctl() copies a struct ifreq before dev_ioctl() looks for the command.
+                Err(Errno::ENOTTY) if cmd >> 8 & 0xff == SOCKET_IOCTL => {
+                    return Err(ifreq::unknown(env, self.word, arg));
+                }
+                value => value?,
+            },
         };
         if cmd == SIOCINQ {
             env.host.commit_inq(id);

@@ -6,7 +6,9 @@ use crate::pending::{Env, Pending, Step};
 use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_abi::number::{IPV6_FLOWLABEL_MGR, SOL_IPV6, SOL_SOCKET};
+use switchboard_abi::number::{
+    IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_IPV6, SOL_PACKET, SOL_SOCKET,
+};
 use switchboard_socket::Host;
 use switchboard_socket::OptValue;
 
@@ -39,6 +41,12 @@ impl Pending {
         };
         if level == SOL_SOCKET && super::filter::points_to_program(name) {
             return self.attach_filter(env, target.id, name, value, len);
+        }
+        if level == SOL_PACKET
+            && name == PACKET_FANOUT_DATA
+            && let Some(takes) = env.host.fanout_data(target.id)?
+        {
+            return self.fanout_data(env, target.id, takes, value, len);
         }
         if level == SOL_SOCKET && super::filter::names_program(name) {
             return self.attach_bpf(env, target.id, name, value, len);

@@ -234,6 +234,7 @@ impl Pending {
                 Ok(Attempt::Blocked(blocked)) => return Ok(Step::Wait(target.id, blocked)),
                 Ok(Attempt::Ready((plan, data))) => {
                     let end = work.done + plan.take;
+                    let told = work.done + plan.told();
                     if work.done == 0 && (end == work.len || last) {
                         let effect = SendEffect {
                             id: target.id,
@@ -245,7 +246,7 @@ impl Pending {
                         let effect = Effect(Kind::Send(effect));
                         return Ok(Step::Done(Reply {
                             effect,
-                            ..Reply::value(end as i64)
+                            ..Reply::value(told as i64)
                         }));
                     }
                     data.iter().for_each(|chunk| work.digest.update(chunk));

@@ -1,4 +1,4 @@
-//! sendfile(2) into a socket; splice(2) between a socket and a pipe.
+//! sendfile(2) into a socket, and from one into a pipe; splice(2) between a socket and a pipe.
 
 use super::Target;
 use crate::call::Offset;
@@ -30,7 +30,7 @@ impl Pending {
         if let Work::Moved(n) = self.work { n } else { 0 }
     }
 
-    /// do_sendfile(): the input must be a file with offsets.
+    /// do_sendfile(): the input must be a file with offsets, unless the output is a pipe.
     pub(crate) fn sendfile(
         &mut self,
         env: &mut Env<'_, '_>,
@@ -44,6 +44,25 @@ impl Pending {
             None => None,
         };
         let input = Target::lookup(env, in_fd)?;
+        if let Some(target) = input
+            && offset.is_none()
+            && env.files.is_pipe(out_fd)
+        {
+            // splice_file_to_pipe(): what cannot be sought goes to a pipe, and nowhere else.
+            if count as i64 <= -1 {
+                return Err(Errno::EINVAL);
+            }
+            if count == 0 {
+                return Ok(Reply::value(0).into());
+            }
+            let count = count.min(MAX_RW_COUNT as u64) as usize;
+            let flags = match env.files.nonblocking(out_fd) {
+                true => SPLICE_F_NONBLOCK,
+                false => 0,
+            };
+            self.target = Some(target);
+            return self.socket_to_pipe(env, target, out_fd, count, flags);
+        }
         if input.is_some() || env.files.is_pipe(in_fd) {
             // Neither can be read at an offset; nor without one.
             return Err(if offset.is_some() {

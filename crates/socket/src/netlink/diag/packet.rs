@@ -20,12 +20,14 @@ const REQUEST: usize = 20;
 /// PACKET_SHOW_*
 const SHOW_INFO: u32 = 1;
 const SHOW_MEMBERSHIPS: u32 = 2;
+const SHOW_FANOUT: u32 = 8;
 const SHOW_MEMORY: u32 = 0x10;
 const SHOW_FILTER: u32 = 0x20;
 
 /// PACKET_DIAG_*
 const INFO: u16 = 0;
 const MEMBERSHIPS: u16 = 1;
+const FANOUT: u16 = 4;
 const UID: u16 = 5;
 const MEMORY: u16 = 6;
 const FILTER: u16 = 7;
@@ -67,6 +69,12 @@ impl Host {
             if show & SHOW_MEMBERSHIPS != 0 {
                 let all: Vec<u8> = s.memberships.iter().flat_map(membership).collect();
                 m.put(MEMBERSHIPS, &all);
+            }
+            if show & SHOW_FANOUT != 0
+                && let Some(member) = &s.fanout
+            {
+                // Without its flags.
+                m.put_u32(FANOUT, member.told() & 0x00ff_ffff);
             }
             if show & SHOW_MEMORY != 0 {
                 m.put(MEMORY, &self.option(cx, id, SOL_SOCKET, SO_MEMINFO));
