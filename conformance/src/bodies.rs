@@ -41,6 +41,7 @@ mod netlink_dumps;
 mod netlink_families;
 mod netlink_generic;
 mod netlink_route;
+mod netlink_settings;
 mod netlink_socket;
 mod opt_buffers;
 mod opt_common;
@@ -142,6 +143,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_generic::TESTS,
     netlink_dumps::TESTS,
     netlink_route::TESTS,
+    netlink_settings::TESTS,
     netlink_socket::TESTS,
     packet::TESTS,
     packet_fanout::TESTS,

@@ -395,6 +395,12 @@ fn blocks_by_time(k: &mut dyn Kernel) -> Outcome {
     settles(k, fd, WB)?;
     // The other one.
     send(k, b"three")?;
+    for _ in 0..400 {
+        if word(r, 4096 + 8) != 0 {
+            break;
+        }
+        k.pause(Duration::from_millis(2));
+    }
     settles(k, fd, R | WB)?;
     eq!(
         (word(r, 4096 + 8), word(r, 4096 + 12), word(r, 4096 + 24)),

@@ -12,6 +12,7 @@ mod link;
 mod neigh;
 mod rows;
 mod rule;
+mod settings;
 
 use super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::queue::Queued;
@@ -43,6 +44,13 @@ const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWRULE: u16 = 32;
 const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
+const RTM_GETQDISC: u16 = 38;
+const RTM_GETTCLASS: u16 = 42;
+const RTM_GETTFILTER: u16 = 46;
+const RTM_GETADDRLABEL: u16 = 74;
+const RTM_GETNETCONF: u16 = 82;
+const RTM_GETNSID: u16 = 90;
+const RTM_GETCHAIN: u16 = 102;
 /// The last message of linux/rtnetlink.h of Linux 6.18, rounded up as RTM_MAX is.
 const RTM_MAX: u16 = 127;
 
@@ -306,6 +314,19 @@ impl Host {
             (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
             (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),
             (RTM_DELNEIGH, _) => self.delete_neigh(asker, request, family),
+            (RTM_GETQDISC, true) => Ok(self.qdisc_dump(request, asker.port)),
+            (RTM_GETQDISC, false) => self.one_qdisc(request),
+            // There is nothing of it on a virtual host.
+            (RTM_GETTCLASS | RTM_GETTFILTER | RTM_GETCHAIN | RTM_GETNSID, true) => {
+                Ok(Answer::dump(Vec::new()))
+            }
+            (RTM_GETNETCONF, true) => {
+                Ok(self.netconf_dump(asker.strict, request, asker.port, of_ip(family)))
+            }
+            (RTM_GETNETCONF, false) => self.one_netconf(request, asker.port, family),
+            (RTM_GETADDRLABEL, true) if i32::from(family) == AF_INET6 => {
+                Ok(settings::labels(asker.strict, request, asker.port))
+            }
             _ => Err(Errno::EOPNOTSUPP.into()),
         }
     }

@@ -325,7 +325,7 @@ impl Host {
     }
 
     /// What `forwarding` of a `conf` directory says: what was written, as long as it is what is meant.
-    fn forwarding_shown(&self, v6: bool, name: &str) -> i64 {
+    pub(crate) fn forwarding_shown(&self, v6: bool, name: &str) -> i64 {
         let on = self
             .conf_named(name)
             .is_some_and(|conf| self.stack.forwarding(v6, conf));
