@@ -19,6 +19,7 @@ tests! {
     unknown_commands_read_their_argument,
     sendfile_from_socket_to_pipe [FILES],
     read_errors_are_no_longer_polled,
+    what_aio_writes_arrives_or_is_refused [FILES],
 }
 
 fn shutdown_of_what_has_none(k: &mut dyn Kernel) -> Outcome {
@@ -151,5 +152,34 @@ fn read_errors_are_no_longer_polled(k: &mut dyn Kernel) -> Outcome {
         }
         eq!((select, k.poll_mask(fd)), (select, WB));
     }
+    Ok(())
+}
+
+/// io_submit(2): under the runner it is refused for a socket. It must not say that it wrote what nobody gets.
+fn what_aio_writes_arrives_or_is_refused(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    let mut context = 0u64;
+    let setup = k.call(libc::SYS_io_setup, &[4, &raw mut context as u64]);
+    if setup != 0 {
+        // Nobody has it here.
+        return Ok(());
+    }
+    let text = b"by libaio";
+    // struct iocb: aio_lio_opcode (IOCB_CMD_PWRITE), aio_fildes, aio_buf, aio_nbytes.
+    let mut iocb = [0u64; 8];
+    iocb[2] = 1 | (t.client as u64) << 32;
+    (iocb[3], iocb[4]) = (text.as_ptr() as u64, text.len() as u64);
+    let list = [iocb.as_ptr() as u64];
+    let got = k.call(libc::SYS_io_submit, &[context, 1, list.as_ptr() as u64]);
+    if got == 1 {
+        let mut event = [0u64; 4];
+        let at = event.as_mut_ptr() as u64;
+        ret!(k.call(libc::SYS_io_getevents, &[context, 1, 1, at, 0]), 1);
+        eq!(event[2], text.len() as u64);
+        eq!(k.recv_now(t.server)?, text);
+    } else {
+        err!(got, EINVAL);
+    }
+    ret!(k.call(libc::SYS_io_destroy, &[context]), 0);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Which system calls come to the supervisor.
 
 use super::opens::{self, OPENS_I386, OPENS_X86_64};
+use super::supervisor::aio::{IO_SUBMIT_I386, IO_SUBMIT_X86_64};
 use super::supervisor::listing::{LISTINGS_I386, LISTINGS_X86_64};
 use super::supervisor::rings::{MMAP_I386, MMAP_X86_64};
 use super::supervisor::{NAMES_I386, NAMES_X86_64};
@@ -117,6 +118,11 @@ fn rules(arch: Arch, credentials: &[u32], closes: bool) -> Vec<Rule> {
     let how = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u32;
     let shared = Rule::new(mmap, Action::Notify).when(3, how, [libc::MAP_SHARED as u32]);
     rules.push(shared);
+    let io_submit = match arch {
+        Arch::X86_64 => IO_SUBMIT_X86_64,
+        Arch::I386 => IO_SUBMIT_I386,
+    };
+    rules.push(Rule::new(io_submit, Action::Notify));
     rules.push(Rule::new(IO_URING_SETUP, Action::Errno(ENOSYS)));
     rules
 }

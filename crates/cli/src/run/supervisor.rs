@@ -11,6 +11,7 @@
 //! sees what its call has done. See docs/design/results-and-signals.md for the order, and for what
 //! becomes of a result that could not be delivered.
 
+pub(super) mod aio;
 mod context;
 mod deliver;
 mod dns;
@@ -436,6 +437,9 @@ impl Supervisor {
         }
         if let Some(asked) = rings::mmap(arch, nr, &call.data.args) {
             return self.map(&call, &asked);
+        }
+        if let Some(word) = aio::submits(arch, nr) {
+            return self.submit(&call, word);
         }
         if let Some(layout) = listing::layout(arch, nr) {
             return self.list(&call, layout);
