@@ -56,6 +56,9 @@ sleep 0.3 # it joins its groups
     say ip neigh show
     say ip rule show
     say ip -6 rule show
+    say ip -6 addr add fe80::1/64 dev lo
+    say python3 "$HERE/link_local.py"
+    say ip -6 addr del fe80::1/64 dev lo
     for kind in blackhole unreachable prohibit throw; do
         say ip route add $kind 10.6.0.0/16
         say ip -6 route add $kind fd06::/64

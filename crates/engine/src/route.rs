@@ -216,6 +216,10 @@ pub(crate) fn lookup_in(
 ) -> Result<(RouteInfo, u32), RouteError> {
     let Flow { dst, device, .. } = *flow;
     let src = flow.src.filter(|src| !src.is_unspecified());
+    // What answers on a link leaves by that link, of which the source is.
+    let local = |addr: IpAddr| matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let link = src.filter(|&src| local(src) && local(dst));
+    let device = device.or_else(|| interfaces.owner(link?));
     // ip_route_output_key_hash; IPv6 finds no route there.
     if device.is_some_and(|device| interfaces.get(device).is_none()) {
         return Err(if dst.is_ipv4() {
@@ -246,7 +250,12 @@ pub(crate) fn lookup_in(
         IpAddr::V6(v6) if v6.is_multicast() => RouteKind::Multicast,
         _ => RouteKind::Unicast,
     };
-    let flow = Flow { dst, src, ..*flow };
+    let flow = Flow {
+        dst,
+        src,
+        device,
+        ..*flow
+    };
     let (egress, table) = egress(interfaces, routes, &flow, kind)?;
     let (interface, next_hop, preferred) = egress;
     let link = interfaces

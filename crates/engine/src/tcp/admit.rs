@@ -57,7 +57,7 @@ impl Stack {
             isn = Some(old.next_isn());
             self.tcp_release(index);
         }
-        self.tcp_new_request(now, doorman, ip, &tuple, segment, isn);
+        self.tcp_new_request(now, (doorman, syn.interface), ip, &tuple, segment, isn);
         self.run_loopback(now);
     }
 

@@ -217,6 +217,11 @@ impl Stack {
         }
     }
 
+    /// The interface that the socket is bound to; a connection to be accepted, whose peer is on one link, by that.
+    pub fn tcp_device(&self, id: TcpId) -> Option<IfIndex> {
+        self.tcp.get(id)?.device
+    }
+
     /// SO_MARK, by which rules tell packets from others. The way to the peer is looked for again.
     pub fn tcp_set_mark(&mut self, id: TcpId, mark: u32) {
         let socket = self.tcp.open_mut(id);

@@ -23,6 +23,7 @@ use super::connection::FourTuple;
 use super::user::InitialWindow;
 use crate::event::TcpId;
 use crate::extended::SendExtra;
+use crate::iface::IfIndex;
 use crate::route::RouteInfo;
 use crate::time::Instant;
 
@@ -71,6 +72,8 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) tuple: FourTuple,
+    /// What the connection will be bound to.
+    pub(crate) device: Option<IfIndex>,
     pub(crate) listener: TcpId,
     pub(crate) route: RouteInfo,
     pub(crate) iss: SeqNum,

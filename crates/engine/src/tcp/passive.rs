@@ -25,6 +25,11 @@ use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
 use crate::time::Instant;
 
+/// Whether an address means something on one link only.
+fn on_link(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+}
+
 impl Stack {
     /// A segment for no connection: for a listener, or for nobody (RFC 9293, 3.10.7.1 and 3.10.7.2).
     pub(super) fn tcp_listener_input(
@@ -59,13 +64,13 @@ impl Stack {
             return;
         }
         if flags.contains(TcpFlags::ACK) {
-            if !self.tcp_cookie_input(now, id, ip, tuple, segment) {
+            if !self.tcp_cookie_input(now, (id, interface), ip, tuple, segment) {
                 self.tcp_reset_reply(ip, Head::of(segment));
             }
             return;
         }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::FIN) {
-            self.tcp_new_request(now, id, ip, tuple, segment, isn);
+            self.tcp_new_request(now, (id, interface), ip, tuple, segment, isn);
         }
     }
 
@@ -73,7 +78,7 @@ impl Stack {
     pub(super) fn tcp_new_request(
         &mut self,
         now: Instant,
-        id: TcpId,
+        (id, interface): (TcpId, IfIndex),
         ip: &IpHeader,
         tuple: &FourTuple,
         segment: &TcpSegment,
@@ -98,7 +103,8 @@ impl Stack {
             self.counters.tcp_listen_drops += 1;
             return;
         }
-        let Some(mut request) = self.tcp_request_of(now, id, ip, tuple, segment, isn) else {
+        let Some(mut request) = self.tcp_request_of(now, (id, interface), ip, tuple, segment, isn)
+        else {
             return;
         };
         if cookie {
@@ -127,16 +133,18 @@ impl Stack {
     pub(super) fn tcp_request_of(
         &self,
         now: Instant,
-        id: TcpId,
+        (id, interface): (TcpId, IfIndex),
         ip: &IpHeader,
         tuple: &FourTuple,
         segment: &TcpSegment,
         isn: Option<SeqNum>,
     ) -> Option<Request> {
         let socket = self.tcp.get(id)?;
+        // tcp_v6_init_req(): "So that link locals have meaning".
+        let device = (socket.device).or(Some(interface).filter(|_| on_link(tuple.remote)));
         let flow = Flow {
             src: Some(tuple.local),
-            device: socket.device,
+            device,
             mark: socket.mark,
             ..Flow::to(tuple.remote)
         };
@@ -163,6 +171,7 @@ impl Stack {
         );
         Some(Request {
             tuple: *tuple,
+            device,
             listener: id,
             route,
             iss: isn.unwrap_or_else(|| self.tcp.initial_sequence(now, tuple)),
@@ -512,7 +521,7 @@ pub(super) fn child_of(
         reuse_addr: socket.reuse_addr,
         reuse_port: socket.reuse_port,
         prefers_cpu: false,
-        device: socket.device,
+        device: request.device,
         mark: socket.mark,
         uid: socket.uid,
         filters: inherited(&socket.filters),

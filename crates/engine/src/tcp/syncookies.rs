@@ -16,6 +16,7 @@ use super::connection::FourTuple;
 use super::listen::Request;
 use super::table::{Key, Kind};
 use crate::event::TcpId;
+use crate::iface::IfIndex;
 use crate::stack::Stack;
 use crate::time::Instant;
 
@@ -146,7 +147,7 @@ impl Stack {
     pub(super) fn tcp_cookie_input(
         &mut self,
         now: Instant,
-        id: TcpId,
+        (id, interface): (TcpId, IfIndex),
         ip: &IpHeader,
         tuple: &FourTuple,
         segment: &TcpSegment,
@@ -187,7 +188,9 @@ impl Stack {
             syn.options.sack_permitted = bits & WITH_SACK != 0;
             ecn = bits & WITH_ECN != 0;
         }
-        let Some(mut request) = self.tcp_request_of(now, id, ip, tuple, &syn, Some(iss)) else {
+        let Some(mut request) =
+            self.tcp_request_of(now, (id, interface), ip, tuple, &syn, Some(iss))
+        else {
             return true;
         };
         request.ecn = ecn;

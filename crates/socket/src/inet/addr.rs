@@ -4,6 +4,7 @@ use core::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6, AF_UNSPEC};
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
+use switchboard_engine::IfIndex;
 
 /// A decoded address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +60,24 @@ pub(crate) fn needs_scope(ip: &Ipv6Addr) -> bool {
     // RFC 4291, 2.7: the group's scope is in the low bits of the second byte.
     let [first, second, ..] = ip.octets();
     ip.is_unicast_link_local() || (first == 0xff && matches!(second & 15, 1 | 2))
+}
+
+/// The interface that a connection to an address which needs a scope is bound to: that of the address, which must not be another one
+/// than the socket's, or the socket's (tcp_v6_connect(), __ip6_datagram_connect()).
+pub(crate) fn scope_of_peer(bound: Option<IfIndex>, scope: u32) -> Result<IfIndex, Errno> {
+    match (IfIndex::new(scope), bound) {
+        (Some(scope), Some(bound)) if scope != bound => Err(Errno::EINVAL),
+        (scope, bound) => scope.or(bound).ok_or(Errno::EINVAL),
+    }
+}
+
+/// ipv6_iface_scope_id(): an address that needs a scope is shown with that of the interface.
+pub(crate) fn scoped(mut a: SocketAddr, interface: Option<IfIndex>) -> SocketAddr {
+    if let SocketAddr::V6(v6) = &mut a {
+        let scope = interface.filter(|_| needs_scope(v6.ip()));
+        v6.set_scope_id(scope.map_or(0, IfIndex::get));
+    }
+    a
 }
 
 /// The address as a socket of the family shows it: IPv4 is v4-mapped on an AF_INET6 socket. An

@@ -87,6 +87,7 @@ impl Host {
             }
             let raw = request.name.ok_or(Errno::EINVAL)?;
             let remote = self.tcp_destination(id, raw)?;
+            self.bind_to_scope(id, remote)?;
             let ready = self.tcp_open_fast(cx, id, remote)?;
             let s = self.tcp_mut(id)?;
             s.state = SockState::Connecting;

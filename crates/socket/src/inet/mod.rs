@@ -28,7 +28,8 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::socket::{Common, CommonFlags, Kind, Linger, Socket};
 use crate::table::SocketId;
-use addr::{InetAddr, needs_scope};
+use addr::InetAddr;
+pub(crate) use addr::needs_scope;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -582,8 +583,9 @@ impl Host {
             Kind::Udp(s) => Some(self.stack.udp_local(s.handle)),
             Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         };
+        let device = self.get(id)?.common.device();
         Ok(SockAddr::Inet(match local {
-            Some(a) => addr::present(a, v6),
+            Some(a) => addr::scoped(addr::present(a, v6), device),
             None if v6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
             None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         }))
@@ -601,7 +603,11 @@ impl Host {
             Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => None,
         };
         match peer {
-            Some(a) => Ok(SockAddr::Inet(addr::present(a, v6))),
+            Some(a) => {
+                let device = self.get(id)?.common.device();
+                let peer = addr::scoped(addr::present(a, v6), device);
+                Ok(SockAddr::Inet(peer))
+            }
             None => Err(Errno::ENOTCONN),
         }
     }

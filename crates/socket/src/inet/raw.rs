@@ -139,6 +139,7 @@ impl Host {
     /// raw_bind() and rawv6_bind(): an address; a second time, too.
     pub(super) fn raw_bind(&mut self, id: SocketId, raw: &[u8]) -> Result<(), Errno> {
         let v6 = i32::from(self.get(id)?.common.domain) == AF_INET6;
+        let bound = self.get(id)?.common.device();
         let handle = self.udp(id)?.handle;
         let connected = self.stack.udp_peer(handle).is_some();
         let mut device = None;
@@ -155,7 +156,7 @@ impl Host {
                 return Err(Errno::EINVAL);
             }
             if needs_scope(a.ip()) {
-                device = Some(self.scope(a.scope_id())?);
+                device = Some(self.scope(a.scope_id(), bound)?);
             }
             (*a.ip()).into()
         } else {
@@ -168,7 +169,8 @@ impl Host {
         if !(addr.is_unspecified() || many || self.stack.may_bind(addr)) {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        self.bind_datagram(id, handle, addr, 0, device)
+        self.bind_datagram(id, handle, addr, 0, device)?;
+        device.map_or(Ok(()), |device| self.set_device(id, device.get()))
     }
 
     /// ping_bind(): an address of the host's own, and an identifier.
@@ -187,7 +189,8 @@ impl Host {
                 return Err(Errno::EINVAL);
             }
             if a.ip().is_unicast_link_local() {
-                device = Some(self.scope(a.scope_id())?);
+                let bound = self.get(id)?.common.device();
+                device = Some(self.scope(a.scope_id(), bound)?);
             }
             ((*a.ip()).into(), a.port())
         } else {
@@ -209,8 +212,8 @@ impl Host {
         self.bind_datagram(id, handle, addr, port, device)
     }
 
-    fn scope(&self, index: u32) -> Result<IfIndex, Errno> {
-        let index = IfIndex::new(index).ok_or(Errno::EINVAL)?;
+    fn scope(&self, index: u32, bound: Option<IfIndex>) -> Result<IfIndex, Errno> {
+        let index = IfIndex::new(index).or(bound).ok_or(Errno::EINVAL)?;
         self.stack.interface(index).ok_or(Errno::ENODEV)?;
         Ok(index)
     }

@@ -4,7 +4,7 @@
 //! state that tells EALREADY from EISCONN, waiting, and the poll mask.
 
 use super::InetOptions;
-use super::addr::{InetAddr, present, unmap};
+use super::addr::{InetAddr, present, scope_of_peer, scoped, unmap};
 use crate::call::{
     AcceptChild, AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Fail,
 };
@@ -194,6 +194,7 @@ impl Host {
                     let label = self.named_flow_label(id, raw);
                     self.check_flow_label(cx.now, id, label)?;
                 }
+                self.bind_to_scope(id, remote)?;
                 let common = &self.get(id)?.common;
                 if common.has(CommonFlags::DONTROUTE) {
                     let route = self.stack.route(remote.ip(), None, common.device());
@@ -276,8 +277,8 @@ impl Host {
             if a.ip().is_multicast() {
                 return Err(Errno::ENETUNREACH);
             }
-            if a.ip().is_unicast_link_local() && a.scope_id() == 0 {
-                return Err(Errno::EINVAL);
+            if a.ip().is_unicast_link_local() {
+                scope_of_peer(self.get(id)?.common.device(), a.scope_id())?;
             }
             if a.ip().to_ipv4_mapped().is_some() && self.tcp(id)?.inet.v6only {
                 return Err(Errno::ENETUNREACH);
@@ -346,7 +347,8 @@ impl Host {
         // still known to the child.
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let peer = self.stack.tcp_remote(child).unwrap_or(any);
-        let peer = SockAddr::Inet(present(peer, v6));
+        let peer = scoped(present(peer, v6), self.stack.tcp_device(child));
+        let peer = SockAddr::Inet(peer);
         Ok(Attempt::Ready(AcceptPlan {
             peer,
             listener: id,
@@ -381,6 +383,12 @@ impl Host {
             Err(_) => None,
         };
         debug_assert_eq!(taken, Some(child));
+        // "So that link locals have meaning": of the interface by which the connection came.
+        let device = self.stack.tcp_device(child);
+        let mut common = common;
+        if common.device() != device {
+            common.rare_mut().device = device.map_or(0, switchboard_engine::IfIndex::get);
+        }
         let mut socket = TcpSocket::new(child, inet);
         socket.state = SockState::Connected;
         let id = self.sockets.insert(Socket {

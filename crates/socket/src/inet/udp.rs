@@ -1,6 +1,6 @@
 //! udp(7): the socket, its connection and readiness.
 
-use super::addr::{InetAddr, needs_scope, unmap};
+use super::addr::{InetAddr, needs_scope, scope_of_peer, unmap};
 use super::raw::Datagram;
 use super::stamp::Stamp;
 use super::tcp::ShutdownBits;
@@ -13,7 +13,7 @@ use crate::mask::PollMask;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::boxed::Box;
-use core::net::{IpAddr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
@@ -145,8 +145,11 @@ impl Host {
             if a.ip().to_ipv4_mapped().is_some() && v6only {
                 return Err(Errno::ENETUNREACH);
             }
-            if needs_scope(a.ip()) && a.scope_id() == 0 {
-                return Err(Errno::EINVAL);
+            if needs_scope(a.ip()) {
+                let group = Some(a.ip()).filter(|ip| ip.is_multicast());
+                let by = |ip: &Ipv6Addr| egress((*ip).into(), &self.udp(id).ok()?.inet).1;
+                let bound = self.get(id)?.common.device().or(group.and_then(by));
+                a.set_scope_id(scope_of_peer(bound, a.scope_id())?.get());
             }
             unmap(a)
         } else {
@@ -163,6 +166,7 @@ impl Host {
         if self.is_foreign(id, None, remote) {
             return Err(Errno::ENETUNREACH);
         }
+        self.bind_to_scope(id, remote)?;
         let (src, device) = egress(remote.ip(), &self.udp(id)?.inet);
         let route = self
             .stack

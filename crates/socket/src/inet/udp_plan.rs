@@ -2,7 +2,7 @@
 
 use super::flow_label::LABEL;
 use super::udp::UdpSocket;
-use super::{InetFlags, InetOptions};
+use super::{InetFlags, InetOptions, needs_scope};
 use crate::options::control::Cookie;
 use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
@@ -67,6 +67,14 @@ pub(super) fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option
     })
 }
 
+/// The interface that an address names which means something on one link only.
+pub(super) fn scope_of(dst: SocketAddr) -> Option<IfIndex> {
+    match dst {
+        SocketAddr::V6(a) if needs_scope(a.ip()) => IfIndex::new(a.scope_id()),
+        _ => None,
+    }
+}
+
 /// What the socket sends to `dst` beside a plain IP header.
 fn extra_to(dst: SocketAddr, inet: &InetOptions) -> Option<Box<SendExtra>> {
     let sticky = inet.rare.as_deref().and_then(|rare| rare.extra.as_ref());
@@ -91,7 +99,7 @@ impl UdpSendPlan {
         UdpSendPlan {
             dst,
             src,
-            device,
+            device: scope_of(dst).or(device),
             ttl: match dst {
                 SocketAddr::V4(a) if a.ip().is_multicast() => Some(inet.multicast_ttl),
                 SocketAddr::V4(_) => inet.ttl,

@@ -1,7 +1,7 @@
 //! Receiving datagrams: udp_recvmsg().
 
 use super::InetFlags;
-use super::addr::present;
+use super::addr::{present, scoped};
 use super::raw::Datagram;
 use super::recv_control::Facts;
 use super::udp::UdpSocket;
@@ -183,7 +183,7 @@ impl Host {
 /// The sender. ping_recvmsg() tells of the flow, too, to who sends flows.
 fn sender(socket: &Socket, s: &UdpSocket, m: &UdpReceived) -> SocketAddr {
     let v6 = i32::from(socket.common.domain) == AF_INET6;
-    let mut from = present(m.from, v6);
+    let mut from = scoped(present(m.from, v6), Some(m.interface));
     if let SocketAddr::V6(from) = &mut from
         && socket.datagram() == Datagram::Ping
         && s.inet.has(InetFlags::FLOWINFO_SEND)

@@ -2,7 +2,7 @@
 
 use super::addr::unmap;
 use super::raw::Datagram;
-use super::udp_plan::UdpSendPlan;
+use super::udp_plan::{UdpSendPlan, scope_of};
 use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::message::{PlanKind, SendPlan, SendRequest};
@@ -233,7 +233,13 @@ impl Host {
             .device
             .is_some_and(|device| self.stack.interface(device).is_none())
         {
-            return Err(Errno::ENODEV);
+            // A name finds no route there, IP_PKTINFO no interface.
+            let named = scope_of(plan.dst) == plan.device;
+            return Err(if named {
+                Errno::ENETUNREACH
+            } else {
+                Errno::ENODEV
+            });
         }
         self.stack
             .udp_route(

@@ -6,6 +6,7 @@ use crate::cred::Caps;
 use crate::host::Host;
 use crate::socket::{Common, Kind};
 use crate::table::SocketId;
+use core::net::SocketAddr;
 use switchboard_abi::Errno;
 use switchboard_engine::{IfIndex, UdpSet};
 
@@ -78,20 +79,38 @@ fn bind_to(h: &mut Host, cx: &Cx<'_>, id: SocketId, index: i32) -> Result<(), Er
         return Err(Errno::EPERM);
     }
     let index = u32::try_from(index).map_err(|_| Errno::EINVAL)?;
-    if index != common.rare().device {
-        common.rare_mut().device = index;
-    }
-    let device = IfIndex::new(index);
-    match h.kind(id)? {
-        Kind::Tcp(s) => {
-            let handle = s.handle;
-            h.stack.tcp_set_device(handle, device);
+    h.set_device(id, index)
+}
+
+impl Host {
+    /// The socket is bound to an interface from now on, or to none.
+    pub(crate) fn set_device(&mut self, id: SocketId, index: u32) -> Result<(), Errno> {
+        let common = &mut self.get_mut(id)?.common;
+        if index != common.rare().device {
+            common.rare_mut().device = index;
         }
-        Kind::Udp(s) => {
-            let handle = s.handle;
-            h.stack.udp_set(handle, UdpSet::Device(device));
+        let device = IfIndex::new(index);
+        match self.kind(id)? {
+            Kind::Tcp(s) => {
+                let handle = s.handle;
+                self.stack.tcp_set_device(handle, device);
+            }
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                self.stack.udp_set(handle, UdpSet::Device(device));
+            }
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
         }
-        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
+        Ok(())
     }
-    Ok(())
+
+    /// connect(2) to an address that means something on one link only binds the socket to its interface.
+    pub(crate) fn bind_to_scope(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
+        match peer {
+            SocketAddr::V6(peer) if peer.scope_id() != 0 && crate::inet::needs_scope(peer.ip()) => {
+                self.set_device(id, peer.scope_id())
+            }
+            _ => Ok(()),
+        }
+    }
 }
