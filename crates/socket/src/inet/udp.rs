@@ -13,7 +13,7 @@ use crate::mask::PollMask;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::boxed::Box;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr, SocketAddrV4};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
@@ -146,9 +146,10 @@ impl Host {
                 return Err(Errno::ENETUNREACH);
             }
             if needs_scope(a.ip()) {
-                let group = Some(a.ip()).filter(|ip| ip.is_multicast());
-                let by = |ip: &Ipv6Addr| egress((*ip).into(), &self.udp(id).ok()?.inet).1;
-                let bound = self.get(id)?.common.device().or(group.and_then(by));
+                let inet = &self.udp(id)?.inet;
+                let group = a.ip().is_multicast();
+                let by = inet.rare(|rare| rare.multicast_if6).filter(|_| group);
+                let bound = self.get(id)?.common.device().or(by);
                 a.set_scope_id(scope_of_peer(bound, a.scope_id())?.get());
             }
             unmap(a)
