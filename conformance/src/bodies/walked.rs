@@ -19,6 +19,7 @@ tests! {
     unknown_commands_read_their_argument,
     sendfile_from_socket_to_pipe [FILES],
     read_errors_are_no_longer_polled,
+    a_netlink_name_without_length_is_none,
     what_aio_writes_arrives_or_is_refused [FILES],
 }
 
@@ -181,5 +182,24 @@ fn what_aio_writes_arrives_or_is_refused(k: &mut dyn Kernel) -> Outcome {
         err!(got, EINVAL);
     }
     ret!(k.call(libc::SYS_io_destroy, &[context]), 0);
+    Ok(())
+}
+
+/// netlink_sendmsg() looks at the name's length alone: without one it is for whom connect(2) said, or for the kernel.
+fn a_netlink_name_without_length_is_none(k: &mut dyn Kernel) -> Outcome {
+    let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
+    // RTM_GETLINK of `lo`: the header and a struct ifinfomsg.
+    let mut bytes = [0u8; 32];
+    bytes[0] = 32;
+    bytes[4] = 18;
+    bytes[6] = 1;
+    bytes[20] = 1;
+    let to = [0xffu8; 12];
+    let (at, name) = (bytes.as_ptr() as u64, to.as_ptr() as u64);
+    ret!(k.sendto_raw(fd, at, 32, 0, name, 0), 32);
+    check!(k.recv_now(fd)?[4] == 16, "RTM_NEWLINK");
+    for len in [1, 11] {
+        err!(k.sendto_raw(fd, at, 32, 0, name, len), EINVAL);
+    }
     Ok(())
 }

@@ -359,7 +359,9 @@ impl Host {
         if !request.control.rights.is_empty() {
             return Err(Errno::EINVAL.into());
         }
-        let to = match request.name {
+        // A name without a length is none.
+        let name = request.name.filter(|name| !name.is_empty());
+        let to = match name {
             Some(raw) => {
                 let to = own_address(raw)?;
                 self.netlink_may_send(cx, id, to)?;
@@ -379,7 +381,7 @@ impl Host {
             } else {
                 to.1.trailing_zeros() + 1
             },
-            named: request.name.is_some(),
+            named: name.is_some(),
             creds: request.control.credentials.unwrap_or(Ucred {
                 pid: cx.cred.pid,
                 uid: cx.cred.ruid,
