@@ -3,6 +3,7 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use switchboard_notify::Identity;
@@ -85,6 +86,11 @@ impl Stat {
         let parent = fields.next()?.parse().ok()?;
         Some(Stat { state, parent })
     }
+
+    /// It waits to be collected.
+    fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
 }
 
 /// Whether a process is stopped by a signal.
@@ -158,10 +164,10 @@ pub(super) fn descendants() -> Vec<Pid> {
         else {
             continue;
         };
-        if let Some(Stat { state, parent }) = Stat::of(pid)
-            && !matches!(state, 'Z' | 'X')
+        if let Some(stat) = Stat::of(pid)
+            && !stat.has_ended()
         {
-            parents.push((pid, parent));
+            parents.push((pid, stat.parent));
         }
     }
     let mut ours: HashSet<i32> = HashSet::from([std::process::id() as i32]);
@@ -237,23 +243,54 @@ impl Descendants {
 /// The open files of processes. False: not all could be looked at.
 pub(super) fn each_open_file(pids: &[i32], mut each: impl FnMut(Identity)) -> bool {
     let mut all = true;
-    for pid in pids {
-        // A process that ends meanwhile holds nothing.
-        let dir = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(dir) => dir,
-            Err(error) => {
-                all &= error.kind() != std::io::ErrorKind::PermissionDenied;
-                continue;
-            }
+    for &pid in pids {
+        let (count, denied) = match files_below(&format!("/proc/{pid}"), &mut each) {
+            Ok(count) => (count, false),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => (0, true),
+            // It ended meanwhile, and holds nothing.
+            Err(_) => continue,
         };
-        for entry in dir.flatten() {
-            if let Ok(stat) = rustix::fs::stat(entry.path()) {
-                each(Identity {
-                    dev: stat.st_dev,
-                    ino: stat.st_ino,
-                });
-            }
+        if count > 0 {
+            continue;
         }
+        // Where the first thread has ended nothing is shown, and to nobody but root; the other threads show what they have.
+        all &= match Stat::of(pid) {
+            Some(stat) if stat.has_ended() => each_open_file_of_threads(pid, &mut each),
+            Some(_) => !denied,
+            None => true,
+        };
     }
     all
+}
+
+/// The same by the other threads of a process whose first one has ended.
+fn each_open_file_of_threads(pid: i32, each: &mut impl FnMut(Identity)) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    for thread in threads.into_iter().flatten().flatten() {
+        if thread.file_name().to_str() == Some(&pid.to_string()) {
+            continue;
+        }
+        match files_below(&thread.path().to_string_lossy(), each) {
+            Ok(0) => {}
+            Ok(_) => return true,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return false,
+            Err(_) => {}
+        }
+    }
+    true
+}
+
+/// The files in the `fd` of a directory of /proc: how many there are.
+fn files_below(dir: &str, each: &mut impl FnMut(Identity)) -> std::io::Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(format!("{dir}/fd"))?.flatten() {
+        if let Ok(stat) = rustix::fs::stat(entry.path()) {
+            count += 1;
+            each(Identity {
+                dev: stat.st_dev,
+                ino: stat.st_ino,
+            });
+        }
+    }
+    Ok(count)
 }

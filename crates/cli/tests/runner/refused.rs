@@ -191,7 +191,7 @@ const CLOSES: &str = "use Socket; use IO::Socket::INET; $| = 1; \
 
 const CLOSED: &str = "close\nkilled\nexecuted\nport\n";
 
-/// A thread closes what the other threads have, too, and lives on.
+/// A thread closes what the other threads have, too, and lives on; then the first thread ends, and another one goes on.
 const THREAD: &str = r#"
 #include <arpa/inet.h>
 #include <poll.h>
@@ -202,6 +202,15 @@ const THREAD: &str = r#"
 
 static void must(int done, const char *what) { if (!done) { perror(what); exit(1); } }
 static void *closes(void *fd) { close(*(int *)fd); pause(); return 0; }
+static void *goes_on(void *pair) {
+    int *end = pair;
+    usleep(200000); // for a sweep
+    must(write(end[0], "x", 1) == 1, "write");
+    struct pollfd in = {end[1], POLLIN, 0};
+    must(poll(&in, 1, 5000) == 1, "poll");
+    puts("alone");
+    exit(0);
+}
 
 int main(void) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -216,12 +225,18 @@ int main(void) {
     char byte;
     must(poll(&in, 1, 5000) == 1 && read(ours, &byte, 1) == 0, "end of file");
     puts("thread");
+    static int pair[2];
+    must(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair");
+    must(!pthread_create(&thread, 0, goes_on, pair), "thread");
+    pthread_exit(0);
 }
 "#;
 
+const THREADS: &str = "thread\nalone\n";
+
 #[test]
 fn the_way_to_descriptors() {
-    let scratch = Scratch::new("thread");
+    let scratch = Scratch::new("threads-refused");
     let thread = compiled(&scratch, "thread", THREAD);
     let program = [
         &["perl", "-MSocket", "-e", TALK][..],
@@ -231,7 +246,7 @@ fn the_way_to_descriptors() {
     let words = program.map(|program| [&["run", "--"], program].concat());
     for call in [libc::SYS_pidfd_getfd, libc::SYS_pidfd_open] {
         for errno in [libc::EPERM, libc::ENOSYS] {
-            for (words, said) in words.iter().zip(["talked\n", CLOSED, "thread\n"]) {
+            for (words, said) in words.iter().zip(["talked\n", CLOSED, THREADS]) {
                 let ended = without(&[call], errno, words);
                 assert_eq!(
                     (ended.status, &*ended.out),
@@ -246,14 +261,14 @@ fn the_way_to_descriptors() {
     }
 }
 
-/// The same program where nothing is refused.
+/// The same programs where nothing is refused.
 #[test]
 fn closes_are_told() {
     let scratch = Scratch::new("thread");
     let thread = compiled(&scratch, "thread", THREAD);
     for (program, said) in [
         (&["perl", "-e", CLOSES][..], CLOSED),
-        (&[thread.to_str().unwrap()], "thread\n"),
+        (&[thread.to_str().unwrap()], THREADS),
     ] {
         let words = [&["run", "--"], program].concat();
         let ended = without(&[libc::SYS_kcmp], libc::EPERM, &words);
