@@ -55,6 +55,20 @@ impl Unheld {
             ..Unheld::default()
         }
     }
+
+    /// A close, of this socket or any, that is looked for from now on. On a busy machine it may be carried out after the last
+    /// look: the sweep then comes soon, however long nothing went on before.
+    fn suspect(&mut self, socket: Option<SocketId>, tid: i32, looks: u32, now: Instant) {
+        let next = now;
+        self.suspects.push(Suspect {
+            socket,
+            tid,
+            looks,
+            next,
+        });
+        self.interval = SWEEP;
+        self.sweep = self.sweep.map(|at| at.min(now + SWEEP));
+    }
 }
 
 impl Supervisor {
@@ -89,23 +103,13 @@ impl Supervisor {
                 return;
             }
         }
-        unheld.suspects.push(Suspect {
-            socket,
-            tid: call.tid,
-            looks: 0,
-            next: self.clock.now(),
-        });
+        unheld.suspect(socket, call.tid, 0, self.clock.now());
     }
 
     /// Files that were in flight are not any more.
     pub(super) fn suspect_released(&mut self) {
         if let Some(unheld) = &mut self.unheld {
-            unheld.suspects.push(Suspect {
-                socket: None,
-                tid: 0,
-                looks: LOOKS - 1,
-                next: self.clock.now(),
-            });
+            unheld.suspect(None, 0, LOOKS - 1, self.clock.now());
         }
     }
 
