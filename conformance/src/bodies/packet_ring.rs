@@ -393,7 +393,7 @@ fn blocks_by_time(k: &mut dyn Kernel) -> Outcome {
     check!(word(r, 32) > 1_600_000_000, "the time of day");
     give_back(r, 8);
     settles(k, fd, WB)?;
-    // The other one.
+    // The other one. The runner shows IN for moments although there is nothing (docs/design/packet-rings.md).
     send(k, b"three")?;
     for _ in 0..400 {
         if word(r, 4096 + 8) != 0 {
