@@ -499,12 +499,20 @@ fn bytes_on_lo(k: &mut dyn Kernel) -> Outcome {
             .lines()
             .find(|line| line.starts_with("    lo: "))
             .unwrap_or_default();
-        eq!(line.len(), 122);
-        Ok(line
+        let numbers: Vec<i64> = line
             .split_whitespace()
             .skip(1)
             .filter_map(|word| word.parse().ok())
-            .collect())
+            .collect();
+        // dev_seq_printf_stats(): the columns are filled up, and wider where there is more to say.
+        let widths = [7, 7, 4, 4, 4, 5, 10, 9, 8, 7, 4, 4, 4, 5, 7, 10];
+        let columns: Vec<String> = numbers
+            .iter()
+            .zip(widths)
+            .map(|(number, width)| format!("{number:>width$}"))
+            .collect();
+        eq!(line, format!("    lo: {}", columns.join(" ")));
+        Ok(numbers)
     };
     let before = lo(k)?;
     let grown = growth(k, &columns, |k| {
