@@ -96,6 +96,17 @@ pings() {
         "$conformance" --arm "$1" --strict -q --filter ping::
 }
 
+# The way that is taken in containers, whose profiles refuse pidfd_getfd(2), call 438: docs/design/without-getfd.md. Each close
+# takes a look at all descriptors, which can be slow.
+without_getfd() {
+    command -v perl >/dev/null || {
+        echo "it takes perl"
+        return 77
+    }
+    "$@" perl -e "$(<conformance/without.pl)" 438 \
+        "$switchboard" run -- "$conformance" --arm runner --without-getfd --timeout-ms 60000 -q
+}
+
 # What fails is tried once more, alone: a busy machine makes servers slow to start. Both tries are shown.
 programs() {
     local log failed
@@ -120,9 +131,11 @@ step "conformance, host's kernel, ping sockets" pings host
 step "conformance, library, ping sockets" pings library
 step "conformance, runner, ping sockets" "$switchboard" run --sysctl "net.ipv4.ping_group_range=0 2147483647" -- "$conformance" --arm runner --strict -q --filter ping::
 step "conformance, runner, closes that wait" "$switchboard" run --linger -- "$conformance" --arm runner --strict -q --filter lingering
+step "conformance, runner, without pidfd_getfd" without_getfd
 step "conformance, host's kernel, ordinary user" as_user "$conformance" --arm host -q
 step "conformance, library, ordinary user" as_user "$conformance" --arm library -q
 step "conformance, runner, ordinary user" as_user "$switchboard" run -- "$conformance" --arm runner -q
+step "conformance, runner, without pidfd_getfd, ordinary user" without_getfd as_user
 step "lockstep" "$conformance" lockstep --sequences 10000
 some=()
 [ "$(id -u)" != 0 ] || some+=(--install)

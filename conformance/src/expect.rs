@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub mod files {
     /// `switchboard run --`.
     pub const RUNNER: &str = include_str!("../expect/runner.txt");
+    /// The same, where programs' descriptors cannot be fetched (docs/design/without-getfd.md).
+    pub const RUNNER_WITHOUT_GETFD: &str = include_str!("../expect/runner-without-getfd.txt");
     /// The library.
     pub const LIBRARY: &str = include_str!("../expect/library.txt");
 }

@@ -53,6 +53,9 @@ struct Args {
     /// Take no account of the arm's expectation file.
     #[arg(long)]
     strict: bool,
+    /// What the runner is expected not to do where pidfd_getfd(2) is refused.
+    #[arg(long)]
+    without_getfd: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -164,6 +167,9 @@ fn run(args: Args) -> Result<bool, String> {
     let expected = match arm {
         _ if args.strict => Expectations::default(),
         Arm::Host => Expectations::default(),
+        Arm::Runner if args.without_getfd => {
+            Expectations::parse(expectations::RUNNER_WITHOUT_GETFD, &all)?
+        }
         Arm::Runner => Expectations::parse(expectations::RUNNER, &all)?,
         Arm::Library => Expectations::parse(expectations::LIBRARY, &all)?,
     };
