@@ -6,12 +6,13 @@ use super::netlink_route::{
     ASK, CREATE, DELADDR, DELROUTE, EXCL, GETADDR, GETROUTE, NEWADDR, NEWROUTE, added, addresses,
     alone, change, has_route, ifaddr, ifaddr6, ip6, routes, rt, rt_lo, shown,
 };
-use crate::check::{Got, Outcome, eq, ok, ret};
+use crate::check::{Got, Outcome, check, eq, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::Fd;
 use libc::{AF_NETLINK, SOCK_RAW};
+use std::time::Duration;
 
 tests! {
     link_changes [ROOT],
@@ -21,6 +22,7 @@ tests! {
     texts_of_refusals [ROOT],
     strict_dumps [ROOT],
     routes_in_order [ROOT],
+    addresses_without_prefix_routes [ROOT],
 }
 
 const NEWLINK: u16 = 16;
@@ -323,6 +325,62 @@ fn routes_in_order(k: &mut dyn Kernel) -> Outcome {
             .map(|(ip, len, table)| (ip.to_vec(), len, table))
             .collect();
         eq!(all, want);
+        Ok(())
+    })
+}
+
+/// IFA_F_NODAD 2, IFA_F_NOPREFIXROUTE 0x200, IFA_F_PERMANENT 0x80.
+fn addresses_without_prefix_routes(k: &mut dyn Kernel) -> Outcome {
+    alone(k, |k| {
+        for (last, flags) in [(1u16, 0x202u32), (2, 2), (3, 0x200), (4, 0)] {
+            let ip = ip6(0xfd00, last);
+            let mut body = ifaddr6(ip, 128);
+            body.extend(attribute(8, &flags.to_ne_bytes()));
+            eq!(change(k, NEWADDR, CREATE | EXCL, &body)?, 0);
+            // RT_TABLE_LOCAL has the address in each case, some time later (addrconf_dad_work()); the main one its prefix.
+            let tables = |k: &mut dyn Kernel| -> Got<Vec<u8>> {
+                let rows = routes(k, 10)?;
+                let own = rows.iter().filter(|row| row.0 == ip);
+                Ok(own.map(|row| row.2[0]).collect())
+            };
+            for _ in 0..100 {
+                if tables(k)?.contains(&255) {
+                    break;
+                }
+                k.pause(Duration::from_millis(2));
+            }
+            let main = flags & 0x200 == 0;
+            let want = if main { vec![254, 255] } else { vec![255] };
+            eq!((last, tables(k)?), (last, want));
+            let all = dump(k, GETADDR, &[10, 0, 0, 0, 0, 0, 0, 0])?;
+            let own = all.iter().find(|m| m.attribute(8, 1) == Some(ip.to_vec()));
+            let told = own.and_then(|m| m.attribute(8, 8));
+            eq!(
+                (last, told),
+                (last, Some((0x80 | flags).to_ne_bytes().to_vec()))
+            );
+            let text = k.file_text("/proc/net/if_inet6")?;
+            let line = format!(
+                "fd00000000000000000000000000000{last} 01 80 00 {:02x}       lo",
+                0x80 | flags as u8
+            );
+            check!(text.contains(&line), "{text}");
+            eq!(change(k, DELADDR, 0, &ifaddr6(ip6(0xfd00, last), 128))?, 0);
+            let left = routes(k, 10)?;
+            check!(
+                !left.iter().any(|row| row.0 == ip6(0xfd00, last)),
+                "{left:?}"
+            );
+        }
+        // IPv4 keeps one of them.
+        let mut body = ifaddr([10, 7, 0, 1], 32);
+        body.extend(attribute(8, &0x202u32.to_ne_bytes()));
+        eq!(change(k, NEWADDR, CREATE | EXCL, &body)?, 0);
+        let all = dump(k, GETADDR, &[2, 0, 0, 0, 0, 0, 0, 0])?;
+        eq!(
+            all.last().and_then(|m| m.attribute(8, 8)),
+            Some(0x280u32.to_ne_bytes().to_vec())
+        );
         Ok(())
     })
 }

@@ -251,7 +251,10 @@ impl Host {
         }
         if !new.addr.is_unspecified() {
             let label = Some(String::from(name)).filter(|name| name.contains(':'));
-            let note = AddressNote { label, scope: None };
+            let note = AddressNote {
+                label,
+                ..AddressNote::default()
+            };
             self.add_address(teller, index, new, note, false);
         }
         Ok(())

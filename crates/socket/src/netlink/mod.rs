@@ -40,7 +40,7 @@ pub(crate) use message::{CREATE, Refusal};
 use queue::{Dump, Queued};
 pub(crate) use route::{
     AddressKey, AddressNote, LINK, MAIN, NOWHERE, RouteWanted, Teller, UNICAST, USER_METRIC,
-    address_flags, network,
+    network,
 };
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;

@@ -5,7 +5,7 @@ use super::super::serve::Asker;
 use super::rows::{Row, TO_HOST, brought};
 use super::{
     Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
-    IFADDRMSG, LINK, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
+    IFADDRMSG, LINK, LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
     family_of, octets, text_of, word_of,
 };
 use alloc::string::String;
@@ -27,8 +27,10 @@ const PERMANENT: u32 = 0x80;
 const SECONDARY: u32 = 0x01;
 const TENTATIVE: u32 = 0x40;
 const DADFAILED: u32 = 0x08;
-/// IFA_F_NODAD: the address is not probed for.
+/// IFA_F_NODAD: the address is not probed for. It is told of.
 const NODAD: u32 = 0x02;
+/// IFA_F_NOPREFIXROUTE
+const NOPREFIXROUTE: u32 = 0x200;
 
 /// RFC 2462's infinity.
 const FOR_EVER: u32 = u32::MAX;
@@ -42,13 +44,15 @@ pub(crate) struct AddressNote {
     pub(crate) label: Option<String>,
     /// The scope, where it was said.
     pub(crate) scope: Option<u8>,
+    /// [`NODAD`], [`NOPREFIXROUTE`].
+    pub(crate) flags: u32,
 }
 
 /// Names an address of a host: interface, address, prefix and peer.
 pub(crate) type AddressKey = (IfIndex, IpAddr, u8, IpAddr);
 
 /// What `IFA_FLAGS` and if_inet6 say of every address that has not come from a router.
-pub(crate) fn address_flags(interface: &Interface, address: &InterfaceAddress) -> u32 {
+fn state_flags(interface: &Interface, address: &InterfaceAddress) -> u32 {
     PERMANENT
         | match interface.tentative(address.addr) {
             None => 0,
@@ -90,6 +94,26 @@ impl Host {
         note.label.as_deref()
     }
 
+    /// [`NODAD`] and [`NOPREFIXROUTE`], as they were said.
+    fn said_flags(&self, index: IfIndex, address: &InterfaceAddress) -> u32 {
+        let note = self.address_notes.get(&key(index, address));
+        note.map_or(0, |note| note.flags)
+    }
+
+    /// The `IFA_F_*` of an address, but for IFA_F_SECONDARY.
+    pub(crate) fn address_flags(&self, interface: &Interface, address: &InterfaceAddress) -> u32 {
+        state_flags(interface, address) | self.said_flags(interface.index(), address)
+    }
+
+    /// The routes that an address brings.
+    pub(super) fn brought(&self, interface: &Interface, address: &InterfaceAddress) -> Vec<Row> {
+        let mut rows = brought(interface, address);
+        if self.said_flags(interface.index(), address) & NOPREFIXROUTE != 0 {
+            rows.retain(|row| row.table == LOCAL);
+        }
+        rows
+    }
+
     /// RT_SCOPE_HOST for what is on lo from the start, RT_SCOPE_LINK for fe80::.
     fn address_scope(&self, index: IfIndex, address: &InterfaceAddress) -> u8 {
         let said = self.address_notes.get(&key(index, address));
@@ -111,7 +135,7 @@ impl Host {
         secondary: bool,
     ) -> Message {
         let scope = self.address_scope(interface.index(), address);
-        let flags = address_flags(interface, address) | if secondary { SECONDARY } else { 0 };
+        let flags = self.address_flags(interface, address) | if secondary { SECONDARY } else { 0 };
         let family = family_of(address.addr);
         let mut head = [family, address.prefix_len, flags as u8, scope, 0, 0, 0, 0];
         head[4..].copy_from_slice(&interface.index().get().to_ne_bytes());
@@ -266,7 +290,18 @@ impl Host {
                 return Err(Refusal::new(Errno::EOPNOTSUPP, text));
             }
         }
-        if wanted.flags & !(PERMANENT | NODAD) != 0 {
+        // IPv4 does not tell of the first.
+        let flags = wanted.flags
+            & if v4 {
+                NOPREFIXROUTE
+            } else {
+                NODAD | NOPREFIXROUTE
+            };
+        // The stack knows a subnet by its address, so only one that has none can do without its route.
+        let subnet = address.prefix_len < if v4 { 32 } else { 128 };
+        if wanted.flags & !(PERMANENT | NODAD | NOPREFIXROUTE) != 0
+            || (flags & NOPREFIXROUTE != 0 && subnet)
+        {
             let text = "Address flags are not supported on this host";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }
@@ -286,7 +321,20 @@ impl Host {
                 );
                 return Err(refuse(Errno::EEXIST, a, b));
             }
-            // Of what may be replaced, lifetimes and flags, nothing can differ here.
+            // Of what may be replaced only flags can differ here, and only IPv6 replaces them (inet6_addr_modify()).
+            if !v4 {
+                let before = self.said_flags(index, &old);
+                if (before ^ flags) & NOPREFIXROUTE != 0 {
+                    let text = "The route of an address is not changed on this host";
+                    return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+                }
+                if before != flags {
+                    self.address_notes
+                        .entry(key(index, &old))
+                        .or_default()
+                        .flags = flags;
+                }
+            }
             self.tell_address(&Teller::of(asker, request), RTM_NEWADDR, index, &old, false);
             return Ok(Answer::Done);
         }
@@ -327,6 +375,7 @@ impl Host {
         let note = AddressNote {
             label,
             scope: v4.then_some(wanted.scope),
+            flags,
         };
         let teller = Teller::of(asker, request);
         let probe = wanted.flags & NODAD == 0;
@@ -365,7 +414,7 @@ impl Host {
         let Some(interface) = self.stack.interface(index) else {
             return;
         };
-        let rows = brought(interface, &address);
+        let rows = self.brought(interface, &address);
         let secondary = interface.primary(&address).is_some();
         let v4 = address.addr.is_ipv4();
         let (before, after) = rows.split_at(if v4 { 0 } else { rows.len() - 1 });
@@ -452,7 +501,7 @@ impl Host {
             let Some(interface) = self.stack.interface(index) else {
                 return;
             };
-            let mut rows = brought(interface, &address);
+            let mut rows = self.brought(interface, &address);
             // The address itself goes last of its routes in IPv4.
             if address.addr.is_ipv4() {
                 rows.rotate_left(1);
@@ -502,7 +551,7 @@ impl Host {
             let Some(interface) = self.stack.interface(index) else {
                 return;
             };
-            rows.extend(brought(interface, address));
+            rows.extend(self.brought(interface, address));
         }
         self.tell_routes(teller, RTM_DELROUTE, rows);
         for address in gone {
@@ -523,7 +572,7 @@ impl Host {
             let Some(interface) = self.stack.interface(index) else {
                 return;
             };
-            let mut rows = brought(interface, &address);
+            let mut rows = self.brought(interface, &address);
             if known {
                 rows.retain(|row| row.kind != TO_HOST);
             } else {

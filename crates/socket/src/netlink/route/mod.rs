@@ -24,7 +24,7 @@ use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{TABLE_LOCAL, TABLE_MAIN};
 
-pub(crate) use address::{AddressKey, AddressNote, address_flags};
+pub(crate) use address::{AddressKey, AddressNote};
 pub(crate) use fib::RouteWanted;
 pub(crate) use rows::{UNICAST, USER_METRIC};
 

@@ -238,7 +238,7 @@ impl Host {
         };
         for interface in self.stack.interfaces() {
             for own in interface.addresses() {
-                for row in brought(interface, own) {
+                for row in self.brought(interface, own) {
                     if !out.contains(&row) {
                         out.push(row);
                     }

@@ -2,7 +2,6 @@
 
 use super::sockets::{UDP_WIDTH, end_line};
 use crate::host::Host;
-use crate::netlink::address_flags;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -271,7 +270,8 @@ pub(super) fn if_inet6(host: &Host, out: &mut String) {
                 hex(addr),
                 interface.index().get(),
                 address.prefix_len,
-                address_flags(interface, address),
+                // IFA_F_NOPREFIXROUTE does not fit.
+                host.address_flags(interface, address) as u8,
                 interface.name()
             );
         }
