@@ -1,14 +1,17 @@
 //! What packet sockets send: frames, or what stands behind their link header.
 
 use super::errqueue_icmp::checksum;
+use super::netlink_route::{added, alone};
 use super::packet::{
     ALL, Framed, HOST, IP, IP6, LO, MULTICAST, OTHERHOST, OUTGOING, OWN, frame, from, ll, next,
     open,
 };
-use crate::check::{Outcome, check, eq, err, ret};
+use crate::addr::Addr;
+use crate::check::{Outcome, check, eq, err, ok, ret};
 use crate::kernel::Kernel;
 use crate::msg::{Msg, cmsg};
 use crate::registry::tests;
+use crate::scene::NB;
 use libc::{AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOL_SOCKET};
 
 tests! {
@@ -19,6 +22,7 @@ tests! {
     who_is_addressed [ROOT],
     cooked_to_be_sent [ROOT],
     injected_for_the_host [ROOT],
+    injected_with_own_sources [ROOT],
 }
 
 fn control_messages(k: &mut dyn Kernel) -> Outcome {
@@ -213,4 +217,44 @@ fn injected_for_the_host(k: &mut dyn Kernel) -> Outcome {
     );
     eq!(k.recv_now(fd)?, b"hello");
     Ok(())
+}
+
+/// fib_validate_source(): an address of the host's comes in from nobody else, unless accept_local; others of a subnet of lo do.
+fn injected_with_own_sources(k: &mut dyn Kernel) -> Outcome {
+    alone(k, |k| {
+        added(k, [10, 7, 0, 1], 24)?;
+        let fd = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
+        ret!(k.bind(fd, &Addr::any4(0)), 0);
+        let port = k.sockname(fd)?.port();
+        let tap = open(k, SOCK_RAW, 0)?;
+        for (accepts, src, dst, comes) in [
+            ("0", [10, 7, 0, 1], [10, 7, 0, 1], false),
+            ("0", [10, 7, 0, 2], [10, 7, 0, 1], true),
+            ("0", [10, 9, 0, 1], [10, 7, 0, 1], true),
+            ("0", [127, 0, 0, 1], [10, 7, 0, 1], false),
+            ("0", [10, 9, 0, 1], [127, 0, 0, 1], false),
+            ("1", [10, 7, 0, 1], [10, 7, 0, 1], true),
+            ("1", [127, 0, 0, 1], [127, 0, 0, 1], false),
+        ] {
+            let name = "ipv4/conf/lo/accept_local";
+            ret!(k.set_tunable(name, accepts)?, 1);
+            let mut packet = vec![0x45, 0, 0, 33, 0, 0, 0, 0, 8, 17, 0, 0];
+            packet.extend([src, dst].concat());
+            let sum = checksum(&packet);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            packet.extend([9u16, port, 13, 0].map(u16::to_be_bytes).concat());
+            packet.extend(b"hello");
+            let bytes = frame(IP, &packet);
+            ret!(k.sendto(tap, &bytes, 0, &ll(IP, LO)), bytes.len() as i64);
+            let mut buf = [0; 16];
+            let (got, from) = k.recvfrom(fd, &mut buf, 0);
+            let want = if comes { 5 } else { -i64::from(libc::EAGAIN) };
+            eq!((accepts, src, dst, got), (accepts, src, dst, want));
+            if comes {
+                eq!(from, Addr::v4(src, 9));
+            }
+        }
+        ret!(k.set_tunable("ipv4/conf/lo/accept_local", "0")?, 1);
+        Ok(())
+    })
 }

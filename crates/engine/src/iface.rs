@@ -619,6 +619,11 @@ impl Interfaces {
         }
     }
 
+    /// Whether it is an address of an interface, and not only of the host's by a subnet of `lo`.
+    pub(crate) fn is_address(&self, addr: IpAddr) -> bool {
+        self.owners.contains_key(&addr)
+    }
+
     #[cold]
     fn local_net(&self, addr: IpAddr) -> Option<&InterfaceAddress> {
         let many = matches!(addr, IpAddr::V4(v4) if self.is_broadcast(v4));

@@ -171,12 +171,6 @@ impl Stack {
             self.transmit_injected(interface, packet);
             return;
         }
-        // fib_validate_source: nobody speaks with one of the host's own IPv4 addresses but the host. IPv6 does not look.
-        let Packet { ip, body } = packet;
-        if ip.src.is_ipv4() && self.interface_of(ip.src).is_some() {
-            self.counters.ip_in_hdr_errors += 1;
-            return;
-        }
-        self.injected_input(now, tag, ip, body);
+        self.injected_input(now, tag, packet.ip, packet.body);
     }
 }

@@ -60,10 +60,19 @@ impl Stack {
 
     /// See [`inject`](Self::inject).
     pub(crate) fn injected_input(&mut self, now: Instant, tag: Tag, ip: IpHeader, mut body: Body) {
-        if self.interfaces.lo_is_up() {
-            self.ip_input(now, IfIndex::LO, Hint::NONE, tag, &ip, &mut body);
-            self.run_loopback(now);
+        if !self.interfaces.lo_is_up() {
+            return;
         }
+        // ip_route_input_slow(): who comes in from outside has no loopback address. fib_validate_source(): nor one of an
+        // interface, unless accept_local; others of a subnet of lo may be. IPv6 does not look.
+        let own = || self.interfaces.is_address(ip.src) && !self.accepts_local(IfIndex::LO);
+        if ip.src.is_ipv4() && (ip.src.is_loopback() || ip.dst.is_loopback() || own()) {
+            let bytes = (ip.header_len() + body.wire_len()) as u64;
+            self.count_input(IfIndex::LO, &ip, bytes);
+            return;
+        }
+        self.ip_input(now, IfIndex::LO, Hint::NONE, tag, &ip, &mut body);
+        self.run_loopback(now);
     }
 
     /// A packet came in: is it for this host, and for whom in it?
