@@ -9,7 +9,8 @@ outcome differs, or that is cut natively, three times in a row fails, unless the
     ID  skip            REASON     is not looked at: its outcome changes on the host's kernel too
 
 A line whose case is the same on both sides, or does not exist, is stale and fails too. SWITCHBOARD=native runs both sides on
-the host's kernel. RUN_OPTIONS are the run's.
+the host's kernel. RUN_OPTIONS are the run's. With RUN_EACH=1 the driver makes the runs itself: RUN is what to put before a command,
+nothing natively.
 """
 import os
 import shlex
@@ -25,7 +26,9 @@ KINDS = ("ok", "fail", "skip", "cut")
 def arm(prefix, driver, only=()):
     """Outcome by case."""
     name = "runner" if prefix else "native"
-    done = subprocess.run([*prefix, *driver, *only], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    env = dict(os.environ, RUN=shlex.join(prefix))
+    before = [] if "RUN_EACH" in env else prefix
+    done = subprocess.run([*before, *driver, *only], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.exit(f"the driver ended with status {done.returncode} ({name}): not all cases ran")
     found = {}
