@@ -23,8 +23,10 @@ impl Connection {
     pub(crate) fn on_ack(&mut self, cx: Cx<'_>, segment: &TcpSegment) -> AckVerdict {
         let (ack, una) = (segment.ack, self.snd_una);
         if ack.lt(una) {
-            // RFC 5961, 5.2: older than any window we ever offered to fill: a blind injection; challenge it.
-            if ack.lt(una - self.max_window) {
+            // RFC 5961, 5.2: older than any window we ever offered to fill, or of what we never sent: a blind injection;
+            // challenge it.
+            let most = u64::from(self.max_window).min(self.counters.bytes_acked);
+            if ack.lt(una - most as u32) {
                 self.challenge(cx);
                 return AckVerdict::Discard;
             }
@@ -147,10 +149,7 @@ impl Connection {
     #[inline]
     fn update_send_window(&mut self, segment: &TcpSegment) {
         let window = u32::from(segment.window) << self.snd_wscale;
-        let newer = segment.ack.gt(self.snd_una)
-            || segment.seq.gt(self.snd_wl1)
-            || (segment.seq == self.snd_wl1 && (window > self.snd_wnd || window == 0));
-        if newer {
+        if self.is_newer_window(segment, window) {
             self.snd_wl1 = segment.seq;
             self.snd_wnd = window;
             if window > self.max_window {
@@ -158,6 +157,14 @@ impl Connection {
                 self.sync_mss();
             }
         }
+    }
+
+    /// RFC 9293, 3.10.7.4, fifth step (tcp_may_update_window).
+    #[inline]
+    pub(crate) fn is_newer_window(&self, segment: &TcpSegment, window: u32) -> bool {
+        segment.ack.gt(self.snd_una)
+            || segment.seq.gt(self.snd_wl1)
+            || (segment.seq == self.snd_wl1 && (window > self.snd_wnd || window == 0))
     }
 
     /// Nothing was outstanding: an answer to a probe, or a window update (tcp_ack_probe).

@@ -14,6 +14,8 @@ use crate::time::Instant;
 
 /// After 24 days without segments the recent timestamp means nothing any more (RFC 7323, 5.5).
 const PAWS_IDLE: core::time::Duration = core::time::Duration::from_secs(24 * 24 * 3600);
+/// How many ticks of the peer's clock a segment may be late (TCP_PAWS_WINDOW).
+const PAWS_WINDOW: i32 = 1;
 /// The default of net.ipv4.tcp_challenge_ack_limit, which is none.
 const UNLIMITED: u32 = i32::MAX as u32;
 /// RFC 7323, 2.3.
@@ -194,18 +196,30 @@ impl Connection {
         } else {
             None
         };
-        if let Some(ts) = ts {
-            // RFC 7323, 5.3, R1. A RST is judged by its sequence number alone.
-            if !flags.contains(TcpFlags::RST) && self.is_old_timestamp(cx.now, ts.value, flags) {
+        // RFC 7323, 5.3, R1. A RST is judged by its sequence number alone.
+        if let Some(ts) = ts
+            && !flags.contains(TcpFlags::RST)
+            && self.is_old_timestamp(cx.now, ts.value, PAWS_WINDOW)
+            && !self.is_harmless(segment, ts.value)
+        {
+            if flags.contains(TcpFlags::SYN) {
+                self.challenge(cx);
+            } else if segment.seq_len() > 0 || !segment.seq.lt(self.rcv_nxt) {
+                // Old acknowledgments are common, and not answered (TCP_RFC7323_PAWS_ACK).
                 self.answer_invalid(cx, segment);
-                return Reply::None;
             }
+            return Reply::None;
         }
         // First: the sequence number. Linux's left edge is the last window sent, not RCV.NXT, so that what was
         // acknowledged but not by a window-bearing segment still counts as in sequence (tcp_sequence).
         let end = segment.seq + segment.seq_len();
         let window = self.receive_window();
-        if end.lt(self.rcv_wup) || segment.seq.gt(self.rcv_nxt + window) {
+        let edge = self.rcv_nxt + window;
+        // Data that goes beyond the window is taken only by who has nothing else to read (TCP_INVALID_END_SEQUENCE); a FIN
+        // may.
+        let fin = u32::from(flags.contains(TcpFlags::FIN));
+        let beyond = segment.seq.gt(edge) || ((end - fin).gt(edge) && !self.recv.is_empty());
+        if end.lt(self.rcv_wup) || beyond {
             if flags.contains(TcpFlags::RST) {
                 if self.is_rst_after_fin(segment) {
                     self.on_reset();
@@ -219,7 +233,10 @@ impl Connection {
         }
         // Second: RST (RFC 5961, 3.2).
         if flags.contains(TcpFlags::RST) {
-            if segment.seq == self.rcv_nxt || self.is_rst_after_fin(segment) {
+            if segment.seq == self.rcv_nxt
+                || self.is_rst_after_fin(segment)
+                || self.is_rst_after_blocks(segment)
+            {
                 self.on_reset();
             } else {
                 self.challenge(cx);
@@ -250,8 +267,8 @@ impl Connection {
             return Reply::None;
         }
         if let Some(ts) = ts {
-            // RFC 7323, 4.3: only a segment that covers the last ACK sent.
-            if segment.seq.leq(self.rcv_wup) {
+            // RFC 7323, 4.3: only a segment that covers the last ACK sent, and never back.
+            if segment.seq.leq(self.rcv_wup) && !self.is_old_timestamp(cx.now, ts.value, 0) {
                 self.ts_recent = ts.value;
                 self.ts_recent_at = cx.now;
             }
@@ -363,20 +380,28 @@ impl Connection {
         self.events |= EventKind::CONNECTED;
     }
 
-    /// RFC 7323, 5.3 (tcp_paws_discard, tcp_disordered_ack).
+    /// RFC 7323, 5.3 (tcp_paws_check): whether a segment was made more than so many ticks before one that has come.
     #[inline]
-    fn is_old_timestamp(&self, now: Instant, value: u32, flags: TcpFlags) -> bool {
+    fn is_old_timestamp(&self, now: Instant, value: u32, allowed: i32) -> bool {
         let age = self.ts_recent.wrapping_sub(value) as i32;
-        // Zero is that none is known: of some systems' SYNs, and under TCP_REPAIR (tcp_paws_check).
-        if age <= 0 || self.ts_recent == 0 {
-            return false;
-        }
-        // A pure ACK may be reordered by a tick (TCP_PAWS_WINDOW).
-        if age <= 1 && !flags.intersects(TcpFlags::SYN | TcpFlags::FIN) {
-            return false;
-        }
-        // RFC 7323, 5.5: outdated.
-        now.saturating_sub(self.ts_recent_at) < PAWS_IDLE
+        // Zero is that none is known: of some systems' SYNs, and under TCP_REPAIR.
+        age > allowed
+            && self.ts_recent != 0
+            // RFC 7323, 5.5: outdated.
+            && now.saturating_sub(self.ts_recent_at) < PAWS_IDLE
+    }
+
+    /// tcp_disordered_ack: an acknowledgment that was overtaken by another, and says nothing that could do harm.
+    #[cold]
+    fn is_harmless(&self, segment: &TcpSegment, value: u32) -> bool {
+        let window = u32::from(segment.window) << self.snd_wscale;
+        let age = self.ts_recent.wrapping_sub(value);
+        segment.flags.contains(TcpFlags::ACK)
+            && segment.seq_len() == 0
+            && segment.seq == self.rcv_nxt
+            && segment.ack == self.snd_una
+            && !self.is_newer_window(segment, window)
+            && u128::from(age) * 10 <= self.rtt.rto().as_millis() * 12
     }
 
     /// A RST whose number is before the FIN we have received: the peer sent it before it knew (tcp_reset_check).
@@ -386,6 +411,14 @@ impl Connection {
                 self.state,
                 State::CloseWait | State::LastAck | State::Closing
             )
+    }
+
+    /// The peer's own number is behind what we have told it that we hold (RFC 5961, 3.2; tcp_rcv_rst's max_sack).
+    fn is_rst_after_blocks(&self, segment: &TcpSegment) -> bool {
+        let highest = self.reassembly.as_ref().and_then(|held| held.highest());
+        highest.is_some_and(|offset| {
+            segment.seq == self.rcv_nxt + offset.wrapping_sub(self.received) as u32
+        }) && self.sack_ok
     }
 
     /// tcp_reset.

@@ -49,6 +49,12 @@ impl Reassembly {
         }
     }
 
+    /// The right edge of the highest block.
+    pub(crate) fn highest(&self) -> Option<u64> {
+        let blocks = &self.blocks[..usize::from(self.block_count)];
+        blocks.iter().map(|(_, right)| *right).max()
+    }
+
     /// What the SACK option takes of a header.
     pub(crate) fn option_len(&self, timestamps: bool) -> u32 {
         let most = if timestamps { BLOCKS - 1 } else { BLOCKS };

@@ -68,24 +68,16 @@ impl Connection {
         }
         let window = self.receive_window();
         if seq == self.rcv_nxt && (window > 0 || len == 0) {
-            // The usual case: cut only at the right edge of the window.
+            // The usual case. What goes beyond the window is taken whole, as Linux does, or was not let in.
             self.ecn_of_data(segment.flags);
-            let mut taken = 0u32;
             for chunk in core::mem::take(&mut segment.payload) {
-                let room = window - taken;
-                let chunk = if chunk.len() as u32 > room {
-                    chunk.slice(..room as usize)
-                } else {
-                    chunk
-                };
-                taken += chunk.len() as u32;
                 self.recv.push(chunk);
             }
-            self.advance(taken);
-            if taken > 0 {
-                self.data_arrived(cx, taken, segment.flags.contains(TcpFlags::PSH));
+            self.advance(len);
+            if len > 0 {
+                self.data_arrived(cx, len, segment.flags.contains(TcpFlags::PSH));
             }
-            if fin && taken == len {
+            if fin {
                 self.on_fin(cx);
             } else {
                 self.fill_from_reassembly(cx);

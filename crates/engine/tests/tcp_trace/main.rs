@@ -1,5 +1,6 @@
 //! What TCP does, segment by segment. The format is described in `script`.
 
+mod attacks;
 mod close;
 mod ecn;
 mod fastopen;
