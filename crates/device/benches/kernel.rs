@@ -14,13 +14,17 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use harness::{Path, Table, transfer};
+use harness::{BETWEEN_STARTS, Bottleneck, FLOWS, Path, Table, transfer, unfairness};
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{setsockopt, sockopt::TcpCongestion};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{Linger, TcpCongestion};
 use switchboard_device::{End, Link, Random, Tun, TunConfig, TunKind};
 use switchboard_engine::{Algorithm, Instant};
 
@@ -34,6 +38,13 @@ fn main() {
         Ok(name) => &[Algorithm::from_name(name.as_bytes()).expect("a known algorithm")],
         Err(_) => &[Algorithm::Cubic],
     };
+    if std::env::var_os("ONLY_SHARES").is_none() {
+        losses(algorithms);
+    }
+    shares(algorithms);
+}
+
+fn losses(algorithms: &[Algorithm]) {
     for &algorithm in algorithms {
         println!(
             "100 Mbit/s, RTT 20 ms, {}, mean of {SEEDS} seeds: Mbit/s",
@@ -49,12 +60,7 @@ fn main() {
             (5.0, 2.0),
             (10.0, 1.0),
         ] {
-            let path = Path {
-                rtt: Duration::from_millis(20),
-                bits_per_second: 100_000_000,
-                loss_percent,
-                queue: 1000,
-            };
+            let path = Path::new(loss_percent);
             let len = (mb * 1e6) as usize;
             let mut rates = [0.0; 2];
             for seed in 0..SEEDS {
@@ -76,6 +82,39 @@ fn main() {
         }
         println!("{}", table.text());
     }
+}
+
+/// Four flows, begun one after the other, for a minute after ten seconds, by the queue they meet in.
+fn shares(algorithms: &[Algorithm]) {
+    println!(
+        "{FLOWS} flows, 100 Mbit/s, RTT 20 ms, 60 s after the first 10: farthest from fair, %"
+    );
+    let mut table = Table::default();
+    table.row(["algorithm", "queue", "kernel", "ours", "with jitter"].map(String::from));
+    let (from, to) = (Duration::from_secs(10), Duration::from_secs(70));
+    for &algorithm in algorithms {
+        for queue in [Bottleneck::Fifo(250), Bottleneck::Fair] {
+            let path = Path {
+                queue,
+                ..Path::new(0.0)
+            };
+            let kernel = match kernel_shares(1, path, algorithm, from, to) {
+                Ok(bytes) => unfairness(&bytes),
+                Err(error) => return println!("left out: {error}"),
+            };
+            // The kernel's time is real, and its timers and processes are never in step.
+            let [ours, jittery] = [path, path.jittery()]
+                .map(|path| unfairness(&harness::shares(1, path, algorithm, from, to)));
+            table.row([
+                algorithm.name().to_owned(),
+                format!("{queue}"),
+                format!("{:.1}", kernel * 100.0),
+                format!("{:.1}", ours * 100.0),
+                format!("{:.1}", jittery * 100.0),
+            ]);
+        }
+    }
+    println!("{}", table.text());
 }
 
 /// A namespace of the calling thread with a device that has this address.
@@ -102,19 +141,7 @@ fn namespace(address: &str) -> io::Result<Tun> {
 
 /// How long the kernel takes from connect(2) until the last byte has arrived.
 fn kernel(seed: u64, path: Path, len: usize, algorithm: Algorithm) -> io::Result<Duration> {
-    let (tuns, devices): (Sender<io::Result<(usize, Tun)>>, Receiver<_>) = channel();
-    let (ready, listening) = channel();
-    let server_tuns = tuns.clone();
-    let server = thread::spawn(move || -> io::Result<Clock> {
-        match namespace("10.0.0.2") {
-            Ok(tun) => server_tuns.send(Ok((1, tun))).map_err(io::Error::other)?,
-            Err(error) => {
-                drop(server_tuns.send(Err(io::Error::other(error.to_string()))));
-                return Err(error);
-            }
-        }
-        let listener = TcpListener::bind("10.0.0.2:80")?;
-        ready.send(()).map_err(io::Error::other)?;
+    let server = move |listener: TcpListener| {
         let (mut stream, _) = listener.accept()?;
         let mut buffer = vec![0; 1 << 16];
         let mut got = 0;
@@ -125,20 +152,10 @@ fn kernel(seed: u64, path: Path, len: usize, algorithm: Algorithm) -> io::Result
             }
         }
         Ok(Clock::now())
-    });
-    let client = thread::spawn(move || -> io::Result<Clock> {
-        match namespace("10.0.0.1") {
-            Ok(tun) => tuns.send(Ok((0, tun))).map_err(io::Error::other)?,
-            Err(error) => {
-                drop(tuns.send(Err(io::Error::other(error.to_string()))));
-                return Err(error);
-            }
-        }
-        listening.recv().map_err(io::Error::other)?;
+    };
+    let client = move || {
         let begun = Clock::now();
-        let mut stream = TcpStream::connect("10.0.0.2:80")?;
-        // Not by the tunable: a namespace may not have what is not everybody's.
-        setsockopt(&stream, TcpCongestion, &OsString::from(algorithm.name()))?;
+        let mut stream = connect(algorithm)?;
         let data = vec![7; 1 << 16];
         let mut left = len;
         while left > 0 {
@@ -153,6 +170,104 @@ fn kernel(seed: u64, path: Path, len: usize, algorithm: Algorithm) -> io::Result
         }
         let _ = stream.read(&mut [0]);
         Ok(begun)
+    };
+    let (begun, done) = between(seed, path, client, server)?;
+    Ok(done - begun)
+}
+
+/// What each of the kernel's flows has got, in bytes, between two times after the last began.
+fn kernel_shares(
+    seed: u64,
+    path: Path,
+    algorithm: Algorithm,
+    from: Duration,
+    to: Duration,
+) -> io::Result<Vec<usize>> {
+    let got: Arc<[AtomicUsize; FLOWS]> = Arc::default();
+    let counts = got.clone();
+    let server = move |listener: TcpListener| {
+        let readers: Vec<_> = (0..FLOWS)
+            .map(|flow| {
+                let (mut stream, _) = listener.accept()?;
+                let counts = counts.clone();
+                Ok(thread::spawn(move || {
+                    let mut buffer = vec![0; 1 << 16];
+                    while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                        counts[flow].fetch_add(n, Ordering::Relaxed);
+                    }
+                }))
+            })
+            .collect::<io::Result<_>>()?;
+        for reader in readers {
+            reader.join().expect("no panic");
+        }
+        Ok(())
+    };
+    let client = move || {
+        let mut streams = Vec::new();
+        for _ in 0..FLOWS {
+            let mut stream = connect(algorithm)?;
+            streams.push(stream.try_clone()?);
+            thread::spawn(move || while stream.write(&[7; 1 << 16]).is_ok() {});
+            thread::sleep(BETWEEN_STARTS);
+        }
+        let now = || got.iter().map(|n| n.load(Ordering::Relaxed));
+        thread::sleep(from);
+        let before: Vec<usize> = now().collect();
+        thread::sleep(to - from);
+        let bytes = now().zip(before).map(|(after, before)| after - before);
+        let bytes = bytes.collect();
+        for stream in streams {
+            // A reset, so that nothing of what is queued has to arrive.
+            setsockopt(
+                &stream,
+                Linger,
+                &libc::linger {
+                    l_onoff: 1,
+                    l_linger: 0,
+                },
+            )?;
+            stream.shutdown(std::net::Shutdown::Both)?;
+        }
+        Ok(bytes)
+    };
+    Ok(between(seed, path, client, server)?.0)
+}
+
+fn connect(algorithm: Algorithm) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect("10.0.0.2:80")?;
+    // Not by the tunable: a namespace may not have what is not everybody's.
+    setsockopt(&stream, TcpCongestion, &OsString::from(algorithm.name()))?;
+    Ok(stream)
+}
+
+/// Runs a client and a server in namespaces of their own until both are done, and carries what is between them.
+fn between<C: Send + 'static, S: Send + 'static>(
+    seed: u64,
+    path: Path,
+    client: impl FnOnce() -> io::Result<C> + Send + 'static,
+    server: impl FnOnce(TcpListener) -> io::Result<S> + Send + 'static,
+) -> io::Result<(C, S)> {
+    let (tuns, devices): (Sender<io::Result<(usize, Tun)>>, Receiver<_>) = channel();
+    let (ready, listening) = channel();
+    let server_tuns = tuns.clone();
+    let enter = |tuns: Sender<io::Result<(usize, Tun)>>, end, address| {
+        let made = namespace(address);
+        let failed = made.as_ref().err().map(|error| error.to_string());
+        tuns.send(made.map(|tun| (end, tun)))
+            .map_err(io::Error::other)?;
+        failed.map_or(Ok(()), |error| Err(io::Error::other(error)))
+    };
+    let server = thread::spawn(move || {
+        enter(server_tuns, 1, "10.0.0.2")?;
+        let listener = TcpListener::bind("10.0.0.2:80")?;
+        ready.send(()).map_err(io::Error::other)?;
+        server(listener)
+    });
+    let client = thread::spawn(move || {
+        enter(tuns, 0, "10.0.0.1")?;
+        listening.recv().map_err(io::Error::other)?;
+        client()
     });
     let mut ends = [None, None];
     for _ in 0..2 {
@@ -180,11 +295,11 @@ fn kernel(seed: u64, path: Path, len: usize, algorithm: Algorithm) -> io::Result
             drop(tun.send_packet(&packet));
         }
         thread::sleep(Duration::from_micros(50));
-        if started.elapsed() > Duration::from_secs(300) {
+        if started.elapsed() > Duration::from_secs(1000) {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
-    let done = server.join().expect("no panic")?;
-    let begun = client.join().expect("no panic")?;
-    Ok(done - begun)
+    let server = server.join().expect("no panic")?;
+    let client = client.join().expect("no panic")?;
+    Ok((client, server))
 }

@@ -1,15 +1,34 @@
 //! Two hosts, a link between them and transfers over it, in virtual time.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use switchboard_device::{
-    Delay, End, FifoConfig, Link, Loss, PipeConfig, QueueConfig, Random, Rate,
+    Delay, End, FifoConfig, FqCodelConfig, Link, Loss, PipeConfig, QueueConfig, Random, Rate,
 };
 use switchboard_engine::{
-    BindRequest, Config, Family, IfIndex, Instant, InterfaceConfig, SendFlags, Stack, Sysctl,
-    TcpId, TcpInfo,
+    Algorithm, BindRequest, Config, Family, IfIndex, Instant, InterfaceConfig, SendFlags, Stack,
+    Sysctl, TcpId, TcpInfo,
 };
+
+/// What waits for the transmitter.
+#[derive(Clone, Copy, Debug)]
+pub enum Bottleneck {
+    /// So many packets; what comes on top is dropped.
+    Fifo(u32),
+    /// A queue for each flow (FQ-CoDel with Linux's defaults).
+    Fair,
+}
+
+impl fmt::Display for Bottleneck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bottleneck::Fifo(packets) => write!(f, "{packets} packets"),
+            Bottleneck::Fair => f.write_str("FQ-CoDel"),
+        }
+    }
+}
 
 /// What both directions of the link are like.
 #[derive(Clone, Copy, Debug)]
@@ -17,20 +36,44 @@ pub struct Path {
     pub rtt: Duration,
     pub bits_per_second: u64,
     pub loss_percent: f64,
-    /// Packets that may wait for the transmitter.
-    pub queue: u32,
+    pub queue: Bottleneck,
+    /// How far the delay of the way back varies. Without it which packet meets a full queue is not chance but the rhythm of
+    /// acknowledgments: those of a flow whose window grows, however small it is.
+    pub jitter_back: Duration,
 }
 
 impl Path {
+    /// 100 Mbit/s and 20 ms.
+    pub fn new(loss_percent: f64) -> Path {
+        Path {
+            rtt: Duration::from_millis(20),
+            bits_per_second: 100_000_000,
+            loss_percent,
+            queue: Bottleneck::Fifo(1000),
+            jitter_back: Duration::ZERO,
+        }
+    }
+
+    /// A millisecond of it, which is what the machine's own timers and processes make.
+    pub fn jittery(self) -> Path {
+        Path {
+            jitter_back: Duration::from_millis(1),
+            ..self
+        }
+    }
+
     pub fn config(&self) -> PipeConfig {
         PipeConfig {
             delay: Delay::fixed(self.rtt / 2),
             loss: Loss::percent(self.loss_percent),
             rate: Some(Rate::bits(self.bits_per_second)),
-            queue: QueueConfig::Fifo(FifoConfig {
-                packets: self.queue,
-                bytes: u64::MAX,
-            }),
+            queue: match self.queue {
+                Bottleneck::Fifo(packets) => QueueConfig::Fifo(FifoConfig {
+                    packets,
+                    bytes: u64::MAX,
+                }),
+                Bottleneck::Fair => QueueConfig::FqCodel(FqCodelConfig::default()),
+            },
             limit: 1 << 20,
             ..PipeConfig::default()
         }
@@ -86,7 +129,12 @@ impl Pair {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut random = Random::new(bytes, 1);
-        let link = Link::new(path.config(), &mut random);
+        let mut link = Link::new(path.config(), &mut random);
+        if !path.jitter_back.is_zero() {
+            let mut config = path.config();
+            config.delay.jitter = path.jitter_back;
+            link.change(Instant::BOOT, &mut random, End::B, config);
+        }
         let mut interfaces = Vec::new();
         let mut hosts = [0usize, 1].map(|i| {
             bytes[31] = i as u8;
@@ -267,6 +315,28 @@ pub fn transfer(seed: u64, path: Path, len: usize, tune: impl Fn(&mut Sysctl)) -
     let mut pair = Pair::new(seed, path, tune);
     pair.start(len);
     pair.finish(Duration::from_secs(3600))[0]
+}
+
+/// How many flows share a bottleneck, and the time between the starts of two.
+pub const FLOWS: usize = 4;
+pub const BETWEEN_STARTS: Duration = Duration::from_millis(100);
+
+/// What each of some flows has got, in bytes, between two times after the last began.
+pub fn shares(
+    seed: u64,
+    path: Path,
+    algorithm: Algorithm,
+    from: Duration,
+    to: Duration,
+) -> Vec<usize> {
+    let mut pair = Pair::new(seed, path, |s| s.tcp_congestion_control = algorithm);
+    for _ in 0..FLOWS {
+        pair.start(usize::MAX / 2);
+        pair.run_for(BETWEEN_STARTS);
+    }
+    let before = pair.run_for(from);
+    let after = pair.run_for(to - from);
+    after.iter().zip(before).map(|(a, b)| a - b).collect()
 }
 
 /// Least, middle and greatest of some goodputs, Mbit/s.

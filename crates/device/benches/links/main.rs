@@ -7,7 +7,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Pair, Path, Table, fairness, spread, transfer, unfairness};
+use harness::{Bottleneck, Pair, Path, Table, fairness, spread, transfer, unfairness};
 use switchboard_engine::Algorithm;
 
 const MB: usize = 1_000_000;
@@ -41,12 +41,7 @@ fn losses(algorithm: Algorithm) {
         .map(String::from),
     );
     for loss_percent in [0.0, 0.1, 1.0, 3.0, 5.0, 10.0] {
-        let path = Path {
-            rtt: Duration::from_millis(20),
-            bits_per_second: 100_000_000,
-            loss_percent,
-            queue: 1000,
-        };
+        let path = Path::new(loss_percent);
         let all: Vec<_> = (0..SEEDS)
             .map(|seed| {
                 transfer(seed, path, 20 * MB, |s| {
@@ -87,8 +82,8 @@ fn steady_share(ms: u64, bits_per_second: u64) -> f64 {
     let path = Path {
         rtt,
         bits_per_second,
-        loss_percent: 0.0,
-        queue: (bdp as u32).max(1000),
+        queue: Bottleneck::Fifo((bdp as u32).max(1000)),
+        ..Path::new(0.0)
     };
     let mut pair = Pair::new(1, path, |s| {
         s.tcp_wmem[2] = 512 << 20;
@@ -101,30 +96,29 @@ fn steady_share(ms: u64, bits_per_second: u64) -> f64 {
     (after - before) as f64 * 8.0 / 30.0 / (bits_per_second as f64 * 1448.0 / 1500.0)
 }
 
+/// For five minutes: which flow is hit when one queue for all is full is chance, and who was hit grows back for seconds.
 fn shares() {
-    println!("four flows, 100 Mbit/s, RTT 20 ms, 60 s after the first 10");
+    println!("four flows, 100 Mbit/s, RTT 20 ms, five minutes after the first 10 s");
+    println!("(jitter: of a millisecond, on the way back)");
     let mut table = Table::default();
-    table.row(["algorithm", "farthest from fair %", "Jain's index"].map(String::from));
+    table.row(["algorithm", "queue", "farthest from fair %", "Jain's index"].map(String::from));
     for algorithm in Algorithm::ALL {
-        let path = Path {
-            rtt: Duration::from_millis(20),
-            bits_per_second: 100_000_000,
-            loss_percent: 0.0,
-            queue: 250,
-        };
-        let mut pair = Pair::new(1, path, |s| s.tcp_congestion_control = *algorithm);
-        for _ in 0..4 {
-            pair.start(usize::MAX / 2);
-            pair.run_for(Duration::from_millis(100));
+        for queue in [Bottleneck::Fifo(250), Bottleneck::Fair] {
+            let plain = Path {
+                queue,
+                ..Path::new(0.0)
+            };
+            for (path, name) in [(plain, ""), (plain.jittery(), ", jitter")] {
+                let (from, to) = (Duration::from_secs(10), Duration::from_secs(310));
+                let bytes = harness::shares(1, path, *algorithm, from, to);
+                table.row([
+                    algorithm.name().to_owned(),
+                    format!("{queue}{name}"),
+                    format!("{:.1}", unfairness(&bytes) * 100.0),
+                    format!("{:.3}", fairness(&bytes)),
+                ]);
+            }
         }
-        let before = pair.run_for(Duration::from_secs(10));
-        let after = pair.run_for(Duration::from_secs(60));
-        let bytes: Vec<usize> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
-        table.row([
-            algorithm.name().to_owned(),
-            format!("{:.1}", unfairness(&bytes) * 100.0),
-            format!("{:.3}", fairness(&bytes)),
-        ]);
     }
     println!("{}", table.text());
 }

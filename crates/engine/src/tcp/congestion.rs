@@ -174,7 +174,8 @@ impl Congestion {
             Algorithm::Cubic => {
                 let extra = self.extra.get_or_insert_default();
                 let window = self.cwnd + self.acked;
-                let window = extra.cubic.on_ack(window, acked, mss, now, rtt.srtt_us());
+                let least = rtt.min_us().min(rtt.srtt_us());
+                let window = extra.cubic.on_ack(window, acked, mss, now, least);
                 // By whole segments: the rest is kept for later.
                 let grown = window.saturating_sub(self.cwnd);
                 self.acked = grown % mss.max(1);

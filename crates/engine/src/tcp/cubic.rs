@@ -50,7 +50,8 @@ impl Cubic {
         self.epoch = None;
     }
 
-    /// Congestion avoidance: `acked` bytes are acknowledged; the new window (4.2 to 4.5).
+    /// Congestion avoidance: `acked` bytes are acknowledged; the new window (4.2 to 4.5). The round-trip time is the least
+    /// one, as in Linux: by the smoothed one a flow that fills a queue would grow faster for it.
     pub(crate) fn on_ack(
         &mut self,
         cwnd: u32,
@@ -67,9 +68,12 @@ impl Cubic {
             }
         };
         let t = (now.micros_since(epoch) + u64::from(rtt_us)) / 1000;
-        let target = self
-            .at(t, mss)
-            .clamp(u64::from(cwnd), u64::from(cwnd) * 3 / 2);
+        // Before the first loss nothing is known of the path: as Linux, at least a twentieth in each round trip.
+        let least = match self.last_max {
+            0 => u64::from(cwnd) * 21 / 20,
+            _ => u64::from(cwnd),
+        };
+        let target = self.at(t, mss).clamp(least, u64::from(cwnd) * 3 / 2);
         // (target - cwnd) / cwnd for each byte acknowledged.
         self.rest += (target - u64::from(cwnd)) * u64::from(acked);
         let mut grown = u64::from(cwnd) + self.rest / u64::from(cwnd.max(1));

@@ -68,3 +68,22 @@ fn with_short_round_trips_it_is_as_fast_as_reno() {
     }
     assert!((19_000..=20_000).contains(&cwnd), "{cwnd}");
 }
+
+#[test]
+fn before_the_first_loss_it_grows_by_a_twentieth() {
+    // Linux: W_cubic alone would be 0.4 of a segment above after a second.
+    let mut cubic = Cubic::default();
+    let now = Instant::from_secs(1);
+    let mut cwnd = 100_000;
+    for _ in 0..100 {
+        cwnd = cubic.on_ack(cwnd, 1000, MSS, now, 20_000);
+    }
+    assert!((104_500..=105_500).contains(&cwnd), "{cwnd}");
+    // After one it does not.
+    cwnd = cubic.reduce(cwnd);
+    let before = cwnd;
+    for _ in 0..70 {
+        cwnd = cubic.on_ack(cwnd, 1000, MSS, now, 20_000);
+    }
+    assert!(cwnd < before + before / 40, "{cwnd}");
+}
