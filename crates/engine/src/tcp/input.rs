@@ -29,6 +29,11 @@ pub(crate) enum Reply {
     Reset,
 }
 
+/// tcp_oow_rate_limited: what has data or a FIN cannot be part of a loop of acknowledgments.
+pub(crate) fn always_answered(segment: &TcpSegment) -> bool {
+    segment.seq_len() > 0 && !segment.flags.contains(TcpFlags::SYN)
+}
+
 impl Connection {
     /// One segment for this connection.
     #[inline]
@@ -57,7 +62,7 @@ impl Connection {
         if let Some(ts) = segment.options.timestamps
             && has_ack
             && ts.echo != 0
-            && self.ts_now(cx.now).wrapping_sub(ts.echo) as i32 <= -1
+            && !self.has_sent_timestamp(cx.now, ts.echo)
         {
             return if flags.contains(TcpFlags::RST) {
                 Reply::None
@@ -380,6 +385,13 @@ impl Connection {
         self.events |= EventKind::CONNECTED;
     }
 
+    /// Whether the clock showed this between our first SYN and now.
+    fn has_sent_timestamp(&self, now: Instant, value: u32) -> bool {
+        let first = self.timed.get().map_or(self.retrans_since, |(_, at)| at);
+        let (first, last) = (self.ts_now(first), self.ts_now(now));
+        value.wrapping_sub(first) <= last.wrapping_sub(first)
+    }
+
     /// RFC 7323, 5.3 (tcp_paws_check): whether a segment was made more than so many ticks before one that has come.
     #[inline]
     fn is_old_timestamp(&self, now: Instant, value: u32, allowed: i32) -> bool {
@@ -441,10 +453,9 @@ impl Connection {
         }
     }
 
-    /// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply." Segments with data cannot
-    /// be part of a loop of ACKs and are answered always (tcp_oow_rate_limited).
+    /// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply."
     fn answer_invalid(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
-        if !segment.payload.is_empty() {
+        if always_answered(segment) {
             self.enter_quickack(16);
             self.out |= Out::ACK;
         } else if self.may_answer_invalid(cx) {

@@ -180,8 +180,16 @@ pub(crate) enum Judgement {
 }
 
 impl Request {
-    pub(crate) fn judge(&self, segment: &TcpSegment) -> Judgement {
+    pub(crate) fn judge(&self, now: Instant, segment: &TcpSegment) -> Judgement {
         let flags = segment.flags;
+        // An echo of what no SYN-ACK has said.
+        let stranger = match (self.ts_recent, segment.options.timestamps) {
+            (Some(_), Some(ts)) if ts.echo != 0 => {
+                let first = self.ts_now(self.sent_at);
+                ts.echo.wrapping_sub(first) > self.ts_now(now).wrapping_sub(first)
+            }
+            _ => false,
+        };
         let old = match (self.ts_recent, segment.options.timestamps) {
             // Zero is that none is known (tcp_paws_check).
             (Some(recent), Some(ts)) => recent != 0 && recent.wrapping_sub(ts.value) as i32 > 0,
@@ -205,7 +213,7 @@ impl Request {
         } else {
             end.gt(next) && segment.seq.lt(next + self.initial.window)
         };
-        if old || !in_window {
+        if old || stranger || !in_window {
             let rst = flags.contains(TcpFlags::RST);
             return if rst {
                 Judgement::Drop
@@ -214,11 +222,11 @@ impl Request {
             };
         }
         if flags.contains(TcpFlags::RST) {
-            // RFC 5961, 3.2 leaves SYN-RECEIVED as RFC 9293 has it; Linux wants the exact number.
+            // RFC 5961, 3.2 leaves SYN-RECEIVED as RFC 9293 has it; Linux wants the exact number, and challenges the rest.
             return if segment.seq == next {
                 Judgement::Forget
             } else {
-                Judgement::Drop
+                Judgement::Acknowledge
             };
         }
         if flags.contains(TcpFlags::SYN) && segment.seq != self.irs {

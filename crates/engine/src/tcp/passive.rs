@@ -11,7 +11,7 @@ use switchboard_wire::{Body, IpHeader, Packet, SeqNum, TcpFlags, TcpOptions, Tcp
 use super::connection::{Connection, Cx, FourTuple, MSS_DEFAULT, Timed};
 use super::fastopen::Decision;
 use super::filter::inherited;
-use super::input::Reply;
+use super::input::{Reply, always_answered};
 use super::listen::{Judgement, Request};
 use super::stack::{Head, path_of};
 use super::state::State;
@@ -229,11 +229,12 @@ impl Stack {
         };
         let (route, tuple) = (request.route, request.tuple);
         let (tos, ttl) = (request.tos, request.ttl);
-        let judgement = request.judge(segment);
+        let judgement = request.judge(now, segment);
         // RFC 5961, 7 applies to what can be provoked.
         let since = now.saturating_sub(request.last_answer);
-        let may_answer =
-            request.last_answer == Instant::BOOT || since >= self.sysctl.tcp_invalid_ratelimit;
+        let may_answer = always_answered(segment)
+            || request.last_answer == Instant::BOOT
+            || since >= self.sysctl.tcp_invalid_ratelimit;
         let listening = self
             .tcp
             .get(listener)

@@ -6,6 +6,7 @@ use core::time::Duration;
 use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
 use super::connection::FourTuple;
+use super::input::always_answered;
 use super::md5::Key;
 use super::timers::TIME_WAIT_LEN;
 use crate::config::Sysctl;
@@ -72,7 +73,7 @@ impl TimeWait {
                 return if rst {
                     TimeWaitVerdict::Drop
                 } else {
-                    self.answer(now, sysctl)
+                    self.answer(now, sysctl, segment)
                 };
             }
             if rst {
@@ -127,7 +128,7 @@ impl TimeWait {
         if old || flags.contains(TcpFlags::ACK) {
             self.deadline = now + TIME_WAIT_LEN;
         }
-        self.answer(now, sysctl)
+        self.answer(now, sysctl, segment)
     }
 
     /// An initial number that no segment of the old connection can be mistaken for.
@@ -154,9 +155,12 @@ impl TimeWait {
     }
 
     /// RFC 5961, 7.
-    fn answer(&mut self, now: Instant, sysctl: &Sysctl) -> TimeWaitVerdict {
+    fn answer(&mut self, now: Instant, sysctl: &Sysctl, segment: &TcpSegment) -> TimeWaitVerdict {
         let since = now.saturating_sub(self.last_answer);
-        if self.last_answer != Instant::BOOT && since < sysctl.tcp_invalid_ratelimit {
+        if !always_answered(segment)
+            && self.last_answer != Instant::BOOT
+            && since < sysctl.tcp_invalid_ratelimit
+        {
             return TimeWaitVerdict::Drop;
         }
         self.last_answer = now;

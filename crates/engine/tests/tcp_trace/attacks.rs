@@ -143,3 +143,136 @@ fn data_beyond_the_window() {
          13   available 8000",
     );
 }
+
+#[test]
+fn a_handshake_that_others_meddle_with() {
+    let half = |script: &str| {
+        plain(&format!(
+            "0    listen 5
+             0    < S 0 mss 1000
+             0    > SA 0 ack 1
+             {script}"
+        ));
+    };
+    // RFC 5961, 3.2 in SYN_RECV as well; it is still there.
+    half(
+        "5    < R 100
+         5    > A 1 ack 1
+         6    < A 1 ack 1
+         6    accept",
+    );
+    half(
+        "5    < R 100000
+         5    > nothing
+         6    < A 1 ack 1
+         6    accept",
+    );
+    half(
+        "5    < S 100
+         5    > RA ack 101
+         6    < A 1 ack 1
+         6    > R 1",
+    );
+    half(
+        "5    < A 100000 ack 1
+         5    > A 1 ack 1
+         6    < A 100000 ack 1
+         6    > nothing
+         // What has data is always answered.
+         7    < A 100000:100001 ack 1
+         7    > A 1 ack 1",
+    );
+    half(
+        "5    < A 1 ack 5
+         5    > R 5
+         6    < P 1:2
+         6    > nothing
+         7    < A 1 ack 1
+         7    accept",
+    );
+}
+
+#[test]
+fn an_echo_of_what_was_never_sent() {
+    // RFC 7323, 3.2.
+    modern(
+        "0    listen 5
+         0    < S 0 mss 1000 ts 1000/0
+         0    > SA 0 ack 1 ts 0/1000
+         5    < A 1:3 ack 1 ts 1001/5
+         5    > A 1 ack 1 ts 0/1000
+         6    < A 1:3 ack 1 ts 900/=
+         6    > A 1 ack 1 ts 0/1000
+         7    < A 1:3 ack 1 ts 1001/=
+         7    > A 1 ack 3 ts 0/1001
+         7    accept",
+    );
+    modern(
+        "0    connect
+         0    > S 0
+         1    < SA 0 ack 1 mss 1460 ts 1000/5
+         1    > R 1
+         1    state SynSent
+         2    < SA 0 ack 1 mss 1460 ts 1000/=
+         2    > A 1 ack 1 ts 0/1000",
+    );
+}
+
+#[test]
+fn time_wait_answers_every_fin() {
+    let waiting = |script: &str| {
+        modern(&format!(
+            "0    listen 5
+             0    < S 0 mss 1000 ts 1000/0
+             0    > SA 0 ack 1 ts 0/1000
+             0    < A 1 ack 1 ts 1001/0
+             0    accept
+             1    close
+             1    > FA 1 ack 1 ts 0/1001
+             2    < A 1 ack 2 ts 1010/0
+             3    < FA 1 ack 2 ts 1020/0
+             3    > A 2 ack 2 ts 0/1020
+             {script}"
+        ));
+    };
+    waiting(
+        "4    < FA 1 ack 2 ts 1020/0
+         4    > A 2 ack 2 ts 0/1020
+         5    < FA 1 ack 2 ts 1020/0
+         5    > A 2 ack 2 ts 0/1020
+         6    < A 2:3 ack 2 ts 1020/0
+         6    > A 2 ack 2
+         // Of those without data one in half a second.
+         700  < A 1 ack 2 ts 1020/0
+         700  > A 2 ack 2
+         701  < A 7 ack 2 ts 1020/0
+         701  > nothing
+         1300 < A 7 ack 2 ts 1020/0
+         1300 > A 2 ack 2",
+    );
+    // RFC 6191: newer timestamps, or a higher number that is not older.
+    waiting(
+        "4    < S 0 ts 3000/0
+         4    > SA 65539 ack 1 ts 0/3000",
+    );
+    waiting(
+        "4    < S 50 ts 900/0
+         4    > A 2 ack 2 ts 0/1020",
+    );
+    waiting(
+        "4    < S 50 ts 1020/0
+         4    > SA 65539 ack 51 ts 0/1020",
+    );
+    waiting(
+        "4    < S 0 ts 1020/0
+         4    > A 2 ack 2 ts 0/1020",
+    );
+    // RFC 1337: a RST that is not older ends it.
+    waiting(
+        "4    < R 2 ts 900/0
+         5    < R 50 ts 1020/0
+         5    connections 1
+         6    < R 2 ts 1020/0
+         6    connections 0",
+    );
+}

@@ -204,8 +204,9 @@ fn rst_in_syn_recv_forgets_the_request() {
         "0  listen 4
          0  < S 0
          0  > SA 0 ack 1
-         // Not the exact number.
+         // Not the exact number: challenged.
          1  < R 5
+         1  > A 1 ack 1
          1  connections 1
          1  < R 1
          1  connections 0",
