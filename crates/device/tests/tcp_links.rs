@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::{
     Bottleneck, Outcome, Pair, Path, Table, fairness, shares, spread, transfer, unfairness,
 };
-use switchboard_engine::Algorithm;
+use switchboard_engine::{Algorithm, Sysctl};
 
 const MB: usize = 1_000_000;
 
@@ -50,21 +50,37 @@ fn goodput_over_loss() {
     assert!(got == GOODPUT, "{got}");
 }
 
-#[test]
-fn a_long_path_is_filled() {
-    // 100 ms at 200 Mbit/s are 2.5 MB: buffers and windows grow by themselves.
+/// What a flow has, after four seconds, of a path that takes 2.5 MB: 100 ms at 200 Mbit/s.
+fn share_of_long_path(tune: impl Fn(&mut Sysctl)) -> f64 {
     let long = Path {
         rtt: Duration::from_millis(100),
         bits_per_second: 200_000_000,
         queue: Bottleneck::Fifo(2000),
         ..Path::new(0.0)
     };
-    let mut pair = Pair::new(1, long, |_| {});
+    let mut pair = Pair::new(1, long, tune);
     pair.start(usize::MAX / 2);
     let before = pair.run_for(Duration::from_secs(4))[0];
     let after = pair.run_for(Duration::from_secs(4))[0];
-    let share = (after - before) as f64 * 8.0 / 4.0 / (200e6 * 1448.0 / 1500.0);
+    (after - before) as f64 * 8.0 / 4.0 / (200e6 * 1448.0 / 1500.0)
+}
+
+#[test]
+fn a_long_path_is_filled() {
+    // Buffers and windows grow by themselves.
+    let share = share_of_long_path(|_| {});
     assert!(share > 0.9, "{share}");
+}
+
+#[test]
+fn buffers_that_may_not_grow_bound_it() {
+    // tcp_rmem's default is 128 KiB, of which a part is window.
+    let share = share_of_long_path(|s| s.tcp_moderate_rcvbuf = false);
+    assert!((0.01..0.05).contains(&share), "{share}");
+    let share = share_of_long_path(|s| s.tcp_rmem[2] = 1 << 20);
+    assert!((0.1..0.4).contains(&share), "{share}");
+    let share = share_of_long_path(|s| s.tcp_wmem[2] = 1 << 20);
+    assert!((0.1..0.4).contains(&share), "{share}");
 }
 
 /// How far from its share the farthest of four flows is, in percent, and Jain's index, which is 1 when all have the same.
