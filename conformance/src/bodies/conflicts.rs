@@ -12,6 +12,9 @@ tests! {
     tcp_reuseaddr_with_a_listener,
     tcp_second_listen_is_refused,
     tcp_reuseaddr_set_late,
+    tcp_reuseaddr_taken_back,
+    tcp_reuseport_taken_back,
+    tcp_reuseport_remembers_an_address,
     udp_reuseaddr_table,
     reuseport_table,
     reuseport_differs_by_user [ROOT],
@@ -136,6 +139,61 @@ fn tcp_reuseaddr_set_late(k: &mut dyn Kernel) -> Outcome {
     err!(k.bind(b, &name), EADDRINUSE);
     ret!(k.set_int(a, SOL_SOCKET, SO_REUSEADDR, 1), 0);
     ret!(k.bind(b, &name), 0);
+    Ok(())
+}
+
+fn stream_with(k: &mut dyn Kernel, option: i32) -> Got<Fd> {
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    ret!(k.set_int(fd, SOL_SOCKET, option, 1), 0);
+    Ok(fd)
+}
+
+/// The port does not remember SO_REUSEADDR.
+fn tcp_reuseaddr_taken_back(k: &mut dyn Kernel) -> Outcome {
+    let a = stream_with(k, SO_REUSEADDR)?;
+    ret!(k.bind(a, &Addr::lo4(0)), 0);
+    let name = k.sockname(a)?;
+    ret!(k.set_int(a, SOL_SOCKET, SO_REUSEADDR, 0), 0);
+    let b = stream_with(k, SO_REUSEADDR)?;
+    err!(k.bind(b, &name), EADDRINUSE);
+    ret!(k.listen(a, 1), 0);
+    Ok(())
+}
+
+/// The port remembers the last one with SO_REUSEPORT (fastreuseport): who is like it is let in.
+fn tcp_reuseport_taken_back(k: &mut dyn Kernel) -> Outcome {
+    let a = stream_with(k, SO_REUSEPORT)?;
+    ret!(k.bind(a, &Addr::lo4(0)), 0);
+    let name = k.sockname(a)?;
+    ret!(k.set_int(a, SOL_SOCKET, SO_REUSEPORT, 0), 0);
+    let b = stream_with(k, SO_REUSEPORT)?;
+    ret!(k.bind(b, &name), 0);
+    let plain = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    err!(k.bind(plain, &name), EADDRINUSE);
+    err!(k.listen(a, 1), EADDRINUSE);
+    ret!(k.listen(b, 1), 0);
+    let c = stream_with(k, SO_REUSEPORT)?;
+    ret!(k.bind(c, &name), 0);
+    // One without it has come: nothing is remembered.
+    let elsewhere = Addr::v4([127, 0, 0, 2], name.port());
+    ret!(k.bind(plain, &elsewhere), 0);
+    let d = stream_with(k, SO_REUSEPORT)?;
+    err!(k.bind(d, &name), EADDRINUSE);
+    Ok(())
+}
+
+/// What is remembered is one address; a wildcard is like no other address.
+fn tcp_reuseport_remembers_an_address(k: &mut dyn Kernel) -> Outcome {
+    let a = stream_with(k, SO_REUSEPORT)?;
+    ret!(k.bind(a, &Addr::lo4(0)), 0);
+    let name = k.sockname(a)?;
+    ret!(k.set_int(a, SOL_SOCKET, SO_REUSEPORT, 0), 0);
+    let any = stream_with(k, SO_REUSEPORT)?;
+    err!(k.bind(any, &Addr::any4(name.port())), EADDRINUSE);
+    let b = stream_with(k, SO_REUSEPORT)?;
+    ret!(k.bind(b, &Addr::v4([127, 0, 0, 2], name.port())), 0);
+    let c = stream_with(k, SO_REUSEPORT)?;
+    err!(k.bind(c, &name), EADDRINUSE);
     Ok(())
 }
 

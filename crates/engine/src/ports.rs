@@ -5,6 +5,7 @@
 //! listener's million children are one entry), so the cost of a check grows with the number of *different* bindings of
 //! a port only. The rules are those of inet_bind_conflict() for TCP and udp_lib_lport_inuse() for UDP.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use smallvec::SmallVec;
@@ -125,9 +126,9 @@ pub(crate) struct BindKey {
     pub(crate) connected: bool,
 }
 
-/// What Linux writes for the IPv4 address of an IPv6 socket that connect(2) gave an address (LOOPBACK4_IPV6). It meets
-/// IPv4 sockets with that one.
-const STAND_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
+/// What Linux writes for the IPv4 address of an IPv6 socket that has an IPv6 address (LOOPBACK4_IPV6). If connect(2) gave
+/// it, the socket meets IPv4 sockets with that one; if bind(2) did, IPv4 datagrams leave from it.
+pub(crate) const STAND_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
 impl BindKey {
     pub(crate) fn new(request: &BindRequest, port: u16) -> BindKey {
@@ -189,6 +190,9 @@ struct Bucket {
     owners: SmallVec<[(BindKey, u32); 1]>,
     /// Only connect(2) has chosen this port so far, so it may choose it again for another peer (`fastreuse == -1`).
     connect_only: bool,
+    /// TCP: the last one with SO_REUSEPORT that had to be compared with the owners (FASTREUSEPORT_STRICT). Who is like it
+    /// gets the port without being compared, whatever has become of the owners' options.
+    guide: Option<Box<BindKey>>,
 }
 
 /// The ports of one transport.
@@ -223,14 +227,32 @@ impl BindTable {
         range: impl Into<Choice<'a>>,
         random: &mut Random,
     ) -> Result<BindKey, BindError> {
-        let key = if request.port != 0 {
+        self.bind_founder(request, range.into(), random, false)
+    }
+
+    /// [`bind`](Self::bind) of a socket that has founded a group already (`founded`), and so cannot share a port that
+    /// another has; those that come later can share it with this one.
+    pub(crate) fn bind_founder(
+        &mut self,
+        request: &BindRequest,
+        range: Choice<'_>,
+        random: &mut Random,
+        founded: bool,
+    ) -> Result<BindKey, BindError> {
+        let own = request;
+        let request = &BindRequest {
+            reuse_port: own.reuse_port && !founded,
+            ..*own
+        };
+        let mut fast = false;
+        let port = if request.port != 0 {
             let key = BindKey::new(request, request.port);
-            if self.conflicts(&key, Strictness::Explicit) {
+            fast = self.is_like_the_guide(&key);
+            if !fast && self.conflicts(&key, Strictness::Explicit) {
                 return Err(BindError::InUse);
             }
-            key
+            request.port
         } else {
-            let range = range.into();
             let port = match self.transport {
                 Transport::Tcp => self.open_port_tcp(request, range, random).or_else(|| {
                     let shared = Strictness::Shared;
@@ -239,10 +261,37 @@ impl BindTable {
                 }),
                 Transport::Udp => self.open_port_udp(request, range, random),
             };
-            BindKey::new(request, port.ok_or(BindError::PortsExhausted)?)
+            port.ok_or(BindError::PortsExhausted)?
         };
+        let key = BindKey::new(own, port);
         self.insert(key);
+        self.guide(&key, fast);
         Ok(key)
+    }
+
+    /// sk_reuseport_match()
+    fn is_like_the_guide(&self, key: &BindKey) -> bool {
+        let bucket = self.buckets.get(&key.port);
+        let guide = bucket.and_then(|bucket| bucket.guide.as_deref());
+        let wild = key.addr.is_unspecified();
+        key.reuse_port
+            && guide.is_some_and(|guide| {
+                let meets = guide.overlaps(key) && (!wild || guide.addr.is_unspecified());
+                guide.uid == key.uid && meets
+            })
+    }
+
+    /// inet_csk_update_fastreuse(): the socket has the port, `fast` or not.
+    fn guide(&mut self, key: &BindKey, fast: bool) {
+        if matches!(self.transport, Transport::Tcp)
+            && let Some(bucket) = self.buckets.get_mut(&key.port)
+        {
+            if !key.reuse_port {
+                bucket.guide = None;
+            } else if !fast {
+                bucket.guide = Some(Box::new(*key));
+            }
+        }
     }
 
     /// Whether no port is taken.
@@ -287,31 +336,6 @@ impl BindTable {
         }
     }
 
-    /// [`bind`](Self::bind) of a socket that has founded a group already (`founded`), and so cannot share a port that
-    /// another has; those that come later can share it with this one.
-    pub(crate) fn bind_founder(
-        &mut self,
-        request: &BindRequest,
-        range: Choice<'_>,
-        random: &mut Random,
-        founded: bool,
-    ) -> Result<BindKey, BindError> {
-        if !founded {
-            return self.bind(request, range, random);
-        }
-        let alone = BindRequest {
-            reuse_port: false,
-            ..*request
-        };
-        let key = self.bind(&alone, range, random)?;
-        let shared = BindKey {
-            reuse_port: request.reuse_port,
-            ..key
-        };
-        self.replace(&key, shared);
-        Ok(shared)
-    }
-
     /// listen(2): an owner wants to listen; the port is checked again (inet_csk_listen_start calls get_port).
     pub(crate) fn listen(&mut self, key: &mut BindKey, founded: bool) -> Result<(), BindError> {
         let listening = BindKey {
@@ -324,16 +348,18 @@ impl BindTable {
             ..listening
         };
         let old = *key;
+        let fast = self.is_like_the_guide(&asked);
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.uncount(&old);
         }
-        let conflict = self.conflicts(&asked, Strictness::Explicit);
+        let conflict = !fast && self.conflicts(&asked, Strictness::Explicit);
         if let Some(bucket) = self.buckets.get_mut(&key.port) {
             bucket.insert(if conflict { old } else { listening });
         }
         if conflict {
             return Err(BindError::InUse);
         }
+        self.guide(&listening, fast);
         *key = listening;
         Ok(())
     }
