@@ -7,13 +7,14 @@ use crate::mem::{BAD, as_int};
 use crate::msg::{Batch, Cmsg, Msg};
 use crate::registry::tests;
 use crate::scene::NB;
-use crate::sys::{Fd, R, WB};
+use crate::sys::{Fd, R, W, WB};
 use libc::{
     AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POLLERR,
-    SOCK_DGRAM, SOCK_STREAM,
+    SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET,
 };
 
 tests! {
+    stamps_of_a_stream_are_bounded,
     default_and_set,
     empty_queue,
     refused_of_unconnected,
@@ -481,5 +482,41 @@ fn too_long_is_a_local_error(k: &mut dyn Kernel) -> Outcome {
     let (_peer, addr) = k.udp(AF_INET)?;
     err!(k.sendto(fd, &vec![0; 65508], 0, &addr), EMSGSIZE);
     err!(take(k, fd, 64).0, EAGAIN);
+    Ok(())
+}
+
+/// sock_queue_err_skb(): what a stream is told of what it sent takes room of its receive buffer, and is lost where there is
+/// none.
+fn stamps_of_a_stream_are_bounded(k: &mut dyn Kernel) -> Outcome {
+    /// SO_TIMESTAMPING: TX_SOFTWARE and SOFTWARE, and OPT_ID with OPT_TSONLY.
+    const PLAIN: i32 = 2 | 16;
+    const BARE: i32 = PLAIN | 1 << 7 | 1 << 11;
+    for (flags, len, most) in [(BARE, 100, 48), (PLAIN, 100, 42), (PLAIN, 1000, 21)] {
+        let t = k.tcp(AF_INET)?;
+        ret!(k.set_int(t.client, SOL_SOCKET, libc::SO_RCVBUF, 20_000), 0);
+        ret!(
+            k.set_int(t.client, SOL_SOCKET, libc::SO_TIMESTAMPING, flags),
+            0
+        );
+        ret!(
+            k.set_int(t.client, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1),
+            0
+        );
+        for _ in 0..most + 10 {
+            ret!(k.send(t.client, &vec![0; len], 0), len as i64);
+            mask!(k, t.server, R | W);
+            ret!(k.recv(t.server, &mut vec![0; len], 0), len as i64);
+        }
+        let mut told = 0;
+        loop {
+            let mut msg = Msg::room(&[0]).control_room(512);
+            match k.recvmsg(t.client, &mut msg, libc::MSG_ERRQUEUE) {
+                got if got == -i64::from(libc::EAGAIN) => break,
+                got => ret!(got, 0),
+            }
+            told += 1;
+        }
+        eq!(told, most);
+    }
     Ok(())
 }

@@ -174,7 +174,10 @@ impl Host {
             return false;
         };
         let (waiting, limit) = match &socket.kind {
-            Kind::Tcp(s) => (self.stack.tcp_recv_available(s.handle), u32::MAX),
+            Kind::Tcp(s) => (
+                self.stack.tcp_recv_available(s.handle),
+                self.stack.tcp_buffers(s.handle).1,
+            ),
             Kind::Udp(s) => (
                 self.stack.udp_receive_memory(s.handle) as usize,
                 socket.common.rcvbuf,

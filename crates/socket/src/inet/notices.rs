@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 use switchboard_abi::Errno;
 use switchboard_abi::number::MSG_ZEROCOPY;
 use switchboard_engine::{Instant, Moments, TcpStamp};
-use switchboard_wire::{Packet, Payload};
+use switchboard_wire::{Body, Packet, Payload};
 
 /// `SCM_TSTAMP_*`, as `ee_info` tells it.
 const SND: u32 = 0;
@@ -34,6 +34,8 @@ pub(crate) struct SentStamp {
     at: Instant,
     /// What is given back of the message.
     data: Payload,
+    /// How much of it is charged beside its headers.
+    charged: usize,
     /// With all its headers: where it came from.
     source: Option<SocketAddr>,
 }
@@ -98,11 +100,13 @@ impl Host {
         }
         for (asked, kind) in [(Sof::TX_SCHED, SCHED), (Sof::TX_SOFTWARE, SND)] {
             if cookie.stamps.contains(asked) {
+                let data = packet.map(frame).unwrap_or_default();
                 let stamp = SentStamp {
                     kind,
                     key,
                     at,
-                    data: packet.map(frame).unwrap_or_default(),
+                    charged: data.len(),
+                    data,
                     source: packet.map(|packet| SocketAddr::new(packet.ip.src, 0)),
                 };
                 self.queue_stamp(id, stamp);
@@ -121,7 +125,13 @@ impl Host {
             None if whole => stamp.data,
             None => Payload::new(),
         };
+        // tcp_stream_alloc_skb() has counted room for headers.
+        let charged = match packet.map(|packet| &packet.body) {
+            Some(Body::Tcp(segment)) => segment.payload.len(),
+            _ => data.len(),
+        };
         let stamp = SentStamp {
+            charged,
             kind: match stamp.moment {
                 Moments::QUEUED => SCHED,
                 Moments::SENT => SND,
@@ -155,7 +165,7 @@ impl Host {
             },
             offender: stamp.source.filter(|_| told),
             name: None,
-            charge: CHARGE + stamp.data.len() as u32,
+            charge: CHARGE + stamp.charged as u32,
             payload: stamp.data,
             control: Vec::new(),
             facts: None,
