@@ -7,10 +7,12 @@ use crate::mem::{BAD, Edge, KERNEL_SPACE};
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::{R, W};
-use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
+use libc::{AF_INET, AF_INET6, AF_UNIX, IPPROTO_IP, IPPROTO_IPV6};
 use libc::{POLLERR, POLLHUP, POLLRDHUP};
+use libc::{SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
 
 tests! {
+    how_it_came,
     listen_unbound_takes_a_port,
     listen_again_changes_the_backlog,
     listen_on_wrong_kinds,
@@ -572,6 +574,37 @@ fn accept_timeout(k: &mut dyn Kernel) -> Outcome {
         let timeout = [0i64.to_ne_bytes(), 30_000i64.to_ne_bytes()].concat();
         ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_RCVTIMEO, &timeout), 0);
         err!(k.accept(fd), EAGAIN);
+    }
+    Ok(())
+}
+
+/// An accepted stream shows by which interface the segment came that made it, and with which hop limit.
+fn how_it_came(k: &mut dyn Kernel) -> Outcome {
+    for (listening, family, level, hops) in [
+        (AF_INET, AF_INET, IPPROTO_IP, libc::IP_TTL),
+        (AF_INET6, AF_INET, IPPROTO_IP, libc::IP_TTL),
+        (AF_INET6, AF_INET6, IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
+    ] {
+        let listener = ok!(k.socket(listening, SOCK_STREAM | NB, 0));
+        ret!(k.bind(listener, &Addr::any(listening, 0)), 0);
+        ret!(k.listen(listener, 1), 0);
+        let client = ok!(k.socket(family, SOCK_STREAM | NB, 0));
+        ret!(k.set_int(client, level, hops, 33), 0);
+        let to = Addr::lo(family, k.sockname(listener)?.port());
+        err!(k.connect(client, &to), EINPROGRESS);
+        mask!(k, listener, R);
+        let fd = ok!(k.accept(listener));
+        let v4 = k.get_int(fd, IPPROTO_IP, libc::IP_MULTICAST_TTL)?;
+        eq!(v4, if family == AF_INET { 33 } else { 1 });
+        eq!(k.get_int(listener, IPPROTO_IP, libc::IP_MULTICAST_TTL)?, 1);
+        if listening == AF_INET6 {
+            eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_MULTICAST_HOPS)?, 33);
+            eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_MULTICAST_IF)?, 1);
+            eq!(
+                k.get_int(listener, IPPROTO_IPV6, libc::IPV6_MULTICAST_IF)?,
+                0
+            );
+        }
     }
     Ok(())
 }

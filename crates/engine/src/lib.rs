@@ -62,7 +62,7 @@ pub use stack::{InterfaceChange, Outgoing, Stack};
 pub use tag::Tag;
 pub use taps::{Shown, Tapped};
 pub use tcp::{
-    Algorithm, ConnectError, FastOpenKeys, ListenError, Md5Error, Moments, NotConnected,
+    Algorithm, Arrival, ConnectError, FastOpenKeys, ListenError, Md5Error, Moments, NotConnected,
     RepairOption, RepairQueue, RepairWindow, SendFlags, Shutdown, State, Status, StreamQueue,
     TcpEntry, TcpError, TcpFlow, TcpInfo, TcpOptions, TcpSet, TcpStamp, TcpTimer, TcpView,
     UrgentView,

@@ -13,7 +13,7 @@ use super::fastopen::FastOpen;
 use super::listen::Listener;
 use super::stack::path_of;
 use super::state::{State, TcpError};
-use super::table::{Kind, Socket};
+use super::table::{Arrival, Kind, Socket};
 use crate::event::{EventKind, TcpId};
 use crate::filter::Filters;
 use crate::iface::{IfIndex, Interfaces};
@@ -114,6 +114,7 @@ impl Stack {
             filters: None,
             route: None,
             route_generation: 0,
+            hops: 0,
             peer: crate::stack::Hint::NOWHERE,
             pending: EventKind::empty(),
             name: super::table::NAMELESS,
@@ -203,6 +204,18 @@ impl Stack {
             socket.bind = Some(new);
             self.tcp_ports.replace(&old, new);
         }
+    }
+
+    /// How the segment came that made a passive connection; `None` of others. The interface is that of the way back, and
+    /// `lo` when the connection is gone.
+    pub fn tcp_arrival(&self, id: TcpId) -> Option<Arrival> {
+        let socket = self.tcp.open(id);
+        let route = socket.route.as_ref();
+        (socket.hops > 0).then(|| Arrival {
+            interface: route.map_or(IfIndex::LO, |route| route.interface),
+            hops: socket.hops,
+            v6: socket.conn.tuple.remote.is_ipv6(),
+        })
     }
 
     /// SO_BINDTODEVICE, which counts at other sockets' bind(2) too. The way to the peer is looked for again.

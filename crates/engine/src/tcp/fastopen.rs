@@ -317,6 +317,7 @@ impl Stack {
     pub(super) fn fastopen_accept(
         &mut self,
         now: Instant,
+        hops: u8,
         request: &Request,
         segment: &TcpSegment,
     ) {
@@ -328,6 +329,7 @@ impl Stack {
             socket,
             request,
             now,
+            hops,
             self.routes.generation(),
             self.interfaces.lo_is_direct(),
         );

@@ -67,6 +67,7 @@ pub(crate) use stamps::Reports as StampReports;
 pub use stamps::{Moments, TcpStamp};
 pub use state::{Shutdown, State, TcpError};
 pub use stream_queue::StreamQueue;
+pub use table::Arrival;
 pub(crate) use table::TcpTable;
 pub use urgent::UrgentView;
 pub use user::SendFlags;

@@ -113,7 +113,7 @@ impl Stack {
         match self.fastopen_decide(id, tuple, segment) {
             Decision::Ordinary => {}
             Decision::Give(cookie) => request.cookie = Some(cookie),
-            Decision::Accept => return self.fastopen_accept(now, &request, segment),
+            Decision::Accept => return self.fastopen_accept(now, ip.hop_limit, &request, segment),
         }
         let (route, tos, ttl) = (request.route, request.tos, request.ttl);
         let segment = request.syn_ack(now);
@@ -318,6 +318,7 @@ impl Stack {
                 socket,
                 request,
                 now,
+                ip.hop_limit,
                 self.routes.generation(),
                 self.interfaces.lo_is_direct(),
             )
@@ -452,6 +453,7 @@ pub(super) fn child_of(
     socket: &Socket,
     request: &Request,
     now: Instant,
+    hops: u8,
     generation: u32,
     lo_is_direct: bool,
 ) -> Socket {
@@ -528,6 +530,7 @@ pub(super) fn child_of(
         filters: inherited(&socket.filters),
         route: Some(request.route),
         route_generation: generation,
+        hops,
         peer: crate::stack::Hint::NOWHERE,
         pending: EventKind::empty(),
         name: super::table::NAMELESS,

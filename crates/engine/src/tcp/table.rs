@@ -58,12 +58,25 @@ pub(crate) struct Socket {
     /// The way to the peer, and the generation of the routes it was found with.
     pub(crate) route: Option<RouteInfo>,
     pub(crate) route_generation: u32,
+    /// Of a passive connection the hop limit of the segment that made it; else 0.
+    pub(crate) hops: u8,
     /// The place of the other end, when it was last on this host: a [`Hint`].
     pub(crate) peer: u32,
     /// Events that nobody has taken yet.
     pub(crate) pending: EventKind,
     /// What the layer above calls it, or [`NAMELESS`].
     pub(crate) name: u64,
+}
+
+/// How the segment came that made a passive connection (mc_index and mc_ttl, mcast_oif and mcast_hops).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// By which interface.
+    pub interface: IfIndex,
+    /// With which hop limit.
+    pub hops: u8,
+    /// In a packet of IPv6.
+    pub v6: bool,
 }
 
 /// The name of a socket that has none.

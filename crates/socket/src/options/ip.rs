@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::socket::Kind;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
-use switchboard_engine::{TcpSet, UdpSet};
+use switchboard_engine::{Arrival, TcpSet, UdpSet};
 
 /// do_ip_setsockopt(): an `int`, or a single byte for those who have learnt it from BSD.
 pub(super) fn int_or_byte(a: &SetArg<'_>) -> Result<i32, Errno> {
@@ -201,13 +201,20 @@ pub(super) fn set_recvpktinfo(
     note_packets(h, id)
 }
 
+/// tcp_v4_syn_recv_sock(), tcp_v6_syn_recv_sock(): a stream has no groups to send to; one that was accepted shows here how its peer's segment came.
+pub(super) fn arrival(h: &Host, id: SocketId) -> Option<Arrival> {
+    h.stack.tcp_arrival(h.tcp(id).ok()?.handle)
+}
+
 pub(super) fn get_multicast_ttl(
     h: &Host,
     _: &Cx<'_>,
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(put(i32::from(h.inet_options(id)?.multicast_ttl), a))
+    let came = arrival(h, id).filter(|came| !came.v6);
+    let hops = came.map_or(h.inet_options(id)?.multicast_ttl, |came| came.hops);
+    Ok(put(hops.into(), a))
 }
 
 /// A stream has no groups to send to.
@@ -233,10 +240,9 @@ pub(super) fn get_multicast_hops(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(OptValue::int(
-        i32::from(h.inet_options(id)?.multicast_hops),
-        a,
-    ))
+    let came = arrival(h, id);
+    let hops = came.map_or(h.inet_options(id)?.multicast_hops, |came| came.hops);
+    Ok(OptValue::int(hops.into(), a))
 }
 
 pub(super) fn set_multicast_hops(

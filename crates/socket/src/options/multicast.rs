@@ -326,7 +326,10 @@ pub(super) fn get_interface6(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    let index = h.inet_options(id)?.rare(|rare| rare.multicast_if6);
+    let index = match super::ip::arrival(h, id) {
+        Some(came) => Some(came.interface),
+        None => h.inet_options(id)?.rare(|rare| rare.multicast_if6),
+    };
     Ok(OptValue::int(index.map_or(0, IfIndex::get) as i32, a))
 }
 
