@@ -23,6 +23,12 @@ tests! {
     the_checksum_is_settled_last,
     what_is_joined_is_cut_as_the_first,
     a_held_back_source_stays,
+    a_held_back_source_outlives_the_name,
+    an_address_stands_in,
+    one_interface_for_a_message,
+    a_way_that_is_forgotten,
+    the_port_a_datagram_was_sent_to,
+    a_fault_behind_a_batch,
     packet_info_without_a_source,
     own_headers_are_not_held_back [ROOT],
     a_connected_socket_keeps_one_address,
@@ -236,6 +242,142 @@ fn a_held_back_source_stays(k: &mut dyn Kernel) -> Outcome {
         let (got, from) = k.recvfrom(free, &mut buf, 0);
         eq!(&buf[..got.max(0) as usize], whole);
         eq!(from, elsewhere.clone());
+    }
+    Ok(())
+}
+
+/// A socket of IPv6 that has lost its name, and has another by the time the datagram of IPv4 leaves.
+fn a_held_back_source_outlives_the_name(k: &mut dyn Kernel) -> Outcome {
+    let (to, addr) = k.udp(AF_INET)?;
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+    ret!(k.sendto(fd, b"a", MSG_MORE, &addr), 1);
+    ret!(k.connect(fd, &Addr::unspec()), 0);
+    ret!(k.bind(fd, &Addr::lo6(0)), 0);
+    let port = k.sockname(fd)?.port();
+    ret!(k.send(fd, &[b'b'; 1500], 0), 1500);
+    mask!(k, to, R | W | WB);
+    let (got, from) = k.recvfrom(to, &mut [0; 2000], 0);
+    eq!((got, from), (1501, Addr::lo4(port)));
+    // One of IPv6 loses its addresses to a connection of IPv4.
+    let (six, addr6) = k.udp(AF_INET6)?;
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+    ret!(k.sendto(fd, b"a", MSG_MORE, &addr6), 1);
+    ret!(k.connect(fd, &addr), 0);
+    ret!(k.send(fd, &[b'b'; 1500], 0), 1500);
+    mask!(k, six, W | WB);
+    ret!(k.send(fd, b"c", 0), 1);
+    eq!(k.recv_now(to)?, b"c");
+    Ok(())
+}
+
+/// An IPv6 address that is left of bind(2) is 127.0.0.6 for IPv4 (LOOPBACK4_IPV6), to send from and to be reached at.
+fn an_address_stands_in(k: &mut dyn Kernel) -> Outcome {
+    let (to, addr) = k.udp(AF_INET)?;
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+    ret!(k.bind(fd, &Addr::lo6(0)), 0);
+    eq!(k.get_int(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY)?, 1);
+    err!(k.sendto(fd, b"a", 0, &addr), ENETUNREACH);
+    ret!(k.connect(fd, &Addr::unspec()), 0);
+    ret!(k.set_int(fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, 0), 0);
+    ret!(k.sendto(fd, b"a", 0, &addr), 1);
+    mask!(k, to, R | W | WB);
+    let port = k.sockname(fd)?.port();
+    let stand_in = Addr::v4([127, 0, 0, 6], port);
+    eq!(k.recvfrom(to, &mut [0; 4], 0).1, stand_in.clone());
+    ret!(k.connect(fd, &addr), 0);
+    eq!(k.sockname(fd)?, Addr::lo6(port));
+    ret!(k.send(fd, b"b", 0), 1);
+    mask!(k, to, R | W | WB);
+    eq!(k.recvfrom(to, &mut [0; 4], 0).1, stand_in.clone());
+    ret!(k.sendto(to, b"c", 0, &stand_in), 1);
+    eq!(k.recv_now(fd)?, b"c");
+    Ok(())
+}
+
+/// IPV6_PKTINFO names no other interface than one that is settled, by an earlier message or by the socket.
+fn one_interface_for_a_message(k: &mut dyn Kernel) -> Outcome {
+    let (_to, addr) = k.udp(AF_INET6)?;
+    let info = |index: i32| {
+        let mut data = vec![0; 15];
+        data.push(1);
+        data.extend(int(index));
+        cmsg(IPPROTO_IPV6, libc::IPV6_PKTINFO, &data)
+    };
+    for (named, want) in [
+        (vec![1, 0], 1),
+        (vec![1, 1], 1),
+        (vec![1, NOWHERE], -i64::from(libc::EINVAL)),
+        (vec![NOWHERE, 1], -i64::from(libc::ENODEV)),
+    ] {
+        let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+        let control: Vec<u8> = named.into_iter().flat_map(info).collect();
+        let mut msg = Msg::of(&[b"a"]).to(&addr).control(&control);
+        eq!(k.sendmsg(fd, &mut msg, 0), want);
+    }
+    for (level, name) in [
+        (SOL_SOCKET, SO_BINDTOIFINDEX),
+        (IPPROTO_IPV6, libc::IPV6_MULTICAST_IF),
+    ] {
+        let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+        ret!(k.set_int(fd, level, name, 1), 0);
+        let mut msg = Msg::of(&[b"a"]).to(&addr).control(&info(NOWHERE));
+        let errno = match level {
+            SOL_SOCKET => libc::EINVAL,
+            _ => libc::ENODEV,
+        };
+        eq!(k.sendmsg(fd, &mut msg, 0), -i64::from(errno));
+    }
+    Ok(())
+}
+
+/// What was held back and left for elsewhere leads a connected socket astray until it looks for its way anew.
+fn a_way_that_is_forgotten(k: &mut dyn Kernel) -> Outcome {
+    let (fd, to) = k.udp_pair(AF_INET)?;
+    let (other, addr) = k.udp(AF_INET)?;
+    let home = k.sockname(to)?;
+    ret!(k.connect(fd, &home), 0);
+    for forgets in [false, true] {
+        ret!(k.sendto(fd, b"a", MSG_MORE, &addr), 1);
+        if forgets {
+            ret!(k.set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0), 0);
+        }
+        ret!(k.send(fd, b"b", 0), 1);
+        eq!(k.recv_now(other)?, b"ab");
+        ret!(k.send(fd, b"c", 0), 1);
+        eq!(k.recv_now(if forgets { to } else { other })?, b"c");
+    }
+    Ok(())
+}
+
+/// IP_ORIGDSTADDR tells the packet's port, whatever has become of the socket's.
+fn the_port_a_datagram_was_sent_to(k: &mut dyn Kernel) -> Outcome {
+    for (family, level, kind) in [(AF_INET, IPPROTO_IP, 20), (AF_INET6, IPPROTO_IPV6, 74)] {
+        let fd = ok!(k.socket(family, SOCK_DGRAM | NB, 0));
+        ret!(k.bind(fd, &Addr::any(family, 0)), 0);
+        ret!(k.set_int(fd, level, kind, 1), 0);
+        let to = Addr::lo(family, k.sockname(fd)?.port());
+        ret!(k.sendto(fd, b"a", 0, &to), 1);
+        ret!(k.connect(fd, &Addr::unspec()), 0);
+        eq!(k.sockname(fd)?.port(), 0);
+        eq!(told(k, fd, level, kind)?, Some(to.0.clone()));
+    }
+    Ok(())
+}
+
+/// What is held back is lost with a part that cannot be read, also where the whole would be no batch.
+fn a_fault_behind_a_batch(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        let (to, addr) = k.udp(family)?;
+        let fd = ok!(k.socket(family, SOCK_DGRAM | NB, 0));
+        ret!(k.connect(fd, &addr), 0);
+        ret!(k.set_int(fd, libc::SOL_UDP, UDP_SEGMENT, 1), 0);
+        ret!(k.send(fd, b"a", MSG_MORE), 1);
+        err!(k.send_raw(fd, BAD, 1500, 0), EFAULT);
+        let mut held = 1;
+        ret!(k.ioctl_int(fd, libc::TIOCOUTQ, &mut held), 0);
+        eq!(held, 0);
+        ret!(k.send(fd, b"b", 0), 1);
+        eq!(k.recv_now(to)?, b"b");
     }
     Ok(())
 }

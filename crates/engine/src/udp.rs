@@ -32,7 +32,7 @@ use crate::filter::Filters;
 use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
 use crate::policy::Flow;
-use crate::ports::{BindKey, BindTable, Family, Transport};
+use crate::ports::{BindKey, BindTable, Family, STAND_IN, Transport};
 use crate::route::{RouteError, RouteInfo};
 use crate::stack::Stack;
 
@@ -268,7 +268,10 @@ impl Space {
 impl UdpSocket {
     fn registration(&self, id: UdpId) -> Option<Registration> {
         let key = self.key.as_ref()?;
-        let (remote, local) = (self.remote, self.local);
+        let (remote, mut local) = (self.remote, self.local);
+        if local.is_ipv6() && !local.ip().is_unspecified() && remote.is_some_and(|r| r.is_ipv4()) {
+            local.set_ip(STAND_IN.into());
+        }
         let &BindKey {
             family,
             device,
@@ -392,11 +395,15 @@ impl Stack {
         mark_hint: Option<u32>,
     ) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
-        // An IPv6 address that an earlier connect(2) chose is no source for IPv4. The other way round there is none:
-        // the socket's one address is v4-mapped.
-        let fixed = socket
-            .fixed_source()
-            .filter(|src| socket.addr_locked || src.is_ipv4() || dst.to_canonical().is_ipv6());
+        // An IPv6 address that an earlier connect(2) chose is no source for IPv4; one that bind(2) chose has another in
+        // its place, unless the socket speaks IPv6 alone. The other way round there is none: the socket's one address
+        // is v4-mapped.
+        let no_v4 = |src: &IpAddr| src.is_ipv6() && dst.to_canonical().is_ipv4();
+        let fixed = match socket.fixed_source() {
+            Some(src) if no_v4(&src) && !socket.addr_locked => None,
+            Some(src) if no_v4(&src) && !socket.attributes.v6only => Some(STAND_IN.into()),
+            fixed => fixed,
+        };
         self.route_of(&Flow {
             src: src_hint.or(fixed),
             device: device_hint.or(socket.attributes.device),

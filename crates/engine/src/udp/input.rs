@@ -35,6 +35,7 @@ impl Stack {
         let received = |payload| UdpReceived {
             from,
             to: ip.dst,
+            port: datagram.dst_port,
             interface,
             tos: ip.tos,
             ttl: ip.hop_limit,

@@ -25,6 +25,8 @@ pub struct UdpReceived {
     pub from: SocketAddr,
     /// The address it was sent to.
     pub to: IpAddr,
+    /// The port it was sent to; 0 of raw and ping sockets.
+    pub port: u16,
     /// The interface it came in by.
     pub interface: IfIndex,
     /// Type of service, or traffic class.

@@ -320,6 +320,7 @@ impl UdpReceived {
         UdpReceived {
             from: SocketAddr::new(ip.src, 0),
             to: ip.dst,
+            port: 0,
             interface,
             tos: ip.tos,
             ttl: ip.hop_limit,

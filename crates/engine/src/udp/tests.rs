@@ -108,6 +108,7 @@ fn a_datagram_is_there_when_send_returns() {
             segment: 0,
             from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
             to: Ipv4Addr::LOCALHOST.into(),
+            port: 53,
             interface: IfIndex::LO,
             tos: 0,
             ttl: 64,
@@ -265,8 +266,20 @@ fn a_dual_stack_socket_speaks_ipv4() {
         recv(&mut stack, server),
         Some((b"six".to_vec(), addr("[::1]:1")))
     );
+    // LOOPBACK4_IPV6: an IPv6 address has another for IPv4, unless the socket speaks IPv6 alone.
+    send(&mut stack, six, "127.0.0.1:53", b"in").unwrap();
     assert_eq!(
-        send(&mut stack, six, "127.0.0.1:53", b""),
+        recv(&mut stack, server),
+        Some((b"in".to_vec(), addr("127.0.0.6:1")))
+    );
+    let alone = stack.udp_open(Family::V6);
+    let request = BindRequest {
+        v6only: true,
+        ..request("[::1]:2")
+    };
+    stack.udp_bind(alone, request).unwrap();
+    assert_eq!(
+        send(&mut stack, alone, "127.0.0.1:53", b""),
         Err(UdpSendError::WrongFamily)
     );
 }

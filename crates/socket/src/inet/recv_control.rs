@@ -2,7 +2,6 @@
 //! ip6_datagram_recv_ctl(), in their order.
 
 use super::raw::Datagram;
-use super::udp::UdpSocket;
 use super::{InetFlags, InetOptions};
 use crate::host::Host;
 use crate::message::ControlOut;
@@ -103,7 +102,7 @@ impl InetOptions {
 
 impl Facts {
     /// Of a datagram in a socket's queue.
-    pub(super) fn of(h: &Host, s: &UdpSocket, kind: Datagram, m: &UdpReceived) -> Facts {
+    pub(super) fn of(h: &Host, kind: Datagram, m: &UdpReceived) -> Facts {
         let ping = kind == Datagram::Ping;
         // Of an IPv4 datagram Linux has forgotten it by now, unless it was asked for before; ping_queue_rcv_skb() does not
         // prepare for that, so there it stays.
@@ -126,7 +125,7 @@ impl Facts {
         Facts {
             to: m.to,
             port: match kind {
-                Datagram::Udp => Some(h.stack.udp_local(s.handle).port()),
+                Datagram::Udp => Some(m.port),
                 Datagram::Raw | Datagram::Ping => second_word(kind, m),
             },
             interface,

@@ -55,6 +55,11 @@ impl UdpSocket {
         self.flow.as_deref().copied()
     }
 
+    /// sk_dst_reset(): the way is looked for anew, and found where the connection goes.
+    pub(crate) fn forget_way(&mut self) {
+        self.flow = None;
+    }
+
     pub(crate) fn stray(&mut self, to: SocketAddrV4) {
         self.flow = Some(Box::new((to.into(), None)));
     }
@@ -188,9 +193,12 @@ impl Host {
             let peer = self.stack.udp_peer(handle).unwrap_or(remote);
             let s = self.udp_mut(id)?;
             s.flow = None;
-            if let Some(corked) = s.corked.as_mut().filter(|c| c.to.dst.is_ipv4()) {
+            if let Some(corked) = s.corked.as_mut().filter(|c| c.to.dst.is_ipv6()) {
+                // The addresses of IPv6 stood in the same place: what leaves arrives nowhere.
+                corked.to.lose();
+            } else if let Some(corked) = &mut s.corked {
                 corked.to.dst = peer;
-                corked.to.src = None;
+                (corked.to.src, corked.from) = (None, None);
             }
         }
         self.collect_stack_events();

@@ -47,6 +47,7 @@ impl Host {
         }
         let mapped = !v4 && plan.dst.is_ipv4();
         let mut headers = SendHeaders::default();
+        let mut by = None;
         for (level, kind, data) in &control.other {
             match *level {
                 SOL_SOCKET => {
@@ -68,7 +69,7 @@ impl Host {
                 SOL_IPV6 if plan.dst.is_ipv6() => {
                     match ipv6_headers::control(cx.cred.caps, *kind, data, &mut headers) {
                         Some(done) => done?,
-                        None => self.control_v6(id, *kind, data, plan)?,
+                        None => self.control_v6(id, *kind, data, plan, &mut by)?,
                     }
                 }
                 // Other levels are not for this protocol and are passed over.
@@ -118,18 +119,29 @@ impl Host {
             .map_or_else(SendHeaders::default, |extra| extra.headers))
     }
 
+    /// `by`: the interface that an earlier one of the messages named.
     fn control_v6(
         &self,
         id: SocketId,
         kind: i32,
         data: &[u8],
         plan: &mut UdpSendPlan,
+        by: &mut Option<IfIndex>,
     ) -> Result<(), Errno> {
         match kind {
             IPV6_PKTINFO | IPV6_2292PKTINFO => {
                 // struct in6_pktinfo: addr, ifindex.
                 let (ip, rest) = data.split_first_chunk::<16>().ok_or(Errno::EINVAL)?;
                 let chosen = index(rest.get(..4).ok_or(Errno::EINVAL)?)?;
+                if chosen.is_some() {
+                    // Where one is settled (flowi6_oif) no other may be named.
+                    let sticky = || self.inet_options(id).ok()?.rare(|rare| rare.pktinfo)?.1;
+                    let settled = by.or_else(|| self.bound_device(id)).or_else(sticky);
+                    if settled.is_some() && settled != chosen {
+                        return Err(Errno::EINVAL);
+                    }
+                    *by = chosen;
+                }
                 plan.device = chosen.or(plan.device);
                 let ip = Ipv6Addr::from(*ip);
                 match plan.device {

@@ -90,9 +90,9 @@ impl Host {
         corked.to.unsummed = self.udp(id)?.is_unsummed(common, corked.to.dst);
         self.udp_let_go(id, charged);
         let len = corked.data.len();
-        let route = self
-            .stack
-            .udp_route(handle, corked.to.dst.ip(), None, None, None);
+        corked.to.src = corked.to.src.or(corked.from);
+        let (dst, src) = (corked.to.dst.ip(), corked.to.src);
+        let route = self.stack.udp_route(handle, dst, src, None, None);
         let mtu = route.map_or(0, |route| route.mtu);
         let lite = self.get(id)?.is_lite();
         let s = self.udp(id)?;
@@ -121,9 +121,16 @@ impl Host {
         to: UdpSendPlan,
         data: Payload,
     ) -> Option<(UdpSendPlan, Payload)> {
+        let s = self.udp(id).ok()?;
+        let held = to.more && !s.held_back();
+        let route = || {
+            let mark = Some(to.cookie.tag.mark);
+            (self.stack).udp_route(s.handle, to.via(), to.src, to.device, mark)
+        };
+        let from = held.then(route).and_then(Result::ok);
         let s = self.udp_mut(id).ok()?;
         let charged = s.charge();
-        let whole = s.cork(to, data)?;
+        let whole = s.cork(to, data, from.map(|route| route.source))?;
         self.udp_let_go(id, charged);
         Some(whole)
     }

@@ -46,6 +46,8 @@ pub(crate) struct Corked {
     /// The bytes of the first send, for which memory was taken; later ones are charged by the byte.
     pub(super) first: usize,
     pub(super) to: UdpSendPlan,
+    /// The address it leaves from, whatever becomes of the socket's (inet->cork.fl).
+    pub(super) from: Option<IpAddr>,
 }
 
 /// From which address and by which interface the socket's options want a datagram to go.
@@ -151,6 +153,11 @@ impl UdpSendPlan {
         }
     }
 
+    /// It is taken, and never arrives.
+    pub(super) fn lose(&mut self) {
+        self.probe = true;
+    }
+
     /// `IPV6_FLOWINFO`: of it Linux takes the label for the packet.
     pub(super) fn set_flow(&mut self, flow: u32) {
         self.flow_label = Some(flow & LABEL);
@@ -204,6 +211,7 @@ impl UdpSocket {
         &mut self,
         mut to: UdpSendPlan,
         mut data: Payload,
+        mut from: Option<IpAddr>,
     ) -> Option<(UdpSendPlan, Payload)> {
         if to.probe {
             // "Do not send. Only probe path f.e. for MTU."
@@ -211,7 +219,7 @@ impl UdpSocket {
         }
         let mut first = data.len();
         if let Some(mut corked) = self.corked.take() {
-            first = corked.first;
+            (first, from) = (corked.first, corked.from);
             for chunk in data.iter() {
                 corked.data.push(chunk.clone());
             }
@@ -227,9 +235,18 @@ impl UdpSocket {
             if to.dst.is_ipv4() {
                 self.flow = Some(Box::new((to.dst, to.src)));
             }
-            self.corked = Some(Corked { data, first, to });
+            self.corked = Some(Corked {
+                data,
+                first,
+                to,
+                from,
+            });
             return None;
         }
+        if to.probe {
+            return None;
+        }
+        to.src = to.src.or(from);
         Some((to, data))
     }
 

@@ -161,7 +161,7 @@ impl Host {
         }
         if s.inet.asks() {
             let v6 = i32::from(common.domain) == AF_INET6;
-            Facts::of(self, s, socket.datagram(), m).tell(&s.inet, v6, &mut out);
+            Facts::of(self, socket.datagram(), m).tell(&s.inet, v6, &mut out);
         }
         out
     }

@@ -105,7 +105,10 @@ impl Host {
         }
         let cookie = Cookie::new(common);
         let mut plan = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
-        plan.src = from.and_then(|(_, src)| src).or(plan.src);
+        plan.src = match corked {
+            Some(corked) => corked.to.src.or(corked.from),
+            None => from.and_then(|(_, src)| src).or(plan.src),
+        };
         plan.probe |= lost;
         plan.notice = common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
@@ -151,7 +154,7 @@ impl Host {
         if plan.segment > 0 || s.corked.is_some() {
             let find = || {
                 self.stack
-                    .udp_route(handle, dst.ip(), None, None, None)
+                    .udp_route(handle, dst.ip(), plan.src, None, None)
                     .ok()
             };
             let mtu = route.or_else(find).map_or(0, |route| route.mtu);

@@ -105,7 +105,7 @@ impl SendWork {
                 Ok(Attempt::Blocked(_)) if last => return Err(Errno::EAGAIN.into()),
                 Ok(Attempt::Blocked(blocked)) => return Ok(Attempt::Blocked(blocked)),
                 Err(fail) if fail.after_copy && self.gather(env, self.len).1 < self.len => {
-                    return Err(Errno::EFAULT.into());
+                    return Err(env.host.send_fault(target.id));
                 }
                 Err(fail) => return Err(fail),
             };

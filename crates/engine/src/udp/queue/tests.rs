@@ -20,6 +20,7 @@ fn datagram(len: usize, v6: bool) -> UdpReceived {
         noted: false,
         from: SocketAddr::new(to, 1),
         to,
+        port: 2,
         interface: IfIndex::LO,
         tos: 0,
         ttl: 64,
