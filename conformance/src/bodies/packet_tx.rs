@@ -1,4 +1,5 @@
-//! PACKET_TX_RING, and time stamps of what packet sockets send: packet(7), packet_mmap.rst, timestamping.rst. On `lo`.
+//! PACKET_TX_RING, and time stamps of what packet sockets send: packet(7), packet_mmap.rst, timestamping.rst. On `lo`. Options by
+//! number, as in linux/if_packet.h: PACKET_TX_RING 13, PACKET_LOSS 14, PACKET_TX_TIMESTAMP 16, PACKET_TX_HAS_OFF 19.
 
 use super::packet::{IP, LO, OWN, frame, ll, next, open};
 use crate::check::{Got, Outcome, check, eq, err, ret};
