@@ -107,9 +107,10 @@ fn default_hop_limit(k: &mut dyn Kernel) -> Outcome {
     })
 }
 
+/// Ports that no connection of another test was given, which may linger there.
 fn ephemeral_ports(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
-    with(k, "ipv4/ip_local_port_range", "50100 50101", |k| {
+    with(k, "ipv4/ip_local_port_range", "21100 21101", |k| {
         let mut ports = Vec::new();
         for _ in 0..2 {
             let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
@@ -117,7 +118,7 @@ fn ephemeral_ports(k: &mut dyn Kernel) -> Outcome {
             ports.push(k.sockname(fd)?.port());
         }
         ports.sort_unstable();
-        eq!(ports, [50_100, 50_101]);
+        eq!(ports, [21_100, 21_101]);
         let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
         err!(k.bind(fd, &Addr::lo4(0)), EADDRINUSE);
         Ok(())
@@ -126,11 +127,11 @@ fn ephemeral_ports(k: &mut dyn Kernel) -> Outcome {
 
 fn reserved_ports(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
-    with(k, "ipv4/ip_local_port_range", "50100 50109", |k| {
+    with(k, "ipv4/ip_local_port_range", "21100 21109", |k| {
         with(
             k,
             "ipv4/ip_local_reserved_ports",
-            "50100-50106,50109",
+            "21100-21106,21109",
             |k| {
                 for ty in [SOCK_STREAM, SOCK_DGRAM] {
                     let mut ports = Vec::new();
@@ -140,18 +141,18 @@ fn reserved_ports(k: &mut dyn Kernel) -> Outcome {
                         ports.push(k.sockname(fd)?.port());
                     }
                     ports.sort_unstable();
-                    eq!(ports, [50_107, 50_108]);
+                    eq!(ports, [21_107, 21_108]);
                     let fd = ok!(k.socket(AF_INET, ty, 0));
                     err!(k.bind(fd, &Addr::lo4(0)), EADDRINUSE);
                     // Who names one gets it.
-                    ret!(k.bind(fd, &Addr::lo4(50_103)), 0);
+                    ret!(k.bind(fd, &Addr::lo4(21_103)), 0);
                 }
                 // All that connect(2) may choose is bound.
                 let (listener, _) = (ok!(k.socket(AF_INET, SOCK_STREAM, 0)), ());
-                ret!(k.bind(listener, &Addr::lo4(40_000)), 0);
+                ret!(k.bind(listener, &Addr::lo4(21_200)), 0);
                 ret!(k.listen(listener, 5), 0);
                 let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
-                err!(k.connect(fd, &Addr::lo4(40_000)), EADDRNOTAVAIL);
+                err!(k.connect(fd, &Addr::lo4(21_200)), EADDRNOTAVAIL);
                 Ok(())
             },
         )
