@@ -99,10 +99,11 @@ kill "$unix"; wait "$unix" || true
 rm -f client dgram
 
 # One program between two sockets: TCP in, unix out.
-start back socat UNIX-LISTEN:behind,fork EXEC:cat
+# Its default waits half a second for the rest, too little on a busy machine.
+start back socat -t 30 UNIX-LISTEN:behind,fork EXEC:cat
 behind=$PID
 port
-start front socat "TCP-LISTEN:$PORT,bind=127.0.0.1,fork" UNIX-CONNECT:behind
+start front socat -t 30 "TCP-LISTEN:$PORT,bind=127.0.0.1,fork" UNIX-CONNECT:behind
 front=$PID
 unix_up behind
 tcp_up 127.0.0.1 "$PORT"

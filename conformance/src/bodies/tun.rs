@@ -133,7 +133,7 @@ fn set_up(k: &mut dyn Kernel, name: &str) -> Got<Fd> {
 /// The next packet of IPv4, `head` bytes before it; Linux sends some of IPv6 by itself.
 fn packet(k: &mut dyn Kernel, fd: Fd, head: usize) -> Got<Vec<u8>> {
     let mut room = [0; 2048];
-    for _ in 0..50 {
+    for _ in 0..500 {
         let n = k.read(fd, &mut room);
         if n == -i64::from(libc::EAGAIN) {
             k.pause(Duration::from_millis(10));
