@@ -239,8 +239,8 @@ impl Interface {
         self.index
     }
 
-    /// Makes a direction of its cable another from now on: what it sends ([`Cable::Up`]), or what it gets. An interface
-    /// that leads to a gateway or a device of the real host has no cable: nothing happens.
+    /// Makes a direction of its cable another from now on: what it sends ([`Cable::Up`]), or what it gets; also of one that
+    /// leads to a gateway or a device of the real host.
     pub fn change(&self, cable: Cable, change: impl FnOnce(&mut PipeConfig)) {
         let mut guard = self.net.lock();
         let world = &mut *guard;
