@@ -121,7 +121,7 @@ programs() {
 
 export SWITCHBOARD=$switchboard
 step "format and lints" lints
-step "unit and integration tests" cargo test --workspace --quiet
+step "unit and integration tests" cargo test --workspace --quiet --no-fail-fast
 step "release build" build
 step "documents" documents
 step "conformance, host's kernel" "$conformance" --arm host -q
