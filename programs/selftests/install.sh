@@ -3,7 +3,7 @@
 # programs are kept.
 set -euo pipefail
 . "$(dirname "$0")/../lib/sources.sh"
-[ ! -e "$SOURCES/selftests/done" ] || exit 0
+begin selftests || exit 0
 programs=(bind_timewait bind_wildcard cmsg_sender epoll_busy_poll ip_defrag ip_local_port_range ipv6_flowlabel
     ipv6_flowlabel_mgr msg_zerocopy netlink-dumps nettest psock_fanout psock_snd psock_tpacket reuseaddr_conflict
     reuseaddr_ports_exhausted reuseport_addr_any reuseport_bpf reuseport_bpf_cpu reuseport_dualstack rxtimestamp
@@ -15,11 +15,6 @@ programs=(bind_timewait bind_wildcard cmsg_sender epoll_busy_poll ip_defrag ip_l
 # The newest that there is.
 package=$(apt-cache pkgnames linux-source-6 | sort -V | tail -n 1)
 [ -n "$package" ] || { echo "there is no package of Linux's sources" >&2; exit 1; }
-mkdir -p "$SOURCES"
-chmod 755 /var/cache/switchboard-programs "$SOURCES"
-rm -rf "${SOURCES:?}/selftests"
-work=$(mktemp -d "$SOURCES/fetch.XXXXXX")
-trap "rm -rf '$work'" EXIT
 cd "$work"
 apt-get -q -o APT::Sandbox::User=root download "$package" >/dev/null
 tests=$package/tools/testing/selftests
