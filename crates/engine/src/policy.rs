@@ -91,7 +91,7 @@ pub struct Rule {
 
 impl Rule {
     /// The rule of a table, for all packets.
-    pub fn of_table(v6: bool, priority: u32, table: u32) -> Rule {
+    pub const fn of_table(v6: bool, priority: u32, table: u32) -> Rule {
         Rule {
             v6,
             priority,

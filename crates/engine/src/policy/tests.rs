@@ -56,20 +56,7 @@ fn way(host: &(Interfaces, Routes), flow: &Flow) -> Result<(IpAddr, u32), RouteE
     lookup_in(&host.0, &host.1, flow).map(|(route, table)| (route.next_hop, table))
 }
 
-const BASE: Rule = Rule {
-    v6: false,
-    priority: 1000,
-    action: RuleAction::Table(100),
-    invert: false,
-    src: None,
-    dst: None,
-    input: None,
-    output: None,
-    mark: 0,
-    mask: 0,
-    suppress: None,
-    protocol: 3,
-};
+const BASE: Rule = Rule::of_table(false, 1000, 100);
 
 #[test]
 fn who_is_meant_goes_the_other_way() {

@@ -49,20 +49,8 @@ pub struct UdpSend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UdpSendError {
     /// No route leads to the destination.
-    #[error("network is unreachable")]
-    NoRoute,
-    /// A route or a rule says that it is dropped.
-    #[error("packets to there are dropped")]
-    Blackhole,
-    /// A route or a rule says that the host is unreachable.
-    #[error("host is unreachable")]
-    HostUnreachable,
-    /// A route or a rule prohibits it.
-    #[error("communication is prohibited")]
-    Prohibited,
-    /// The destination is of the other family than the socket or its source.
-    #[error("wrong address family")]
-    WrongFamily,
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// Too long for UDP, or for the path.
     #[error("message too long")]
     TooBig,
@@ -255,7 +243,7 @@ impl Stack {
         id: UdpId,
         dst: IpAddr,
         send: &UdpSend,
-    ) -> Result<RouteInfo, UdpSendError> {
+    ) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
         let hop = send.extra.as_ref().and_then(|extra| extra.first_hop());
         let dst = hop.unwrap_or(dst);
@@ -270,15 +258,7 @@ impl Stack {
             {
                 Ok(route)
             }
-            _ => self
-                .udp_route(id, dst, send.src, send.device, Some(send.tag.mark))
-                .map_err(|error| match error {
-                    RouteError::WrongFamily => UdpSendError::WrongFamily,
-                    RouteError::Blackhole => UdpSendError::Blackhole,
-                    RouteError::HostUnreachable => UdpSendError::HostUnreachable,
-                    RouteError::Prohibited => UdpSendError::Prohibited,
-                    _ => UdpSendError::NoRoute,
-                }),
+            _ => self.udp_route(id, dst, send.src, send.device, Some(send.tag.mark)),
         }
     }
 }
