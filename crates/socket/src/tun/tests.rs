@@ -5,7 +5,7 @@ use crate::unix::paths::MemoryPaths;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use switchboard_engine::InterfaceChange;
+use switchboard_engine::{InterfaceChange, Rule};
 
 const NOW: Instant = Instant::from_millis(5);
 
@@ -123,4 +123,21 @@ fn what_is_not_done_is_refused() {
     let (id, _) = world.attach("t0", IFF_TUN);
     assert_eq!(world.ioctl(id, TUNSETOFFLOAD, &mut []), Err(Errno::EINVAL));
     assert_eq!(world.ioctl(id, TUNSETQUEUE, &mut []), Err(Errno::EINVAL));
+}
+
+#[test]
+fn rules_go_with_their_interface() {
+    let mut world = World::new();
+    let before: Vec<Rule> = world.host.stack.rules().copied().collect();
+    let (id, index) = world.attach("t0", IFF_TUN | IFF_NO_PI);
+    for (input, output) in [(Some(index), None), (None, Some(index))] {
+        world.host.stack.add_rule(Rule {
+            input,
+            output,
+            ..Rule::of_table(false, 5, 100)
+        });
+    }
+    assert_eq!(world.host.stack.rules().count(), before.len() + 2);
+    world.host.tun_close(NOW, id);
+    assert!(world.host.stack.rules().eq(&before));
 }

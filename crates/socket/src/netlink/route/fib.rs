@@ -201,8 +201,7 @@ impl Host {
             || request.attribute(RTMSG, RTA_PREF).is_some_and(preferred)
             || request.kinds(RTMSG).any(|k| !known.contains(&k))
         {
-            let text = "Not supported by this host's routes";
-            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+            return Err(hops::unknown());
         }
         let addr = |kind| request.address(RTMSG, family, kind);
         let word = |kind| request.word(RTMSG, kind);
@@ -293,7 +292,6 @@ impl Host {
             (r.table, r.prefix, r.prefix_len, r.metric)
                 == (table, route.prefix, route.prefix_len, route.metric)
         };
-        let flags = wanted.flags;
         let existing: Vec<RouteConfig> = self.stack.routes().filter(|r| like(r)).copied().collect();
         // A connected subnet stands in the same table: it has IPv6's metric 256 and IPv4's 0.
         let derived = self.route_rows();
@@ -302,49 +300,62 @@ impl Host {
                 && row.metric.unwrap_or(0) == route.metric
                 && row.protocol == super::BY_KERNEL
         });
-        let is_there =
-            |r: &RouteConfig| existing.iter().any(|old| hops::bare(old) == hops::bare(r));
-        let all_there = new.iter().all(is_there);
-        let group = |r: &RouteConfig| r.share.map(|share| share.group);
-        let mut rest = existing.clone();
-        let mut in_front = v4 && flags & APPEND == 0;
-        match existing.first() {
-            _ if (derived || !existing.is_empty()) && flags & EXCL != 0 => {
-                return Err(Errno::EEXIST.into());
-            }
-            Some(old) if flags & REPLACE != 0 => {
-                rest.retain(|r| r != old && (r.share.is_none() || group(r) != group(old)));
-                if rest.iter().any(|r| hops::bare(r) == hops::bare(&new[0])) {
-                    return Err(Errno::EEXIST.into());
-                }
-                in_front = true;
-            }
-            Some(_) if all_there => return Err(Errno::EEXIST.into()),
-            None if flags & CREATE == 0 => return Err(Errno::ENOENT.into()),
-            Some(_) | None => {}
-        }
-        let replaces = flags & REPLACE != 0;
-        let may_join = |r: &RouteConfig| r.gateway.is_some();
-        let (new, rest) = match () {
-            // rt6_qualify_for_ecmp(): those with routers become hops of one route.
-            () if !v4 && !replaces && rest.iter().chain(&new).all(may_join) => {
-                (self.joined(&[rest, new].concat()), Vec::new())
-            }
-            () => (new, rest),
-        };
+        let taken = derived || !existing.is_empty();
+        let (new, all) = self.arranged(wanted.flags, taken, existing, new)?;
         self.stack.remove_routes(like);
-        let order = if in_front {
-            [&new, &rest]
-        } else {
-            [&rest, &new]
-        };
-        for route in order.into_iter().flatten() {
-            self.stack.add_route(*route);
-        }
+        all.iter().for_each(|route| self.stack.add_route(*route));
         if let Some(row) = Row::of(&new) {
             self.tell_route(teller, &teller.form(RTM_NEWROUTE), &row);
         }
         Ok(())
+    }
+
+    /// The new route as it will be, and all those that are alike in their order; or why it cannot be among them.
+    fn arranged(
+        &self,
+        flags: u16,
+        taken: bool,
+        old: Vec<RouteConfig>,
+        new: Vec<RouteConfig>,
+    ) -> Result<(Vec<RouteConfig>, Vec<RouteConfig>), Errno> {
+        if taken && flags & EXCL != 0 {
+            return Err(Errno::EEXIST);
+        }
+        let Some(first) = old.first() else {
+            return match flags & CREATE {
+                0 => Err(Errno::ENOENT),
+                _ => Ok((new.clone(), new)),
+            };
+        };
+        let is_among =
+            |among: &[RouteConfig], route| among.iter().any(|r| hops::are_same(r, route));
+        if flags & REPLACE != 0 {
+            let others = old
+                .iter()
+                .filter(|r| *r != first && !hops::are_together(first, r));
+            let rest: Vec<RouteConfig> = others.copied().collect();
+            return match is_among(&rest, &new[0]) {
+                true => Err(Errno::EEXIST),
+                false => Ok((new.clone(), [new, rest].concat())),
+            };
+        }
+        if new.iter().all(|route| is_among(&old, route)) {
+            return Err(Errno::EEXIST);
+        }
+        if first.prefix.is_ipv4() {
+            let all = match flags & APPEND {
+                // In front of those that are like it.
+                0 => [new.clone(), old].concat(),
+                _ => [old, new.clone()].concat(),
+            };
+            return Ok((new, all));
+        }
+        // rt6_qualify_for_ecmp(): those with routers become hops of one route.
+        if old.iter().chain(&new).all(|r| r.gateway.is_some()) {
+            let joined = self.joined(&[old, new].concat());
+            return Ok((joined.clone(), joined));
+        }
+        Ok((new.clone(), [old, new].concat()))
     }
 
     /// The route by each of its hops, if there is a way to them.

@@ -64,7 +64,8 @@ pub(super) fn parse(family: u8, mut rest: &[u8]) -> Result<Vec<Hop>, Refusal> {
     Ok(hops)
 }
 
-fn unknown() -> Refusal {
+/// Of a route that there is none of here.
+pub(super) fn unknown() -> Refusal {
     Refusal::new(Errno::EOPNOTSUPP, "Not supported by this host's routes")
 }
 
@@ -91,25 +92,28 @@ pub(super) fn of(routes: &[RouteConfig]) -> Vec<Hop> {
     }
 }
 
-/// A route without the number of its group, by which it could be told from another one with the same hops.
-pub(super) fn bare(route: &RouteConfig) -> RouteConfig {
-    RouteConfig {
+/// Whether both are the same, but for the number of their group.
+pub(super) fn are_same(one: &RouteConfig, other: &RouteConfig) -> bool {
+    let bare = |route: &RouteConfig| RouteConfig {
         share: route.share.map(|share| Share { group: 0, ..share }),
         ..*route
-    }
+    };
+    bare(one) == bare(other)
+}
+
+/// Whether both are hops of one route of several.
+pub(super) fn are_together(one: &RouteConfig, other: &RouteConfig) -> bool {
+    let group = |route: &RouteConfig| route.share.map(|share| share.group);
+    one.share.is_some() && group(one) == group(other)
 }
 
 impl Host {
     /// The routes that were added, each with all its hops.
-    pub(super) fn added_routes(&self) -> Vec<Vec<RouteConfig>> {
+    pub(crate) fn added_routes(&self) -> Vec<Vec<RouteConfig>> {
         let mut out: Vec<Vec<RouteConfig>> = Vec::new();
         for route in self.stack.routes() {
-            let group = |r: &RouteConfig| r.share.map(|share| share.group);
-            let last = out
-                .last_mut()
-                .filter(|last| group(&last[0]) == group(route));
-            match last {
-                Some(last) if route.share.is_some() => last.push(*route),
+            match out.last_mut() {
+                Some(last) if are_together(&last[0], route) => last.push(*route),
                 _ => out.push(alloc::vec![*route]),
             }
         }

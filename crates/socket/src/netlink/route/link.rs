@@ -98,6 +98,7 @@ impl Host {
         for address in self.addresses_of(index) {
             self.remove_address(teller, index, &address);
         }
+        self.remove_rules_of(teller, index);
         if let Some(interface) = self.stack.interface(index) {
             let message = link(interface, &Form::news(RTM_DELLINK), u32::MAX);
             self.tell(teller, GROUP_LINK, message);

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{Rule, RuleAction, TABLE_LOCAL};
+use switchboard_engine::{IfIndex, Rule, RuleAction, TABLE_LOCAL};
 
 /// `sizeof(struct fib_rule_hdr)`
 const HEAD: usize = 12;
@@ -171,8 +171,7 @@ impl Host {
             || flags & !INVERT != 0
             || given.iter().any(|kind| !KNOWN.contains(kind))
         {
-            let text = "Not supported by this host's rules";
-            return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+            return Err(unknown());
         }
         let prefix = |kind, len: u8, text| {
             let addr = request.address(HEAD, family, kind)?;
@@ -244,10 +243,7 @@ impl Host {
         match wanted.action {
             TO_TABLE | NOP | BLACKHOLE | UNREACHABLE | PROHIBIT => {}
             // FR_ACT_GOTO and those that have no name.
-            _ => {
-                let text = "Not supported by this host's rules";
-                return Err(Refusal::new(Errno::EOPNOTSUPP, text));
-            }
+            _ => return Err(unknown()),
         }
         if !wanted.given.contains(&FRA_PRIORITY) {
             rule.priority = self.default_priority(rule.v6);
@@ -300,6 +296,16 @@ impl Host {
         Ok(Answer::Done)
     }
 
+    /// Rules that name an interface go with it. Linux keeps them, for another one of the name.
+    pub(super) fn remove_rules_of(&mut self, teller: &Teller, index: IfIndex) {
+        let of = |rule: &&Rule| rule.input == Some(index) || rule.output == Some(index);
+        let rules: Vec<Rule> = self.stack.rules().filter(of).copied().collect();
+        for rule in rules {
+            self.stack.remove_rule(&rule);
+            self.tell_rule(teller, RTM_DELRULE, &rule);
+        }
+    }
+
     fn tell_rule(&mut self, teller: &Teller, kind: u16, rule: &Rule) {
         let message = self.message(rule, &teller.form(kind));
         let group = if rule.v6 {
@@ -309,6 +315,11 @@ impl Host {
         };
         self.tell(teller, group, message);
     }
+}
+
+/// Of a rule that there is none of here.
+fn unknown() -> Refusal {
+    Refusal::new(Errno::EOPNOTSUPP, "Not supported by this host's rules")
 }
 
 fn family_of(rule: &Rule) -> u8 {

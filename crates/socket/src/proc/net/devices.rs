@@ -322,13 +322,12 @@ pub(super) fn route(host: &Host, out: &mut String) {
     let name = |index| host.stack.interface(index).map_or("*", Interface::name);
     // The main table: neither the host's own addresses nor those of lo stand in it.
     let mut rows = alloc::vec::Vec::new();
-    // Of several hops the first is shown.
-    let mut group = None;
-    let main = host.stack.routes().filter(|route| {
-        let before = core::mem::replace(&mut group, route.share.map(|share| share.group));
-        route.table == TABLE_MAIN && (group.is_none() || group != before)
-    });
-    for route in main {
+    for hops in host.added_routes() {
+        // Of several the first is shown.
+        let route = &hops[0];
+        if route.table != TABLE_MAIN {
+            continue;
+        }
         if let IpAddr::V4(to) = route.prefix {
             let gateway = match route.gateway {
                 Some(IpAddr::V4(gateway)) => Some(gateway),
