@@ -130,9 +130,12 @@ impl Host {
         let from = held.then(route).and_then(Result::ok);
         let s = self.udp_mut(id).ok()?;
         let charged = s.charge();
-        let whole = s.cork(to, data, from.map(|route| route.source))?;
-        self.udp_let_go(id, charged);
-        Some(whole)
+        let whole = s.cork(to, data, from.map(|route| route.source));
+        // What leaves and arrives nowhere gives its room back, too.
+        if !s.held_back() {
+            self.udp_let_go(id, charged);
+        }
+        whole
     }
 
     /// sock_def_write_space(): what was held back, and charged, is gone.

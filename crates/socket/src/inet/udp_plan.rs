@@ -243,6 +243,7 @@ impl UdpSocket {
             });
             return None;
         }
+        // UdpSendPlan::lose()
         if to.probe {
             return None;
         }
