@@ -488,6 +488,14 @@ impl Host {
             if let Ok(socket) = self.get_mut(id) {
                 socket.common.peek_back(effect.consume - effect.hole);
             }
+            if self.stack.tcp_recv_available(handle) > 0
+                && self.stack.tcp_window_is_tight(handle)
+                && let Ok(s) = self.tcp(id)
+                && !self.tcp_readable_after(id, s, 0)
+            {
+                // Only the window makes it readable (tcp_epollin_ready()), which nobody could foretell.
+                self.wake(id, PollMask::READABLE);
+            }
         }
     }
 
