@@ -43,6 +43,7 @@ mod netlink_generic;
 mod netlink_route;
 mod netlink_settings;
 mod netlink_socket;
+mod odd_descriptors;
 mod opt_buffers;
 mod opt_common;
 mod opt_device;
@@ -150,6 +151,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     packet_send::TESTS,
     packet_tx::TESTS,
     packet_ring::TESTS,
+    odd_descriptors::TESTS,
     opt_buffers::TESTS,
     opt_common::TESTS,
     opt_device::TESTS,

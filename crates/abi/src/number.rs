@@ -161,6 +161,19 @@ own_numbers! {
     SIOCGMIIPHY: u32 = 0x8947, "`SIOCGMIIPHY` of linux/sockios.h.";
     SIOCGMIIREG: u32 = 0x8948, "`SIOCGMIIREG` of linux/sockios.h.";
     SIOCSMIIREG: u32 = 0x8949, "`SIOCSMIIREG` of linux/sockios.h.";
+    SIOCRTMSG: u32 = 0x890d, "`SIOCRTMSG` of linux/sockios.h, which Linux does not have any more.";
+    SIOCGIFSLAVE: u32 = 0x8929, "`SIOCGIFSLAVE` of linux/sockios.h.";
+    SIOCSIFPFLAGS: u32 = 0x8934, "`SIOCSIFPFLAGS` of linux/sockios.h.";
+    SIOCGIFPFLAGS: u32 = 0x8935, "`SIOCGIFPFLAGS` of linux/sockios.h.";
+    SIOCGIFBR: u32 = 0x8940, "`SIOCGIFBR` of linux/sockios.h.";
+    SIOCSIFBR: u32 = 0x8941, "`SIOCSIFBR` of linux/sockios.h.";
+    SIOCWANDEV: u32 = 0x894a, "`SIOCWANDEV` of linux/sockios.h.";
+    SIOCGIFVLAN: u32 = 0x8982, "`SIOCGIFVLAN` of linux/sockios.h.";
+    SIOCSIFVLAN: u32 = 0x8983, "`SIOCSIFVLAN` of linux/sockios.h.";
+    SIOCBONDSLAVEINFOQUERY: u32 = 0x8993, "`SIOCBONDSLAVEINFOQUERY` of linux/sockios.h.";
+    SIOCBONDINFOQUERY: u32 = 0x8994, "`SIOCBONDINFOQUERY` of linux/sockios.h.";
+    SIOCBRADDBR: u32 = 0x89a0, "`SIOCBRADDBR` of linux/sockios.h.";
+    SIOCBRDELBR: u32 = 0x89a1, "`SIOCBRDELBR` of linux/sockios.h.";
     SIOCSHWTSTAMP: u32 = 0x89b0, "`SIOCSHWTSTAMP` of linux/sockios.h.";
     SIOCGHWTSTAMP: u32 = 0x89b1, "`SIOCGHWTSTAMP` of linux/sockios.h.";
     SIOCDEVPRIVATE: u32 = 0x89f0, "`SIOCDEVPRIVATE` of linux/sockios.h, the first of sixteen.";
@@ -171,6 +184,7 @@ own_numbers! {
     SIOCINQ: u32 = FIONREAD, "Unread bytes; the same number as `FIONREAD`.";
     SIOCOUTQ: u32 = 0x5411, "Bytes not yet acknowledged or taken; the same number as `TIOCOUTQ`.";
     SIOCOUTQNSD: u32 = 0x894b, "Bytes not yet sent.";
+    SIOCGSKNS: u32 = 0x894c, "A descriptor of the socket's network namespace.";
     SIOCGSTAMP_OLD: u32 = 0x8906, "Receive time of the last packet, as a `timeval`.";
     SIOCGSTAMPNS_OLD: u32 = 0x8907, "Receive time of the last packet, as a `timespec`.";
     SIOCUNIXFILE: u32 = 0x89e0, "The inode a pathname socket is bound to, as an `O_PATH` descriptor.";

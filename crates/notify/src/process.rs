@@ -132,6 +132,17 @@ fn fstatat(dir: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<Identity, Err
     })
 }
 
+/// The permission bits of a symbolic link itself.
+fn link_mode(dir: BorrowedFd<'_>, name: &CStr) -> Result<libc::mode_t, Errno> {
+    let mut buffer = MaybeUninit::<libc::stat>::uninit();
+    let how = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: `name` is a C string, the kernel writes one stat structure.
+    let done = unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr(), how) };
+    Errno::check(done.into())?;
+    // SAFETY: the call succeeded, so it has been filled in.
+    Ok(unsafe { buffer.assume_init() }.st_mode)
+}
+
 fn open_at(dir: i32, name: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: `name` is a C string.
     let fd = Errno::retry(|| unsafe {
@@ -400,6 +411,27 @@ impl Processes {
                 Err(error) => Err(error),
             }
         })
+    }
+
+    /// Whether the thread's descriptor names a file without having opened it (O_PATH), which fdget() does not see. `copy`: what
+    /// [`fetch`](Self::fetch) gave.
+    pub fn is_name_only(
+        &mut self,
+        tid: i32,
+        fd: i32,
+        copy: Option<&OwnedFd>,
+    ) -> Result<bool, FdError> {
+        if let Some(copy) = copy {
+            let flags = status_flags(copy).map_err(FdError::from_errno)?;
+            return Ok(flags & libc::O_PATH != 0);
+        }
+        // tid_fd_update_inode(): the link has the modes that the file was opened with.
+        let name = Path::new(format_args!("{fd}"));
+        self.ask(tid, |entry| {
+            let mode = entry.fds().and_then(|fds| link_mode(fds, name.as_c_str()));
+            mode.map_err(|errno| entry.explain(errno))
+        })
+        .map(|mode| mode & 0o700 == 0)
     }
 
     /// Identity and status flags at once, and the copy if there is one: what most socket calls need.

@@ -39,28 +39,28 @@ pub fn decode(
         Sysno::Readv => Call::Readv {
             fd: args.int(0),
             iov: args.word(1),
-            iovlen: args.word(2),
+            iovlen: vector_length(&args),
             offset: None,
             flags: 0,
         },
         Sysno::Writev => Call::Writev {
             fd: args.int(0),
             iov: args.word(1),
-            iovlen: args.word(2),
+            iovlen: vector_length(&args),
             offset: None,
             flags: 0,
         },
         Sysno::Preadv2 => Call::Readv {
             fd: args.int(0),
             iov: args.word(1),
-            iovlen: args.word(2),
+            iovlen: vector_length(&args),
             offset: args.offset(),
             flags: args.int(5),
         },
         Sysno::Pwritev2 => Call::Writev {
             fd: args.int(0),
             iov: args.word(1),
-            iovlen: args.word(2),
+            iovlen: vector_length(&args),
             offset: args.offset(),
             flags: args.int(5),
         },
@@ -266,6 +266,11 @@ fn recvmmsg(a: &Args, wide: bool) -> Call {
         flags: a.int(3),
         timeout: (addr != 0).then_some(MsgTimeout { addr, wide }),
     }
+}
+
+/// import_iovec() takes an `unsigned`, whatever the call was given.
+fn vector_length(args: &Args) -> u64 {
+    args.word(2) & u64::from(u32::MAX)
 }
 
 fn sendfile(a: &Args, wide: bool) -> Call {

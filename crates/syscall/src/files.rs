@@ -1,7 +1,7 @@
 //! The guest's descriptors, as the calls reach them.
 
 use switchboard_abi::Errno;
-use switchboard_socket::{BpfId, FileToken, Right, SocketId};
+use switchboard_socket::{BpfId, FileToken, Inode, Right, SocketId};
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +78,20 @@ pub trait Files {
         Err(Errno::EINVAL)
     }
 
+    /// A new descriptor of a file that an AF_UNIX socket is bound to, `O_PATH` and close-on-exec, whatever has become of its
+    /// name: ioctl(2) `SIOCUNIXFILE`.
+    fn open_path(&mut self, file: Inode) -> Result<i32, Errno> {
+        let _ = file;
+        Err(Errno::ENOTTY)
+    }
+
+    /// A new descriptor of the network namespace that the caller finds in /proc/self/ns/net, close-on-exec: ioctl(2)
+    /// `SIOCGSKNS`.
+    fn open_namespace(&mut self) -> Result<i32, Errno> {
+        // open_related_ns(), without namespaces.
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Whether there is a process or thread with this number, which `SCM_CREDENTIALS` may name.
     fn process_exists(&mut self, pid: u32) -> bool {
         let _ = pid;
@@ -98,6 +112,12 @@ pub trait Files {
     /// Moves a file's position forward over what [`Files::file_read`] gave.
     fn file_advance(&mut self, fd: i32, count: usize) {
         let _ = (fd, count);
+    }
+
+    /// Whether a descriptor is open for writing, or for reading: `EBADF` when it is not. For sendfile(2) and splice(2).
+    fn check_open_for(&mut self, fd: i32, writing: bool) -> Result<(), Errno> {
+        let _ = writing;
+        self.lookup(fd).map(drop)
     }
 
     /// Whether a descriptor is a pipe. For splice(2).

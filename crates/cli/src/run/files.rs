@@ -65,6 +65,10 @@ impl AtHand {
         fd: i32,
     ) -> Result<AtHand, FdError> {
         let (file, copy) = processes.fetch(tid, fd)?;
+        // The kernel itself says EBADF then.
+        if mirror.find(file).is_some() && processes.is_name_only(tid, fd, copy.as_ref())? {
+            return Err(FdError::NotOpen);
+        }
         let copy = copy.or_else(|| mirror.kept_end(file));
         Ok(AtHand { fd, file, copy })
     }
@@ -270,6 +274,10 @@ impl Files for TargetFiles<'_> {
 
     fn right(&mut self, fd: i32) -> Result<Right, Errno> {
         let copy = self.copy_or_another(fd)?;
+        // SECCOMP_IOCTL_NOTIF_ADDFD hands over no descriptor of O_PATH: it is said here, before the message is lost to it.
+        if fs::fcntl_getfl(&copy).is_ok_and(|flags| flags.contains(OFlags::PATH)) {
+            return Err(Errno::EINVAL);
+        }
         let file = Identity::of(copy.as_fd()).map_err(|e| Errno(e.0 as u16))?;
         let token = FileToken(self.rights.next);
         self.rights.next += 1;
@@ -312,6 +320,18 @@ impl Files for TargetFiles<'_> {
         }
     }
 
+    fn open_namespace(&mut self) -> Result<i32, Errno> {
+        let path = format!("/proc/{}/ns/net", self.tid);
+        let how = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = fs::open(path, how, Mode::empty()).map_err(errno)?;
+        match self.listener.add_fd(self.call, file.as_fd(), true) {
+            Ok(fd) => Ok(fd),
+            Err(ReplyError::Refused(e)) => Err(Errno(e.0 as u16)),
+            // Nobody hears the answer.
+            Err(ReplyError::NotDelivered) => Err(Errno::EINTR),
+        }
+    }
+
     fn uninstall(&mut self, fd: i32) {
         if let Ok(identity) = self.processes.borrow_mut().identify(self.tid, fd) {
             self.rights
@@ -333,22 +353,50 @@ impl Files for TargetFiles<'_> {
             None => self.copy_of(fd)?,
         };
         let flags = fs::fcntl_getfl(&copy).map_err(errno)?;
-        if flags & OFlags::RWMODE == OFlags::WRONLY {
+        if flags & OFlags::RWMODE == OFlags::WRONLY || flags.contains(OFlags::PATH) {
             return Err(Errno::EBADF);
         }
-        let kind = FileType::from_raw_mode(fs::fstat(&copy).map_err(errno)?.st_mode);
-        if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
+        if !never_waits(&fs::fstat(&copy).map_err(errno)?) {
             return Err(if offset.is_some() {
                 Errno::ESPIPE
             } else {
                 Errno::EINVAL
             });
         }
-        let at = match offset {
+        let mut at = match offset {
             Some(at) => at,
             None => fs::seek(&copy, SeekFrom::Current(0)).map_err(errno)?,
         };
-        rustix::io::pread(&copy, out, at).map_err(errno)
+        // As sendfile(2) itself reads, which not every file can be.
+        let (read, write) = own_pipe()?;
+        let mut done = 0;
+        while done < out.len() {
+            let want = (out.len() - done).min(PIPE_BYTES);
+            let how = SpliceFlags::NONBLOCK;
+            match pipe::splice(&copy, Some(&mut at), &write, None, want, how) {
+                Ok(0) => break,
+                Ok(n) => {
+                    done += rustix::io::read(&read, &mut out[done..done + n]).map_err(errno)?
+                }
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(errno(error)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn check_open_for(&mut self, fd: i32, writing: bool) -> Result<(), Errno> {
+        let flags = self.processes.borrow_mut().status_flags(self.tid, fd);
+        let flags = OFlags::from_bits_retain(flags.map_err(fd_errno)? as u32);
+        let not = if writing {
+            OFlags::RDONLY
+        } else {
+            OFlags::WRONLY
+        };
+        if flags.contains(OFlags::PATH) || flags & OFlags::RWMODE == not {
+            return Err(Errno::EBADF);
+        }
+        Ok(())
     }
 
     fn file_advance(&mut self, fd: i32, count: usize) {
@@ -444,4 +492,18 @@ fn own_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 fn is_fifo(fd: BorrowedFd<'_>) -> bool {
     fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+}
+
+/// Files whose bytes are there when they are asked for: the supervisor must not wait.
+fn never_waits(stat: &fs::Stat) -> bool {
+    /// The devices of memory, mem(4), null(4) and random(4), but for the kernel's log.
+    const MEMORY: u32 = 1;
+    const KERNEL_LOG: u32 = 11;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::BlockDevice => true,
+        FileType::CharacterDevice => {
+            fs::major(stat.st_rdev) == MEMORY && fs::minor(stat.st_rdev) != KERNEL_LOG
+        }
+        _ => false,
+    }
 }

@@ -86,7 +86,8 @@ impl Host {
             }
             return outcome;
         }
-        let (name, credentials) = (listener.name.clone(), listener.peercred.clone());
+        let (name, file) = (listener.name.clone(), listener.file());
+        let credentials = listener.peercred.clone();
         match self.unix(id).ok_or(Errno::EBADF)?.state {
             State::Unconnected => {}
             State::Connected(_) => return Err(Errno::EISCONN.into()),
@@ -105,7 +106,7 @@ impl Host {
             unix.peercred = Some(peer_credentials(cx.cred));
             // It shares the listener's name, but the name finds the listener.
             unix.name = name;
-            unix.bound = Bound::No;
+            unix.bound = file.map_or(Bound::No, Bound::Shared);
         }
         if let Some(unix) = self.unix_mut(id) {
             unix.state = State::Connected(Connected {

@@ -286,7 +286,7 @@ impl UnixSocket {
     /// The inode that it is bound to.
     pub(crate) fn file(&self) -> Option<paths::Inode> {
         match self.bound {
-            Bound::File(inode) => Some(inode),
+            Bound::File(inode) | Bound::Shared(inode) => Some(inode),
             Bound::No | Bound::Abstract => None,
         }
     }

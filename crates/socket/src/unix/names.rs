@@ -3,6 +3,7 @@
 use super::paths::Inode;
 use super::{State, UnixType};
 use crate::call::Cx;
+use crate::cred::Caps;
 use crate::host::Host;
 use crate::table::SocketId;
 use alloc::collections::BTreeMap;
@@ -66,6 +67,8 @@ pub(super) enum Bound {
     No,
     Abstract,
     File(Inode),
+    /// An accepted connection, whose listener's file it is: the name finds the listener.
+    Shared(Inode),
 }
 
 /// An address that names something.
@@ -201,7 +204,7 @@ impl Host {
                     self.unix.by_inode.remove(&inode);
                 }
             }
-            (Bound::Abstract | Bound::No, _) => {}
+            (Bound::Shared(_) | Bound::Abstract | Bound::No, _) => {}
         }
     }
 
@@ -254,12 +257,15 @@ impl Host {
         }
     }
 
-    /// The inode a pathname socket is bound to, for the embedder's `SIOCUNIXFILE` and listings.
-    pub fn unix_inode(&self, id: SocketId) -> Option<Inode> {
-        match self.unix(id)?.bound {
-            Bound::File(inode) => Some(inode),
-            Bound::No | Bound::Abstract => None,
+    /// ioctl(2) `SIOCUNIXFILE`: the file a pathname socket is bound to. `ENOENT` for one without, `ENOTTY` for what is no
+    /// AF_UNIX socket.
+    pub fn unix_file(&self, cx: &Cx<'_>, id: SocketId) -> Result<Inode, Errno> {
+        let unix = self.unix(id).ok_or(Errno::ENOTTY)?;
+        // unix_open_file(): who may comes first.
+        if !cx.cred.caps.contains(Caps::NET_ADMIN) {
+            return Err(Errno::EPERM);
         }
+        unix.file().ok_or(Errno::ENOENT)
     }
 
     /// net.unix.max_dgram_qlen, for sockets made from now on.

@@ -6,7 +6,7 @@ use crate::sigio::{Owner, Tasks};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use switchboard_abi::Errno;
-use switchboard_socket::{FileToken, Right, SocketId};
+use switchboard_socket::{FileToken, Inode, Right, SocketId};
 use switchboard_syscall::{FileRef, Files};
 
 pub(crate) struct ProcessFiles<'a> {
@@ -32,6 +32,8 @@ impl Files for ProcessFiles<'_> {
     fn lookup(&mut self, fd: i32) -> Result<FileRef, Errno> {
         let table = self.process.table();
         Ok(match table.file(fd)?.kind {
+            // fdget() does not see it.
+            Kind::Path(_) => return Err(Errno::EBADF),
             Kind::Socket(id) => FileRef::Socket(id),
             Kind::Bpf(id) => FileRef::Bpf(id),
             Kind::Epoll(_) | Kind::Proc | Kind::Process(_) => FileRef::Other,
@@ -95,6 +97,11 @@ impl Files for ProcessFiles<'_> {
             return Err(Errno::ESRCH);
         }
         let file = OpenFile::new(&self.process.host, Kind::Process(pid), false);
+        self.process.table().add(file, true, 0)
+    }
+
+    fn open_path(&mut self, path: Inode) -> Result<i32, Errno> {
+        let file = OpenFile::new(&self.process.host, Kind::Path(path), false);
         self.process.table().add(file, true, 0)
     }
 

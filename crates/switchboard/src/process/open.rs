@@ -6,7 +6,8 @@ use crate::host::Host;
 use crate::world::{HostState, World};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use switchboard_socket::{BpfId, CloseOutcome, PollMask, SocketId};
+use switchboard_abi::number::POLLNVAL;
+use switchboard_socket::{BpfId, CloseOutcome, Inode, PollMask, SocketId};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -18,6 +19,8 @@ pub(crate) enum Kind {
     Proc,
     /// pidfd_open(2): a process, readable when it has ended.
     Process(u32),
+    /// `O_PATH`: a name's file and not the file opened, here one that a socket is bound to.
+    Path(Inode),
 }
 
 /// An open file description (open(2)). When the last reference goes, the socket is closed: so it
@@ -80,7 +83,7 @@ impl OpenFile {
     pub(crate) fn socket(&self) -> Option<SocketId> {
         match self.kind {
             Kind::Socket(id) => Some(id),
-            Kind::Epoll(_) | Kind::Bpf(_) | Kind::Proc | Kind::Process(_) => None,
+            Kind::Epoll(_) | Kind::Bpf(_) | Kind::Proc | Kind::Process(_) | Kind::Path(_) => None,
         }
     }
 
@@ -91,6 +94,7 @@ impl OpenFile {
             Kind::Process(pid) if host.tasks.exists(pid) => PollMask::empty(),
             Kind::Process(_) => PollMask::READABLE,
             // DEFAULT_POLLMASK: neither read nor write ever waits.
+            Kind::Path(_) => PollMask::from_bits_retain(POLLNVAL),
             Kind::Bpf(_) | Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
         }
     }
@@ -98,7 +102,7 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if let Kind::Process(_) = self.kind {
+        if let Kind::Process(_) | Kind::Path(_) = self.kind {
             return;
         }
         let net = &self.host.net;
@@ -115,7 +119,7 @@ impl Drop for OpenFile {
             }
             Kind::Epoll(id) => world.hosts[index].epolls.remove(id),
             Kind::Bpf(id) => world.hosts[index].layer.bpf_close(id),
-            Kind::Process(_) => {}
+            Kind::Process(_) | Kind::Path(_) => {}
             Kind::Proc => {}
         }
         net.settle(&mut world, index);

@@ -39,7 +39,7 @@ impl Process {
                     None => POLLNVAL,
                     Some(file) => {
                         let mask = file.poll(&mut world.hosts[index]).bits();
-                        mask & (fd.events | POLLERR | POLLHUP)
+                        mask & (fd.events | POLLERR | POLLHUP | POLLNVAL)
                     }
                 };
                 ready += usize::from(fd.revents != 0);

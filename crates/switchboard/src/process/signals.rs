@@ -1,6 +1,7 @@
 //! Signal-driven I/O: fcntl(2)'s part of it, and the signals that a process is sent.
 
 use super::Process;
+use super::open::Kind;
 use crate::sigio::{Owner, Signal};
 use crate::world::World;
 use switchboard_abi::Errno;
@@ -9,6 +10,8 @@ use switchboard_socket::SocketId;
 use switchboard_syscall::{Call, Pending};
 
 const O_RDWR: i32 = 2;
+/// `O_PATH` of x86.
+const O_PATH: i32 = 0x20_0000;
 const O_APPEND: i32 = 0x400;
 /// `O_DIRECT` and `O_NOATIME` of x86.
 const O_DIRECT: i32 = 0x4000;
@@ -18,6 +21,9 @@ impl Process {
     /// fcntl(2) with `F_GETFL`: `O_RDWR`, and what `F_SETFL` has set.
     pub fn status_flags(&self, fd: i32) -> Result<i32, Errno> {
         let file = self.table().get(fd)?;
+        if let Kind::Path(_) = file.kind {
+            return Ok(O_PATH);
+        }
         let mut flags = O_RDWR | file.kept_flags();
         if file.nonblocking() {
             flags |= O_NONBLOCK;

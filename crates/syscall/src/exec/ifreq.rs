@@ -51,6 +51,10 @@ pub(super) fn is_hardware(cmd: u32) -> bool {
             | SIOCSMIIREG
             | SIOCSHWTSTAMP
             | SIOCGHWTSTAMP
+            | SIOCGIFSLAVE
+            | SIOCWANDEV
+            | SIOCBONDSLAVEINFOQUERY
+            | SIOCBONDINFOQUERY
             | SIOCDEVPRIVATE..=SIOCDEVPRIVATE_LAST
     )
 }
@@ -75,7 +79,19 @@ pub(super) fn hardware(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) ->
     if cmd == SIOCSHWTSTAMP && env.mem.read(at, &mut [0; 12]).is_err() {
         return Errno::EFAULT;
     }
-    Errno::EOPNOTSUPP
+    match cmd {
+        // dev_ifsioc_locked(): nothing is a slave of a serial line.
+        SIOCGIFSLAVE => Errno::EINVAL,
+        _ => Errno::EOPNOTSUPP,
+    }
+}
+
+/// Whether the command is of a part of Linux that is not here, as it need not be in a kernel: sock_ioctl() then says ENOPKG.
+pub(super) fn is_of_a_package(cmd: u32) -> bool {
+    matches!(
+        cmd,
+        SIOCGIFBR | SIOCSIFBR | SIOCBRADDBR | SIOCBRDELBR | SIOCGIFVLAN | SIOCSIFVLAN
+    )
 }
 
 /// sock_do_ioctl() of what nobody knows: why not.

@@ -6,7 +6,7 @@ use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
-use switchboard_socket::SocketId;
+use switchboard_socket::{SocketId, may_administer};
 
 /// `SOCK_IOC_TYPE`: the second byte of the commands that every socket may be asked.
 const SOCKET_IOCTL: u32 = 0x89;
@@ -54,6 +54,18 @@ impl Pending {
             SIOCGSTAMP_OLD | SIOCGSTAMPNS_OLD | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW => {
                 return self.receive_stamp(env, id, cmd, arg);
             }
+            SIOCUNIXFILE if matches!(env.host.family(id), Some((AF_UNIX, _))) => {
+                let file = env.host.unix_file(env.cx, id)?;
+                let fd = env.files.open_path(file)?;
+                return Ok(Reply::happened(fd.into()).into());
+            }
+            SIOCGSKNS => {
+                if !may_administer(env.cx.cred) {
+                    return Err(Errno::EPERM);
+                }
+                let fd = env.files.open_namespace()?;
+                return Ok(Reply::happened(fd.into()).into());
+            }
             _ if ifreq::is_setting(cmd) => {
                 let family = ip_family(env, id, cmd);
                 ifreq::set(env, self.word, family, cmd, arg)?;
@@ -63,6 +75,15 @@ impl Pending {
                 let family = ip_family(env, id, cmd);
                 rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
+            }
+            _ if ifreq::is_of_a_package(cmd) => return Err(Errno::ENOPKG),
+            // inet_ioctl(): known, and not done.
+            SIOCRTMSG if ip_family(env, id, cmd) == AF_INET => return Err(Errno::EINVAL),
+            SIOCSIFPFLAGS | SIOCGIFPFLAGS if ip_family(env, id, cmd) == AF_INET => {
+                return Err(match ifreq::unknown(env, self.word, arg) {
+                    Errno::ENOTTY => Errno::EINVAL,
+                    fault => fault,
+                });
             }
             _ if ifreq::is_hardware(cmd) => {
                 return Err(ifreq::hardware(env, self.word, cmd, arg));

@@ -95,7 +95,8 @@ impl Pending {
             if total(&iov) == 0 {
                 return Ok(Reply::value(0).into());
             }
-            let flags = rw_flags(flags)?;
+            // sock_read_iter() has no SIGPIPE to keep back.
+            let flags = rw_flags(flags)? & !MSG_NOSIGNAL;
             self.work = Work::Recv(RecvWork::new(iov, flags));
         }
         self.recv_step(env)

@@ -44,14 +44,22 @@ impl Pending {
             None => None,
         };
         let input = Target::lookup(env, in_fd)?;
+        // Neither a socket nor a pipe can be read at an offset.
+        let unseekable = input.is_some() || env.files.is_pipe(in_fd);
+        if unseekable {
+            env.files.check_open_for(in_fd, false)?;
+        }
+        if unseekable && offset.is_some() {
+            return Err(Errno::ESPIPE);
+        }
+        if count as i64 <= -1 || start.is_some_and(|start| start < 0) {
+            return Err(Errno::EINVAL);
+        }
+        env.files.check_open_for(out_fd, true)?;
         if let Some(target) = input
-            && offset.is_none()
             && env.files.is_pipe(out_fd)
         {
             // splice_file_to_pipe(): what cannot be sought goes to a pipe, and nowhere else.
-            if count as i64 <= -1 {
-                return Err(Errno::EINVAL);
-            }
             if count == 0 {
                 return Ok(Reply::value(0).into());
             }
@@ -63,21 +71,13 @@ impl Pending {
             self.target = Some(target);
             return self.socket_to_pipe(env, target, out_fd, count, flags);
         }
-        if input.is_some() || env.files.is_pipe(in_fd) {
-            // Neither can be read at an offset; nor without one.
-            return Err(if offset.is_some() {
-                Errno::ESPIPE
-            } else {
-                Errno::EINVAL
-            });
+        if unseekable {
+            return Err(Errno::EINVAL);
         }
         let target = match self.target(env, out_fd) {
             Err(Errno::ENOTSOCK) => return Err(Errno::EINVAL),
             target => target?,
         };
-        if count as i64 <= -1 || start.is_some_and(|start| start < 0) {
-            return Err(Errno::EINVAL);
-        }
         let count = count.min(MAX_RW_COUNT as u64) as usize;
         let last = self.is_last(env, &target, 0);
         let start = start.map(|start| start as u64);
@@ -146,6 +146,7 @@ impl Pending {
         match (input, output) {
             (Some(target), None) if env.files.is_pipe(fd_out) => {
                 self.splice_offsets(env, off_out, off_in)?;
+                env.files.check_open_for(fd_out, true)?;
                 self.target = Some(target);
                 self.socket_to_pipe(env, target, fd_out, len, flags)
             }

@@ -158,6 +158,7 @@ pub(super) fn ioctl_name(cmd: u32) -> String {
         SIOCGIFNAME => "SIOCGIFNAME",
         SIOCGIFTXQLEN => "SIOCGIFTXQLEN",
         SIOCUNIXFILE => "SIOCUNIXFILE",
+        SIOCGSKNS => "SIOCGSKNS",
         _ => return format!("{cmd:#x}"),
     };
     name.into()
