@@ -15,6 +15,7 @@ tests! {
     preadv2_and_pwritev2,
     preadv2_flags,
     probe_sends_nothing,
+    probe_takes_no_error,
     zerocopy_without_the_option_copies,
     outqnsd_counts_what_was_not_sent,
     atmark_by_kind,
@@ -106,6 +107,38 @@ fn probe_sends_nothing(k: &mut dyn Kernel) -> Outcome {
         mask!(k, b, WB);
         ret!(k.send(a, b"x", 0), 1);
         eq!(k.recv_now(b)?, b"x");
+    }
+    Ok(())
+}
+
+/// A probe is done before a buffer is asked for: errors, shut directions and lengths are for those who send.
+fn probe_takes_no_error(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        let (a, b) = k.udp_pair(family)?;
+        ret!(k.close(b), 0);
+        ret!(k.send(a, b"x", 0), 1);
+        mask!(k, a, WB | libc::POLLERR);
+        ret!(k.send(a, b"probe", MSG_PROBE), 5);
+        ret!(k.send(a, b"", MSG_PROBE), 0);
+        ret!(k.send(a, b"probe", MSG_PROBE | libc::MSG_CONFIRM), 5);
+        err!(k.send(a, b"x", 0), ECONNREFUSED);
+        ret!(k.send(a, &[0; 65520], MSG_PROBE), 65520);
+        let longest = k.send(a, &[0; 65536], MSG_PROBE);
+        match family {
+            AF_INET => ret!(longest, -libc::EMSGSIZE),
+            _ => ret!(longest, 65536),
+        }
+        ret!(
+            k.call(libc::SYS_shutdown, &[a as u64, libc::SHUT_WR as u64]),
+            0
+        );
+        ret!(k.send(a, b"probe", MSG_PROBE), 5);
+        // What is held back is pushed, and the probe is no part of it.
+        let (a, b) = k.udp_pair(family)?;
+        ret!(k.send(a, b"held", libc::MSG_MORE), 4);
+        ret!(k.send(a, b"probe", MSG_PROBE | libc::MSG_MORE), 5);
+        ret!(k.send(a, b"probe", MSG_PROBE), 5);
+        eq!(k.recv_now(b)?, b"held");
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ tests! {
     epoll_hangup_unasked [EPOLL],
     epoll_close_removes [EPOLL],
     epoll_edge_new_data_fires_again [EPOLL],
+    epoll_edge_of_each_datagram [EPOLL],
     epoll_out_after_drain [EPOLL],
 }
 
@@ -244,6 +245,26 @@ fn epoll_edge_new_data_fires_again(k: &mut dyn Kernel) -> Outcome {
         // Nothing was read in between, and each arrival is an edge.
         ret!(k.send(a, b"x", 0), 1);
         eq!(epoll_now(k, ep)?, vec![(b, EIN)]);
+        eq!(epoll_now(k, ep)?, vec![]);
+    }
+    Ok(())
+}
+
+/// sock_wfree(): a datagram that has left its sender is an event, whether anybody got it or not.
+fn epoll_edge_of_each_datagram(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, libc::AF_INET6] {
+        let (a, b) = k.udp_pair(family)?;
+        ret!(k.set_int(b, libc::SOL_SOCKET, libc::SO_RCVBUF, 1), 0);
+        let ep = epoll(k, &[(a, EIN | EOUT | EET)])?;
+        eq!(epoll_now(k, ep)?, vec![(a, EOUT)]);
+        eq!(epoll_now(k, ep)?, vec![]);
+        for _ in 0..6 {
+            ret!(k.send(a, &[0; 900], 0), 900);
+            eq!(epoll_now(k, ep)?, vec![(a, EOUT)]);
+            eq!(epoll_now(k, ep)?, vec![]);
+        }
+        // What is held back has not left.
+        ret!(k.send(a, b"x", libc::MSG_MORE), 1);
         eq!(epoll_now(k, ep)?, vec![]);
     }
     Ok(())

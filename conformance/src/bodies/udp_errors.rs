@@ -30,6 +30,7 @@ tests! {
     receive_faults_lose_the_datagram,
     receive_address_lengths,
     sender_reset_by_receiver_close,
+    shut_for_sending [SIGPIPE],
 }
 
 fn destination_port_zero(k: &mut dyn Kernel) -> Outcome {
@@ -292,5 +293,27 @@ fn sender_reset_by_receiver_close(k: &mut dyn Kernel) -> Outcome {
     ret!(k.send(a, b"x", 0), 1);
     mask!(k, a, WB | POLLERR);
     err!(k.write(a, b"x"), ECONNREFUSED);
+    Ok(())
+}
+
+/// sock_alloc_send_pskb() says EPIPE, and sends no signal.
+fn shut_for_sending(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        let (a, b) = k.udp_pair(family)?;
+        ret!(k.shutdown(a, libc::SHUT_WR), 0);
+        k.take_sigpipe();
+        err!(k.send(a, b"x", 0), EPIPE);
+        err!(k.write(a, b"x"), EPIPE);
+        err!(k.send(a, b"x", libc::MSG_NOSIGNAL), EPIPE);
+        let to = k.sockname(b)?;
+        err!(k.sendto(a, b"x", 0, &to), EPIPE);
+        eq!(k.take_sigpipe(), Some(false));
+        mask!(k, b, WB);
+        // One that is not connected is shut, too.
+        let fd = ok!(k.socket(family, SOCK_DGRAM | NB, 0));
+        err!(k.shutdown(fd, libc::SHUT_WR), ENOTCONN);
+        err!(k.sendto(fd, b"x", 0, &to), EPIPE);
+        eq!(k.take_sigpipe(), Some(false));
+    }
     Ok(())
 }

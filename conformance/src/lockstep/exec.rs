@@ -43,6 +43,8 @@ const TIMES: [i32; 6] = [29, 35, 37, 63, 64, 65];
 /// IP_RECVORIGDSTADDR and IPV6_RECVORIGDSTADDR: there is a port in it.
 const DESTINATIONS: [(i32, i32); 2] = [(0, 20), (41, 74)];
 
+const IPV6_FLOWINFO: i32 = 11;
+
 impl Exec {
     /// On this kernel; `arm` and `number` keep its names apart from all others.
     pub(super) fn new(mut kernel: Box<dyn Kernel>, arm: char, number: u64) -> Exec {
@@ -521,6 +523,12 @@ impl Exec {
                 self.seen.normal(&cmsg.data, &self.prefix)
             } else if cmsg.level == libc::SOL_SOCKET && TIMES.contains(&cmsg.kind) {
                 format!("{} bytes of times", cmsg.data.len())
+            } else if (cmsg.level, cmsg.kind) == (libc::IPPROTO_IPV6, IPV6_FLOWINFO) {
+                // The traffic class is told; a flow label is chance, but for whether there is one.
+                let first = cmsg.data.first_chunk().copied().unwrap_or_default();
+                let flow = u32::from_be_bytes(first);
+                let label = flow & 0xf_ffff != 0;
+                format!("flow {:#x} label {label}", flow >> 20)
             } else {
                 format!("{:?}", cmsg.data)
             };

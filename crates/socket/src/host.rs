@@ -54,6 +54,8 @@ pub struct Host {
     pub(crate) kept: crate::proc::Kept,
     /// What has been opened of /dev/net/tun, if anything ever was.
     pub(crate) tuns: Option<Box<crate::tun::Tuns>>,
+    /// See [`tell_sent`](Self::tell_sent).
+    pub(crate) tells_sent: bool,
 }
 
 impl Host {
@@ -76,6 +78,7 @@ impl Host {
             make_ring: crate::packet::memory::own,
             kept: crate::proc::Kept::new(),
             tuns: None,
+            tells_sent: false,
         }
     }
 
@@ -262,6 +265,19 @@ impl Host {
             PlanKind::Unix(plan) => self.unix_commit_send(cx, id, plan, data),
             PlanKind::Netlink(plan) => self.netlink_commit_send(cx, id, plan, data),
             PlanKind::Packet(plan) => self.packet_commit_send(cx, id, plan, data),
+        }
+    }
+
+    /// From now on each datagram that was sent is an event, `WRITABLE`, as sock_wfree() makes it: for those who answer
+    /// edge-triggered epoll(7).
+    pub fn tell_sent(&mut self) {
+        self.tells_sent = true;
+    }
+
+    /// sock_wfree(): nobody but a receiver has the buffer any more, or nobody at all.
+    pub(crate) fn datagram_left(&mut self, id: SocketId) {
+        if self.tells_sent {
+            self.wake(id, PollMask::WRITABLE);
         }
     }
 

@@ -44,16 +44,18 @@ impl Stack {
     }
 
     fn untapped_input(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
+        let Packet { ip, mut body } = packet;
         // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
-        // loopback queue.)
+        // loopback queue.) IPv6 does not look.
         if interface != IfIndex::LO
-            && self.interfaces.owner(packet.ip.src).is_some()
-            && !(packet.ip.src.is_ipv4() && self.accepts_local(interface))
+            && ip.src.is_ipv4()
+            && self.interfaces.owner(ip.src).is_some()
+            && !self.accepts_local(interface)
         {
-            self.counters.ip_in_hdr_errors += 1;
+            let bytes = (ip.header_len() + body.wire_len()) as u64;
+            self.count_input(interface, &ip, bytes);
             return;
         }
-        let Packet { ip, mut body } = packet;
         self.ip_input(now, interface, Hint::NONE, tag, &ip, &mut body);
         self.run_loopback(now);
     }

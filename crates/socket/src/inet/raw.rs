@@ -322,7 +322,10 @@ impl Host {
             None => connected.ok_or(Errno::EDESTADDRREQ)?,
         };
         let cookie = Cookie::new(&self.get(id)?.common);
-        let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags);
+        // ping_v6_sendmsg() makes the packet without the message's flags.
+        let ignored = if ping && !v4 { MSG_PROBE } else { 0 };
+        let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags & !ignored);
+        let probe = to.probe;
         self.udp_control_in(cx, id, v4, request.control, &mut to)?;
         if !v4 {
             self.settle_flow_label(cx.now, id, name, &mut to)?;
@@ -372,22 +375,23 @@ impl Host {
         let counted = if v4 { packet } else { packet - HEADER6 };
         let whole = to.whole || super::mtu::in_one_piece(&self.udp(id)?.inet, !v4);
         let over = packet > mtu as usize && whole && !on_loopback(mtu);
-        if !header && (counted > 0xffff || over) {
+        if !header && !probe && (counted > 0xffff || over) {
             return Err(Errno::EMSGSIZE.into());
         }
         // sock_alloc_send_skb(), which a raw socket only reaches with a header of the caller's own.
-        if ping || header {
+        if (ping || header) && !probe {
             let s = self.udp(id)?;
             if let Some(errno) = self.udp_pending_error(s) {
                 return Err(Fail::pending(errno));
             }
             if s.shut.write {
-                return Err(Fail::PIPE);
+                return Err(Errno::EPIPE.into());
             }
         }
         // rawv6_push_pending_frames(): the checksum has to lie within.
         if let (Some(at), false, What::Packet(_)) = (checksum, v4, what)
             && !header
+            && !probe
             && at as usize + 1 >= held + request.len
         {
             return Err(Errno::EINVAL.into());
@@ -415,6 +419,7 @@ impl Host {
         data.copy_to(&mut head);
         match plan.what {
             What::Packet(_) => Ok(()),
+            What::Header if plan.to.probe => Ok(()),
             What::Header => {
                 let length = usize::from(head[0] & 15) * 4;
                 // raw_send_hdrinc(): options and all.
@@ -450,6 +455,7 @@ impl Host {
         }
         let (dst, src) = (plan.to.dst, plan.to.src);
         let whole = match plan.at_once {
+            true if plan.to.probe => None,
             true => Some((plan.to, data)),
             false => self.udp_cork(id, plan.to, data),
         };
@@ -484,6 +490,7 @@ impl Host {
             let packet = sent.as_ref().ok().and_then(Option::as_ref);
             self.datagram_sent(id, cx.now, &cookie, packet);
         }
+        self.datagram_left(id);
         self.collect_stack_events();
     }
 }

@@ -214,8 +214,9 @@ impl UdpSocket {
         mut from: Option<IpAddr>,
     ) -> Option<(UdpSendPlan, Payload)> {
         if to.probe {
-            // "Do not send. Only probe path f.e. for MTU."
-            return None;
+            // "Do not send. Only probe path f.e. for MTU." What is held back already is pushed all the same.
+            self.corked.as_ref()?;
+            data = Payload::default();
         }
         let mut first = data.len();
         if let Some(mut corked) = self.corked.take() {

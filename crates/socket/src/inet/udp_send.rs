@@ -134,6 +134,14 @@ impl Host {
             self.udp_check_broadcast(id, found.kind)?;
             route = Some(found);
         }
+        // ip_make_skb(), ip_append_data(): a probe is done where a buffer would be made.
+        if request.flags & MSG_PROBE != 0 && !joins {
+            return Ok(Attempt::Ready(SendPlan {
+                take: request.len,
+                charge: 0,
+                kind: PlanKind::Udp(plan),
+            }));
+        }
         let whole = s.held() + request.len;
         // What is joined is cut as the first part said.
         let size = s.corked.as_ref().map_or(plan.segment, |c| c.to.segment);
@@ -149,7 +157,8 @@ impl Host {
             });
         }
         if s.shut.write && !joins {
-            return Err(Fail::PIPE);
+            // sock_alloc_send_pskb(): without a signal.
+            return Err(Errno::EPIPE.into());
         }
         if plan.segment > 0 || s.corked.is_some() {
             let find = || {
@@ -204,6 +213,7 @@ impl Host {
         if notice {
             self.zerocopy_done(id);
         }
+        self.datagram_left(id);
         self.collect_stack_events();
     }
 

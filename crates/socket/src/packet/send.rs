@@ -196,6 +196,7 @@ impl Host {
     ) {
         if plan.told.is_none() {
             self.packet_transmit(cx, id, &plan.way, data);
+            self.datagram_left(id);
         }
     }
 

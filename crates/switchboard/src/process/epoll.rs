@@ -278,6 +278,7 @@ impl Process {
     #[doc(alias = "epoll_create1")]
     pub fn epoll_create(&self, cloexec: bool) -> Result<i32, Errno> {
         let mut world = self.host.net.lock();
+        world.hosts[self.host.index].layer.tell_sent();
         let id = world.hosts[self.host.index].epolls.create();
         drop(world);
         let file = OpenFile::new(&self.host, Kind::Epoll(id), false);
