@@ -238,7 +238,7 @@ impl Stack {
             .received(interface, bytes, ip.dst.is_multicast());
     }
 
-    /// Whether the host takes the packet, and how it was addressed. Martians are counted here.
+    /// Whether the host takes the packet, and how it was addressed. Martians are no errors that Linux counts.
     fn accepts(&mut self, interface: IfIndex, ip: &IpHeader) -> Result<Cast, Refusal> {
         let (src, dst) = (ip.src, ip.dst);
         // RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3: loopback addresses stay inside the host. A source that is a group or a
@@ -248,7 +248,6 @@ impl Stack {
             || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
             || src.is_ipv4() != dst.is_ipv4();
         if martian {
-            self.counters.ip_in_hdr_errors += 1;
             return Err(Refusal::Martian);
         }
         // The weak host model (RFC 1122, 3.3.4.2), as in Linux: any own address on any interface.
