@@ -28,7 +28,7 @@ use nix::sys::socket::sockopt::{Linger, TcpCongestion};
 use switchboard_device::{End, Link, Random, Tun, TunConfig, TunKind};
 use switchboard_engine::{Algorithm, Instant};
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 10;
 
 fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
