@@ -214,6 +214,7 @@ pub(crate) fn packet(s: &mut Source<'_>, local: &[SocketAddr], near: SeqNum) -> 
                 urgent: s.u16(),
                 options: options(s, near),
                 payload: Payload::new(),
+                gso: 0,
             };
             if s.one_in(3) {
                 segment.payload = payload(s, 3000);

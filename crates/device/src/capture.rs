@@ -2,7 +2,7 @@
 //!
 //! Bytes come out, in whole blocks; writing them is the caller's. Packets of links without a link layer are written from
 //! the IP header on (LINKTYPE_RAW), frames from their Ethernet header on (LINKTYPE_ETHERNET), with all checksums, and the
-//! time to the nanosecond.
+//! time to the nanosecond. Segments that travel as one are written as the packets that they are on a wire.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -76,6 +76,12 @@ pub fn capture_packet(
     packet: &Packet,
     comment: Option<&str>,
 ) -> Vec<u8> {
+    if packet.segments() > 1 {
+        let all = packet.clone().split();
+        return all
+            .flat_map(|one| capture_packet(interface, at, seen, &one, comment))
+            .collect();
+    }
     // A segment that stays inside a host may be longer than an IP header can say: it is shown as the two that it would be
     // on a wire.
     if let Some([first, second]) = halves(packet) {
@@ -97,6 +103,11 @@ pub fn capture_frame(
     match &frame.body {
         FrameBody::Ip(packet) if frame.link.is_none() => {
             capture_packet(interface, at, seen, packet, comment)
+        }
+        _ if frame.segments() > 1 => {
+            let all = frame.clone().split();
+            all.flat_map(|one| capture_frame(interface, at, seen, &one, comment))
+                .collect()
         }
         _ => capture_bytes(interface, at, seen, &frame.emit(), comment),
     }

@@ -6,6 +6,9 @@
 //! the delay. All of it happens at exact times: a caller that comes late finds what would have happened, not what happens
 //! to be convenient.
 //!
+//! Segments that travel as one ([`Frame::segments`]) stay one where nothing here acts on single packets, and are taken apart
+//! before anything does: each then fares alone. Counters are of the packets that a wire would have carried.
+//!
 //! # Limits
 //! The queue has its own; [`PipeConfig::limit`] packets may be on the way at once.
 //!
@@ -90,6 +93,18 @@ impl Rate {
     }
 }
 
+impl PipeConfig {
+    /// Whether it treats one packet unlike another, or takes a time for each: then none may stand for several.
+    fn acts_on_packets(&self) -> bool {
+        self.loss != Loss::NONE
+            || self.duplicate != Chance::NEVER
+            || self.corrupt != Chance::NEVER
+            || self.reorder.chance != Chance::NEVER
+            || self.rate.is_some()
+            || !self.delay.jitter.is_zero()
+    }
+}
+
 impl Default for PipeConfig {
     /// A wire that does nothing, of Ethernet's MTU.
     fn default() -> PipeConfig {
@@ -134,6 +149,8 @@ pub struct Pipe {
     /// When the transmitter is done with its packet.
     free_at: Instant,
     under_way: BinaryHeap<Reverse<UnderWay>>,
+    /// How many packets these are.
+    flying: usize,
     launched: u64,
     counters: PipeCounters,
 }
@@ -187,6 +204,7 @@ impl Pipe {
             queue: Queue::new(&config.queue, key, config.mtu),
             free_at: Instant::BOOT,
             under_way: BinaryHeap::new(),
+            flying: 0,
             launched: 0,
             counters: PipeCounters::default(),
             config,
@@ -210,7 +228,7 @@ impl Pipe {
 
     /// How many packets have left the transmitter and not arrived.
     pub fn under_way(&self) -> usize {
-        self.under_way.len()
+        self.flying
     }
 
     /// Makes it another from `now` on. What is on its way arrives when it would have; what waits keeps waiting, in the
@@ -222,7 +240,8 @@ impl Pipe {
             while self.queue.give_up().is_some() {
                 self.counters.down += 1;
             }
-            self.counters.down += self.under_way.len() as u64;
+            self.counters.down += self.flying as u64;
+            self.flying = 0;
             self.under_way.clear();
         }
         if old.queue != config.queue || old.mtu != config.mtu {
@@ -255,12 +274,19 @@ impl Pipe {
 
     /// [`send_labelled`](Self::send_labelled), of a link with a link layer.
     pub fn send_frame(&mut self, now: Instant, random: &mut Random, frame: Frame, label: Label) {
+        let segments = frame.segments();
+        if segments > 1 && self.takes_apart(&frame) {
+            for one in frame.split() {
+                self.send_frame(now, random, one, label);
+            }
+            return;
+        }
         let len = frame.wire_len() as u32;
-        self.counters.sent += 1;
-        self.counters.sent_bytes += u64::from(len);
+        self.counters.sent += u64::from(segments);
+        self.counters.sent_bytes += frame.total_len() as u64;
         if !self.config.up {
-            self.counters.down += 1;
-        } else if len > self.config.mtu {
+            self.counters.down += u64::from(segments);
+        } else if segments == 1 && len > self.config.mtu {
             self.counters.too_big += 1;
         } else {
             let since = now;
@@ -272,6 +298,14 @@ impl Pipe {
             };
             self.impair(random, waiting, self.config.duplicate);
         }
+    }
+
+    /// Whether the segments of a frame may not travel as one.
+    fn takes_apart(&self, frame: &Frame) -> bool {
+        self.config.acts_on_packets()
+            || self.queue.len() > 0
+            || self.flying + frame.segments() as usize > self.config.limit as usize
+            || frame.longest() > self.config.mtu as usize
     }
 
     /// netem_enqueue, of a packet that may be duplicated with this chance.
@@ -340,7 +374,7 @@ impl Pipe {
 
     /// A packet has left the transmitter.
     fn launch(&mut self, at: Instant, random: &mut Random, waiting: Waiting) {
-        if self.under_way.len() >= self.config.limit as usize {
+        if self.flying >= self.config.limit as usize {
             self.counters.over_limit += 1;
             return;
         }
@@ -354,6 +388,7 @@ impl Pipe {
             self.in_order = self.in_order.saturating_add(1);
             self.delays.arrival(random, &self.config.delay, at)
         };
+        self.flying += waiting.frame.segments() as usize;
         let number = self.launched;
         self.launched += 1;
         self.under_way.push(Reverse(UnderWay {
@@ -396,8 +431,10 @@ impl Pipe {
             .peek()
             .filter(|Reverse(next)| next.at <= now)?;
         let Reverse(arrived) = self.under_way.pop()?;
-        self.counters.delivered += 1;
-        self.counters.delivered_bytes += arrived.frame.wire_len() as u64;
+        let segments = arrived.frame.segments();
+        self.flying -= segments as usize;
+        self.counters.delivered += u64::from(segments);
+        self.counters.delivered_bytes += arrived.frame.total_len() as u64;
         Some((arrived.at, arrived.frame, arrived.label))
     }
 

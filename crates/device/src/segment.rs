@@ -266,7 +266,13 @@ impl Segment {
         next_hop: Option<IpAddr>,
         frame: Frame,
     ) {
-        if frame.wire_len() > self.config.mtu as usize {
+        if frame.longest() > self.config.mtu as usize {
+            if frame.segments() > 1 {
+                for one in frame.split() {
+                    self.send_frame(now, random, from, next_hop, one);
+                }
+                return;
+            }
             self.too_big += 1;
             return;
         }
@@ -284,7 +290,7 @@ impl Segment {
         while let Some((at, frame, label)) = self.cables[from.index()][0].poll_frame(now, random) {
             match self.way(at, from, &frame, label.next_hop) {
                 Way::To(to) => self.fall(at, random, to, frame),
-                Way::Nowhere => self.unknown_destination += 1,
+                Way::Nowhere => self.unknown_destination += u64::from(frame.segments()),
                 Way::All => {
                     for to in (0..self.cables.len() as u32).map(Port) {
                         if to != from {

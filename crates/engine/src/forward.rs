@@ -142,7 +142,7 @@ impl Stack {
             self.counters.ip_in_hdr_errors += 1;
             return self.icmp_error(now, interface, Cast::Unicast, &packet, Fault::Hops);
         }
-        if packet.wire_len() > route.mtu as usize && (v6 || ip.dont_fragment) {
+        if packet.longest() > route.mtu as usize && (v6 || ip.dont_fragment) {
             if v6 {
                 self.counters.v6.in_too_big += 1;
             } else {

@@ -75,6 +75,8 @@ pub struct Interface {
     pub(crate) hardware: [u8; 6],
     /// It has a link layer.
     ethernet: bool,
+    /// It carries segments that travel as one.
+    gso: bool,
     /// Its other end is a program (/dev/net/tun).
     user: bool,
     carrier: bool,
@@ -203,6 +205,10 @@ impl Interface {
     pub(crate) fn set_user(&mut self) {
         (self.user, self.up, self.queue_len) = (true, false, TUNNEL_QUEUE_LEN);
         self.link_type = ARPHRD_NONE;
+    }
+
+    pub(crate) fn set_gso(&mut self, gso: bool) {
+        self.gso = gso;
     }
 
     pub(crate) fn set_carrier(&mut self, carrier: bool) {
@@ -428,6 +434,7 @@ impl Interfaces {
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
             ethernet: false,
+            gso: false,
             user: false,
             carrier: true,
             link_type: match index {
@@ -479,6 +486,12 @@ impl Interfaces {
             interface.addresses.push(address);
         }
         self.note(index);
+    }
+
+    /// Whether segments that travel as one leave by it as one.
+    #[inline]
+    pub(crate) fn takes_large_segments(&self, index: IfIndex) -> bool {
+        self.get(index).is_some_and(|interface| interface.gso)
     }
 
     /// Changes an interface; what follows from its addresses is worked out anew.

@@ -146,6 +146,8 @@ pub enum InterfaceChange<'a> {
     Carrier(bool),
     /// What kind of link it says it is (ARPHRD_*).
     LinkType(u16),
+    /// Whether its link takes several TCP segments as one packet, and takes them apart itself where it has to (NETIF_F_TSO).
+    LargeSegments(bool),
     /// Its name.
     Name(&'a str),
     /// An address comes.
@@ -240,6 +242,7 @@ impl Stack {
             InterfaceChange::Hardware(address) => i.hardware = address,
             InterfaceChange::Carrier(carrier) => i.set_carrier(carrier),
             InterfaceChange::LinkType(link_type) => i.set_link_type(link_type),
+            InterfaceChange::LargeSegments(on) => i.set_gso(on),
             InterfaceChange::Name(name) => i.set_name(name),
             InterfaceChange::Add(address) => i.insert(address),
             InterfaceChange::Remove(address) => i.remove(&address),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use switchboard_engine::*;
-use switchboard_wire::{Body, Packet, emit, parse};
+use switchboard_wire::{Packet, emit, parse};
 
 /// A small generator, so that a seed says everything (splitmix64).
 struct Rng(u64);
@@ -31,6 +31,17 @@ struct Pipe {
     duplicate: u64,
     reorder: u64,
     delay: Duration,
+    /// What it takes as one packet.
+    large: Large,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Large {
+    No,
+    /// And takes apart.
+    Split,
+    /// And hands on as such, unless it is lost as such.
+    Whole,
 }
 
 struct Net {
@@ -44,6 +55,8 @@ struct Net {
     now: Instant,
     /// The applications look at their sockets at least this often.
     tick: Duration,
+    /// The most segments that came as one.
+    largest: u32,
 }
 
 fn addr(host: usize) -> IpAddr {
@@ -63,6 +76,8 @@ impl Net {
                 mtu: 1500,
             });
             host.add_address(link, addr(i as usize), 24);
+            let large = InterfaceChange::LargeSegments(pipe.large != Large::No);
+            host.change_interface(link, large);
             links.push(link);
             host
         });
@@ -76,36 +91,42 @@ impl Net {
             pipe,
             now: Instant::from_secs(1),
             tick: Duration::from_millis(20),
+            largest: 0,
         }
     }
 
     fn carry(&mut self) {
         for from in 0..2 {
             while let Some((_, packet)) = self.hosts[from].poll_transmit(self.now) {
-                // Everything on a link has been bytes.
-                let packet = parse(&emit(&packet)).expect("our own packet");
-                if let Body::Tcp(tcp) = &packet.body {
-                    assert!(
-                        tcp.header_len() + tcp.payload.len() <= 1480,
-                        "larger than the MTU"
-                    );
-                }
-                let mut copies = 1;
-                if self.rng.chance(self.pipe.loss) {
-                    copies = 0;
-                } else if self.rng.chance(self.pipe.duplicate) {
-                    copies = 2;
-                }
-                for _ in 0..copies {
-                    let mut at = self.now + self.pipe.delay;
-                    if self.rng.chance(self.pipe.reorder) {
-                        at += self.pipe.delay * (self.rng.next() % 4) as u32;
-                    }
-                    self.flying.push(Reverse((at, self.next)));
-                    self.packets.insert(self.next, (1 - from, packet.clone()));
-                    self.next += 1;
+                assert!(packet.longest() <= 1500, "larger than the MTU");
+                self.largest = self.largest.max(packet.segments());
+                match self.pipe.large {
+                    Large::Split => packet.split().for_each(|one| self.send(from, one)),
+                    Large::No | Large::Whole => self.send(from, packet),
                 }
             }
+        }
+    }
+
+    fn send(&mut self, from: usize, mut packet: Packet) {
+        if packet.segments() == 1 {
+            // Everything on a link has been bytes.
+            packet = parse(&emit(&packet)).expect("our own packet");
+        }
+        let mut copies = 1;
+        if self.rng.chance(self.pipe.loss) {
+            copies = 0;
+        } else if self.rng.chance(self.pipe.duplicate) {
+            copies = 2;
+        }
+        for _ in 0..copies {
+            let mut at = self.now + self.pipe.delay;
+            if self.rng.chance(self.pipe.reorder) {
+                at += self.pipe.delay * (self.rng.next() % 4) as u32;
+            }
+            self.flying.push(Reverse((at, self.next)));
+            self.packets.insert(self.next, (1 - from, packet.clone()));
+            self.next += 1;
         }
     }
 
@@ -235,6 +256,7 @@ fn exchange(seed: u64, pipe: Pipe, len: usize) -> Duration {
                 .all(|&(h, id)| net.hosts[h].tcp_status(id).rcv_shutdown)
     });
     let took = net.now.saturating_sub(start);
+    assert_eq!(net.largest > 1, pipe.large != Large::No);
     for (host, id) in ends {
         let now = net.now;
         net.hosts[host].tcp_close(now, id, None);
@@ -255,6 +277,7 @@ fn a_clean_link() {
         duplicate: 0,
         reorder: 0,
         delay: Duration::from_millis(10),
+        large: Large::No,
     };
     let took = exchange(1, pipe, 3_000_000);
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -268,6 +291,7 @@ fn lossy_links() {
             duplicate: 2,
             reorder: 5,
             delay: Duration::from_millis(20),
+            large: Large::No,
         };
         exchange(seed, pipe, 300_000);
     }
@@ -281,8 +305,41 @@ fn terrible_links() {
             duplicate: 10,
             reorder: 30,
             delay: Duration::from_millis(50),
+            large: Large::No,
         };
         exchange(seed, pipe, 30_000);
+    }
+}
+
+#[test]
+fn large_segments_on_lossy_links() {
+    for seed in 400..430 {
+        for large in [Large::Split, Large::Whole] {
+            let pipe = Pipe {
+                loss: 3,
+                duplicate: 2,
+                reorder: 5,
+                delay: Duration::from_millis(20),
+                large,
+            };
+            exchange(seed, pipe, 300_000);
+        }
+    }
+}
+
+#[test]
+fn large_segments_are_no_slower() {
+    let pipe = |large| Pipe {
+        loss: 0,
+        duplicate: 0,
+        reorder: 0,
+        delay: Duration::from_millis(10),
+        large,
+    };
+    let plain = exchange(1, pipe(Large::No), 3_000_000);
+    for large in [Large::Split, Large::Whole] {
+        let took = exchange(1, pipe(large), 3_000_000);
+        assert!(took <= plain + plain / 10, "{large:?}: {took:?}, {plain:?}");
     }
 }
 
@@ -294,6 +351,7 @@ fn reordering_alone_loses_nothing() {
             duplicate: 0,
             reorder: 50,
             delay: Duration::from_millis(5),
+            large: Large::No,
         };
         exchange(seed, pipe, 300_000);
     }
@@ -307,6 +365,7 @@ fn bulk_is_not_limited_by_the_first_window() {
         duplicate: 0,
         reorder: 0,
         delay: Duration::from_millis(50),
+        large: Large::No,
     };
     let took = exchange(300, pipe, 20_000_000);
     // 64 KiB a round trip would take 30 s.
@@ -320,6 +379,7 @@ fn the_same_seed_gives_the_same_run() {
         duplicate: 5,
         reorder: 20,
         delay: Duration::from_millis(30),
+        large: Large::No,
     };
     assert_eq!(exchange(7, pipe, 50_000), exchange(7, pipe, 50_000));
 }

@@ -118,6 +118,11 @@ impl Network {
         }
     }
 
+    /// Whether it takes segments that travel as one. What leads outside has its own sizes.
+    pub(crate) fn takes_large_segments(&self) -> bool {
+        !matches!(self.medium, Medium::Outlet(_))
+    }
+
     /// The largest packet of a new member.
     pub(crate) fn mtu(&self) -> u32 {
         match &self.medium {

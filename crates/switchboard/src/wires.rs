@@ -11,7 +11,9 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 use switchboard_device::{AttachError, Cable, End, Outlet, Pipe, PipeConfig, Seen, SegmentConfig};
-use switchboard_engine::{Departure, IfIndex, Instant, InterfaceConfig, NeighState};
+use switchboard_engine::{
+    Departure, IfIndex, Instant, InterfaceChange, InterfaceConfig, NeighState,
+};
 use switchboard_wire::{FrameBody, Mac};
 
 pub use crate::capture::{Capture, Tap};
@@ -207,6 +209,9 @@ impl Wires {
         for &(addr, prefix_len) in addresses {
             stack.add_address(index, addr, prefix_len);
         }
+        if network_of.takes_large_segments() {
+            stack.change_interface(index, InterfaceChange::LargeSegments(true));
+        }
         let member = network_of.attach(host, index, delay);
         let plug = Plug { network, member };
         if let Some(port) = network_of.port(member)
@@ -307,12 +312,12 @@ impl Wires {
     }
 
     /// Moves packets between the hosts until none can move at `now`, which is `at` since the epoch. `busy` are those that
-    /// may have something to send.
+    /// may have something to send; in the end nobody has.
     pub fn carry(
         &mut self,
         now: Instant,
         at: Duration,
-        mut busy: Vec<usize>,
+        busy: &mut Vec<usize>,
         hosts: &mut impl Hosts,
     ) {
         loop {

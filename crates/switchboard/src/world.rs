@@ -182,7 +182,7 @@ impl World {
     }
 
     /// Moves packets between the hosts until none can move now. `busy` are those that may have something to send.
-    fn carry(&mut self, busy: Vec<usize>) {
+    fn carry(&mut self, mut busy: Vec<usize>) {
         let now = self.now();
         let at = self.epoch() + Duration::from_nanos(now.as_nanos());
         let mut hosts = Telling {
@@ -190,7 +190,7 @@ impl World {
             trash: &mut self.trash,
             touched: &mut self.touched,
         };
-        self.wires.carry(now, at, busy, &mut hosts);
+        self.wires.carry(now, at, &mut busy, &mut hosts);
     }
 
     /// Every host knows its neighbours.

@@ -14,6 +14,7 @@ extern crate alloc;
 mod emit;
 mod ethernet;
 mod extended;
+mod gso;
 mod icmp;
 mod packet;
 mod parse;

@@ -165,6 +165,7 @@ fn parse_tcp(ip: &IpHeader, bytes: &[u8]) -> Result<TcpSegment, ParseError> {
         urgent: tcp.urgent_pointer(),
         options,
         payload: Payload::from(tcp.payload()),
+        gso: 0,
     })
 }
 

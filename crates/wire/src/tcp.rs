@@ -53,6 +53,8 @@ pub struct TcpSegment {
     pub options: TcpOptions,
     /// The data.
     pub payload: Payload,
+    /// Not 0: the data is that of several segments, each of this size but for the last (gso_size). Never on a wire.
+    pub gso: u16,
 }
 
 /// The options of a segment. Options that are not named here are dropped when parsing.
@@ -143,6 +145,15 @@ impl TcpSegment {
         self.payload.len() as u32
             + u32::from(self.flags.contains(TcpFlags::SYN))
             + u32::from(self.flags.contains(TcpFlags::FIN))
+    }
+
+    /// How many segments it stands for (gso_segs).
+    #[inline]
+    pub fn segments(&self) -> u32 {
+        match usize::from(self.gso) {
+            0 => 1,
+            size => self.payload.len().div_ceil(size).max(1) as u32,
+        }
     }
 
     /// Length of the header with its options on the wire.

@@ -230,6 +230,7 @@ impl World {
             urgent: 0,
             options,
             payload: Payload::from(data),
+            gso: 0,
         });
     }
 
@@ -440,6 +441,7 @@ impl World {
             urgent,
             options,
             payload: Payload::from(counting(at, data)),
+            gso: 0,
         });
     }
 

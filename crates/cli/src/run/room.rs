@@ -59,6 +59,10 @@ pub(super) struct Room {
     received: SmallVec<[(usize, Notification); 4]>,
     /// A deadline may have passed.
     timed: bool,
+    /// What [`Room::carry`] works with, and leaves empty.
+    touched: Numbers,
+    delivered: Numbers,
+    from: Vec<usize>,
 }
 
 impl Room {
@@ -82,6 +86,9 @@ impl Room {
             deadlines: Vec::new(),
             received: SmallVec::new(),
             timed: false,
+            touched: Numbers::default(),
+            delivered: Numbers::default(),
+            from: Vec::new(),
         })
     }
 
@@ -293,7 +300,7 @@ impl Room {
     /// Something was done on a host: what it sends goes on its way.
     pub(super) fn carried(&mut self, host: usize) {
         if self.leads_out(host) {
-            self.carry(BTreeSet::from([host]));
+            self.carry([host]);
         } else {
             self.deadlines[host] = self.supervisors[host].deadline();
         }
@@ -305,34 +312,45 @@ impl Room {
     }
 
     /// Carries packets between the hosts, beginning with these, until none moves now.
-    pub(super) fn carry(&mut self, mut busy: BTreeSet<usize>) {
+    pub(super) fn carry(&mut self, busy: impl IntoIterator<Item = usize>) {
         let (now, at) = (self.clock.now(), self.clock.realtime());
-        for host in &busy {
-            self.deadlines[*host] = self.supervisors[*host].deadline();
+        let mut touched = std::mem::take(&mut self.touched);
+        let mut delivered = std::mem::take(&mut self.delivered);
+        let mut from = std::mem::take(&mut self.from);
+        for host in busy {
+            touched.insert(host);
+            if self.leads_out(host) {
+                from.push(host);
+            }
         }
         loop {
-            let from = busy.iter().copied().filter(|host| self.leads_out(*host));
-            let from: Vec<usize> = from.collect();
             let mut hosts = Delivered {
                 supervisors: &mut self.supervisors,
-                to: BTreeSet::new(),
+                to: &mut delivered,
             };
-            self.wires.carry(now, at, from, &mut hosts);
-            busy = hosts.to;
-            for host in &busy {
-                self.deadlines[*host] = self.supervisors[*host].deadline();
-            }
-            // Where nothing has come of it nobody has to be told.
-            busy.retain(|host| self.supervisors[*host].host.has_events());
-            if busy.is_empty() {
-                return;
-            }
-            for host in &busy {
+            self.wires.carry(now, at, &mut from, &mut hosts);
+            let mut settled = false;
+            while let Some(host) = delivered.pop() {
+                touched.insert(host);
+                // Where nothing has come of it nobody has to be told.
+                if !self.supervisors[host].host.has_events() {
+                    continue;
+                }
                 // Calls that waited for it are attempted again, and may send.
-                self.supervisors[*host].settle();
-                self.deadlines[*host] = self.supervisors[*host].deadline();
+                self.supervisors[host].settle();
+                settled = true;
+                if self.leads_out(host) {
+                    from.push(host);
+                }
+            }
+            if !settled {
+                break;
             }
         }
+        while let Some(host) = touched.pop() {
+            self.deadlines[host] = self.supervisors[host].deadline();
+        }
+        (self.touched, self.delivered, self.from) = (touched, delivered, from);
     }
 
     /// Closes what nobody holds any more, whether its placeholder has said so or not.
@@ -351,10 +369,34 @@ impl Room {
     }
 }
 
+/// Hosts, each once.
+#[derive(Default)]
+struct Numbers {
+    list: Vec<usize>,
+    there: Vec<bool>,
+}
+
+impl Numbers {
+    fn insert(&mut self, host: usize) {
+        if self.there.len() <= host {
+            self.there.resize(host + 1, false);
+        }
+        if !std::mem::replace(&mut self.there[host], true) {
+            self.list.push(host);
+        }
+    }
+
+    fn pop(&mut self) -> Option<usize> {
+        let host = self.list.pop()?;
+        self.there[host] = false;
+        Some(host)
+    }
+}
+
 /// Which hosts got packets.
 struct Delivered<'a> {
     supervisors: &'a mut [Supervisor],
-    to: BTreeSet<usize>,
+    to: &'a mut Numbers,
 }
 
 impl Hosts for Delivered<'_> {

@@ -60,6 +60,7 @@ fn what_no_header_can_say_is_shown_as_two() {
             urgent: 0,
             options: Default::default(),
             payload: alloc::vec![7; 65_537].into(),
+            gso: 0,
         }),
     };
     let file = capture_packet(0, Duration::ZERO, Seen::Inbound, &sent, None);

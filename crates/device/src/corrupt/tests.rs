@@ -56,6 +56,7 @@ fn of_ipv6_and_tcp_something_is_left_too() {
             urgent: 0,
             options: Default::default(),
             payload: Default::default(),
+            gso: 0,
         }),
     };
     for _ in 0..2000 {

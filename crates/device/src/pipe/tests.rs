@@ -1,5 +1,7 @@
 use alloc::vec::Vec;
 
+use switchboard_wire::{Body, SeqNum, TcpFlags, TcpOptions, TcpSegment};
+
 use super::*;
 use crate::testing::{at, ms, packet, port, random, thousand_a_second};
 use crate::{CodelConfig, FifoConfig, FqCodelConfig};
@@ -28,6 +30,127 @@ fn a_plain_one_delivers_all_in_order_after_the_delay() {
         (counters.sent_bytes, counters.delivered_bytes),
         (10_000, 10_000)
     );
+}
+
+/// Ten segments of 1460 bytes as one frame.
+fn large() -> Frame {
+    let Packet { ip, .. } = packet(1, 100);
+    let body = Body::Tcp(TcpSegment {
+        src_port: 9,
+        dst_port: 80,
+        seq: SeqNum(0),
+        ack: SeqNum(8),
+        flags: TcpFlags::ACK,
+        window: 9,
+        urgent: 0,
+        options: TcpOptions::default(),
+        payload: alloc::vec![1; 14_600].into(),
+        gso: 1460,
+    });
+    Packet { ip, body }.into()
+}
+
+/// What comes of 100 of them, a millisecond apart: how many segments each frame is.
+fn of_large(config: PipeConfig) -> (Vec<u32>, Pipe) {
+    let mut random = random(1);
+    let mut pipe = Pipe::new(config, &mut random);
+    let mut arrived = Vec::new();
+    for n in 0..200 {
+        if n < 100 {
+            pipe.send_frame(at(n), &mut random, large(), Label::default());
+        }
+        while let Some((_, frame, _)) = pipe.poll_frame(at(n), &mut random) {
+            arrived.push(frame.segments());
+        }
+    }
+    (arrived, pipe)
+}
+
+#[test]
+fn segments_travel_as_one_where_nothing_acts_on_them() {
+    let config = PipeConfig {
+        delay: Delay::fixed(ms(20)),
+        ..PipeConfig::default()
+    };
+    let (arrived, pipe) = of_large(config);
+    assert_eq!(arrived, [10; 100]);
+    // The counters are those of a wire.
+    let c = pipe.counters();
+    assert_eq!((c.sent, c.delivered), (1000, 1000));
+    assert_eq!((c.sent_bytes, c.delivered_bytes), (1_500_000, 1_500_000));
+}
+
+#[test]
+fn what_acts_on_packets_acts_on_each() {
+    let plain = PipeConfig::default();
+    let configs = [
+        PipeConfig {
+            loss: Loss::percent(10.0),
+            ..plain
+        },
+        PipeConfig {
+            duplicate: Chance::percent(10.0),
+            ..plain
+        },
+        PipeConfig {
+            corrupt: Chance::percent(10.0),
+            ..plain
+        },
+        PipeConfig {
+            rate: Some(Rate::bits(1_000_000_000)),
+            ..plain
+        },
+        PipeConfig {
+            delay: Delay {
+                jitter: ms(1),
+                ..Delay::fixed(ms(2))
+            },
+            ..plain
+        },
+        PipeConfig { limit: 9, ..plain },
+        PipeConfig { mtu: 1000, ..plain },
+    ];
+    for config in configs {
+        let (arrived, pipe) = of_large(config);
+        assert!(arrived.iter().all(|segments| *segments == 1), "{config:?}");
+        let c = pipe.counters();
+        assert_eq!((c.sent, c.sent_bytes), (1000, 1_500_000), "{config:?}");
+        assert_eq!(c.delivered, arrived.len() as u64);
+        assert_eq!(
+            c.sent + c.duplicated,
+            c.delivered + c.dropped(),
+            "{config:?}"
+        );
+        let told = [c.lost, c.duplicated, c.corrupted];
+        let about = |n: u64| n == 0 || (60..140).contains(&n);
+        assert!(told.into_iter().all(about), "{c:?}");
+        if config.mtu == 1000 {
+            assert_eq!(c.too_big, 1000);
+        }
+        if config.limit == 9 {
+            assert_eq!((c.delivered, c.over_limit), (900, 100));
+        }
+    }
+}
+
+#[test]
+fn what_goes_down_loses_every_segment() {
+    let mut random = random(1);
+    let config = PipeConfig {
+        delay: Delay::fixed(ms(20)),
+        ..PipeConfig::default()
+    };
+    let mut pipe = Pipe::new(config, &mut random);
+    pipe.send_frame(at(0), &mut random, large(), Label::default());
+    assert_eq!(pipe.under_way(), 10);
+    let down = PipeConfig {
+        up: false,
+        ..config
+    };
+    pipe.change(at(1), &mut random, down);
+    pipe.send_frame(at(2), &mut random, large(), Label::default());
+    let c = pipe.counters();
+    assert_eq!((c.sent, c.down, pipe.under_way()), (20, 20, 0));
 }
 
 #[test]

@@ -1,14 +1,16 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use switchboard_wire::{IcmpMessage, UdpDatagram, Unreachable, emit_body};
+use switchboard_wire::{
+    IcmpMessage, SeqNum, TcpFlags, TcpOptions, TcpSegment, UdpDatagram, Unreachable, emit_body,
+};
 
 use super::*;
 use crate::config::Config;
 use crate::fragments::cut;
 use crate::iface::InterfaceConfig;
 use crate::route::RouteConfig;
-use crate::stack::Outgoing;
+use crate::stack::{InterfaceChange, Outgoing};
 
 const ETH0: IfIndex = IfIndex::new(2).unwrap();
 const ETH1: IfIndex = IfIndex::new(3).unwrap();
@@ -170,6 +172,73 @@ fn what_does_not_fit_the_next_link_comes_back_with_its_mtu() {
         stack.deliver(Instant::BOOT, ETH0, datagram(src, dst, 1200));
         assert_eq!(out(&mut stack).len(), 1);
     }
+}
+
+/// 3500 bytes in segments of this size.
+fn large(dst: &str, gso: u16) -> Packet {
+    Packet {
+        ip: IpHeader::new(ip("10.0.0.2"), ip(dst)),
+        body: Body::Tcp(TcpSegment {
+            src_port: 9,
+            dst_port: 80,
+            seq: SeqNum(7),
+            ack: SeqNum(8),
+            flags: TcpFlags::ACK | TcpFlags::PSH,
+            window: 9,
+            urgent: 0,
+            options: TcpOptions::default(),
+            payload: vec![1; 3500].into(),
+            gso,
+        }),
+    }
+}
+
+#[test]
+fn segments_that_came_as_one_leave_as_the_next_link_takes_them() {
+    let mut router = router();
+    router.deliver(Instant::BOOT, ETH0, large("10.0.1.2", 1260));
+    let lens = |sent: &[Outgoing]| sent.iter().map(|o| o.packet.wire_len()).collect::<Vec<_>>();
+    let sent = out(&mut router);
+    assert_eq!(lens(&sent), [1300, 1300, 1020]);
+    assert!(sent.iter().all(|o| o.packet.segments() == 1));
+    // Linux counts what came as one as one.
+    let counters = router.counters();
+    assert_eq!(
+        (counters.ip_in_receives, counters.ip_forw_datagrams),
+        (1, 1)
+    );
+    assert_eq!(router.interface(ETH1).unwrap().traffic().sent.0, 3);
+    router.change_interface(ETH1, InterfaceChange::LargeSegments(true));
+    router.deliver(Instant::BOOT, ETH0, large("10.0.1.2", 1260));
+    let sent = out(&mut router);
+    assert_eq!((lens(&sent), sent[0].packet.segments()), (vec![3540], 3));
+    assert_eq!(
+        router.interface(ETH1).unwrap().traffic().sent,
+        (4, 3620 + 3540)
+    );
+}
+
+#[test]
+fn segments_that_came_as_one_and_do_not_fit_come_back() {
+    let mut router = router();
+    router.change_interface(ETH1, InterfaceChange::LargeSegments(true));
+    let (_, message) = answer(&mut router, large("10.0.1.2", 1261));
+    assert!(
+        matches!(
+            &message,
+            IcmpMessage::Unreachable {
+                code: Unreachable::PacketTooBig,
+                mtu: 1300,
+                ..
+            }
+        ),
+        "{message:?}"
+    );
+    // Without DF each is cut by itself.
+    let mut packet = large("10.0.1.2", 1261);
+    packet.ip.dont_fragment = false;
+    router.deliver(Instant::BOOT, ETH0, packet);
+    assert_eq!(out(&mut router).len(), 5);
 }
 
 #[test]

@@ -69,7 +69,13 @@ impl Stack {
     pub(crate) fn link_output(&mut self, route: &RouteInfo, packet: Packet) {
         if self.transmit.len() < self.transmit_room() {
             let bytes = packet.wire_len() as u64;
-            if bytes > u64::from(route.mtu) {
+            if packet.segments() > 1 {
+                let whole = packet.longest() <= route.mtu as usize
+                    && self.interfaces.takes_large_segments(route.interface);
+                if !whole {
+                    return self.split_output(route, packet);
+                }
+            } else if bytes > u64::from(route.mtu) {
                 return self.cut_output(route, &packet);
             }
             self.counters.ip_out_octets += bytes;
@@ -91,6 +97,13 @@ impl Stack {
             });
         } else {
             self.counters.ip_out_discards += 1;
+        }
+    }
+
+    /// What travelled as one leaves as the packets that it stands for (validate_xmit_skb, ip_finish_output_gso).
+    fn split_output(&mut self, route: &RouteInfo, packet: Packet) {
+        for one in packet.split() {
+            self.link_output(route, one);
         }
     }
 

@@ -96,6 +96,7 @@ impl Stack {
             urgent: 0,
             options: TcpOptions::default(),
             payload: switchboard_wire::Payload::new(),
+            gso: 0,
         };
         // ip_send_unicast_reply: with the options of what it answers.
         let (answer, now) = match (&self.arriving, tuple.remote) {

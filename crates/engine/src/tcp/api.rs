@@ -390,10 +390,10 @@ impl Stack {
         let ts_offset = self.tcp.timestamp_offset(&tuple);
         let generation = self.routes.generation();
         self.counters.tcp_active_opens += 1;
-        let lo_is_direct = self.interfaces.lo_is_direct();
+        let path = path_of(&route, &self.interfaces);
         let (cx, socket) = self.tcp_cx(now, id);
         socket.conn.tuple = tuple;
-        socket.conn.path = path_of(&route, lo_is_direct);
+        socket.conn.path = path;
         socket.route = Some(route);
         socket.route_generation = generation;
         socket.hashed = true;

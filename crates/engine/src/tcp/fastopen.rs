@@ -331,7 +331,7 @@ impl Stack {
             now,
             hops,
             self.routes.generation(),
-            self.interfaces.lo_is_direct(),
+            &self.interfaces,
         );
         child.conn.fastopen = Some(Box::new(FastOpen {
             child: true,

@@ -38,7 +38,7 @@ impl Connection {
     /// One segment for this connection.
     #[inline]
     pub(crate) fn on_segment(&mut self, cx: Cx<'_>, segment: &mut TcpSegment) -> Reply {
-        self.counters.segs_in += 1;
+        self.counters.segs_in += segment.segments();
         match self.state {
             State::SynSent => self.on_segment_syn_sent(cx, segment),
             State::Close | State::Listen | State::TimeWait | State::NewSynRecv => Reply::Reset,

@@ -139,6 +139,7 @@ impl Request {
                 ..TcpOptions::default()
             },
             payload: Payload::new(),
+            gso: 0,
         }
     }
 

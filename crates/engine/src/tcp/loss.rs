@@ -162,6 +162,7 @@ impl Connection {
                     end,
                     at: self.last_sent,
                     marks: Mark::empty(),
+                    each: 0,
                     delivered: 0,
                     delivered_at: self.last_sent,
                     first_at: self.last_sent,

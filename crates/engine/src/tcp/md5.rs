@@ -252,6 +252,7 @@ mod tests {
             urgent: 0,
             options: TcpOptions::default(),
             payload: Payload::from(&b"hello"[..]),
+            gso: 0,
         };
         key("127.9.8.7", 32, b"a secret").sign(&ip, &mut segment);
         let want = 0x8e9d_59f2_6b46_9065_57da_abfc_588e_3e8c_u128;
@@ -274,6 +275,7 @@ mod tests {
             urgent: 0,
             options: TcpOptions::default(),
             payload: Payload::from(&b"hello"[..]),
+            gso: 0,
         };
         key("::1", 128, b"a secret").sign(&ip, &mut segment);
         let want = 0x9542_7b21_e928_3276_e47a_8afa_b730_5146_u128;

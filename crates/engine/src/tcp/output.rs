@@ -162,7 +162,7 @@ impl Connection {
         let mut len = unsent
             .min(window)
             .min(room)
-            .min(self.path.max_payload.max(mss))
+            .min(self.most_at_once(mss))
             .min(self.paced_burst(mss));
         if len == unsent {
             let rest = len % mss;
@@ -230,19 +230,25 @@ impl Connection {
         self.snd_nxt = end;
         self.counters.bytes_sent += u64::from(chunk.len);
         // What leaves at once counts as the segments it stands for (tcp_skb_pcount).
-        if chunk.len <= self.mss {
+        let mss = self.payload_limit();
+        let mut gso = 0;
+        if chunk.len <= mss {
             self.counters.data_segs_out += u32::from(chunk.len > 0);
         } else {
-            let segments = chunk.len.div_ceil(self.mss);
+            // On `lo` nobody takes it apart, and its size is that of a segment.
+            if self.path.tracked {
+                gso = mss as u16;
+            }
+            let segments = chunk.len.div_ceil(mss);
             self.counters.data_segs_out += segments;
             self.counters.segs_out += segments - 1;
         }
-        self.note_sent(cx, seq, end);
+        self.note_sent(cx, seq, end, gso);
         if self.pace.is_some() {
             self.pace_sent(cx, chunk.len);
         }
         self.snd_max = end;
-        if !chunk.len.is_multiple_of(self.payload_limit()) {
+        if !chunk.len.is_multiple_of(mss) {
             self.snd_sml = end;
         }
         if chunk.len > 0 {
@@ -259,7 +265,8 @@ impl Connection {
             self.arm_probe_of_tail(cx, &track);
             self.track = Some(track);
         }
-        self.segment(cx, seq, flags, payload)
+        let segment = self.segment(cx, seq, flags, payload);
+        TcpSegment { gso, ..segment }
     }
 
     /// Sends `len` bytes that were not sent yet.
@@ -394,6 +401,7 @@ impl Connection {
                 ..TcpOptions::default()
             },
             payload,
+            gso: 0,
         }
     }
 
@@ -468,6 +476,7 @@ impl Connection {
                 ..TcpOptions::default()
             },
             payload,
+            gso: 0,
         }
     }
 

@@ -12,6 +12,8 @@ const UNPACED: u32 = 10;
 /// net.ipv4.tcp_pacing_ss_ratio and tcp_pacing_ca_ratio, percent.
 const SLOW_START: u64 = 200;
 const AVOIDANCE: u64 = 120;
+/// net.ipv4.tcp_tso_rtt_log
+const TSO_RTT_LOG: u32 = 9;
 
 /// When the next segment may leave.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +103,29 @@ impl Connection {
                 (burst.min(1 << 20) as u32).max(2 * mss)
             }
         }
+    }
+
+    /// How much leaves as one packet (tcp_tso_autosize): about a millisecond's worth, and more the shorter the way is.
+    #[inline]
+    pub(crate) fn most_at_once(&self, mss: u32) -> u32 {
+        let most = self.path.max_payload;
+        if most <= mss || !self.path.tracked {
+            return most.max(mss);
+        }
+        // What belongs to each segment cannot be said once for many of them.
+        let opts = &self.opts;
+        let each = self.sending_urgent() || opts.extra().is_some();
+        if each || opts.md5_key(self.tuple.remote).is_some() {
+            return mss;
+        }
+        let mut bytes = u64::from(most);
+        let distance = self.rtt.min_us() >> TSO_RTT_LOG;
+        if distance > 0 {
+            bytes >>= distance.min(63);
+            bytes = bytes.saturating_add(self.pacing_rate() >> 10);
+        }
+        let segments = (bytes / u64::from(mss)).max(2);
+        segments.min(u64::from(most / mss)).max(1) as u32 * mss
     }
 
     /// SO_MAX_PACING_RATE, or an algorithm that paces.

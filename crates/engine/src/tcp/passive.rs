@@ -19,7 +19,7 @@ use super::table::{Kind, Socket};
 use super::timers::syn_ack_timeout;
 use super::user::{announced_mss, initial_window};
 use crate::event::{EventKind, TcpId};
-use crate::iface::IfIndex;
+use crate::iface::{IfIndex, Interfaces};
 use crate::policy::Flow;
 use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
@@ -320,7 +320,7 @@ impl Stack {
                 now,
                 ip.hop_limit,
                 self.routes.generation(),
-                self.interfaces.lo_is_direct(),
+                &self.interfaces,
             )
         };
         self.counters.tcp_passive_opens += 1;
@@ -455,7 +455,7 @@ pub(super) fn child_of(
     now: Instant,
     hops: u8,
     generation: u32,
-    lo_is_direct: bool,
+    interfaces: &Interfaces,
 ) -> Socket {
     let mut conn = Connection::with_options(
         socket.conn.family,
@@ -484,7 +484,7 @@ pub(super) fn child_of(
     conn.window_clamp = request.initial.clamp;
     conn.mss_clamp = request.peer_mss;
     conn.advmss = request.advmss;
-    conn.path = path_of(&request.route, lo_is_direct);
+    conn.path = path_of(&request.route, interfaces);
     conn.sack_ok = request.sack;
     conn.ecn.set(super::ecn::Ecn::OK, request.ecn);
     if let Some(value) = request.ts_recent {

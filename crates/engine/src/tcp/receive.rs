@@ -70,12 +70,14 @@ impl Connection {
         if seq == self.rcv_nxt && (window > 0 || len == 0) {
             // The usual case. What goes beyond the window is taken whole, as Linux does, or was not let in.
             self.ecn_of_data(segment.flags);
+            let (count, gso) = (segment.segments(), u32::from(segment.gso));
             for chunk in core::mem::take(&mut segment.payload) {
                 self.recv.push(chunk);
             }
             self.advance(len);
             if len > 0 {
-                self.data_arrived(cx, len, segment.flags.contains(TcpFlags::PSH));
+                let psh = segment.flags.contains(TcpFlags::PSH);
+                self.data_arrived(cx, len, (count, gso), psh);
             }
             if fin {
                 self.on_fin(cx);
@@ -98,6 +100,7 @@ impl Connection {
     fn out_of_order(&mut self, cx: Cx<'_>, seq: SeqNum, segment: &mut TcpSegment, window: u32) {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let psh = segment.flags.contains(TcpFlags::PSH);
+        let (count, gso) = (segment.segments(), u32::from(segment.gso));
         self.ecn_of_data(segment.flags);
         let limit = self.received + u64::from(window);
         let base = self.received;
@@ -126,7 +129,7 @@ impl Connection {
             let before = self.received;
             self.fill_from_reassembly(cx);
             let taken = (self.received - before) as u32;
-            self.data_arrived(cx, taken, psh);
+            self.data_arrived(cx, taken, (count, gso), psh);
             self.look_for_urgent_byte();
         } else {
             // What is beyond the buffer goes first: it is furthest from being useful.
@@ -135,8 +138,8 @@ impl Connection {
                     break;
                 }
             }
-            self.counters.data_segs_in += 1;
-            self.counters.out_of_order += 1;
+            self.counters.data_segs_in += count;
+            self.counters.out_of_order += count;
         }
         // RFC 5681, 4.2: a duplicate ACK at once for a gap, and an ACK at once when one is filled.
         self.out |= Out::ACK;
@@ -211,12 +214,12 @@ impl Connection {
         self.events |= EventKind::HANGUP | EventKind::READABLE;
     }
 
-    /// tcp_event_data_recv: sizes up the peer's segments and our delay.
+    /// tcp_event_data_recv: sizes up the peer's segments and our delay. `gso`: how long each of several is, or 0.
     #[inline]
-    fn data_arrived(&mut self, cx: Cx<'_>, len: u32, psh: bool) {
-        self.counters.data_segs_in += 1;
+    fn data_arrived(&mut self, cx: Cx<'_>, len: u32, (count, gso): (u32, u32), psh: bool) {
+        self.counters.data_segs_in += count;
         self.ack.scheduled = true;
-        self.measure_segment(len, psh);
+        self.measure_segment(len, gso, psh);
         if self.ack.ato_us == 0 {
             // First data: slow start of the sender wants each segment acknowledged.
             self.raise_quickack(MAX_QUICKACKS);
@@ -243,9 +246,10 @@ impl Connection {
 
     /// tcp_measure_rcv_mss.
     #[inline]
-    fn measure_segment(&mut self, len: u32, psh: bool) {
-        if len >= self.rcv_mss {
-            self.rcv_mss = len.min(u32::from(self.advmss));
+    fn measure_segment(&mut self, len: u32, gso: u32, psh: bool) {
+        let each = if gso == 0 { len } else { gso };
+        if each >= self.rcv_mss {
+            self.rcv_mss = each.min(u32::from(self.advmss));
             // Large segments waste less of the buffer on bookkeeping (Linux adapts scaling_ratio here).
             if len >= 4096 && self.rcv_ratio < 248 {
                 self.rcv_ratio = 248;

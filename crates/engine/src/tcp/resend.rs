@@ -95,20 +95,20 @@ impl Connection {
         self.segment(cx, sent.seq, flags, payload)
     }
 
-    /// A segment left for the first time: it is written down where it can be lost.
+    /// A segment left for the first time, or several of length `each`: it is written down where it can be lost.
     #[inline]
-    pub(crate) fn note_sent(&mut self, cx: Cx<'_>, seq: SeqNum, end: SeqNum) {
+    pub(crate) fn note_sent(&mut self, cx: Cx<'_>, seq: SeqNum, end: SeqNum, each: u16) {
         if self.track.is_none() && !self.path.tracked && !self.cc.governs() {
             if self.timed.get().is_none() {
                 self.timed = Timed::new(end, cx.now);
             }
             return;
         }
-        self.track_sent(cx, seq, end);
+        self.track_sent(cx, seq, end, each);
     }
 
     #[cold]
-    fn track_sent(&mut self, cx: Cx<'_>, seq: SeqNum, end: SeqNum) {
+    fn track_sent(&mut self, cx: Cx<'_>, seq: SeqNum, end: SeqNum, each: u16) {
         // SND.MAX is `seq` still: what a new track takes over ends there.
         let mut track = self.take_track();
         let t = &mut *track;
@@ -122,6 +122,7 @@ impl Connection {
             end,
             at: cx.now,
             marks,
+            each,
             delivered: t.delivered,
             delivered_at: t.delivered_at,
             first_at: t.first_at,

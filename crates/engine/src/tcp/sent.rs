@@ -7,7 +7,8 @@
 //! that what is in flight is a subtraction.
 //!
 //! # Limits
-//! A record for each segment, and [`SPLITS`] more for pieces that the peer's blocks cut. A record costs 48 bytes.
+//! A record for each segment, or for the segments that left as one, and [`SPLITS`] more for pieces that the peer's blocks
+//! cut. A record costs 48 bytes.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -16,7 +17,7 @@ use switchboard_wire::{SackList, SeqNum};
 
 use crate::time::Instant;
 
-/// Records that selective acknowledgments may cut out of others, beyond one per segment.
+/// Records that selective acknowledgments may cut out of segments.
 const SPLITS: usize = 1024;
 
 bitflags::bitflags! {
@@ -36,7 +37,7 @@ bitflags::bitflags! {
     }
 }
 
-/// One segment.
+/// One segment, or several that left as one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
     pub(crate) seq: SeqNum,
@@ -44,6 +45,8 @@ pub(crate) struct Sent {
     /// When it was sent last.
     pub(crate) at: Instant,
     pub(crate) marks: Mark,
+    /// Of several: how long each is, but for the last; else 0.
+    pub(crate) each: u16,
     /// When it left: bytes delivered until then, when the last of them were, and when the first of this flight was sent
     /// (draft-cheng-iccrg-delivery-rate-estimation).
     pub(crate) delivered: u64,
@@ -55,6 +58,28 @@ impl Sent {
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         (self.end - self.seq) as u32
+    }
+
+    /// How many segments it is (tcp_skb_pcount).
+    #[inline]
+    pub(crate) fn segments(&self) -> u32 {
+        match self.each {
+            0 => 1,
+            each => self.len().div_ceil(each.into()).max(1),
+        }
+    }
+
+    /// How long the longest of them is.
+    fn longest(&self) -> u32 {
+        match self.each {
+            0 => self.len(),
+            each => self.len().min(each.into()),
+        }
+    }
+
+    /// Whether one of them ends there.
+    fn is_between(&self, at: SeqNum) -> bool {
+        self.each != 0 && ((at - self.seq) as u32).is_multiple_of(self.each.into())
     }
 }
 
@@ -109,9 +134,10 @@ pub(crate) struct Scoreboard {
     segments: VecDeque<Sent>,
     /// In the order of transmission: when, from, to. Entries of what was dealt with since are left until they are first.
     order: VecDeque<(Instant, SeqNum, SeqNum)>,
-    sacked: u32,
-    /// Records that are SACKED.
+    /// How many segments the records are, and how many of them are SACKED.
+    count: u32,
     sacked_segments: u32,
+    sacked: u32,
     lost: u32,
     again: u32,
     /// LOST and not sent again since.
@@ -141,7 +167,7 @@ impl Scoreboard {
 
     /// Segments in flight or arrived out of order.
     pub(crate) fn segments(&self) -> u32 {
-        self.segments.len() as u32
+        self.count
     }
 
     pub(crate) const fn sacked(&self) -> u32 {
@@ -174,6 +200,7 @@ impl Scoreboard {
     /// A segment leaves for the first time.
     pub(crate) fn push(&mut self, sent: Sent) {
         self.order.push_back((sent.at, sent.seq, sent.end));
+        self.count += sent.segments();
         self.segments.push_back(sent);
     }
 
@@ -184,11 +211,14 @@ impl Scoreboard {
     /// Cuts a record in two at `at`, which is within it.
     fn split(&mut self, index: usize, at: SeqNum) {
         let sent = &mut self.segments[index];
-        let mut rest = *sent;
+        let (mut rest, before) = (*sent, sent.segments());
         sent.end = at;
         rest.seq = at;
+        // A cut between two of its segments makes no more of them.
+        let more = (sent.segments() + rest.segments()).saturating_sub(before);
+        self.count += more;
         if sent.marks.contains(Mark::SACKED) {
-            self.sacked_segments += 1;
+            self.sacked_segments += more;
         }
         self.segments.insert(index + 1, rest);
     }
@@ -276,13 +306,15 @@ impl Scoreboard {
                 continue;
             }
             if sent.seq.lt(from) || sent.end.gt(to) {
-                if self.splits >= SPLITS {
-                    index += 1;
-                    continue;
-                }
-                self.splits += 1;
-                let at = if sent.seq.lt(from) { from } else { to };
                 let next = sent.seq.lt(from);
+                let at = if next { from } else { to };
+                if !sent.is_between(at) {
+                    if self.splits >= SPLITS {
+                        index += 1;
+                        continue;
+                    }
+                    self.splits += 1;
+                }
                 self.split(index, at);
                 index += usize::from(next);
                 continue;
@@ -309,7 +341,7 @@ impl Scoreboard {
         let sent = &mut self.segments[index];
         sent.marks |= Mark::SACKED;
         self.sacked += len;
-        self.sacked_segments += 1;
+        self.sacked_segments += sent.segments();
         self.highest = if self.sacked == len {
             sent.end
         } else {
@@ -374,11 +406,12 @@ impl Scoreboard {
                 break;
             };
             let len = sent.len();
+            self.count = self.count.saturating_sub(sent.segments());
             round.acked += len;
             let again = sent.marks.contains(Mark::EVER_AGAIN);
             if sent.marks.contains(Mark::SACKED) {
                 self.sacked -= len;
-                self.sacked_segments -= 1;
+                self.sacked_segments = self.sacked_segments.saturating_sub(sent.segments());
             } else {
                 round.delivered += len;
                 self.delivered(now, &sent, round);
@@ -397,6 +430,7 @@ impl Scoreboard {
         }
         if self.segments.is_empty() {
             self.order.clear();
+            self.count = 0;
             self.splits = 0;
             self.blocks = SackList::new();
         } else if self.order.len() > 64 + 4 * self.segments.len() {
@@ -503,7 +537,7 @@ impl Scoreboard {
     /// Segments larger than the path carries are lost (tcp_simple_retransmit).
     pub(crate) fn lose_larger(&mut self, mss: u32) {
         for index in 0..self.segments.len() {
-            if self.segments[index].len() > mss {
+            if self.segments[index].longest() > mss {
                 self.lose(index);
             }
         }
@@ -556,7 +590,7 @@ impl Scoreboard {
         None
     }
 
-    /// Cuts the last segment, so that its last piece is of at most `len` bytes; where that begins.
+    /// Cuts what was sent last, so that the last piece is the last segment, of at most `len` bytes; where that begins.
     pub(crate) fn cut_last(&mut self, len: u32) -> SeqNum {
         let Some(last) = self.segments.back().copied() else {
             return SeqNum(0);
@@ -564,7 +598,8 @@ impl Scoreboard {
         if last.len() <= len {
             return last.seq;
         }
-        let at = last.end - len;
+        let before = (last.segments() - 1) * u32::from(last.each);
+        let at = (last.seq + before).max(last.end - len);
         self.split(self.segments.len() - 1, at);
         at
     }

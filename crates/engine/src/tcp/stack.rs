@@ -11,7 +11,7 @@ use super::state::State;
 use super::table::Kind;
 use super::time_wait::TimeWaitVerdict;
 use crate::event::{EventKind, Queued, TcpId};
-use crate::iface::IfIndex;
+use crate::iface::{IfIndex, Interfaces};
 use crate::policy::Flow;
 use crate::route::RouteInfo;
 use crate::stack::{Hint, Stack};
@@ -20,6 +20,8 @@ use crate::timer::TimerToken;
 
 /// Largest payload in one packet on loopback: Linux's GSO_LEGACY_MAX_SIZE.
 const GSO_MAX: u32 = 65_536;
+/// The same on a link, less the most that headers take there (MAX_TCP_HEADER).
+const GSO_MAX_ON_LINK: u32 = GSO_MAX - 1 - 320;
 
 /// What of a segment its answer needs.
 #[derive(Clone, Copy)]
@@ -47,9 +49,12 @@ impl Head {
 }
 
 /// What a path allows.
-pub(crate) fn path_of(route: &RouteInfo, lo_is_direct: bool) -> Path {
+pub(crate) fn path_of(route: &RouteInfo, interfaces: &Interfaces) -> Path {
+    let lo_is_direct = interfaces.lo_is_direct();
     let max_payload = if route.interface == IfIndex::LO {
         GSO_MAX
+    } else if interfaces.takes_large_segments(route.interface) {
+        GSO_MAX_ON_LINK
     } else {
         0
     };
@@ -263,7 +268,7 @@ impl Stack {
             let retransmitted = socket.conn.counters.retrans;
             let mut segment = socket.conn.poll_transmit(cx)?;
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
-            self.counters.tcp_out_segs += 1;
+            self.counters.tcp_out_segs += u64::from(segment.segments());
             self.counters.tcp_retrans_segs += u64::from(again);
             self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
             if socket.route.is_none() || socket.route_generation != routes.generation() {
@@ -279,7 +284,7 @@ impl Stack {
                 socket.route = found.ok().map(|route| path_mtus.narrow(route));
                 socket.route_generation = routes.generation();
                 if let Some(route) = &socket.route {
-                    socket.conn.path = path_of(route, interfaces.lo_is_direct());
+                    socket.conn.path = path_of(route, interfaces);
                     socket.conn.sync_mss();
                 }
             }

@@ -185,6 +185,7 @@ impl TimeWait {
                 ..TcpOptions::default()
             },
             payload: Payload::new(),
+            gso: 0,
         }
     }
 }

@@ -506,6 +506,7 @@ impl Trace {
             urgent: want.urgent.unwrap_or(0),
             options,
             payload: payload.into(),
+            gso: 0,
         };
         let mut ip = IpHeader::new(THERE, HERE);
         ip.hop_limit = 64;

@@ -188,6 +188,7 @@ prop_compose! {
         TcpSegment {
             src_port, dst_port, seq: SeqNum(seq), ack: SeqNum(ack),
             flags: TcpFlags::from_bits_truncate(flags), window, urgent, options, payload,
+            gso: 0,
         }
     }
 }

@@ -51,6 +51,7 @@ fn sequence_length_counts_syn_and_fin() {
         urgent: 0,
         options: TcpOptions::default(),
         payload: Payload::from(&b"abc"[..]),
+        gso: 0,
     };
     assert_eq!(segment.seq_len(), 5);
     assert_eq!(segment.header_len(), 20);

@@ -14,6 +14,7 @@ fn sent(n: u32, ms: u64) -> Sent {
         end: SeqNum((n + 1) * MSS),
         at: at(ms),
         marks: Mark::empty(),
+        each: 0,
         delivered: 0,
         delivered_at: at(0),
         first_at: at(0),
@@ -62,7 +63,9 @@ fn check(board: &Scoreboard) {
     let waits = |s: &Sent| has(s, Mark::LOST) && !has(s, Mark::AGAIN);
     assert_eq!(board.waiting, sum(&waits));
     let sacked = board.segments.iter().filter(|s| has(s, Mark::SACKED));
-    assert_eq!(board.sacked_segments, sacked.count() as u32);
+    assert_eq!(board.sacked_segments, sacked.map(Sent::segments).sum());
+    let all = board.segments.iter().map(Sent::segments);
+    assert_eq!(board.count, all.sum());
     for (a, b) in board.segments.iter().zip(board.segments.iter().skip(1)) {
         assert_eq!(a.end, b.seq);
     }
@@ -171,6 +174,68 @@ fn reordering_is_what_arrives_after_the_later() {
     assert_eq!(r.reordered, Some(SeqNum(0)));
 }
 
+/// So many segments that left as one, from the n-th on.
+fn large(n: u32, segments: u32, ms: u64) -> Sent {
+    Sent {
+        end: SeqNum((n + segments) * MSS),
+        each: MSS as u16,
+        ..sent(n, ms)
+    }
+}
+
+#[test]
+fn of_segments_that_left_as_one_each_fares_alone() {
+    let mut board = Scoreboard::default();
+    board.push(large(0, 40, 10));
+    board.push(large(40, 5, 10));
+    assert_eq!(board.segments(), 45);
+    // Two are missing, far apart.
+    let r = sack(&mut board, 30, &[(1, 20), (21, 45)]);
+    assert_eq!((r.sacked, board.sacked_segments()), (43 * MSS, 43));
+    assert_eq!(board.splits, 0);
+    assert_eq!(board.segments(), 45);
+    check(&board);
+    let mut r = Round::default();
+    assert_eq!(board.detect(at(30), 0, &mut r), None);
+    assert_eq!((r.lost, board.waiting()), (2 * MSS, 2 * MSS));
+    for n in [0, 20] {
+        assert_eq!(board.next_lost().map(|s| s.seq), Some(SeqNum(n * MSS)));
+        board.resend(
+            SeqNum(n * MSS),
+            SeqNum((n + 1) * MSS),
+            at(30),
+            (0, at(0), at(0)),
+        );
+    }
+    assert_eq!(board.next_lost().map(|s| s.seq), None);
+    board.on_ack(at(50), SeqNum(45 * MSS), SeqNum(0), &mut r);
+    assert_eq!((board.segments(), board.sacked_segments()), (0, 0));
+    check(&board);
+}
+
+#[test]
+fn of_what_was_sent_last_the_last_segment_is_cut() {
+    let mut board = Scoreboard::default();
+    let end = SeqNum(3 * MSS + 100);
+    board.push(Sent {
+        end,
+        ..large(0, 3, 10)
+    });
+    assert_eq!(board.segments(), 4);
+    assert_eq!(board.cut_last(MSS), SeqNum(3 * MSS));
+    assert_eq!(
+        (board.segments(), board.last().map(Sent::len)),
+        (4, Some(100))
+    );
+    check(&board);
+    // On a path that became narrower, what is too long is what was too long of its own.
+    board.lose_larger(MSS);
+    assert_eq!(board.lost(), 0);
+    board.lose_larger(MSS - 1);
+    assert_eq!(board.lost(), 3 * MSS);
+    check(&board);
+}
+
 proptest! {
     #[test]
     fn the_counters_are_right_whatever_happens(
@@ -182,6 +247,10 @@ proptest! {
         for (what, a, b) in steps {
             now += u64::from(b % 5);
             match what {
+                0 if a > 1 => {
+                    board.push(large(next, a, now));
+                    next += a;
+                }
                 0..=1 => for _ in 0..b {
                     board.push(Sent { at: at(now), ..sent(next, now) });
                     next += 1;
