@@ -243,6 +243,10 @@ has '^lan/a .* delay 50ms$' links
 status=0
 "$SWITCHBOARD" ctl session set lan loss much 2>error || status=$?
 is "what is not understood" 1 $status
+status=0
+"$SWITCHBOARD" ctl session nonsense 2>error || status=$?
+is "an unknown word" 1 $status
+has 'is none of: ps, ss .*, links, end, up LINK,.* start PROGRAM' error
 "$SWITCHBOARD" exec session a -- sh -c 'trap "exit 5" TERM; echo on; while :; do sleep 0.1; done' >on &
 exec=$!
 for try in $(seq 50); do grep -q on on && break; sleep 0.1; done
@@ -254,4 +258,6 @@ is "a signal for exec" 5 $status
 status=0
 wait $lab || status=$?
 is "the session's end" 0 $status
+# What the partition kept from arriving counts as dropped.
+has '^lan  *[0-9].* [1-9][0-9]*$' session.log
 echo "small: done"

@@ -3,7 +3,8 @@
 //!
 //! The program is this very file, started again with the name of a workload; std::net and nothing else. Each row runs
 //! on all in turn, several times, and the medians count: what else the machine does hits all of them. A lab takes the same
-//! way for `lo` as for links, but for the link itself.
+//! way for `lo` as for links, but for the link itself. "CPU" is the time of all that took part, the supervisor included,
+//! against that over `lo`: it depends less on what else runs.
 //!
 //! Names select rows: `cargo bench -p switchboard-cli --bench links -- bulk`. `--rounds N`: how often (7).
 #![allow(missing_docs, clippy::disallowed_methods)] // A bench reads the clock.
@@ -95,8 +96,10 @@ fn main() {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or("?").to_string();
     let file = Scratch::new();
-    println!("| what | lo | link | segment | router | link / lo | segment / lo | target: 10 % |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| what | lo | link | segment | router | link / lo | segment / lo | CPU, link | CPU, segment | target: 10 % |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for row in ROWS {
         if names.is_empty() || names.iter().any(|name| row.what.contains(name.as_str())) {
             println!("{}", measure(row, rounds, &file.0));
@@ -125,11 +128,16 @@ impl Drop for Scratch {
 fn measure(row: &Row, rounds: usize, file: &Path) -> String {
     let what = row.what;
     let mut figures = vec![Vec::new(); WAYS.len()];
+    let mut cpu = vec![0; WAYS.len()];
     // The first fills caches and does not count.
     for round in 0..=rounds {
-        for ((_, lab), figures) in WAYS.iter().zip(&mut figures) {
+        for (way, (_, lab)) in WAYS.iter().enumerate() {
+            let before = cpu_of_children();
             match run(row, lab, file) {
-                Ok(figure) if round > 0 => figures.push(figure),
+                Ok(figure) if round > 0 => {
+                    figures[way].push(figure);
+                    cpu[way] += cpu_of_children() - before;
+                }
                 Ok(_) => {}
                 Err(why) => return format!("| {what} | failed: {why} |"),
             }
@@ -149,13 +157,23 @@ fn measure(row: &Row, rounds: usize, file: &Path) -> String {
             figures[0] / figures[way]
         }
     };
+    let cpu = |way: usize| cpu[way] as f64 / cpu[0] as f64;
     let _ = write!(line, " {:.2} | {:.2} |", speed(1), speed(2));
+    let _ = write!(line, " {:.2}x | {:.2}x |", cpu(1), cpu(2));
     line += match row.target {
         true if speed(1) >= 0.9 => " met |",
         true => " missed |",
         false => " none |",
     };
     line
+}
+
+/// User and system time of the children waited for and of those they waited for, in ticks (proc_pid_stat(5)).
+fn cpu_of_children() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks = rest.split(' ').skip(13).take(2);
+    ticks.filter_map(|n| n.parse::<u64>().ok()).sum()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

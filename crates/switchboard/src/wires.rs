@@ -40,6 +40,8 @@ pub struct Wires {
     /// When something happens by itself on which network; and the same by network.
     due: BTreeSet<(Instant, usize)>,
     due_at: Vec<Option<Instant>>,
+    /// What partitions kept from arriving, by network.
+    cut_off: Vec<u64>,
     hosts: Vec<Wired>,
     /// Whose address it is.
     owners: BTreeMap<IpAddr, usize>,
@@ -78,6 +80,7 @@ impl Wires {
             networks: Vec::new(),
             due: BTreeSet::new(),
             due_at: Vec::new(),
+            cut_off: Vec::new(),
             hosts: Vec::new(),
             owners: BTreeMap::new(),
             cuts: Vec::new(),
@@ -143,6 +146,7 @@ impl Wires {
     fn push(&mut self, network: Network) -> usize {
         self.networks.push(network);
         self.due_at.push(None);
+        self.cut_off.push(0);
         self.networks.len() - 1
     }
 
@@ -294,6 +298,11 @@ impl Wires {
         self.cuts.clear();
     }
 
+    /// How many packets of a network partitions have kept from arriving. Its pipes count them as delivered.
+    pub fn cut_off(&self, network: usize) -> u64 {
+        self.cut_off.get(network).copied().unwrap_or(0)
+    }
+
     /// How many partitions there are.
     pub fn partitions(&self) -> usize {
         self.cuts.len()
@@ -346,6 +355,7 @@ impl Wires {
                     if let Some(&sender) = sender.filter(|_| !self.cuts.is_empty())
                         && self.cuts.iter().any(|cut| cut.parts(sender, member.host))
                     {
+                        self.cut_off[network] += u64::from(frame.segments());
                         continue;
                     }
                     let taps = self.hosts[member.host].taps.get(&member.interface);

@@ -24,6 +24,23 @@ pub(super) enum Action {
     Start { program: usize },
 }
 
+/// What there is, as it is told to who says something else.
+pub(super) const FORMS: &str = "up LINK, down LINK, set LINK WORDS, partition HOSTS | HOSTS, heal, \
+     kill PROGRAM [SIGNAL], stop PROGRAM, cont PROGRAM, start PROGRAM";
+
+/// The first words of these.
+pub(super) const VERBS: &[&str] = &[
+    "up",
+    "down",
+    "set",
+    "partition",
+    "heal",
+    "kill",
+    "stop",
+    "cont",
+    "start",
+];
+
 /// Which directions of which cables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cables {
@@ -81,11 +98,7 @@ pub(super) fn parse(plan: &Plan, words: &[&str]) -> Result<Action, String> {
         ("start", [program]) => Ok(Action::Start {
             program: find_program(plan, program)?,
         }),
-        _ => Err(format!(
-            "{:?} is none of: up LINK, down LINK, set LINK WORDS, partition HOSTS | HOSTS, heal, \
-             kill PROGRAM [SIGNAL], stop PROGRAM, cont PROGRAM, start PROGRAM",
-            words.join(" ")
-        )),
+        _ => Err(format!("{:?} is none of: {FORMS}", words.join(" "))),
     }
 }
 

@@ -82,6 +82,17 @@ impl Director {
                 self.ending.get_or_insert(Ending::Done);
                 Ok(String::new())
             }
+            words
+                if words
+                    .first()
+                    .is_none_or(|verb| !action::VERBS.contains(verb)) =>
+            {
+                Err(format!(
+                    "{:?} is none of: ps, ss [HOST], links, end, {}",
+                    words.join(" "),
+                    action::FORMS
+                ))
+            }
             words => {
                 let action = action::parse(&self.plan, words)?;
                 self.act(&action)?;

@@ -139,6 +139,11 @@ impl Director {
                 }
                 sum[3] += c.dropped();
             }
+            // What a partition cuts off has come to its end of the wire, and is not let in.
+            let plug = self.built.plugs[number].first();
+            let cut_off = plug.map_or(0, |plug| self.built.room.wires.cut_off(plug.network()));
+            sum[2] -= cut_off.min(sum[2]);
+            sum[3] += cut_off;
             rows.push(vec![
                 network.name.clone(),
                 sum[0].to_string(),
