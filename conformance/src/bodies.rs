@@ -26,6 +26,7 @@ mod ilp32;
 mod immediate;
 mod interface_settings;
 mod interfaces;
+mod ioctl_refusals;
 mod ip_control;
 mod ip_options;
 mod ipv6_headers;
@@ -127,6 +128,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     ilp32::TESTS,
     immediate::TESTS,
     interface_settings::TESTS,
+    ioctl_refusals::TESTS,
     interfaces::TESTS,
     ip_control::TESTS,
     fragments::TESTS,

@@ -4,6 +4,7 @@ use super::netlink::{answers, ifinfo, nl, request, route};
 use crate::cbpf::{RET_A, ldb, ret_k};
 use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret};
 use crate::kernel::Kernel;
+use crate::mem::BAD;
 use crate::msg::{Msg, cmsg, creds, rights, ucred};
 use crate::registry::tests;
 use crate::scene::NB;
@@ -21,6 +22,8 @@ tests! {
     kernel_credentials,
     options_of_other_families,
     memberships_have_a_length,
+    memberships_as_far_as_there_is_room,
+    an_int_is_read_for_any_option,
     groups_of_each_protocol,
     privileged_groups [DROP],
     all_namespaces [DROP],
@@ -155,6 +158,50 @@ fn memberships_have_a_length(k: &mut dyn Kernel) -> Outcome {
     let fd = netlink(k, UEVENT)?;
     ok!(k.bind(fd, &nl(0, 1)));
     eq!(list(k, fd), 4);
+    Ok(())
+}
+
+fn memberships_as_far_as_there_is_room(k: &mut dyn Kernel) -> Outcome {
+    let fd = route(k)?;
+    err!(
+        k.set_int(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, 1000),
+        EINVAL
+    );
+    for (room, whole) in [(0, 0), (3, 0), (4, 4), (5, 4), (8, 8), (9, 8)] {
+        let mut value = [0xaau8; 12];
+        let mut len = room;
+        let at = value.as_mut_ptr() as u64;
+        let length = (&raw mut len) as u64;
+        ret!(
+            k.getsockopt_raw(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, at, length),
+            0
+        );
+        let mut want = [0xaau8; 12];
+        want[..whole].fill(0);
+        eq!((room, value, len), (room, want, 8));
+    }
+    // Where no word fits, none is written.
+    let mut len = 3;
+    let length = (&raw mut len) as u64;
+    ret!(
+        k.getsockopt_raw(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, BAD, length),
+        0
+    );
+    eq!(len, 8);
+    err!(
+        k.getsockopt_raw(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, BAD, length),
+        EFAULT
+    );
+    Ok(())
+}
+
+fn an_int_is_read_for_any_option(k: &mut dyn Kernel) -> Outcome {
+    let fd = route(k)?;
+    // NETLINK_RX_RING, NETLINK_TX_RING, NETLINK_LIST_MEMBERSHIPS, and none.
+    for name in [6, 7, NETLINK_LIST_MEMBERSHIPS, 99] {
+        err!(k.setsockopt_raw(fd, SOL_NETLINK, name, BAD, 4), EFAULT);
+        err!(k.setsockopt_raw(fd, SOL_NETLINK, name, BAD, 3), ENOPROTOOPT);
+    }
     Ok(())
 }
 

@@ -36,6 +36,7 @@ tests! {
     timestamp_is_now,
     oobinline_default,
     linger_lengths,
+    linger_forever,
     no_check_like_flags,
     mark_needs_privilege [DROP],
     options_survive_connect,
@@ -415,6 +416,26 @@ fn oobinline_default(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
     ret!(k.set_int(fd, SOL_SOCKET, libc::SO_OOBINLINE, 3), 0);
     eq!(k.get_int(fd, SOL_SOCKET, libc::SO_OOBINLINE)?, 1);
+    Ok(())
+}
+
+/// Less than no seconds are more than any: MAX_SCHEDULE_TIMEOUT, told in what an `int` takes of it.
+fn linger_forever(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_UNIX] {
+        let fd = ok!(k.socket(family, SOCK_STREAM, 0));
+        for seconds in [-1, -42, i32::MIN] {
+            let value = [1, seconds].map(i32::to_ne_bytes).concat();
+            ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &value), 0);
+            let forever = [int(1), int(-1_752_346_657)].concat();
+            eq!(
+                k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8),
+                (0, forever)
+            );
+        }
+        let value = [1, i32::MAX].map(i32::to_ne_bytes).concat();
+        ret!(k.setsockopt(fd, SOL_SOCKET, libc::SO_LINGER, &value), 0);
+        eq!(k.getsockopt(fd, SOL_SOCKET, libc::SO_LINGER, 8), (0, value));
+    }
     Ok(())
 }
 

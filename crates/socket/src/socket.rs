@@ -63,6 +63,11 @@ pub(crate) struct Linger {
     pub(crate) seconds: u32,
 }
 
+impl Linger {
+    /// MAX_SCHEDULE_TIMEOUT: more seconds than an `int` can ask for.
+    pub(crate) const FOREVER: u32 = u32::MAX;
+}
+
 bitflags::bitflags! {
     /// Boolean `SO_*` options.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

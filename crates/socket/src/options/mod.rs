@@ -303,6 +303,8 @@ impl Host {
             SOL_SOCKET | SOL_TCP | SOL_UDP | SOL_UDPLITE => drop(arg.int()?),
             // do_rawv6_setsockopt()
             SOL_RAW if i32::from(self.get(id)?.common.domain) == AF_INET6 => drop(arg.int()?),
+            // netlink_setsockopt(): of an int that is offered, whatever the option.
+            SOL_NETLINK if len >= 4 => drop(arg.int()?),
             // do_ipv6_setsockopt() reads one too, but leaves it to the option to want it.
             SOL_IPV6 if len >= 4 => drop(arg.int()?),
             _ => {}

@@ -106,5 +106,9 @@ pub(super) fn get_memberships(
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
-    Ok(OptValue::bytes(&h.netlink(id)?.memberships(), a))
+    let all = h.netlink(id)?.memberships();
+    let fits = all.len().min(a.len) / 4 * 4;
+    let mut value = OptValue::whole(all[..fits].to_vec());
+    value.count = Some(all.len() as u32);
+    Ok(value)
 }

@@ -214,6 +214,9 @@ pub(super) fn get_peercred(
     Ok(OptValue::bytes(&bytes, a))
 }
 
+/// MAX_SCHEDULE_TIMEOUT in seconds, as far as an `int` takes it: what SO_LINGER tells of one that was below 0.
+const FOREVER_SECONDS: i32 = (i64::MAX / 250) as i32;
+
 pub(super) fn get_linger(
     h: &Host,
     _: &Cx<'_>,
@@ -221,9 +224,13 @@ pub(super) fn get_linger(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     let linger = h.get(id)?.common.linger;
+    let seconds = match linger.seconds {
+        Linger::FOREVER => FOREVER_SECONDS,
+        seconds => seconds as i32,
+    };
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&i32::from(linger.on).to_ne_bytes());
-    bytes[4..].copy_from_slice(&linger.seconds.to_ne_bytes());
+    bytes[4..].copy_from_slice(&seconds.to_ne_bytes());
     Ok(OptValue::bytes(&bytes, a))
 }
 
@@ -238,7 +245,9 @@ pub(super) fn set_linger(
     if raw[..4] == [0; 4] {
         linger.on = false;
     } else {
-        let seconds = u32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
+        // "int l_linger": less than 0 is more than MAX_SCHEDULE_TIMEOUT.
+        let seconds = i32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]);
+        let seconds = u32::try_from(seconds).unwrap_or(Linger::FOREVER);
         *linger = Linger { on: true, seconds };
         h.inet.linger_used |= seconds > 0;
     }

@@ -12,7 +12,7 @@ use switchboard_engine::{IfIndex, Interface, InterfaceAddress};
 use switchboard_socket::{InterfaceSetting, interface_flags, may_administer};
 
 /// `IFNAMSIZ`: the name's place in `struct ifreq`, and where its union begins.
-const NAME: usize = 16;
+pub(super) const NAME: usize = 16;
 /// `sizeof(struct ifreq)`: the union is as large as a `struct ifmap`.
 fn ifreq_size(word: Word) -> usize {
     match word {
@@ -41,66 +41,11 @@ pub(super) fn is_interface(cmd: u32) -> bool {
     )
 }
 
-/// Whether the command is about hardware, of which there is none.
-pub(super) fn is_hardware(cmd: u32) -> bool {
-    matches!(
-        cmd,
-        SIOCETHTOOL
-            | SIOCGMIIPHY
-            | SIOCGMIIREG
-            | SIOCSMIIREG
-            | SIOCSHWTSTAMP
-            | SIOCGHWTSTAMP
-            | SIOCGIFSLAVE
-            | SIOCWANDEV
-            | SIOCBONDSLAVEINFOQUERY
-            | SIOCBONDINFOQUERY
-            | SIOCDEVPRIVATE..=SIOCDEVPRIVATE_LAST
-    )
-}
-
-/// dev_ioctl() of these: why not.
-pub(super) fn hardware(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> Errno {
+/// get_user_ifreq()
+pub(super) fn read(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Result<[u8; 40], Errno> {
     let mut request = [0; 40];
-    if let Err(fault) = env.mem.read(arg, &mut request[..ifreq_size(word)]) {
-        return fault.into();
-    }
-    let settles = matches!(cmd, SIOCGMIIPHY | SIOCGMIIREG | SIOCSMIIREG | SIOCSHWTSTAMP);
-    if settles && !may_administer(env.cx.cred) {
-        return Errno::EPERM;
-    }
-    let name = name_of(&request[..NAME]);
-    let stack = env.host.stack();
-    if !stack.interfaces().any(|i| i.name().as_bytes() == name) {
-        return Errno::ENODEV;
-    }
-    // dev_set_hwtstamp() reads its struct hwtstamp_config first.
-    let at = word.read_ulong(&request, NAME);
-    if cmd == SIOCSHWTSTAMP && env.mem.read(at, &mut [0; 12]).is_err() {
-        return Errno::EFAULT;
-    }
-    match cmd {
-        // dev_ifsioc_locked(): nothing is a slave of a serial line.
-        SIOCGIFSLAVE => Errno::EINVAL,
-        _ => Errno::EOPNOTSUPP,
-    }
-}
-
-/// Whether the command is of a part of Linux that is not here, as it need not be in a kernel: sock_ioctl() then says ENOPKG.
-pub(super) fn is_of_a_package(cmd: u32) -> bool {
-    matches!(
-        cmd,
-        SIOCGIFBR | SIOCSIFBR | SIOCBRADDBR | SIOCBRDELBR | SIOCGIFVLAN | SIOCSIFVLAN
-    )
-}
-
-/// sock_do_ioctl() of what nobody knows: why not.
-pub(super) fn unknown(env: &mut Env<'_, '_>, word: Word, arg: u64) -> Errno {
-    let mut request = [0; 40];
-    match env.mem.read(arg, &mut request[..ifreq_size(word)]) {
-        Err(fault) => fault.into(),
-        Ok(()) => Errno::ENOTTY,
-    }
+    env.mem.read(arg, &mut request[..ifreq_size(word)])?;
+    Ok(request)
 }
 
 /// Whether the command sets something.
@@ -137,6 +82,10 @@ pub(super) fn set(
     ) && family != AF_INET
     {
         // Only the address itself is IPv6's to set, in a structure of its own.
+        if (family, cmd) == (AF_INET6, SIOCSIFDSTADDR) {
+            // addrconf_set_dstaddr() is for tunnels of the kind SIT.
+            return Err(Errno::ENODEV);
+        }
         if family != AF_INET6 || !matches!(cmd, SIOCSIFADDR | SIOCDIFADDR) {
             return Err(Errno::ENOTTY);
         }
@@ -157,8 +106,7 @@ pub(super) fn set(
     if cmd == SIOCDIFADDR {
         return Err(Errno::ENOTTY);
     }
-    let mut request = [0; 40];
-    env.mem.read(arg, &mut request[..ifreq_size(word)])?;
+    let request = read(env, word, arg)?;
     let name = name_of(&request[..NAME]);
     let name = core::str::from_utf8(name).map_err(|_| Errno::ENODEV)?;
     let half = u16::from_ne_bytes([request[16], request[17]]);
@@ -193,7 +141,7 @@ fn is_address(cmd: u32) -> bool {
 }
 
 /// Up to the NUL, or as much as there is room for before it.
-fn name_of(bytes: &[u8]) -> &[u8] {
+pub(super) fn name_of(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|byte| *byte == 0);
     &bytes[..end.unwrap_or(NAME - 1)]
 }

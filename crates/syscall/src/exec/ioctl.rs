@@ -1,11 +1,11 @@
 //! ioctl(2) on a socket.
 
-use super::{ifreq, rtentry};
+use super::{absent, ifreq, rtentry};
 use crate::effect::Reply;
 use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
-use switchboard_abi::Errno;
 use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
 use switchboard_socket::{SocketId, may_administer};
 
 /// `SOCK_IOC_TYPE`: the second byte of the commands that every socket may be asked.
@@ -20,9 +20,12 @@ fn ip_family(env: &Env<'_, '_>, id: SocketId, cmd: u32) -> i32 {
     }
 }
 
+fn domain(env: &Env<'_, '_>, id: SocketId) -> i32 {
+    env.host.family(id).map_or(AF_UNIX, |(domain, _)| domain)
+}
+
 impl Pending {
-    /// What the socket layer answers; commands it does not have are `ENOTTY`, as sock_ioctl()
-    /// answers what no protocol knows.
+    /// What the socket's family answers, then what is said of any socket.
     pub(crate) fn ioctl(
         &mut self,
         env: &mut Env<'_, '_>,
@@ -34,6 +37,22 @@ impl Pending {
             Err(Errno::ENOTSOCK) => return Err(Errno::ENOTTY),
             target => target?.id,
         };
+        match self.family_ioctl(env, (fd, id), cmd, arg) {
+            Err(Errno::ENOTTY) if cmd >> 8 & 0xff == SOCKET_IOCTL => {
+                Err(absent::refuse(env, self.word, cmd, arg))
+            }
+            step => step,
+        }
+    }
+
+    /// `ENOTTY` is what no protocol knows.
+    fn family_ioctl(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        (fd, id): (i32, SocketId),
+        cmd: u32,
+        arg: u64,
+    ) -> Result<Step, Errno> {
         let value = match cmd {
             FIONBIO => {
                 let on = read_int(env.mem, arg)? != 0;
@@ -54,7 +73,7 @@ impl Pending {
             SIOCGSTAMP_OLD | SIOCGSTAMPNS_OLD | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW => {
                 return self.receive_stamp(env, id, cmd, arg);
             }
-            SIOCUNIXFILE if matches!(env.host.family(id), Some((AF_UNIX, _))) => {
+            SIOCUNIXFILE if domain(env, id) == AF_UNIX => {
                 let file = env.host.unix_file(env.cx, id)?;
                 let fd = env.files.open_path(file)?;
                 return Ok(Reply::happened(fd.into()).into());
@@ -71,35 +90,29 @@ impl Pending {
                 ifreq::set(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
             }
+            // packet_ioctl() has no twin for 32-bit callers, and compat_sock_ioctl_trans() does not pass these on.
+            SIOCADDRT | SIOCDELRT if self.word == Word::Ilp32 && domain(env, id) == AF_PACKET => {
+                return Err(Errno::ENOTTY);
+            }
+            // inet_ioctl() and inet_compat_ioctl(), which has no such case.
+            SIOCRTMSG if self.word == Word::Lp64 && domain(env, id) == AF_INET => {
+                return Err(Errno::EINVAL);
+            }
+            SIOCGIFPFLAGS | SIOCSIFPFLAGS if domain(env, id) == AF_INET => {
+                ifreq::read(env, self.word, arg)?;
+                return Err(Errno::EINVAL);
+            }
             _ if rtentry::is_route(cmd) => {
                 let family = ip_family(env, id, cmd);
                 rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
-            }
-            _ if ifreq::is_of_a_package(cmd) => return Err(Errno::ENOPKG),
-            // inet_ioctl(): known, and not done.
-            SIOCRTMSG if ip_family(env, id, cmd) == AF_INET => return Err(Errno::EINVAL),
-            SIOCSIFPFLAGS | SIOCGIFPFLAGS if ip_family(env, id, cmd) == AF_INET => {
-                return Err(match ifreq::unknown(env, self.word, arg) {
-                    Errno::ENOTTY => Errno::EINVAL,
-                    fault => fault,
-                });
-            }
-            _ if ifreq::is_hardware(cmd) => {
-                return Err(ifreq::hardware(env, self.word, cmd, arg));
             }
             _ if ifreq::is_interface(cmd) => {
                 let inet = ip_family(env, id, cmd) == AF_INET;
                 ifreq::ioctl(env, self.word, inet, cmd, arg)?;
                 return Ok(Reply::value(0).into());
             }
-            _ => match env.host.ioctl(id, cmd) {
-                // sock_do_ioctl() copies a struct ifreq before dev_ioctl() looks for the command.
-                Err(Errno::ENOTTY) if cmd >> 8 & 0xff == SOCKET_IOCTL => {
-                    return Err(ifreq::unknown(env, self.word, arg));
-                }
-                value => value?,
-            },
+            _ => env.host.ioctl(id, cmd)?,
         };
         if cmd == SIOCINQ {
             env.host.commit_inq(id);

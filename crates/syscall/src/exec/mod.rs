@@ -1,5 +1,6 @@
 //! What each call does, one file per group of calls.
 
+mod absent;
 mod bpf;
 mod filter;
 mod ifreq;

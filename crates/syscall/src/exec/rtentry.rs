@@ -5,7 +5,7 @@ use crate::pending::Env;
 use core::net::Ipv4Addr;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
-use switchboard_socket::{ArpCall, ArpEntry, RouteEntry, RouteEntry6};
+use switchboard_socket::{ArpCall, ArpEntry, RouteEntry, RouteEntry6, may_administer};
 use switchboard_wire::Mac;
 
 /// Whether the command is one of these.
@@ -103,6 +103,10 @@ fn route6(env: &mut Env<'_, '_>, word: Word, add: bool, arg: u64) -> Result<(), 
 
 /// `struct arpreq`
 fn arp(env: &mut Env<'_, '_>, call: ArpCall, arg: u64) -> Result<(), Errno> {
+    // arp_ioctl() asks who it is first, then for the entry.
+    if call != ArpCall::Get && !may_administer(env.cx.cred) {
+        return Err(Errno::EPERM);
+    }
     let request: [u8; 68] = read_array(env.mem, arg)?;
     let (family, addr) = inet_address(&request, 0);
     let flags = switchboard_abi::layout::read_i32(&request, 32);
