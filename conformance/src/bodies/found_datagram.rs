@@ -4,10 +4,11 @@ use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret, skip};
 use crate::kernel::Kernel;
 use crate::mem::BAD;
+use crate::msg::{Batch, Msg};
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::{Fd, R, W, WB};
-use libc::{AF_INET, AF_INET6, MSG_MORE, SO_PEEK_OFF, SOCK_DGRAM, SOL_SOCKET};
+use libc::{AF_INET, AF_INET6, AF_UNIX, MSG_MORE, SO_PEEK_OFF, SOCK_DGRAM, SOL_SOCKET};
 
 tests! {
     held_back_is_unsent,
@@ -23,6 +24,8 @@ tests! {
     ping_type_comes_first,
     ping_does_not_tell_the_length,
     ping_has_options_of_its_own,
+    peeks_of_one_call_move_by_what_they_show,
+    a_fault_leaves_stamp_and_offset,
 }
 
 /// A bound receiver and a sender that is connected to it.
@@ -275,5 +278,44 @@ fn raw_names_and_empty_packets(k: &mut dyn Kernel) -> Outcome {
     err!(k.recv(fd, &mut [0; 4], libc::MSG_PEEK), EAGAIN);
     ret!(k.recv(fd, &mut [0; 4], 0), 0);
     err!(k.recv(fd, &mut [0; 4], 0), EAGAIN);
+    Ok(())
+}
+
+/// With MSG_TRUNC more is told than shown.
+fn peeks_of_one_call_move_by_what_they_show(k: &mut dyn Kernel) -> Outcome {
+    let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;
+    let sent: Vec<u8> = (0..20).collect();
+    ret!(k.send(a, &sent, 0), 20);
+    ret!(k.set_int(b, SOL_SOCKET, SO_PEEK_OFF, 1), 0);
+    let mut batch = Batch::new(vec![Msg::room(&[5]), Msg::room(&[5])]);
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC;
+    ret!(k.recvmmsg_raw(b, batch.ptr(), batch.len(), flags, 0), 2);
+    batch.take_back();
+    eq!(batch.lens(), vec![19, 14]);
+    eq!(batch.msgs[0].data(5), sent[1..6].to_vec());
+    eq!(batch.msgs[1].data(5), sent[6..11].to_vec());
+    eq!(k.get_int(b, SOL_SOCKET, SO_PEEK_OFF)?, 11);
+    Ok(())
+}
+
+/// SIOCGSTAMP and SO_PEEK_OFF know nothing of what nobody got.
+fn a_fault_leaves_stamp_and_offset(k: &mut dyn Kernel) -> Outcome {
+    const SIOCGSTAMPNS: u64 = 0x8907;
+    let (a, b) = k.udp_pair(AF_INET)?;
+    ret!(k.send(a, b"x", 0), 1);
+    let mut at = [0_u64; 2];
+    // The first call asks for stamps, whatever it says.
+    err!(k.ioctl_raw(b, SIOCGSTAMPNS, at.as_mut_ptr() as u64), ENOENT);
+    err!(k.recv_raw(b, BAD, 1, libc::MSG_PEEK), EFAULT);
+    err!(k.ioctl_raw(b, SIOCGSTAMPNS, at.as_mut_ptr() as u64), ENOENT);
+    let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;
+    ret!(k.set_int(b, SOL_SOCKET, SO_PEEK_OFF, 64), 0);
+    ret!(k.send(a, &[7; 200], 0), 200);
+    err!(k.recv_raw(b, BAD, 100, 0), EFAULT);
+    let sent: Vec<u8> = (0..100).collect();
+    ret!(k.send(a, &sent, 0), 100);
+    let mut shown = [0];
+    ret!(k.recv(b, &mut shown, libc::MSG_PEEK), 1);
+    eq!(shown, [64]);
     Ok(())
 }

@@ -81,6 +81,8 @@ pub(crate) enum FailEffect {
     UnixDetached,
     /// A stream's writer has met the end that it waited for.
     UnixWaited,
+    /// A message was made, and went nowhere.
+    UnixUnsent,
     /// The pending error, of a datagram that would have been held back: its destination stays.
     UdpStrayed(SocketAddrV4),
     /// A batch of datagrams was refused, with what was held back for it.

@@ -355,6 +355,7 @@ impl Host {
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
             FailEffect::UnixDetached => self.unix_detach(id),
             FailEffect::UnixWaited => self.unix_waited(id),
+            FailEffect::UnixUnsent => self.datagram_left(id),
             FailEffect::TooBig { dst, mtu, noted } => {
                 self.udp_drop_corked(id);
                 if noted {

@@ -182,11 +182,20 @@ impl Received {
     /// The caller's memory could not take the message, which is lost; SO_PEEK_OFF stays where it is.
     pub fn lost(mut self) -> Received {
         match &mut self.effect {
-            RecvEffect::Peek(_) => self.effect = RecvEffect::None,
+            RecvEffect::Peek(_) | RecvEffect::Looked(_) => self.effect = RecvEffect::None,
             RecvEffect::Udp(effect) => *effect = UdpRecvEffect { ret: 0, lost: true },
+            RecvEffect::Unix(effect) => *effect = effect.lost(),
             _ => {}
         }
         self
+    }
+
+    /// How far SO_PEEK_OFF moves.
+    pub fn peeked(&self) -> usize {
+        match &self.effect {
+            RecvEffect::Peek(effect) => effect.by,
+            _ => 0,
+        }
     }
 
     /// Whether it stands by itself beside a stream: an out-of-band byte, or an entry of the error queue. What cannot be

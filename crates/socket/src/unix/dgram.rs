@@ -123,6 +123,9 @@ impl Host {
                 outcome.map_err(Fail::after_copy)
             }
             // Linux copies the message before it looks for the destination.
+            Err(fail) if !fail.has_effect() => {
+                Err(Fail::with(fail.errno, FailEffect::UnixUnsent).after_copy())
+            }
             Err(fail) => Err(fail.after_copy()),
         }
     }
@@ -311,8 +314,9 @@ impl Host {
         }))
     }
 
-    /// Takes the front message off the queue; its rights are the reader's now.
-    pub(super) fn dgram_take(&mut self, id: SocketId) {
+    /// Takes the front message off the queue; its rights are the reader's now. SO_PEEK_OFF stays where it is if the
+    /// message is lost.
+    pub(super) fn dgram_take(&mut self, id: SocketId, lost: bool) {
         let Some(socket) = self.sockets.get_mut(id) else {
             return;
         };
@@ -324,7 +328,9 @@ impl Host {
             return;
         };
         unix.queued -= chunk.len();
-        socket.common.peek_back(chunk.len());
+        if !lost {
+            socket.common.peek_back(chunk.len());
+        }
         let room = full && !unix.dgram_full(0);
         if let Some(extra) = &chunk.extra {
             self.unix.rights_landed(extra);

@@ -224,9 +224,16 @@ pub(crate) struct UnixRecvEffect {
     rights: bool,
     /// The pending error was met after some bytes: they are returned, the error is gone.
     clear_error: bool,
+    /// Nobody saw the message.
+    lost: bool,
 }
 
 impl UnixRecvEffect {
+    /// See [`Received::lost`].
+    pub(crate) fn lost(self) -> UnixRecvEffect {
+        UnixRecvEffect { lost: true, ..self }
+    }
+
     /// See [`Received::faulted`].
     pub(crate) fn faulted(self) -> Option<UnixRecvEffect> {
         (self.bytes > 0).then(|| UnixRecvEffect {
@@ -481,7 +488,7 @@ impl Host {
             self.unix_clear_error(id);
         }
         if effect.messages > 0 {
-            self.dgram_take(id);
+            self.dgram_take(id, effect.lost);
         }
         if effect.took_oob {
             self.stream_take_oob(id);

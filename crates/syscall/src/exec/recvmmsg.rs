@@ -91,7 +91,7 @@ impl Pending {
                     skip.bytes += received.ret;
                     skip.messages += 1;
                 } else {
-                    skip.peeked += received.ret;
+                    skip.peeked += received.peeked();
                     skip.empty += usize::from(received.ret == 0);
                 }
                 effect.received.push(received);
