@@ -23,6 +23,8 @@ tests! {
     hardware_address [ROOT],
     what_lo_has_not [ROOT],
     what_lo_has_not_for_anyone [DROP],
+    ethtool_of_lo,
+    ethtool_for_anyone [DROP],
     map_is_empty,
     pointers [ROOT],
 }
@@ -402,5 +404,79 @@ fn what_lo_has_not_for_anyone(k: &mut dyn Kernel) -> Outcome {
         err!(set(k, fd, command, &at), EOPNOTSUPP);
         err!(ifreq(k, fd, command, b"none", &at).0, ENODEV);
     }
+    Ok(())
+}
+
+/// A command of linux/ethtool.h with room for its answer.
+fn ethtool(k: &mut dyn Kernel, fd: i64, name: &[u8], command: u32) -> (i64, Vec<u32>) {
+    let mut room = [0u32; 64];
+    room[0] = command;
+    let at = (room.as_mut_ptr() as u64).to_ne_bytes();
+    let got = ifreq(k, fd, SIOCETHTOOL, name, &at).0;
+    (got, room.to_vec())
+}
+
+const ETHTOOL_GSET: u32 = 0x1;
+const ETHTOOL_SSET: u32 = 0x2;
+const ETHTOOL_GDRVINFO: u32 = 0x3;
+const ETHTOOL_GLINK: u32 = 0xa;
+const ETHTOOL_GET_TS_INFO: u32 = 0x41;
+const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
+
+fn ethtool_of_lo(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6, AF_UNIX] {
+        let fd = ok!(k.socket(family, SOCK_DGRAM, 0));
+        let (got, answer) = ethtool(k, fd, b"lo", ETHTOOL_GLINK);
+        eq!((got, &answer[..3]), (0, &[ETHTOOL_GLINK, 1, 0][..]));
+        let (got, answer) = ethtool(k, fd, b"lo", ETHTOOL_GET_TS_INFO);
+        // Stamps of the software, each way; no clock.
+        let wanted = [
+            ETHTOOL_GET_TS_INFO,
+            0x1a,
+            u32::MAX,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
+        eq!((got, &answer[..12]), (0, &wanted[..]));
+        for command in [ETHTOOL_GSET, ETHTOOL_GDRVINFO, ETHTOOL_GLINKSETTINGS] {
+            eq!(
+                (command, ethtool(k, fd, b"lo", command).0),
+                (command, -i64::from(libc::EOPNOTSUPP))
+            );
+        }
+        for command in [ETHTOOL_GLINK, ETHTOOL_SSET] {
+            eq!(ethtool(k, fd, b"none", command).0, -i64::from(libc::ENODEV));
+        }
+        // The command is read before the name is looked for.
+        for name in [&b"lo"[..], b"none"] {
+            err!(ifreq(k, fd, SIOCETHTOOL, name, &[]).0, EFAULT);
+        }
+    }
+    Ok(())
+}
+
+fn ethtool_for_anyone(k: &mut dyn Kernel) -> Outcome {
+    k.drop_privileges();
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    eq!(ethtool(k, fd, b"lo", ETHTOOL_GLINK).0, 0);
+    eq!(ethtool(k, fd, b"lo", ETHTOOL_GET_TS_INFO).0, 0);
+    for command in [ETHTOOL_SSET, 0x4b, 0xffff] {
+        eq!(
+            (command, ethtool(k, fd, b"lo", command).0),
+            (command, -i64::from(libc::EPERM))
+        );
+        eq!(ethtool(k, fd, b"none", command).0, -i64::from(libc::ENODEV));
+    }
+    eq!(
+        ethtool(k, fd, b"lo", ETHTOOL_GDRVINFO).0,
+        -i64::from(libc::EOPNOTSUPP)
+    );
     Ok(())
 }

@@ -21,6 +21,7 @@ tests! {
     cut_to_the_slot [ROOT],
     cut_and_whole [ROOT],
     blocks_by_time [ROOT],
+    blocks_with_hashes,
     blocks_by_size [ROOT],
     frozen_blocks [ROOT],
     without_it_again [ROOT],
@@ -407,6 +408,35 @@ fn blocks_by_time(k: &mut dyn Kernel) -> Outcome {
         (USER | BLOCK_TIMEOUT, 1, 2)
     );
     eq!(statistics(k, fd)?, vec![3, 0, 0]);
+    Ok(())
+}
+
+/// TP_FT_REQ_FILL_RXHASH: frames of one flow have one number.
+fn blocks_with_hashes(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let fd = packet::open(k, SOCK_RAW, 0x800)?;
+    let ring = ring(k, fd, 2, &[PAGE, 2, 2048, 4, 250, 0, 1])?;
+    let r = &*ring;
+    let (a, b) = k.udp_pair(libc::AF_INET)?;
+    let (c, _d) = k.udp_pair(libc::AF_INET)?;
+    ret!(k.send(a, b"one", 0), 3);
+    ret!(k.send(a, b"another", 0), 7);
+    ret!(k.send(c, b"x", 0), 1);
+    eq!(k.recv_now(b)?, b"one");
+    settles(k, fd, R | WB)?;
+    // What leaves is for those who hear every protocol.
+    eq!(word(r, 12), 3);
+    let mut at = word(r, 16) as usize;
+    let mut hashes = Vec::new();
+    for _ in 0..3 {
+        hashes.push(word(r, at + 28));
+        at += word(r, at) as usize;
+    }
+    check!(hashes.iter().all(|hash| *hash != 0), "{hashes:x?}");
+    check!(
+        hashes[0] == hashes[1] && hashes[0] != hashes[2],
+        "{hashes:x?}"
+    );
     Ok(())
 }
 

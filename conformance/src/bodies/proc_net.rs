@@ -9,6 +9,8 @@ use libc::{AF_INET, AF_INET6, AF_UNIX, O_RDONLY, SEEK_SET, SOCK_DGRAM, SOCK_RAW,
 
 tests! {
     headers,
+    tree_of_routes,
+    of_schedulers_and_processors,
     tcp_listener_and_connection,
     tcp6_and_mapped_addresses,
     tcp_queues,
@@ -128,6 +130,52 @@ fn headers(k: &mut dyn Kernel) -> Outcome {
                 eq!((file, line.len()), (file, *width));
             }
         }
+    }
+    Ok(())
+}
+
+/// fib_trie: a table's name, then inner nodes, addresses and the routes to them, each deeper than what it is of.
+fn tree_of_routes(k: &mut dyn Kernel) -> Outcome {
+    let text = k.file_text("/proc/net/fib_trie")?;
+    let lines: Vec<&str> = text.lines().collect();
+    for table in ["Main:", "Local:"] {
+        let Some(at) = lines.iter().position(|line| *line == table) else {
+            return fail(here!(), format!("no {table}\n{text}"));
+        };
+        let root = lines.get(at + 1).copied().unwrap_or_default();
+        check!(
+            root.starts_with("  +-- ") || root.starts_with("  |-- "),
+            "{text}"
+        );
+    }
+    let own = lines.windows(2).any(|pair| {
+        let depth = pair[0].len() - pair[0].trim_start().len();
+        pair[0].trim_start() == "|-- 127.0.0.1"
+            && pair[1] == format!("{:1$}/32 host LOCAL", "", depth + 3)
+    });
+    check!(own, "{text}");
+    for line in lines.iter().filter(|line| line.contains("+--")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let numbers: Vec<u32> = words[2..].iter().filter_map(|n| n.parse().ok()).collect();
+        check!(words.len() == 5 && numbers.len() == 3, "{line}");
+        check!(
+            words[1].contains('/') && numbers[2] < 1 << numbers[0],
+            "{line}"
+        );
+    }
+    Ok(())
+}
+
+/// psched and softnet_stat have no headers.
+fn of_schedulers_and_processors(k: &mut dyn Kernel) -> Outcome {
+    let text = k.file_text("/proc/net/psched")?;
+    eq!(text.as_str(), "000003e8 00000040 000f4240 3b9aca00\n");
+    let text = k.file_text("/proc/net/softnet_stat")?;
+    check!(!text.is_empty(), "no processor");
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        eq!(words.len(), 15);
+        check!(words.iter().all(|word| word.len() == 8), "{line}");
     }
     Ok(())
 }

@@ -413,18 +413,9 @@ impl Processes {
         })
     }
 
-    /// Whether the thread's descriptor names a file without having opened it (O_PATH), which fdget() does not see. `copy`: what
-    /// [`fetch`](Self::fetch) gave.
-    pub fn is_name_only(
-        &mut self,
-        tid: i32,
-        fd: i32,
-        copy: Option<&OwnedFd>,
-    ) -> Result<bool, FdError> {
-        if let Some(copy) = copy {
-            let flags = status_flags(copy).map_err(FdError::from_errno)?;
-            return Ok(flags & libc::O_PATH != 0);
-        }
+    /// Whether the thread's descriptor names a file without having opened it (O_PATH), as /proc tells: fdget() does not see
+    /// such a descriptor. A copy's own flags say so sooner.
+    pub fn is_name_only(&mut self, tid: i32, fd: i32) -> Result<bool, FdError> {
         // tid_fd_update_inode(): the link has the modes that the file was opened with.
         let name = Path::new(format_args!("{fd}"));
         self.ask(tid, |entry| {

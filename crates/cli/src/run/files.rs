@@ -55,6 +55,8 @@ pub(super) struct AtHand {
     fd: i32,
     file: Identity,
     copy: Option<OwnedFd>,
+    /// Its file's, when it was looked at.
+    flags: Option<OFlags>,
 }
 
 impl AtHand {
@@ -65,12 +67,25 @@ impl AtHand {
         fd: i32,
     ) -> Result<AtHand, FdError> {
         let (file, copy) = processes.fetch(tid, fd)?;
-        // The kernel itself says EBADF then.
-        if mirror.find(file).is_some() && processes.is_name_only(tid, fd, copy.as_ref())? {
-            return Err(FdError::NotOpen);
+        let mut flags = None;
+        if mirror.find(file).is_some() {
+            flags = copy.as_ref().and_then(|copy| fs::fcntl_getfl(copy).ok());
+            let name_only = match flags {
+                Some(flags) => flags.contains(OFlags::PATH),
+                None => processes.is_name_only(tid, fd)?,
+            };
+            // The kernel itself says EBADF then.
+            if name_only {
+                return Err(FdError::NotOpen);
+            }
         }
         let copy = copy.or_else(|| mirror.kept_end(file));
-        Ok(AtHand { fd, file, copy })
+        Ok(AtHand {
+            fd,
+            file,
+            copy,
+            flags,
+        })
     }
 
     pub(super) fn file(&self) -> Identity {
@@ -222,6 +237,9 @@ impl Files for TargetFiles<'_> {
         let Ok(hand) = self.look(fd) else {
             return false;
         };
+        if let Some(flags) = hand.flags {
+            return flags.contains(OFlags::NONBLOCK);
+        }
         if let Some(copy) = &hand.copy {
             return fs::fcntl_getfl(copy).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
         }

@@ -18,8 +18,6 @@ const MR_UNICAST: u16 = 3;
 const ADDRESS: usize = 6;
 const MREQ_HEAD: usize = 8;
 const MREQ: usize = 16;
-/// `TP_FT_REQ_FILL_RXHASH`
-const FILL_RXHASH: u32 = 1;
 
 /// An option that packet_setsockopt() reads as an `int` of exactly that size.
 fn exact(a: &SetArg<'_>) -> Result<i32, Errno> {
@@ -234,8 +232,6 @@ pub(super) fn set_rx_ring(
     let s = h.packet_mut(id)?;
     let ring = match request {
         None => None,
-        // Frames are not hashed: they would all be 0.
-        Some(request) if request.features & FILL_RXHASH != 0 => return Err(Errno::EINVAL),
         Some(request) => {
             let PacketOptions {
                 version, reserve, ..

@@ -140,7 +140,7 @@ fn scale(hash: u32, members: usize) -> usize {
 }
 
 /// __skb_get_hash_symmetric(): the same for both directions of a flow. A fragment has no ports.
-fn flow_hash(seen: &Seen) -> u32 {
+pub(super) fn flow_hash(seen: &Seen) -> u32 {
     let mut bytes = [0; 128];
     let mut len = 0;
     let network = seen.headers.get(LINK..).unwrap_or_default();

@@ -303,6 +303,11 @@ impl Host {
             link,
             from,
             losing: s.stats.drops > 0,
+            hash: match ring.wants_hash() {
+                // __flow_hash_from_keys(): 0 is none.
+                true => super::fanout::flow_hash(seen).max(1),
+                false => 0,
+            },
         };
         match ring.put(&arrived) {
             Some(woken) => {

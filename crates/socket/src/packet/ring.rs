@@ -45,6 +45,9 @@ const LOSING: u32 = 1 << 2;
 const BLOCK_TIMEOUT: u32 = 1 << 5;
 pub(super) const TS_SOFTWARE: u32 = 1 << 29;
 
+/// `TP_FT_REQ_FILL_RXHASH`
+const FILL_RXHASH: u32 = 1;
+
 /// `struct tpacket_req`, and what `struct tpacket_req3` has more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -71,6 +74,8 @@ pub(super) struct Arrived<'a> {
     pub(super) from: [u8; NAME],
     /// Some were lost, and nobody has asked how many.
     pub(super) losing: bool,
+    /// `skb_get_hash()`, if [`Ring::wants_hash`].
+    pub(super) hash: u32,
 }
 
 #[derive(Debug)]
@@ -319,6 +324,11 @@ impl Ring {
         most.saturating_sub(self.shape.places(link).0)
     }
 
+    /// Whether its frames say which flow they are of.
+    pub(super) fn wants_hash(&self) -> bool {
+        self.blocks.is_some() && self.request.features & FILL_RXHASH != 0
+    }
+
     /// tpacket_rcv(): whether its reader is to be woken. `None`: there is no room.
     pub(super) fn put(&mut self, frame: &Arrived<'_>) -> Option<bool> {
         let (mac, net) = self.shape.places(frame.link);
@@ -492,6 +502,8 @@ fn push_rest(
 ) {
     out.extend_from_slice(&(mac as u16).to_ne_bytes());
     out.extend_from_slice(&(net as u16).to_ne_bytes());
+    // prb_fill_rxhash(); no VLAN.
+    out.extend_from_slice(&frame.hash.to_ne_bytes());
     out.resize(header, 0);
     push_name(out, mac, frame, data);
 }

@@ -27,10 +27,6 @@ fn answer(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> Result<Errno
     }
     let request = ifreq::read(env, word, arg)?;
     let data = word.read_ulong(&request, NAME);
-    if cmd == SIOCETHTOOL {
-        // dev_ethtool() looks at what is wanted before it looks for the interface.
-        read_array::<4>(env.mem, data)?;
-    }
     let administers = matches!(
         cmd,
         SIOCGMIIPHY
@@ -48,8 +44,7 @@ fn answer(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> Result<Errno
     );
     let anyone = matches!(
         cmd,
-        SIOCETHTOOL
-            | SIOCGHWTSTAMP
+        SIOCGHWTSTAMP
             | SIOCGIFSLAVE
             | SIOCWANDEV
             | SIOCBONDSLAVEINFOQUERY
@@ -108,7 +103,6 @@ fn compat_knows(cmd: u32) -> bool {
             | SIOCDARP
             | SIOCATMARK
             | SIOCOUTQNSD
-            | SIOCETHTOOL
             | SIOCGMIIPHY
             | SIOCGMIIREG
             | SIOCSMIIREG

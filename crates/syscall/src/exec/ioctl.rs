@@ -1,6 +1,6 @@
 //! ioctl(2) on a socket.
 
-use super::{absent, ifreq, rtentry};
+use super::{absent, ethtool, ifreq, rtentry};
 use crate::effect::Reply;
 use crate::memory::{read_int, write_int};
 use crate::pending::{Env, Pending, Step};
@@ -106,6 +106,10 @@ impl Pending {
                 let family = ip_family(env, id, cmd);
                 rtentry::ioctl(env, self.word, family, cmd, arg)?;
                 return Ok(Reply::happened(0).into());
+            }
+            SIOCETHTOOL => {
+                ethtool::ioctl(env, self.word, arg)?;
+                return Ok(Reply::value(0).into());
             }
             _ if ifreq::is_interface(cmd) => {
                 let inet = ip_family(env, id, cmd) == AF_INET;

@@ -2,6 +2,7 @@
 
 mod absent;
 mod bpf;
+mod ethtool;
 mod filter;
 mod ifreq;
 mod ioctl;

@@ -6,6 +6,7 @@ use super::{
     BY_KERNEL, Form, HOST, Host, LINK, LOCAL, MAIN, RTMSG, UNIVERSE, bits, family_of, network,
     octets, table_byte,
 };
+use crate::proc::Alias;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig};
@@ -230,6 +231,22 @@ pub(super) fn brought(interface: &Interface, own: &InterfaceAddress) -> Vec<Row>
 }
 
 impl Host {
+    /// The routes of IPv4, for /proc/net/fib_trie.
+    pub(crate) fn v4_aliases(&self) -> Vec<Alias> {
+        let alias = |row: Row| match row.to {
+            IpAddr::V4(to) => Some(Alias {
+                to: to.to_bits(),
+                len: row.len,
+                table: row.table,
+                metric: row.metric.unwrap_or(0),
+                scope: row.scope,
+                kind: row.kind,
+            }),
+            IpAddr::V6(_) => None,
+        };
+        self.route_rows().into_iter().filter_map(alias).collect()
+    }
+
     /// All routes, in the order of Linux's dumps.
     pub(super) fn route_rows(&self) -> Vec<Row> {
         let mut out: Vec<Row> = {

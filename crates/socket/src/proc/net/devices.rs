@@ -54,6 +54,15 @@ pub(super) fn dev(host: &Host, out: &mut String) {
     }
 }
 
+/// softnet_seq_show(): the stack is one processor's, drops nothing before it looks, and stops for no budget.
+pub(super) fn softnet_stat(host: &Host, out: &mut String) {
+    let received = host.stack.interfaces().map(|i| i.traffic().received.0);
+    let _ = write!(out, "{:08x}", received.sum::<u64>() as u32);
+    // Dropped, squeezed, six that are not used; collisions, received_rps, flow limits, backlog, processor, queues.
+    (0..14).for_each(|_| out.push_str(" 00000000"));
+    out.push('\n');
+}
+
 /// arp_format_neigh_entry()
 pub(super) fn arp(host: &Host, out: &mut String) {
     /// ATF_COM, ATF_PERM

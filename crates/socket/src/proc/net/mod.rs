@@ -6,12 +6,14 @@
 
 mod counters;
 mod devices;
+mod fib_trie;
 mod sockets;
 mod special;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fib_trie::Alias;
 pub(crate) use sockets::{Datagrams, datagram_sockets};
 
 use crate::host::Host;
@@ -27,6 +29,7 @@ pub(super) const FILES: &[&str] = &[
     "arp",
     "dev",
     "dev_mcast",
+    "fib_trie",
     "icmp",
     "icmp6",
     "if_inet6",
@@ -40,6 +43,7 @@ pub(super) const FILES: &[&str] = &[
     "netstat",
     "packet",
     "protocols",
+    "psched",
     "ptype",
     "raw",
     "raw6",
@@ -48,6 +52,7 @@ pub(super) const FILES: &[&str] = &[
     "snmp6",
     "sockstat",
     "sockstat6",
+    "softnet_stat",
     "tcp",
     "tcp6",
     "udp",
@@ -65,6 +70,10 @@ impl Host {
             "arp" => devices::arp(self, out),
             "dev_mcast" => devices::dev_mcast(self, out),
             "dev" => devices::dev(self, out),
+            "fib_trie" => fib_trie::fib_trie(self, out),
+            // psched_show(): nanoseconds of a microsecond and of a tick, ticks of a second, the clock's resolution.
+            "psched" => out.push_str("000003e8 00000040 000f4240 3b9aca00\n"),
+            "softnet_stat" => devices::softnet_stat(self, out),
             "if_inet6" => devices::if_inet6(self, out),
             "igmp" => devices::igmp(self, out),
             "igmp6" => devices::igmp6(self, out),
