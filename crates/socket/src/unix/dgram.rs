@@ -120,13 +120,10 @@ impl Host {
                 {
                     d.waiting.push(id);
                 }
-                outcome.map_err(Fail::after_copy)
+                outcome.map_err(unsent)
             }
             // Linux copies the message before it looks for the destination.
-            Err(fail) if !fail.has_effect() => {
-                Err(Fail::with(fail.errno, FailEffect::UnixUnsent).after_copy())
-            }
-            Err(fail) => Err(fail.after_copy()),
+            Err(fail) => Err(unsent(fail)),
         }
     }
 
@@ -433,5 +430,14 @@ impl Host {
             old.error = Some(Errno::ECONNRESET);
             self.wake(peer.id, PollMask::ERR);
         }
+    }
+}
+
+/// A message was copied, and let go of again.
+fn unsent(fail: Fail) -> Fail {
+    if fail.has_effect() {
+        fail.after_copy()
+    } else {
+        Fail::with(fail.errno, FailEffect::UnixUnsent).after_copy()
     }
 }
