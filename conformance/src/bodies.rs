@@ -9,6 +9,7 @@ mod conflict_table;
 mod conflicts;
 mod connect;
 mod create;
+mod ended;
 mod errors_alone;
 mod errqueue;
 mod errqueue_extension;
@@ -117,6 +118,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     errqueue::TESTS,
     errqueue_extension::TESTS,
     errqueue_icmp::TESTS,
+    ended::TESTS,
     errors_alone::TESTS,
     events::TESTS,
     fd_calls::TESTS,

@@ -240,6 +240,14 @@ fn control_length_errors_in_ilp32(k: &mut dyn Kernel) -> Outcome {
         let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (control, 16));
         err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EINVAL);
     }
+    // What is left after the last is taken for another, and is too short.
+    for rest in 1..12u32 {
+        let mut bytes = cmsg32(SOL_SOCKET, libc::SCM_RIGHTS, &int(a as i32));
+        bytes.extend([0; 24]);
+        let control = low.put(&bytes);
+        let msg = msghdr(&mut low, (0, 0), &[(data, 1)], (control, 16 + rest));
+        err!(k.socketcall32(&mut low, C::Sendmsg, &[a, msg, 0])?, EINVAL);
+    }
     Ok(())
 }
 

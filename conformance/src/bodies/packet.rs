@@ -354,6 +354,8 @@ fn receive_flags(k: &mut dyn Kernel) -> Outcome {
         err!(k.recv(fd, &mut buf, flag), EINVAL);
     }
     err!(k.recv(fd, &mut buf, libc::MSG_ERRQUEUE), EAGAIN);
+    // MSG_CMSG_COMPAT, which recvfrom(2) lets through.
+    ret!(k.recv(fd, &mut buf, libc::MSG_PEEK | i32::MIN), 33);
     ret!(k.recv(fd, &mut buf, libc::MSG_DONTWAIT), 33);
     Ok(())
 }

@@ -114,6 +114,16 @@ impl Hint {
         from: Hint::NOWHERE,
         to: Hint::NOWHERE,
     };
+    /// To no socket that is known, but to this host, whatever the header says: it carries the route it was sent by
+    /// (skb_dst).
+    pub(crate) const ROUTED: Hint = Hint {
+        from: Hint::NOWHERE,
+        to: Hint::NOWHERE - 1,
+    };
+
+    pub(crate) fn is_routed(self) -> bool {
+        self.to == Hint::ROUTED.to
+    }
 }
 
 /// A packet on its way out.

@@ -42,5 +42,5 @@ pub use listener::{Listener, Notification, Received, ReplyError};
 pub use memory::{MemoryError, RemoteMemory, RemoteSlice};
 pub use placeholder::{DatagramPlaceholder, Mask, Pairs, Placeholder, Shown, Signalled};
 pub use probe::{Report, Support, probe};
-pub use process::{FdError, Identity, Processes, Status};
+pub use process::{FdError, Identity, Processes, Status, signal_thread};
 pub use spawn::{Child, Pending, SignalMask, Spawn, SpawnError, Spawner};

@@ -487,3 +487,12 @@ fn fdinfo_flags(text: &[u8]) -> Option<i32> {
     let flags = i64::from_str_radix(line.trim(), 8).ok()? as i32;
     Some(flags & !libc::O_CLOEXEC)
 }
+
+/// tkill(2): sends a signal to a thread that waits for the answer to its call.
+pub fn signal_thread(tid: i32, signal: i32) -> Result<(), Errno> {
+    if tid <= 0 {
+        return Err(Errno(libc::ESRCH));
+    }
+    // SAFETY: the arguments are two numbers.
+    Errno::retry(|| unsafe { libc::syscall(libc::SYS_tkill, tid, signal) }).map(|_| ())
+}

@@ -112,6 +112,10 @@ fn parse(
         }
         at = (at + word.align(len)).min(bytes.len());
     }
+    // cmsg_compat_nxthdr() takes what is left for a header, a native caller's is let pass.
+    if word == Word::Ilp32 && at < bytes.len() {
+        return Err(Errno::EINVAL);
+    }
     Ok(())
 }
 

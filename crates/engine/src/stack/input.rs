@@ -96,6 +96,8 @@ impl Stack {
         }
         let cast = match self.accepts(interface, ip) {
             Ok(cast) => cast,
+            // ip_rcv_finish_core(): no route is looked for. ip6_rcv_core() does not take a group's word.
+            Err(_) if hint.is_routed() && !(ip.is_v6() && ip.src.is_multicast()) => Cast::Unicast,
             Err(Refusal::Martian) => return,
             Err(Refusal::NotOurs) if self.takes_anybody(now, interface, ip, body) => Cast::Unicast,
             Err(Refusal::NotOurs) => {

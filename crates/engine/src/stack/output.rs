@@ -65,6 +65,13 @@ impl Stack {
         self.link_output(route, packet);
     }
 
+    /// A packet with a header of its sender's for this host, which the route says and not the header.
+    pub(crate) fn ip_output_routed(&mut self, tag: Tag, packet: Packet) {
+        self.counters.ip_out_requests += 1;
+        self.counters.v6.out_requests += u64::from(packet.ip.is_v6());
+        self.loop_back(IfIndex::LO, Hint::ROUTED, tag, packet.ip, packet.body);
+    }
+
     /// A packet leaves by a link.
     pub(crate) fn link_output(&mut self, route: &RouteInfo, packet: Packet) {
         if self.transmit.len() < self.transmit_room() {

@@ -23,6 +23,7 @@ use crate::event::UdpId;
 use crate::hash::prune;
 use crate::iface::IfIndex;
 use crate::ports::{BindError, BindRequest, Family};
+use crate::route::RouteKind;
 use crate::stack::Stack;
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -169,12 +170,13 @@ impl Stack {
         };
         let protocol = protocol.unwrap_or(raw.protocol as u8);
         let settings = &raw.settings;
+        let own = settings.header_included;
         // What the caller has made whole is not cut.
-        let most = match settings.header_included {
+        let most = match own {
             true => 0,
             false => send.fragment_size,
         };
-        let packet = if settings.header_included {
+        let packet = if own {
             let Some(mut packet) = own_header(dst.is_ipv6(), &send.payload.to_bytes()) else {
                 // Linux sends it, and whoever gets it throws it away.
                 self.counters.ip_in_hdr_errors += 1;
@@ -208,7 +210,11 @@ impl Stack {
         let len = packet.wire_len() - packet.ip.header_len();
         check_size(&packet.ip, len)?;
         let seen = see.then(|| packet.clone());
-        self.udp_output(id, &route, send.tag, most, packet);
+        if own && route.interface == IfIndex::LO && route.kind == RouteKind::Local {
+            self.ip_output_routed(send.tag, packet);
+        } else {
+            self.udp_output(id, &route, send.tag, most, packet);
+        }
         self.run_loopback(now);
         Ok(seen)
     }

@@ -352,7 +352,7 @@ impl Host {
         }
         let mut mtu = u32::MAX;
         let elsewhere = to.src.is_some() || to.device.is_some() || to.via() != dst.ip();
-        if Some(dst) != connected || elsewhere {
+        if header || Some(dst) != connected || elsewhere {
             let route = self.udp_send_route(handle, &to)?;
             self.udp_check_broadcast(id, route.kind)?;
             mtu = route.mtu;

@@ -395,8 +395,8 @@ impl Host {
                 return Err(Errno::ECONNREFUSED.into());
             };
             // NETLINK_CONNECTED: it hears only its peer.
-            let only = self.netlink(receiver)?.peer.0;
-            if only != 0 && only != s.port {
+            let heard = self.netlink(receiver)?;
+            if heard.state == CONNECTED && heard.peer.0 != s.port {
                 return Err(Errno::ECONNREFUSED.into());
             }
             if !self.netlink_has_room(receiver, request.len) {

@@ -348,7 +348,9 @@ impl Host {
         id: SocketId,
         request: &mut RecvRequest<'_>,
     ) -> Result<Attempt<Received>, Fail> {
-        if request.flags & !(MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE) != 0 {
+        // MSG_CMSG_COMPAT comes through recvfrom(2) alone.
+        let known = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_COMPAT | MSG_ERRQUEUE;
+        if request.flags & !known != 0 {
             return Err(Errno::EINVAL.into());
         }
         if request.flags & MSG_ERRQUEUE != 0 {

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use switchboard_notify::{Listener, Notification, RemoteMemory, ReplyError};
+use switchboard_notify::{Listener, Notification, RemoteMemory, ReplyError, signal_thread};
 use switchboard_socket::{Cred, PollMask, SocketId};
 use switchboard_syscall::{
     Abandoned, Call, Effect, Install, Installed, Memory, Pending, Reply, abandon, commit,
@@ -94,7 +94,12 @@ impl Supervisor {
             .trace
             .as_ref()
             .map(|_| Trace::prepare(call, pending, value));
-        let delivered = if sigpipe {
+        let by_hand = sigpipe && self.says_otherwise(pending.call(), socket);
+        if by_hand && self.uninterruptible {
+            // Before the answer, so that the caller has it when it goes on.
+            let _ = signal_thread(call.tid, libc::SIGPIPE);
+        }
+        let delivered = if sigpipe && !by_hand {
             if let Some(id) = socket {
                 self.mirror.close_send(id);
             }
@@ -111,6 +116,9 @@ impl Supervisor {
         } else {
             self.listener.reply_value(call.id, told).map(|()| None)
         };
+        if by_hand && !self.uninterruptible && delivered.is_ok() {
+            let _ = signal_thread(call.tid, libc::SIGPIPE);
+        }
         match delivered {
             Ok(made) => {
                 if let (Some(trace), Some(text)) = (&mut self.trace, &text) {
@@ -149,6 +157,27 @@ impl Supervisor {
                 self.mirror.edge_out(id, end);
             }
         }
+    }
+
+    /// Whether the kernel, asked by a write that is to fail with EPIPE, finds another error on the placeholder,
+    /// which is an AF_UNIX socket: unix_stream_sendmsg() looks at names, MSG_OOB and control messages first,
+    /// tcp_sendmsg() at the connection.
+    fn says_otherwise(&self, call: &Call, socket: Option<SocketId>) -> bool {
+        let unix = socket
+            .and_then(|id| self.host.family(id))
+            .is_some_and(|(domain, _)| domain == libc::AF_UNIX);
+        !unix
+            && match call {
+                Call::Send { flags, .. } => flags & libc::MSG_OOB != 0,
+                Call::Sendto {
+                    flags,
+                    addr,
+                    addrlen,
+                    ..
+                } => flags & libc::MSG_OOB != 0 || (*addr != 0 && *addrlen > 0),
+                Call::Sendmsg { .. } | Call::Sendmmsg { .. } => true,
+                _ => false,
+            }
     }
 
     /// Makes descriptors and answers with them.
