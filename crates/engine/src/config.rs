@@ -164,6 +164,10 @@ pub struct Sysctl {
     pub tcp_rfc1337: bool,
     /// net.ipv4.tcp_tw_reuse: 0 never, 1 always, 2 on loopback only.
     pub tcp_tw_reuse: u8,
+    /// net.ipv4.tcp_tw_reuse_delay: how old an entry in TIME_WAIT must be for that.
+    pub tcp_tw_reuse_delay: Duration,
+    /// net.ipv4.tcp_retrans_collapse: small segments are sent again as one.
+    pub tcp_retrans_collapse: bool,
     /// net.ipv4.tcp_moderate_rcvbuf: grow the receive buffer with the reader.
     pub tcp_moderate_rcvbuf: bool,
     /// net.ipv4.tcp_slow_start_after_idle.
@@ -293,6 +297,8 @@ impl Default for Sysctl {
             tcp_stdurg: false,
             tcp_rfc1337: false,
             tcp_tw_reuse: 2,
+            tcp_tw_reuse_delay: Duration::from_secs(1),
+            tcp_retrans_collapse: true,
             tcp_moderate_rcvbuf: true,
             tcp_slow_start_after_idle: true,
             tcp_challenge_ack_limit: i32::MAX as u32,

@@ -81,6 +81,12 @@ impl Connection {
             self.snd_up = ack;
         }
         self.snd_una = ack;
+        if let Some(stamps) = &mut self.stamps {
+            let records = &mut stamps.records;
+            while records.front().is_some_and(|end| end.leq(ack)) {
+                records.pop_front();
+            }
+        }
         acked
     }
 
@@ -129,6 +135,12 @@ impl Connection {
         self.sample_echo(now, segment);
     }
 
+    /// RFC 6298, 5.7: only a measurement ends the back-off (tcp_ack_update_rtt).
+    pub(crate) fn take_rtt(&mut self, rtt: Duration) {
+        self.rtt.sample(rtt, self.snd_una, self.snd_max);
+        self.backoff = 0;
+    }
+
     /// RFC 7323, 4.1.
     pub(crate) fn sample_echo(&mut self, now: Instant, segment: &TcpSegment) {
         if let Some(ts) = segment
@@ -140,7 +152,7 @@ impl Connection {
             // Milliseconds; what is beyond 2^21 is a broken or forged echo.
             if delta < 1 << 21 {
                 let rtt = Duration::from_millis(u64::from(delta.max(1)));
-                self.rtt.sample(rtt, self.snd_una, self.snd_max);
+                self.take_rtt(rtt);
             }
         }
     }
@@ -177,6 +189,7 @@ impl Connection {
             self.arm_probe(now);
         } else {
             self.backoff = 0;
+            self.retrans_since = Instant::BOOT;
             self.deadlines.retransmit = Instant::MAX;
         }
     }

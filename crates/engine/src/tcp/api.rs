@@ -381,9 +381,13 @@ impl Stack {
         self.tcp_choose_port(now, id, &mut tuple)?;
         // A connection in TIME_WAIT gives way; its numbers must not come again.
         let mut isn = self.tcp.initial_sequence(now, &tuple);
+        let mut recent = None;
         if let Some(old) = self.tcp.find(&tuple) {
             if let Kind::TimeWait(time_wait) = &self.tcp.entries[old as usize].kind {
                 isn = time_wait.next_isn();
+                recent = time_wait
+                    .ts_recent
+                    .map(|value| (value, time_wait.ts_recent_at));
             }
             self.tcp_release(old);
         }
@@ -402,6 +406,10 @@ impl Stack {
             isn = socket.conn.snd_una;
         }
         socket.conn.connect(cx, isn.0, ts_offset);
+        if let Some((value, at)) = recent {
+            // What the peer's clock was is told it by the SYN.
+            (socket.conn.ts_recent, socket.conn.ts_recent_at) = (value, at);
+        }
         if repaired {
             socket.conn.connect_repaired(cx);
         }
@@ -427,10 +435,11 @@ impl Stack {
             sysctl,
             ..
         } = self;
+        let bound = tcp.open(id).bind.is_some();
         let free = |tuple: &FourTuple| match tcp.find(tuple) {
             None => true,
             Some(index) => match &tcp.entries[index as usize].kind {
-                Kind::TimeWait(time_wait) => time_wait.may_be_reused(now, sysctl),
+                Kind::TimeWait(time_wait) => time_wait.may_be_reused(now, sysctl, bound),
                 _ => false,
             },
         };

@@ -78,6 +78,8 @@ bitflags::bitflags! {
         const PROBE = 1 << 4;
         /// A challenge ACK, if the host's limit allows one.
         const CHALLENGE = 1 << 5;
+        /// The first half of a probe, of urgent data, has left.
+        const PROBE_PLAIN = 1 << 6;
     }
 }
 
@@ -200,7 +202,7 @@ pub(crate) struct Connection {
     pub(crate) recv: StreamQueue,
     pub(crate) reassembly: Option<Box<Reassembly>>,
     pub(crate) urgent: Urgent,
-    /// Bytes whose sending is watched.
+    /// Bytes whose sending is watched, and the ends of records.
     pub(crate) stamps: Option<Box<Stamps>>,
     pub(crate) ack: AckState,
     pub(crate) tune: Tune,
@@ -442,6 +444,9 @@ impl Connection {
         self.track = None;
         self.out &= Out::RST;
         self.queue.clear();
+        if let Some(stamps) = &mut self.stamps {
+            stamps.records.clear();
+        }
         self.ack.scheduled = false;
         self.events |= EventKind::HANGUP | EventKind::READABLE | EventKind::WRITABLE;
     }

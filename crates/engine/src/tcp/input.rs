@@ -8,7 +8,7 @@ use super::connection::{Connection, Cx, MSS_DEFAULT, Out};
 use super::options::Linger2;
 use super::recovery::Recovery;
 use super::state::{State, TcpError};
-use super::timers::DELACK_MAX;
+use super::timers::{DELACK_MAX, TIMEOUT_MIN};
 use crate::event::EventKind;
 use crate::time::Instant;
 
@@ -52,6 +52,10 @@ impl Connection {
         let has_ack = flags.contains(TcpFlags::ACK);
         // First: "if SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset".
         if has_ack && (!segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max)) {
+            // What the peer's old connection makes it say has been answered: the SYN goes again at once.
+            if self.retransmits == 0 && self.deadlines.retransmit != Instant::MAX {
+                self.deadlines.retransmit = cx.now + TIMEOUT_MIN;
+            }
             return if flags.contains(TcpFlags::RST) {
                 Reply::None
             } else {
@@ -113,7 +117,7 @@ impl Connection {
         } else if retransmitted {
             self.rtt.fall_back();
         }
-        self.establish(cx);
+        self.establish(cx, segment.options.timestamps.map(|ts| ts.echo));
         // Data of the SYN that was not taken.
         self.resend_outstanding(cx, 0);
         self.events |= EventKind::CONNECTED;
@@ -133,7 +137,11 @@ impl Connection {
     }
 
     /// Both SYNs are acknowledged.
-    pub(crate) fn establish(&mut self, cx: Cx<'_>) {
+    pub(crate) fn establish(&mut self, cx: Cx<'_>, echo: Option<u32>) {
+        // RFC 6928, 2: more than one SYN was lost, unless the echo is of the first (tcp_try_undo_spurious_syn).
+        let slow = self.counters.retrans > 1
+            && !(self.ts_ok && echo == Some(self.ts_now(self.retrans_since)));
+        self.retrans_since = Instant::BOOT;
         self.state = State::Established;
         self.last_ack_received = cx.now;
         self.ack.last_received = cx.now;
@@ -145,11 +153,15 @@ impl Connection {
         self.recovery = Recovery::new(self.snd_una - 1u32);
         self.sync_mss();
         self.cc = Congestion::new(self.opts.congestion, self.mss);
+        if slow {
+            self.cc.cwnd = self.mss;
+        }
         self.cc.begin(cx.now, self.ts_offset);
         self.set_pacing(self.opts.max_pacing());
         self.init_rcv_mss();
         self.expand_send_buffer(cx);
-        self.tune.space = self.rcv_wnd;
+        let initial = super::congestion::INITIAL_WINDOW * u32::from(self.advmss);
+        self.tune.space = self.rcv_wnd.min(initial);
         self.tune.since = cx.now;
         self.start_keepalive(cx);
         self.events |= EventKind::WRITABLE;
@@ -285,6 +297,12 @@ impl Connection {
             return reply;
         }
         self.hold = false;
+        if flags.contains(TcpFlags::SYN) {
+            // The SYN of a simultaneous open has come twice.
+            self.note_duplicate(cx, segment.seq, segment.seq + 1u32);
+            self.enter_quickack(16);
+            self.out |= Out::ACK;
+        }
         if flags.contains(TcpFlags::URG) {
             self.on_urgent(cx, segment);
         }
@@ -378,7 +396,7 @@ impl Connection {
         // shutdown(2) before the handshake was over has queued a FIN; one before there was a connection does so now.
         self.fin_queued |= self.snd_shutdown;
         let closing = self.state != State::SynRecv || self.fin_queued;
-        self.establish(cx);
+        self.establish(cx, segment.options.timestamps.map(|ts| ts.echo));
         if closing {
             self.state = State::FinWait1;
         }
@@ -456,6 +474,11 @@ impl Connection {
     /// "If an incoming segment is not acceptable, an acknowledgment should be sent in reply."
     fn answer_invalid(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
         if always_answered(segment) {
+            // tcp_send_dupack: the peer has sent again what has come.
+            if segment.seq.lt(self.rcv_nxt) {
+                let end = segment.seq + segment.seq_len();
+                self.note_duplicate(cx, segment.seq, end.min(self.rcv_nxt));
+            }
             self.enter_quickack(16);
             self.out |= Out::ACK;
         } else if self.may_answer_invalid(cx) {

@@ -205,11 +205,9 @@ impl Connection {
         }
         self.judge_rtt(cx.now, segment, &round, advanced);
         if advanced {
-            let was_retransmitting = self.retransmits > 0;
             self.retransmits = 0;
-            self.backoff = 0;
-            if was_retransmitting {
-                self.rtt.reset_rto();
+            if self.outstanding() == 0 {
+                self.retrans_since = Instant::BOOT;
             }
         }
         t.delivered += u64::from(round.delivered);
@@ -318,7 +316,7 @@ impl Connection {
             .or(round.sack_at.filter(|_| round.sacked > 0));
         if let Some(at) = at {
             let rtt = now.saturating_sub(at);
-            self.rtt.sample(rtt, self.snd_una, self.snd_max);
+            self.take_rtt(rtt);
             let latest = round.last_at.max(round.sack_at).unwrap_or(at);
             self.latest_rtt(now.micros_since(latest));
         } else if advanced {

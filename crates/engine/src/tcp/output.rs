@@ -131,7 +131,15 @@ impl Connection {
     #[inline]
     fn next_chunk(&mut self, cx: Cx<'_>) -> Option<Chunk> {
         let end = self.snd_una + self.queue.len();
-        let unsent = (end - self.snd_nxt).max(0) as u32;
+        let mut unsent = (end - self.snd_nxt).max(0) as u32;
+        // What a record's end holds apart is not small for want of data: it need not wait.
+        let last = match self.next_record() {
+            None => true,
+            Some(record) => {
+                unsent = unsent.min((record - self.snd_nxt) as u32);
+                record == end
+            }
+        };
         if self.outstanding() == 0 {
             self.restart_if_idle(cx);
         }
@@ -166,7 +174,7 @@ impl Connection {
             .min(self.paced_burst(mss));
         if len == unsent {
             let rest = len % mss;
-            if rest != 0 && self.holds_partial(fin) {
+            if rest != 0 && last && self.holds_partial(fin) {
                 len -= rest;
                 if len == 0 {
                     return None;
@@ -185,8 +193,22 @@ impl Connection {
         }
         Some(Chunk {
             len,
-            fin: fin && len == unsent && len < window,
+            fin: fin && last && len == unsent && len < window,
         })
+    }
+
+    /// Where the record that is to be sent next ends (MSG_EOR).
+    #[inline]
+    fn next_record(&self) -> Option<SeqNum> {
+        let records = &self.stamps.as_ref()?.records;
+        let at = records.partition_point(|end| end.leq(self.snd_nxt));
+        records.get(at).copied()
+    }
+
+    /// Whether a record ends there.
+    pub(crate) fn ends_record(&self, at: SeqNum) -> bool {
+        let stamps = self.stamps.as_ref();
+        stamps.is_some_and(|stamps| stamps.records.contains(&at))
     }
 
     /// The largest payload of a segment now: selective acknowledgments take of its room.
@@ -219,7 +241,10 @@ impl Connection {
         let payload = self.queue.slice(offset, chunk.len as usize);
         let end = seq + chunk.len + u32::from(chunk.fin);
         let mut flags = TcpFlags::ACK;
-        if offset + chunk.len as usize == self.queue.len() && chunk.len > 0 {
+        if chunk.len > 0
+            && (offset + chunk.len as usize == self.queue.len()
+                || self.ends_record(seq + chunk.len))
+        {
             flags |= TcpFlags::PSH;
         }
         if chunk.fin {
@@ -259,10 +284,11 @@ impl Connection {
             || self.deadlines.purpose == super::timers::Purpose::Probe
         {
             self.backoff = 0;
+            self.retrans_since = Instant::BOOT;
             self.restart_retransmit(cx.now);
         }
         if let Some(track) = self.track.take() {
-            self.arm_probe_of_tail(cx, &track);
+            self.arm_after_send(cx, &track);
             self.track = Some(track);
         }
         let segment = self.segment(cx, seq, flags, payload);
@@ -322,6 +348,15 @@ impl Connection {
                 }
             }
         }
+        // tcp_write_wakeup: of urgent data the peer is told first, by a number it may take.
+        if self.sending_urgent()
+            && self.snd_up.gt(self.snd_una)
+            && !self.out.contains(Out::PROBE_PLAIN)
+        {
+            self.out |= Out::PROBE | Out::PROBE_PLAIN;
+            return Some(self.plain(cx, self.snd_una, TcpFlags::ACK));
+        }
+        self.out.remove(Out::PROBE_PLAIN);
         Some(self.plain(cx, self.snd_una - 1u32, TcpFlags::ACK))
     }
 
@@ -364,7 +399,9 @@ impl Connection {
         }
         self.counters.segs_out += 1;
         self.rcv_wup = self.rcv_nxt;
-        let offer_ts = if answer {
+        // A simultaneous open offers what a SYN does (tcp_send_synack).
+        let child = answer && self.fastopen.is_some();
+        let offer_ts = if child {
             self.ts_ok
         } else {
             // There is no room for both (tcp_syn_options).
@@ -375,7 +412,7 @@ impl Connection {
         } else {
             cx.sysctl.tcp_window_scaling
         };
-        let offer_sack = if answer {
+        let offer_sack = if child {
             self.sack_ok
         } else {
             cx.sysctl.tcp_sack
@@ -395,7 +432,7 @@ impl Connection {
                 sack_permitted: offer_sack,
                 timestamps: offer_ts.then(|| Timestamps {
                     value: self.ts_now(cx.now),
-                    echo: if answer { self.ts_recent } else { 0 },
+                    echo: self.ts_recent,
                 }),
                 fastopen,
                 ..TcpOptions::default()

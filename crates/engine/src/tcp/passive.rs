@@ -250,10 +250,16 @@ impl Stack {
                 let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
                     return;
                 };
-                request.last_answer = now;
+                if !always_answered(segment) {
+                    request.last_answer = now;
+                }
                 let extra = request.extra.clone();
                 let answer = if judgement == Judgement::RepeatSynAck {
-                    request.syn_ack(now)
+                    // What the timer would have sent has been.
+                    let next = now + syn_ack_timeout(request.timeouts, request.rto_max);
+                    let answer = request.syn_ack(now);
+                    self.tcp_arm(index, next);
+                    answer
                 } else {
                     request.plain_ack(now)
                 };
@@ -502,6 +508,8 @@ pub(super) fn child_of(
     }
     conn.ts_offset = request.ts_offset;
     conn.retransmits = request.retransmits;
+    conn.counters.retrans = u32::from(request.retransmits);
+    conn.retrans_since = request.sent_at;
     if request.retransmits == 0 {
         conn.timed = Timed::new(conn.snd_max, request.sent_at);
     }

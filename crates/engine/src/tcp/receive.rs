@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// RFC 2883: the next acknowledgment says what came twice.
-    fn note_duplicate(&mut self, cx: Cx<'_>, left: SeqNum, right: SeqNum) {
+    pub(crate) fn note_duplicate(&mut self, cx: Cx<'_>, left: SeqNum, right: SeqNum) {
         if self.sack_ok && cx.sysctl.tcp_dsack && left.lt(right) {
             let held = self.reassembly.get_or_insert_default();
             held.note_duplicate(left, right);

@@ -63,7 +63,7 @@ impl Connection {
         self.out = Out::empty();
         self.mss_clamp = MSS_DEFAULT as u16;
         self.rcv_wup = self.rcv_nxt;
-        self.establish(cx);
+        self.establish(cx, None);
         self.events |= EventKind::CONNECTED;
     }
 

@@ -8,13 +8,9 @@ use super::connection::{Connection, Cx, Out, Timed};
 use super::loss::Track;
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Sent};
-use super::timers::Purpose;
+use super::timers::{Purpose, TIMEOUT_MIN};
 use crate::time::Instant;
 
-/// Least wait for the probe of a tail: two ticks of Linux's timers (TCP_TIMEOUT_MIN).
-const PROBE_MIN: Duration = Duration::from_millis(8);
-/// What is added when a single segment is out, whose acknowledgment may be delayed (RFC 8985, 7.2; TCP_RTO_MIN).
-const PROBE_DELACK: Duration = Duration::from_millis(200);
 /// Before the first measurement (TCP_TIMEOUT_INIT).
 const PROBE_INIT: Duration = Duration::from_secs(1);
 
@@ -65,6 +61,18 @@ impl Connection {
         mss: u32,
         data_end: SeqNum,
     ) -> TcpSegment {
+        let mut sent = sent;
+        if cx.sysctl.tcp_retrans_collapse && sent.len() < mss {
+            // A FIN takes no room in a segment.
+            let most = sent.seq + mss;
+            let most = if data_end.leq(most) {
+                most.max(data_end + 1u32)
+            } else {
+                most
+            };
+            let most = most.min(self.snd_una + self.snd_wnd.max(1));
+            sent.end = t.board.collapse(sent.seq, most, |at| self.ends_record(at));
+        }
         let len = ((data_end - sent.seq).max(0) as u32)
             .min(sent.len())
             .min(mss);
@@ -134,11 +142,17 @@ impl Connection {
     /// The timer after an acknowledgment of something, or after new data was sent (tcp_set_xmit_timer).
     pub(crate) fn arm_after_ack(&mut self, cx: Cx<'_>, t: &Track) {
         self.restart_retransmit(cx.now);
-        self.arm_probe_of_tail(cx, t);
+        self.arm_probe_of_tail(cx, t, self.deadlines.retransmit);
     }
 
-    /// RFC 8985, 7.2 (tcp_schedule_loss_probe): earlier than the timeout, the tail is probed.
-    pub(crate) fn arm_probe_of_tail(&mut self, cx: Cx<'_>, t: &Track) {
+    /// The same when new data has left: the timeout is that of the first segment.
+    pub(crate) fn arm_after_send(&mut self, cx: Cx<'_>, t: &Track) {
+        let timeout = self.timeout_of_first(t);
+        self.arm_probe_of_tail(cx, t, timeout);
+    }
+
+    /// RFC 8985, 7.2 (tcp_schedule_loss_probe): the tail is probed before the first timeout, at its time at the latest.
+    fn arm_probe_of_tail(&mut self, cx: Cx<'_>, t: &Track, timeout: Instant) {
         let wanted = self.sack_ok
             && matches!(self.recovery.phase, Phase::Open | Phase::Cwr)
             && t.tlp.is_none()
@@ -151,17 +165,18 @@ impl Connection {
         let wait = if srtt.is_zero() {
             PROBE_INIT
         } else if t.board.segments() == 1 {
-            2 * srtt + PROBE_DELACK
+            // Its acknowledgment may be delayed.
+            2 * srtt + self.rtt.bounds().min()
         } else {
-            2 * srtt + PROBE_MIN
+            2 * srtt + TIMEOUT_MIN
         };
         let at = cx.now + wait;
-        let timeout = self.timeout_of_first(t);
-        if self.deadlines.purpose == Purpose::Retransmit && at >= timeout.max(cx.now) {
-            return;
-        }
         self.deadlines.purpose = Purpose::LossProbe;
-        self.deadlines.retransmit = at;
+        self.deadlines.retransmit = if timeout > cx.now {
+            at.min(timeout)
+        } else {
+            at
+        };
     }
 
     /// When the retransmission timer of the oldest segment expires.
@@ -211,7 +226,10 @@ impl Connection {
             if last.len() > mss {
                 last.seq = track.board.cut_last(mss);
             }
+            // A probe is not the beginning of a recovery (tcp_retransmit_skb is passed by).
+            let stamp = track.retrans_stamp;
             segment = Some(self.resend(cx, &mut track, last, mss, data_end));
+            track.retrans_stamp = stamp;
         }
         if segment.is_some() {
             track.tlp = Some(self.snd_nxt);

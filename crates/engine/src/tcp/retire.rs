@@ -112,6 +112,7 @@ impl Stack {
             ts_offset: conn.ts_offset,
             ts_recent_at: conn.ts_recent_at,
             last_answer: Instant::BOOT,
+            since: now,
             deadline: now + wait,
             md5: (conn.opts.md5_key(conn.tuple.remote)).map(|key| Box::new(key.clone())),
             tos: conn.opts.tos_of(conn.tuple.remote.is_ipv6()),

@@ -590,6 +590,42 @@ impl Scoreboard {
         None
     }
 
+    /// tcp_retrans_try_collapse: small segments behind the one at `seq` that fit before `most` become one with it. `stop`
+    /// says where two may not be joined. Where the record ends then.
+    pub(crate) fn collapse(
+        &mut self,
+        seq: SeqNum,
+        most: SeqNum,
+        stop: impl Fn(SeqNum) -> bool,
+    ) -> SeqNum {
+        let index = self.index_of(seq);
+        while let Some(next) = self.segments.get(index + 1) {
+            let end = next.end;
+            if next.marks.contains(Mark::SACKED) || end.gt(most) || stop(next.seq) {
+                break;
+            }
+            self.unlose(index + 1);
+            let Some(next) = self.segments.remove(index + 1) else {
+                break;
+            };
+            let sent = &mut self.segments[index];
+            let apart = sent.segments() + next.segments();
+            (sent.end, sent.each) = (end, 0);
+            sent.marks |= next.marks & Mark::EVER_AGAIN;
+            self.count = self.count + 1 - apart;
+            if sent.marks.contains(Mark::LOST) {
+                self.lost += next.len();
+                if !sent.marks.contains(Mark::AGAIN) {
+                    self.waiting += next.len();
+                }
+            }
+            if sent.marks.contains(Mark::AGAIN) {
+                self.again += next.len();
+            }
+        }
+        self.segments[index].end
+    }
+
     /// Cuts what was sent last, so that the last piece is the last segment, of at most `len` bytes; where that begins.
     pub(crate) fn cut_last(&mut self, len: u32) -> SeqNum {
         let Some(last) = self.segments.back().copied() else {

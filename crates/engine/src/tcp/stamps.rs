@@ -48,6 +48,8 @@ const MAX: usize = 1024;
 /// The bytes that a connection watches, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Stamps {
+    /// Where records of MSG_EOR end: no segment reaches over such a place.
+    pub(crate) records: VecDeque<SeqNum>,
     waiting: VecDeque<Waiting>,
 }
 

@@ -1,7 +1,6 @@
 //! TIME_WAIT, and FIN_WAIT2 of orphans: a small entry answers for a connection that is gone (tcp_minisocks.c).
 
 use alloc::boxed::Box;
-use core::time::Duration;
 
 use switchboard_wire::{Payload, SeqNum, TcpFlags, TcpOptions, TcpSegment, Timestamps};
 
@@ -30,6 +29,8 @@ pub(crate) struct TimeWait {
     pub(crate) ts_offset: u32,
     pub(crate) ts_recent_at: Instant,
     pub(crate) last_answer: Instant,
+    /// When the entry was made (tw_entry_stamp).
+    pub(crate) since: Instant,
     pub(crate) deadline: Instant,
     /// TCP_MD5SIG's key for the peer.
     pub(crate) md5: Option<Box<Key>>,
@@ -137,14 +138,20 @@ impl TimeWait {
     }
 
     /// Whether connect(2) may take the four-tuple over (tcp_twsk_unique): timestamps tell the incarnations apart.
-    pub(crate) fn may_be_reused(&self, now: Instant, sysctl: &Sysctl) -> bool {
-        const REUSE_AFTER: Duration = Duration::from_secs(1);
+    /// Who is bound to the port has chosen it.
+    pub(crate) fn may_be_reused(&self, now: Instant, sysctl: &Sysctl, bound: bool) -> bool {
+        if bound {
+            return self.ts_recent.is_some();
+        }
         let allowed = match sysctl.tcp_tw_reuse {
             0 => false,
             1 => true,
             _ => self.tuple.local.is_loopback() || self.tuple.remote.is_loopback(),
         };
-        allowed && self.ts_recent.is_some() && now.saturating_sub(self.ts_recent_at) > REUSE_AFTER
+        allowed
+            && !self.fin_wait2
+            && self.ts_recent.is_some()
+            && now.saturating_sub(self.since) > sysctl.tcp_tw_reuse_delay
     }
 
     fn note_timestamp(&mut self, now: Instant, segment: &TcpSegment) {
@@ -156,11 +163,11 @@ impl TimeWait {
 
     /// RFC 5961, 7.
     fn answer(&mut self, now: Instant, sysctl: &Sysctl, segment: &TcpSegment) -> TimeWaitVerdict {
+        if always_answered(segment) {
+            return TimeWaitVerdict::Acknowledge;
+        }
         let since = now.saturating_sub(self.last_answer);
-        if !always_answered(segment)
-            && self.last_answer != Instant::BOOT
-            && since < sysctl.tcp_invalid_ratelimit
-        {
+        if self.last_answer != Instant::BOOT && since < sysctl.tcp_invalid_ratelimit {
             return TimeWaitVerdict::Drop;
         }
         self.last_answer = now;

@@ -22,6 +22,8 @@ pub(crate) const DELACK_MIN: Duration = Duration::from_millis(40);
 pub(crate) const DELACK_MAX: Duration = Duration::from_millis(200);
 /// RFC 9293 says two MSL, 4 minutes; Linux one minute (TCP_TIMEWAIT_LEN).
 pub(crate) const TIME_WAIT_LEN: Duration = Duration::from_secs(60);
+/// Two ticks of Linux's timers (TCP_TIMEOUT_MIN).
+pub(crate) const TIMEOUT_MIN: Duration = Duration::from_millis(8);
 /// Retransmissions of an orphan when tcp_orphan_retries is 0 (tcp_orphan_retries()).
 const ORPHAN_RETRIES: u8 = 8;
 
@@ -116,8 +118,12 @@ impl Connection {
             _ if self.outstanding() == 0 => return,
             _ => {}
         }
+        if self.snd_wnd == 0 && !self.orphan {
+            return self.on_timeout_of_closed_window(cx);
+        }
         if self.retransmits == 0 {
-            self.retrans_since = cx.now - self.rtt.rto();
+            // retrans_stamp: the time counts from the first retransmission.
+            self.retrans_since = cx.now;
         }
         if self.should_give_up(cx) {
             return self.give_up();
@@ -132,6 +138,10 @@ impl Connection {
         self.enter_loss(cx, &mut track);
         self.track = Some(track);
         self.retransmits = self.retransmits.saturating_add(1);
+        self.back_off_and_arm(cx);
+    }
+
+    fn back_off_and_arm(&mut self, cx: Cx<'_>) {
         if self.is_thin_linear(cx) {
             self.backoff = 0;
             self.rtt.reset_rto();
@@ -143,11 +153,33 @@ impl Connection {
         self.arm_clamped(cx);
     }
 
+    /// The peer has shrunk its window to nothing though data is out: what is sent again are window probes, and the
+    /// connection lasts as long as they are answered (tcp_rtx_probe0_timed_out).
+    fn on_timeout_of_closed_window(&mut self, cx: Cx<'_>) {
+        if self.retrans_since == Instant::BOOT {
+            self.retrans_since = cx.now;
+        }
+        let waited = cx.now.saturating_sub(self.retrans_since);
+        let most = self.rtt.bounds().max() * 2;
+        let silent = cx.now.saturating_sub(self.last_ack_received);
+        let dead = match self.opts.user_timeout() {
+            Some(limit) => waited > limit || (silent > limit.min(most) && waited > most),
+            None => silent > most && waited > most,
+        };
+        if dead {
+            return self.give_up();
+        }
+        let mut track = self.take_track();
+        self.enter_loss(cx, &mut track);
+        self.track = Some(track);
+        self.back_off_and_arm(cx);
+    }
+
     /// RFC 4821, 7.7 (tcp_mtu_probing): after tcp_retries1 timeouts without an answer the path may swallow large packets,
     /// and say nothing.
     fn suspects_black_hole(&self, cx: Cx<'_>) -> bool {
         let waited = cx.now.saturating_sub(self.retrans_since);
-        let limit = model_timeout(cx.sysctl.tcp_retries1, self.rtt.bounds().max());
+        let limit = model_timeout(cx.sysctl.tcp_retries1, RTO_MIN, self.rtt.bounds().max());
         cx.sysctl.tcp_mtu_probing && self.retransmits > 0 && waited >= limit
     }
 
@@ -186,7 +218,7 @@ impl Connection {
         let limit = self
             .opts
             .user_timeout()
-            .unwrap_or_else(|| model_timeout(retries, self.rtt.bounds().max()));
+            .unwrap_or_else(|| model_timeout(retries, RTO_MIN, self.rtt.bounds().max()));
         elapsed >= limit
     }
 
@@ -211,10 +243,16 @@ impl Connection {
             limit = limit.saturating_add(cx.sysctl.tcp_syn_linear_timeouts);
         }
         if self.retransmits == 0 {
-            self.retrans_since = cx.now - self.rtt.rto();
+            // The time counts from the SYN.
+            let sent = self.timed.get().map(|(_, at)| at);
+            self.retrans_since = sent.unwrap_or(cx.now - self.rtt.rto());
         }
-        let user = self.opts.user_timeout();
-        let overdue = user.is_some_and(|t| cx.now.saturating_sub(self.retrans_since) >= t);
+        let most = self.opts.user_timeout().unwrap_or_else(|| {
+            let retries = self.opts.syn_count_or(cx.sysctl);
+            model_timeout(retries, RTO_INIT, self.rtt.bounds().max())
+        });
+        let waited = cx.now.saturating_sub(self.retrans_since);
+        let overdue = self.retransmits > 0 && waited >= most;
         if self.retransmits >= limit || overdue {
             return self.give_up();
         }
@@ -233,18 +271,16 @@ impl Connection {
     fn on_probe_timeout(&mut self, cx: Cx<'_>) {
         if self.outstanding() > 0 || !self.has_unsent() {
             self.probes_out = 0;
+            self.retrans_since = Instant::BOOT;
             return;
         }
-        if self.probes_out == 0 {
+        // Answers do not put TCP_USER_TIMEOUT off, only an open window does (icsk_probes_tstamp).
+        if self.retrans_since == Instant::BOOT {
             self.retrans_since = cx.now;
         }
         let waited = cx.now.saturating_sub(self.retrans_since);
-        if self.probes_out > 0
-            && self
-                .opts
-                .user_timeout()
-                .is_some_and(|limit| waited >= limit)
-        {
+        let user = self.opts.user_timeout().filter(|_| !waited.is_zero());
+        if user.is_some_and(|limit| waited >= limit) {
             return self.give_up();
         }
         let mut limit = cx.sysctl.tcp_retries2;
@@ -271,8 +307,16 @@ impl Connection {
     }
 
     pub(crate) fn arm_probe(&mut self, now: Instant) {
+        let mut wait = self.probe_interval();
+        // tcp_clamp_probe0_to_user_timeout.
+        if let Some(limit) = self.opts.user_timeout()
+            && self.retrans_since != Instant::BOOT
+        {
+            let left = limit.saturating_sub(now.saturating_sub(self.retrans_since));
+            wait = wait.min(left.max(TIMEOUT_MIN));
+        }
         self.deadlines.purpose = Purpose::Probe;
-        self.deadlines.retransmit = now + self.probe_interval();
+        self.deadlines.retransmit = now + wait;
     }
 
     /// tcp_keepalive_timer (RFC 9293, 3.8.4).
@@ -313,6 +357,13 @@ impl Connection {
         now.saturating_sub(self.ack.last_received.max(self.last_ack_received))
     }
 
+    /// SO_KEEPALIVE was set: the idle time counts from now (tcp_set_keepalive).
+    pub(crate) fn begin_keepalive(&mut self, cx: Cx<'_>) {
+        if !matches!(self.state, State::Close | State::Listen) {
+            self.deadlines.keep = cx.now + self.opts.keep_idle(cx.sysctl);
+        }
+    }
+
     /// Starts the keepalive timer when the option is on.
     pub(crate) fn start_keepalive(&mut self, cx: Cx<'_>) {
         if self.opts.keep_alive && !matches!(self.state, State::Close | State::Listen) {
@@ -336,15 +387,15 @@ impl Connection {
     }
 }
 
-/// tcp_model_timeout: how long `retries` retransmissions take with the least RTO.
-fn model_timeout(retries: u8, max: Duration) -> Duration {
-    // Doublings of 200 ms that fit in the greatest timeout (9 in 120 s).
-    let linear_after = (max.as_micros() / RTO_MIN.as_micros()).max(1).ilog2();
+/// tcp_model_timeout: how long `retries` retransmissions take, the first after `first`.
+fn model_timeout(retries: u8, first: Duration, max: Duration) -> Duration {
+    // Doublings that fit in the greatest timeout (9 of 200 ms in 120 s).
+    let linear_after = (max.as_micros() / first.as_micros()).max(1).ilog2();
     let retries = u32::from(retries);
     if retries <= linear_after {
-        RTO_MIN * ((2 << retries) - 1)
+        first * ((2 << retries) - 1)
     } else {
-        RTO_MIN * ((2 << linear_after) - 1) + max * (retries - linear_after)
+        first * ((2 << linear_after) - 1) + max * (retries - linear_after)
     }
 }
 

@@ -118,6 +118,10 @@ impl Connection {
         let joinable = self.write_seq().gt(self.snd_nxt);
         self.queue.push(data, joinable);
         self.hold = flags.more;
+        if flags.eor {
+            let end = self.write_seq();
+            self.stamps.get_or_insert_default().records.push_back(end);
+        }
         if flags.oob {
             // RFC 9293, 3.9.1.2: the urgent pointer points behind the data of this call.
             self.snd_up = self.write_seq();
@@ -214,6 +218,7 @@ impl Connection {
 
     /// Changes a setting and does what follows from it.
     pub(crate) fn set(&mut self, cx: Cx<'_>, set: TcpSet) {
+        let kept_alive = self.opts.keep_alive;
         self.opts.store(set);
         match set {
             TcpSet::NoDelay(true) => {
@@ -224,13 +229,8 @@ impl Connection {
                 self.hold = false;
                 self.push_now = self.opts.no_delay && self.has_unsent();
             }
-            TcpSet::KeepAlive(on) => {
-                if on {
-                    self.start_keepalive(cx);
-                } else {
-                    self.deadlines.keep = Instant::MAX;
-                }
-            }
+            TcpSet::KeepAlive(false) => self.deadlines.keep = Instant::MAX,
+            TcpSet::KeepAlive(true) if !kept_alive => self.begin_keepalive(cx),
             TcpSet::KeepIdle(_) => self.start_keepalive(cx),
             TcpSet::QuickAck(on) => self.set_quickack(on),
             TcpSet::SendBuffer(n) => self.set_send_buffer(cx, n),

@@ -219,7 +219,7 @@ fn without_close_fin_wait2_lasts() {
 
 #[test]
 fn an_orphan_gives_up_earlier() {
-    // tcp_orphan_retries 0 means 8.
+    // tcp_orphan_retries 0 means 8: 102.2 s from the first retransmission on.
     opened(
         "1       close
          1       > FA 1 ack 1
@@ -231,8 +231,9 @@ fn an_orphan_gives_up_earlier() {
          12601   > FA 1 ack 1
          25401   > FA 1 ack 1
          51001   > FA 1 ack 1
-         102200  connections 1
-         102201  connections 0",
+         102201  > FA 1 ack 1
+         204601  connections 1
+         204602  connections 0",
     );
 }
 

@@ -93,10 +93,22 @@ fn tcp_syncnt_bounds_the_attempts() {
          0     > S 0
          1000  > S 0
          2000  > S 0
-         3000  > S 0
-         4000  > S 0
-         5000  > S 0
-         7000  error TimedOut",
+         // Three seconds are two doublings, though the doublings have not begun.
+         2999  error None
+         3000  error TimedOut",
+    );
+}
+
+#[test]
+fn the_user_timeout_bounds_the_attempts() {
+    // It is looked at from the second timeout on.
+    plain(
+        "0     open
+         0     set user_timeout 500
+         0     connect
+         0     > S 0
+         1000  > S 0
+         1001  error TimedOut",
     );
 }
 
@@ -193,8 +205,80 @@ fn simultaneous_open() {
          1  state SynRecv
          2  < SA 0 ack 1 mss 1000
          2  state Established
+         // The peer's SYN has come twice.
+         2  > A 1 ack 1
          2  send 10
          2  > PA 1:11 ack 1",
+    );
+    modern(
+        "0  connect
+         0  > S 0
+         1  < S 0 mss 1000 sackok
+         // Everything is offered, whatever the peer has.
+         1  > SA 0 ack 1 sackok ts 0/0
+         2  < SA 0 ack 1 mss 1000 sackok
+         2  > A 1 ack 1 sack 0:1
+         2  state Established",
+    );
+}
+
+#[test]
+fn a_bad_acknowledgment_of_the_syn_sends_it_again() {
+    plain(
+        "0     connect
+         0     > S 0
+         20    < A 0 ack 5
+         20    > R 5
+         28    > S 0
+         40    < A 0 ack 5
+         40    > R 5
+         1028  > S 0",
+    );
+}
+
+#[test]
+fn a_syn_that_comes_again_restarts_the_timer() {
+    plain(
+        "0     listen 4
+         0     < S 0
+         0     > SA 0 ack 1
+         300   < S 0
+         300   > SA 0 ack 1
+         1300  > SA 0 ack 1
+         3300  > SA 0 ack 1",
+    );
+}
+
+#[test]
+fn the_window_after_lost_syns() {
+    // RFC 6928, 2; Linux begins anew from the second loss on.
+    plain(
+        "0     connect
+         0     > S 0
+         1000  > S 0
+         1500  < SA 0 ack 1 mss 1000
+         1500  > A 1 ack 1
+         1500  cwnd 10",
+    );
+    plain(
+        "0     connect
+         0     > S 0
+         1000  > S 0
+         2000  > S 0
+         2500  < SA 0 ack 1 mss 1000
+         2500  > A 1 ack 1
+         2500  cwnd 1",
+    );
+    plain(
+        "0     listen 4
+         0     < S 0 mss 1000
+         0     > SA 0 ack 1
+         1000  > SA 0 ack 1
+         3000  > SA 0 ack 1
+         3500  < A 1 ack 1
+         3500  accept
+         3500  cwnd 1
+         3500  retransmits 2",
     );
 }
 

@@ -7,7 +7,7 @@
 //!   `ts VAL/ECR`, `urg` are the other fields.
 //! - `> PA 1:5001 each 1000`: five segments, of which the last has the P.
 //! - `> nothing`: nothing was sent up to that time.
-//! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
+//! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob] [eor]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
 //!   `set OPTION VALUE`.
 //! - checks: `state S`, `error E`, `available N`, `events ...`.
 
@@ -240,7 +240,7 @@ impl Trace {
                 let flags = SendFlags {
                     more: words.contains(&"more"),
                     oob: words.contains(&"oob"),
-                    eor: false,
+                    eor: words.contains(&"eor"),
                 };
                 let data = vec![b'x'; number(1) as usize];
                 self.stack.tcp_send(now, self.id(), data.into(), flags);

@@ -1,6 +1,6 @@
 //! Sending: RFC 9293, 3.7 and 3.8; RFC 5681; RFC 6298; RFC 6582.
 
-use crate::script::{modern, plain};
+use crate::script::{Trace, modern, plain};
 
 const OPEN: &str = "
     0   connect
@@ -147,9 +147,11 @@ fn retransmission_backs_off_and_gives_up() {
          564602  > PA 1:11 ack 1
          684602  > PA 1:11 ack 1
          804602  > PA 1:11 ack 1
-         924601  state Established
-         924602  state Close
-         924602  error TimedOut",
+         924602  > PA 1:11 ack 1
+         // 924.6 s after the first retransmission.
+         1044601 state Established
+         1044602 state Close
+         1044602 error TimedOut",
     );
 }
 
@@ -162,8 +164,131 @@ fn user_timeout_gives_up_earlier() {
          1     > PA 1:11 ack 1
          201   > PA 1:11 ack 1
          601   > PA 1:11 ack 1
-         1000  state Established
-         1001  error TimedOut",
+         // From the first retransmission on (retrans_stamp).
+         1200  state Established
+         1201  error TimedOut",
+    );
+}
+
+#[test]
+fn answers_do_not_put_the_user_timeout_off() {
+    // The window is closed: the time counts from the first probe, whatever answers it gets.
+    opened(
+        "1     set user_timeout 2000
+         1     < A 1 ack 1 win 0
+         1     send 10
+         201   > A 0 ack 1
+         250   < A 1 ack 1 win 0
+         650   > A 0 ack 1
+         700   < A 1 ack 1 win 0
+         1500  > A 0 ack 1
+         1600  < A 1 ack 1 win 0
+         2200  state Established
+         2201  error TimedOut",
+    );
+}
+
+#[test]
+fn a_window_shrunk_to_nothing_does_not_end_the_connection() {
+    // tcp_rtx_probe0_timed_out: what is sent again are probes then, and they are answered.
+    Trace::new(|sysctl| {
+        sysctl.tcp_timestamps = false;
+        sysctl.tcp_window_scaling = false;
+        sysctl.tcp_retries2 = 1;
+    })
+    .run(
+        "0     connect
+         0     > S 0
+         0     < SA 0 ack 1 mss 1000
+         0     > A 1 ack 1
+         1     send 2000
+         1     > PA 1:2001 each 1000
+         10    < A 1 ack 1001 win 0
+         211   > PA 1001:2001
+         300   < A 1 ack 1001 win 0
+         613   > PA 1001:2001
+         700   < A 1 ack 1001 win 0
+         1417  > PA 1001:2001
+         1500  < A 1 ack 1001 win 0
+         3026  > PA 1001:2001
+         3026  state Established",
+    );
+}
+
+#[test]
+fn the_backed_off_timeout_lasts_until_a_measurement() {
+    // RFC 6298, 5.7 and Karn: an acknowledgment of what was sent twice measures nothing.
+    opened(
+        "1     send 10
+         1     > PA 1:11 ack 1
+         201   > PA 1:11 ack 1
+         601   > PA 1:11 ack 1
+         1000  < A 1 ack 11
+         1000  send 10
+         1000  > PA 11:21 ack 1
+         1800  > PA 11:21 ack 1
+         2000  < A 1 ack 21
+         2000  send 10
+         2000  > PA 21:31 ack 1
+         2010  < A 1 ack 31
+         2010  send 10
+         2010  > PA 31:41 ack 1
+         // RTT 10 ms at last.
+         2211  > PA 31:41 ack 1",
+    );
+}
+
+#[test]
+fn small_segments_are_sent_again_as_one() {
+    // tcp_retrans_collapse.
+    opened(
+        "0    set nodelay 1
+         1    send 300
+         1    > PA 1:301 ack 1
+         1    send 300
+         1    > PA 301:601 ack 1
+         1    send 600
+         1    > PA 601:1201 ack 1
+         1    shutdown w
+         1    > FA 1201 ack 1
+         201  > A 1:601 ack 1
+         210  < A 1 ack 601
+         210  > FPA 601:1201 ack 1",
+    );
+}
+
+#[test]
+fn records_are_kept_apart() {
+    // MSG_EOR: no segment reaches over the end of a record, and none but the last waits.
+    opened(
+        "0    send 400 eor
+         0    > PA 1:401 ack 1
+         1    send 400 eor
+         1    send 100 eor
+         // Nagle holds what is last only.
+         1    > PA 401:801 ack 1
+         10   < A 1 ack 801
+         10   > PA 801:901 ack 1
+         11   send 300
+         20   < A 1 ack 901
+         20   > PA 901:1201 ack 1
+         30   < A 1 ack 1201
+         31   send 1500 eor
+         31   > A 1201:2201 ack 1
+         31   send 200
+         31   > PA 2201:2701 ack 1
+         40   < A 1 ack 2701
+         40   > PA 2701:2901 ack 1",
+    );
+}
+
+#[test]
+fn the_keepalive_begins_when_it_is_set() {
+    opened(
+        "0     set keepidle 1000
+         2000  set keepalive 1
+         3000  > A 0 ack 1
+         3001  < A 1 ack 1",
     );
 }
 

@@ -381,6 +381,8 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv4/tcp_stdurg", BYTE, tcp_stdurg),
     switch!("ipv4/tcp_rfc1337", BYTE, tcp_rfc1337),
     number!("ipv4/tcp_tw_reuse", Uint, (0, 2), tcp_tw_reuse),
+    time!("ipv4/tcp_tw_reuse_delay", (1, 60_000), from_millis, as_millis, tcp_tw_reuse_delay),
+    switch!("ipv4/tcp_retrans_collapse", BYTE, tcp_retrans_collapse),
     switch!("ipv4/tcp_moderate_rcvbuf", BYTE, tcp_moderate_rcvbuf),
     switch!("ipv4/tcp_slow_start_after_idle", BYTE, tcp_slow_start_after_idle),
     number!("ipv4/tcp_challenge_ack_limit", Int, ANY, tcp_challenge_ack_limit),
