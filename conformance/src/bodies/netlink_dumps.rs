@@ -11,7 +11,6 @@ use libc::{AF_NETLINK, SOCK_DGRAM, SOCK_RAW};
 tests! {
     an_end_tells_of_the_error,
     an_end_without_a_text,
-    nexthops_are_none,
     netlink_sockets_of_proc [ROOT],
     packet_sockets_of_proc [ROOT],
 }
@@ -162,14 +161,5 @@ fn packet_sockets_of_proc(k: &mut dyn Kernel) -> Outcome {
     eq!(show(k)?, vec!["3 0003 0 1 0 0", "2 88b5 1 1 0 0"]);
     k.close(fd);
     eq!(show(k)?, vec!["2 88b5 1 1 0 0"]);
-    Ok(())
-}
-
-/// RTM_GETNEXTHOP, as `ip nexthop` asks: what routes share, and nobody has made.
-fn nexthops_are_none(k: &mut dyn Kernel) -> Outcome {
-    for body in [&[0; 8][..], &[2, 0, 0, 0, 0, 0, 0, 0]] {
-        let all = strict(k, true, 106, body)?;
-        eq!((all.len(), all[0].kind), (1, DONE));
-    }
     Ok(())
 }

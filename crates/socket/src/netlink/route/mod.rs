@@ -51,7 +51,6 @@ const RTM_GETADDRLABEL: u16 = 74;
 const RTM_GETNETCONF: u16 = 82;
 const RTM_GETNSID: u16 = 90;
 const RTM_GETCHAIN: u16 = 102;
-const RTM_GETNEXTHOP: u16 = 106;
 /// The last message of linux/rtnetlink.h of Linux 6.18, rounded up as RTM_MAX is.
 const RTM_MAX: u16 = 127;
 
@@ -85,8 +84,6 @@ const ECHO: u16 = 8;
 const IFINFOMSG: usize = 16;
 const RTMSG: usize = 12;
 const IFADDRMSG: usize = 8;
-/// `sizeof(struct nhmsg)`
-const NHMSG: usize = 8;
 
 /// RT_TABLE_LOCAL and RT_TABLE_MAIN; RTPROT_KERNEL.
 const LOCAL: u32 = TABLE_LOCAL;
@@ -323,11 +320,8 @@ impl Host {
             (RTM_GETTCLASS | RTM_GETTFILTER | RTM_GETCHAIN | RTM_GETNSID, true) => {
                 Ok(Answer::dump(Vec::new()))
             }
-            // rtm_dump_nexthop(): routes say themselves where they lead.
-            (RTM_GETNEXTHOP, true) if request.body().len() < NHMSG => {
-                Ok(Answer::no_dump(Errno::EINVAL))
-            }
-            (RTM_GETNEXTHOP, true) => Ok(Answer::dump(Vec::new())),
+            // No RTM_GETNEXTHOP: whom an empty dump tells that there are next hops to be made (FRR's zebra) makes routes of
+            // them, and all of its routes fail.
             (RTM_GETNETCONF, true) => {
                 Ok(self.netconf_dump(asker.strict, request, asker.port, of_ip(family)))
             }
