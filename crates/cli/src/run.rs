@@ -142,7 +142,12 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     };
     let mut host = Host::new(HostConfig { stack });
     host.set_possible_cpus(bpf::possible_cpus());
-    sysctl::apply(&mut host, &args.sysctl).map_err(setup)?;
+    let wanted = outside::Wanted::of(args);
+    if wanted.leads_out() {
+        let (name, value) = sysctl::PING_FOR_ALL;
+        sysctl::set(&mut host, name, value).map_err(setup)?;
+    }
+    sysctl::apply(&mut host, &args.sysctl, false).map_err(setup)?;
     let loopback = Loopback::of(args, seed).map_err(|error| {
         let path = args.pcap.as_deref().unwrap_or(Path::new(""));
         setup(format!(
@@ -160,7 +165,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             ))
         })?),
     };
-    let outside = Outside::open(&outside::Wanted::of(args), seed, &[]).map_err(setup)?;
+    let outside = Outside::open(&wanted, seed, &[]).map_err(setup)?;
     let mut room = Room::new(seed, entered.keep)
         .map_err(|error| setup(format!("no epoll instance: {error}")))?;
     let filter = filter::filter(args.linger || entered.keep, false)
@@ -213,6 +218,8 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
             room.wires.tap(number, interface, tap);
         }
     }
+    let layer = &mut room.supervisors[number].host;
+    sysctl::apply(layer, &args.sysctl, true).map_err(setup)?;
     let mut driver = Driver {
         room,
         signals: entered.signals,

@@ -154,6 +154,11 @@ impl Wanted {
             impairment: args.impairment(),
         }
     }
+
+    /// Whether there is an interface besides those to other hosts.
+    pub(super) fn leads_out(&self) -> bool {
+        self.net != NetMode::None || !self.publish.is_empty()
+    }
 }
 
 /// The way in and out of a host, open but not joined to it.

@@ -6,26 +6,49 @@
 use switchboard_abi::Errno;
 use switchboard_socket::Host;
 
-/// Sets each, in order. An error is one line for the user.
-pub(super) fn apply(host: &mut Host, settings: &[String]) -> Result<(), String> {
+/// Sets each of those of interfaces, or of the others, in order. An error is one line for the user.
+pub(super) fn apply(
+    host: &mut Host,
+    settings: &[String],
+    of_interfaces: bool,
+) -> Result<(), String> {
     for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
             return Err(format!("--sysctl {setting}: what is wanted is NAME=VALUE"));
         };
-        let (name, value) = (name.trim(), value.trim());
-        host.set_sysctl(name, value)
-            .map_err(|errno| explain(host, name, value, errno))?;
+        if names_interface(name.trim()) != of_interfaces {
+            continue;
+        }
+        set(host, name.trim(), value.trim()).map_err(|what| format!("--sysctl {name}: {what}"))?;
     }
     Ok(())
 }
 
+/// Sets one. An error says what is wrong, and not of which.
+pub(super) fn set(host: &mut Host, name: &str, value: &str) -> Result<(), String> {
+    host.set_sysctl(name, value)
+        .map_err(|errno| explain(host, name, value, errno))
+}
+
+/// Whether it is a tunable of an interface, which has to be there.
+pub(super) fn names_interface(name: &str) -> bool {
+    let mut words = name.split(['.', '/']).skip(2);
+    let kind = words.next().unwrap_or_default();
+    let of = words.next().unwrap_or_default();
+    matches!(kind, "conf" | "neigh") && !matches!(of, "" | "all" | "default" | "lo")
+}
+
+/// `net.ipv4.ping_group_range` of hosts that have somebody to ping: everybody may, whatever capabilities ping(8) has
+/// lost on its way here (no_new_privs takes those of its file). Containers have it like this, too.
+pub(super) const PING_FOR_ALL: (&str, &str) = ("net.ipv4.ping_group_range", "0 2147483647");
+
 fn explain(host: &Host, name: &str, value: &str, errno: Errno) -> String {
     match errno {
-        Errno::ENOENT if host.tunable(name).is_none() => format!(
-            "--sysctl {name}: there is no such tunable here; `switchboard support` lists them"
-        ),
-        Errno::EACCES => format!("--sysctl {name}: it cannot be set"),
-        _ => format!("--sysctl {name}={value}: not a value it takes"),
+        Errno::ENOENT if host.tunable(name).is_none() => {
+            "there is no such tunable here; `switchboard support` lists them".to_owned()
+        }
+        Errno::EACCES => "it cannot be set".to_owned(),
+        _ => format!("{value:?} is not a value it takes"),
     }
 }
 
@@ -36,7 +59,8 @@ mod tests {
 
     fn set(setting: &str) -> Result<String, String> {
         let mut host = Host::new(HostConfig::default());
-        apply(&mut host, &[setting.to_string()])?;
+        apply(&mut host, &[setting.to_string()], false)?;
+        apply(&mut host, &[setting.to_string()], true)?;
         let name = setting.split('=').next().unwrap_or_default().trim();
         host.sysctl(name).map_err(|errno| errno.to_string())
     }
@@ -53,9 +77,10 @@ mod tests {
     fn one_line_says_what_is_wrong() {
         for (setting, word) in [
             ("net.core.somaxconn", "NAME=VALUE"),
+            ("net.ipv6.conf.eth7.forwarding=1", "no such tunable"),
             ("net.core.nope=1", "no such tunable"),
             ("kernel.hostname=x", "no such tunable"),
-            ("net.core.somaxconn=abc", "not a value"),
+            ("net.core.somaxconn=abc", "\"abc\" is not a value"),
             ("net.core.somaxconn=1 2", "not a value"),
             ("net.ipv4.tcp_congestion_control=nope", "not a value"),
             (

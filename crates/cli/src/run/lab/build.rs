@@ -21,7 +21,7 @@ use super::super::supervisor::Supervisor;
 use super::super::trace::Trace;
 use super::super::{Failure, bpf, capability, clock, explain, filter, setup, sysctl};
 use super::addresses;
-use super::plan::{Kind, Plan};
+use super::plan::{HostPlan, Kind, Plan};
 use crate::args::LabArgs;
 
 /// A lab before anything runs in it.
@@ -89,6 +89,9 @@ pub(super) fn build(plan: &Plan, args: &LabArgs, keep: bool) -> Result<Built, Fa
     }
     let plugs = wires(plan, &mut room)?;
     let (outer, ways) = outside(plan, seed, &mut room)?;
+    for (number, own) in plan.hosts.iter().enumerate() {
+        sysctls(&mut room.supervisors[number].host, own, true)?;
+    }
     translations(plan, &mut room, &plugs);
     routes(plan, &mut room)?;
     names_of(plan, outer, &mut room)?;
@@ -178,19 +181,24 @@ fn host(plan: &Plan, number: usize, seed: [u8; 32]) -> Result<Host, Failure> {
     let mut host = Host::new(HostConfig { stack });
     host.set_possible_cpus(bpf::possible_cpus());
     let own = &plan.hosts[number];
-    let mut settings = Vec::new();
+    let mut set = |(name, value)| sysctl::set(&mut host, name, value).map_err(setup);
+    set(sysctl::PING_FOR_ALL)?;
     if own.router {
-        settings.push("net.ipv4.ip_forward=1".to_owned());
-        settings.push("net.ipv6.conf.all.forwarding=1".to_owned());
+        set(("net.ipv4.ip_forward", "1"))?;
+        set(("net.ipv6.conf.all.forwarding", "1"))?;
     }
-    settings.extend(
-        own.sysctl
-            .iter()
-            .map(|(name, value)| format!("{name}={value}")),
-    );
-    sysctl::apply(&mut host, &settings)
-        .map_err(|what| setup(format!("host.{}: {what}", own.name)))?;
+    sysctls(&mut host, own, false)?;
     Ok(host)
+}
+
+/// Those of interfaces, or the others.
+fn sysctls(host: &mut Host, own: &HostPlan, of_interfaces: bool) -> Result<(), Failure> {
+    let them = own.sysctl.iter();
+    for (name, value) in them.filter(|(name, _)| sysctl::names_interface(name) == of_interfaces) {
+        sysctl::set(host, name, value)
+            .map_err(|what| setup(format!("host.{}.sysctl.{name}: {what}", own.name)))?;
+    }
+    Ok(())
 }
 
 fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {

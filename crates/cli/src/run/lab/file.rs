@@ -144,6 +144,8 @@ fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
     networks(table, &mut plan)?;
     for (number, (_, value)) in hosts.named()?.iter().enumerate() {
         plan.hosts[number].nat = nat(&plan, number, value)?;
+        tried::routes(&plan, number, value)?;
+        tried::sysctls(&plan, number, value)?;
     }
     if let Some(programs) = table.get("program") {
         let programs = programs.named()?;
@@ -672,6 +674,8 @@ fn check_order(plan: &Plan, table: &Table<'_>) -> Result<()> {
         }
     }
 }
+
+mod tried;
 
 #[cfg(test)]
 mod tests;

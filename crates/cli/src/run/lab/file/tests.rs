@@ -197,6 +197,26 @@ fn errors_name_line_and_key() {
             "dir/lab.toml:1: host.a_b: letters, digits and -",
         ),
         (
+            "[host.a]\nroutes = [\"default via 10.0.0.1\"]",
+            "dir/lab.toml:2: host.a.routes: 10.0.0.1 is on none of",
+        ),
+        (
+            "[host.a]\nroutes = \"default via 10.0.1.1\"\n[host.b]",
+            "dir/lab.toml:2: host.a.routes: 10.0.1.1 is on none of the host's networks, or is the host itself",
+        ),
+        (
+            "[host.a]\nsysctl.\"net.ipv4.nope\" = 1",
+            "dir/lab.toml:2: host.a.sysctl.net.ipv4.nope: there is no such tunable",
+        ),
+        (
+            "[host.a]\nsysctl.\"net.ipv4.ip_forward\" = \"x\"",
+            "dir/lab.toml:2: host.a.sysctl.net.ipv4.ip_forward: \"x\" is not a value",
+        ),
+        (
+            "[host.a]\nsysctl.\"net.ipv6.conf.eth1.forwarding\" = 1\n[host.b]",
+            "dir/lab.toml:2: host.a.sysctl.net.ipv6.conf.eth1.forwarding: there is no such",
+        ),
+        (
             "[host.a]\nroutes = \"10.0.0.0 via x\"",
             "dir/lab.toml:2: host.a.routes: ",
         ),
@@ -207,6 +227,12 @@ fn errors_name_line_and_key() {
             "{text}\n{error}"
         );
     }
+}
+
+#[test]
+fn tunables_of_interfaces_and_routes_to_neighbours_are_taken() {
+    let text = "[host.a]\nsysctl.\"net.ipv6.conf.eth0.forwarding\" = 1\nroutes = [\"default via 10.0.1.2\", \"fd01::/16 via fe80::1\"]\n[host.b]";
+    parsed(text).expect(text);
 }
 
 /// Every key that is understood has its place in the reference.
