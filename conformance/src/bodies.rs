@@ -21,6 +21,7 @@ mod filter_group;
 mod flow_labels;
 mod found;
 mod found_datagram;
+mod found_late;
 mod found_ways;
 mod fragments;
 mod ilp32;
@@ -126,6 +127,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     filter_group::TESTS,
     found::TESTS,
     found_datagram::TESTS,
+    found_late::TESTS,
     found_ways::TESTS,
     ilp32::TESTS,
     immediate::TESTS,

@@ -415,16 +415,37 @@ fn nonlocal_bind(k: &mut dyn Kernel) -> Outcome {
 }
 
 /// Two sockets and one port: which options let the kernel choose it twice.
+/// Binds to a port that others have just closed: where a last close is told by the kernel's listings, it is a moment later.
+fn bound_at_last(k: &mut dyn Kernel, fd: i64, addr: &Addr) -> Outcome {
+    for _ in 0..1000 {
+        match k.bind(fd, addr) {
+            0 => return Ok(()),
+            got => ret!(got, -i64::from(libc::EADDRINUSE)),
+        }
+        k.pause(std::time::Duration::from_millis(1));
+    }
+    ret!(k.bind(fd, addr), 0);
+    Ok(())
+}
+
 fn autobind_reuse(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
     let pair = |k: &mut dyn Kernel, domain, addr: &Addr, reuse: [i32; 2], group: [i32; 2]| {
         let mut got = [0; 2];
         let mut fds = [0; 2];
+        // Who shares with nobody gets the port when all that had it are gone.
+        let alone = ok!(k.socket(domain, SOCK_STREAM, 0));
+        bound_at_last(k, alone, addr)?;
+        k.close(alone);
         for i in 0..2 {
             let fd = ok!(k.socket(domain, SOCK_STREAM, 0));
             ret!(k.set_int(fd, SOL_SOCKET, libc::SO_REUSEADDR, reuse[i]), 0);
             ret!(k.set_int(fd, SOL_SOCKET, libc::SO_REUSEPORT, group[i]), 0);
-            got[i] = k.bind(fd, addr);
+            if i == 0 {
+                bound_at_last(k, fd, addr)?;
+            } else {
+                got[i] = k.bind(fd, addr);
+            }
             fds[i] = fd;
         }
         // Who listens has it alone.

@@ -69,7 +69,7 @@ pub struct BindRequest {
     pub port: u16,
     /// The socket's family.
     pub family: Family,
-    /// IPV6_V6ONLY.
+    /// IPV6_V6ONLY, which bind(2) to an IPv6 address that is not the wildcard sets for good.
     pub v6only: bool,
     /// SO_BINDTODEVICE.
     pub device: Option<IfIndex>,
@@ -122,12 +122,11 @@ pub(crate) struct BindKey {
     pub(crate) reuse_port: bool,
     pub(crate) uid: u32,
     pub(crate) state: BindState,
-    /// connect(2) has chosen the address.
-    pub(crate) connected: bool,
 }
 
-/// What Linux writes for the IPv4 address of an IPv6 socket that has an IPv6 address (LOOPBACK4_IPV6). If connect(2) gave
-/// it, the socket meets IPv4 sockets with that one; if bind(2) did, IPv4 datagrams leave from it.
+/// What Linux writes for the IPv4 address of an IPv6 socket that has an IPv6 address (LOOPBACK4_IPV6). Where connect(2)
+/// gave that, or a disconnect has left it, the socket meets IPv4 sockets with this one; where bind(2) did, IPv4 datagrams
+/// leave from it.
 pub(crate) const STAND_IN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
 impl BindKey {
@@ -154,28 +153,26 @@ impl BindKey {
             reuse_port,
             uid,
             state,
-            connected: false,
         }
     }
 
-    fn stands_in(&self, other: &BindKey) -> bool {
-        self.connected
-            && !self.v6only
-            && other.family == Family::V4
-            && (other.addr.is_unspecified() || other.addr == STAND_IN)
+    fn stands_in(&self, other: &BindKey, transport: Transport) -> bool {
+        // TCP looks for an address among those of its family (inet_bhash2_conflict()), and for a wildcard among all.
+        let by_name = transport == Transport::Udp && other.addr == STAND_IN;
+        !self.v6only && other.family == Family::V4 && (other.addr.is_unspecified() || by_name)
     }
 
     /// Whether a packet could be for both (inet_rcv_saddr_equal).
-    fn overlaps(&self, other: &BindKey) -> bool {
+    fn overlaps(&self, other: &BindKey, transport: Transport) -> bool {
         match (self.addr, other.addr) {
             (IpAddr::V4(a), IpAddr::V4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
             (IpAddr::V6(a), IpAddr::V6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
             // Only an IPv6 wildcard that takes IPv4 too meets an IPv4 address.
             (IpAddr::V6(a), IpAddr::V4(_)) => {
-                a.is_unspecified() && !self.v6only || self.stands_in(other)
+                a.is_unspecified() && !self.v6only || self.stands_in(other, transport)
             }
             (IpAddr::V4(_), IpAddr::V6(b)) => {
-                b.is_unspecified() && !other.v6only || other.stands_in(self)
+                b.is_unspecified() && !other.v6only || other.stands_in(self, transport)
             }
         }
     }
@@ -276,7 +273,8 @@ impl BindTable {
         let wild = key.addr.is_unspecified();
         key.reuse_port
             && guide.is_some_and(|guide| {
-                let meets = guide.overlaps(key) && (!wild || guide.addr.is_unspecified());
+                let meets =
+                    guide.overlaps(key, self.transport) && (!wild || guide.addr.is_unspecified());
                 guide.uid == key.uid && meets
             })
     }
@@ -485,7 +483,9 @@ impl BindTable {
             Transport::Udp => udp_conflict,
         };
         bucket.owners.iter().any(|(owner, _)| {
-            owner.shares_device(key) && owner.overlaps(key) && conflict(key, owner, strictness)
+            owner.shares_device(key)
+                && owner.overlaps(key, self.transport)
+                && conflict(key, owner, strictness)
         })
     }
 }

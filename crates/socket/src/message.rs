@@ -73,6 +73,8 @@ pub struct Skip {
     pub peeked: usize,
     /// Empty datagrams that were peeked at.
     pub empty: usize,
+    /// The pending error was taken.
+    pub error: bool,
     /// What those that will be queued cost: the sum of [`SendPlan::charge`].
     pub charge: u32,
 }
@@ -196,6 +198,11 @@ impl Received {
             RecvEffect::Peek(effect) => effect.by,
             _ => 0,
         }
+    }
+
+    /// Whether the socket's pending error goes with it, though it is not told.
+    pub fn takes_error(&self) -> bool {
+        matches!(&self.effect, RecvEffect::Unix(effect) if effect.clear_error)
     }
 
     /// Whether it stands by itself beside a stream: an out-of-band byte, or an entry of the error queue. What cannot be

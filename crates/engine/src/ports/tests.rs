@@ -47,7 +47,8 @@ fn address_overlap_is_linuxs() {
         (6, "::ffff:0.0.0.0", false, "XXXXX...XX"),
     ];
     let make = |(_, addr, v6only, _)| BindRequest {
-        v6only,
+        // __inet6_bind() sets it.
+        v6only: v6only || addr == "::1",
         ..request(addr, 80)
     };
     for transport in [Transport::Tcp, Transport::Udp] {
@@ -64,6 +65,34 @@ fn address_overlap_is_linuxs() {
                 })
                 .collect();
             assert_eq!(found, first.3, "{transport:?} {first:?}");
+        }
+    }
+}
+
+/// inet_rcv_saddr: an IPv6 address that connect(2) gave leaves the socket one of IPv4, too.
+#[test]
+fn an_ipv6_address_stands_for_one_of_ipv4_unless_bind_gave_it() {
+    for (transport, addr, meets) in [
+        (Transport::Tcp, "0.0.0.0", true),
+        (Transport::Udp, "0.0.0.0", true),
+        (Transport::Tcp, "127.0.0.6", false),
+        (Transport::Udp, "127.0.0.6", true),
+        (Transport::Tcp, "127.0.0.1", false),
+        (Transport::Udp, "127.0.0.1", false),
+    ] {
+        for v6only in [false, true] {
+            let (mut table, mut random) = table(transport);
+            let connected = BindRequest {
+                v6only,
+                ..request("::1", 80)
+            };
+            table.insert(BindKey::new(&connected, 80));
+            let bound = table.bind(&request(addr, 80), RANGE, &mut random);
+            assert_eq!(
+                bound.is_err(),
+                meets && !v6only,
+                "{transport:?} {addr} {v6only}"
+            );
         }
     }
 }

@@ -159,6 +159,8 @@ impl Stack {
         socket.uid = request.uid;
         socket.conn.tuple.local = addr;
         socket.conn.tuple.local_port = key.port;
+        // inet_daddr, sk_dst_reset()
+        socket.conn.tuple.remote = unspecified(socket.conn.family);
         if let Some(old) = old {
             self.tcp_ports.remove(&old);
         }
@@ -179,8 +181,10 @@ impl Stack {
         socket.addr_locked |= !addr.is_unspecified();
         socket.port_locked = false;
         socket.conn.tuple.local = addr;
-        // That of an earlier connection is shown no more.
+        // Those of an earlier connection are shown no more (inet_daddr, sk_dst_reset()).
         socket.conn.tuple.local_port = 0;
+        socket.conn.tuple.remote = unspecified(socket.conn.family);
+        socket.v6only |= addr.is_ipv6() && !addr.is_unspecified();
         Ok(())
     }
 
@@ -263,7 +267,6 @@ impl Stack {
             reuse_port: socket.reuse_port,
             uid: socket.uid,
             state: BindState::Bound,
-            connected: false,
         }
     }
 

@@ -177,12 +177,7 @@ impl Stack {
         let socket = self.udp.open_mut(id);
         let addr = socket.local.ip().to_canonical();
         if let Some(old) = socket.key.filter(|key| key.addr != addr) {
-            let connected = socket.remote.is_some();
-            let new = BindKey {
-                addr,
-                connected,
-                ..old
-            };
+            let new = BindKey { addr, ..old };
             socket.key = Some(new);
             let lite = socket.is_lite();
             self.udp.space_mut(lite).ports.replace(&old, new);

@@ -474,6 +474,8 @@ impl Host {
             self.inet_unbound(id)?;
         }
         let socket = self.get(id)?;
+        // __inet6_bind(): a socket with an IPv6 address speaks IPv6 only from now on.
+        let v6only = v6only || (ip.is_ipv6() && !ip.is_unspecified());
         // A dual-stack wildcard is the IPv6 one.
         let request = BindRequest {
             addr: ip,
@@ -521,10 +523,7 @@ impl Host {
                 common.rare_mut().device = device.get();
             }
         }
-        // A socket with an IPv6 address speaks IPv6 only from now on.
-        if ip.is_ipv6() && !ip.is_unspecified() {
-            self.inet_options_mut(id)?.v6only = true;
-        }
+        self.inet_options_mut(id)?.v6only = v6only;
         Ok(())
     }
 

@@ -326,6 +326,9 @@ impl Host {
         let ignored = if ping && !v4 { MSG_PROBE } else { 0 };
         let mut to = UdpSendPlan::to(dst, &s.inet, cookie, request.flags & !ignored);
         let probe = to.probe;
+        if !ping {
+            to.pass_sticky(&s.inet);
+        }
         self.udp_control_in(cx, id, v4, request.control, &mut to)?;
         if !v4 {
             self.settle_flow_label(cx.now, id, name, &mut to)?;

@@ -43,6 +43,14 @@ impl Host {
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
         let (socket, s) = self.tcp_socket(id)?;
+        // An error of sock_cmsg_send() waits until there is a connection; a device's memory is looked for at once.
+        if !request.control.other.is_empty() {
+            let mut cookie = Cookie::new(&socket.common);
+            let told = cookie.apply_all(cx.cred.caps, &socket.common, request.control);
+            if cookie.of_device && told.and(request.control.check()).is_ok() {
+                return Err(Errno::EINVAL.into());
+            }
+        }
         if socket.common.has(CommonFlags::TCP_REPAIR) {
             return self.tcp_attempt_repair_send(id, request);
         }

@@ -135,7 +135,10 @@ impl Host {
                 let chosen = index(rest.get(..4).ok_or(Errno::EINVAL)?)?;
                 if chosen.is_some() {
                     // Where one is settled (flowi6_oif) no other may be named.
-                    let sticky = || self.inet_options(id).ok()?.rare(|rare| rare.pktinfo)?.1;
+                    let sticky = || match self.datagram(id) {
+                        Datagram::Raw => None,
+                        _ => self.inet_options(id).ok()?.rare(|rare| rare.pktinfo)?.1,
+                    };
                     let settled = by.or_else(|| self.bound_device(id)).or_else(sticky);
                     if settled.is_some() && settled != chosen {
                         return Err(Errno::EINVAL);

@@ -6,7 +6,7 @@ use super::{InetFlags, InetOptions, needs_scope};
 use crate::options::control::Cookie;
 use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
 use switchboard_engine::{IfIndex, IpOptions, SendExtra, UdpSend};
 use switchboard_wire::Payload;
@@ -60,12 +60,16 @@ pub(super) fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option
         IpAddr::V4(_) => (None, rare.unicast_if),
         IpAddr::V6(ip) => {
             let sticky = rare.pktinfo.and_then(|(_, device)| device);
-            let other = match ip.is_multicast() {
-                true => rare.multicast_if6,
-                false => rare.unicast_if6,
-            };
-            (None, sticky.or(other))
+            (None, sticky.or_else(|| picked(ip, inet)))
         }
+    })
+}
+
+/// `IPV6_MULTICAST_IF` or `IPV6_UNICAST_IF`.
+fn picked(ip: Ipv6Addr, inet: &InetOptions) -> Option<IfIndex> {
+    inet.rare(|rare| match ip.is_multicast() {
+        true => rare.multicast_if6,
+        false => rare.unicast_if6,
     })
 }
 
@@ -90,6 +94,13 @@ fn may_be_cut(dst: SocketAddr, inet: &InetOptions) -> bool {
 }
 
 impl UdpSendPlan {
+    /// rawv6_sendmsg() does not ask `IPV6_PKTINFO` for an interface.
+    pub(super) fn pass_sticky(&mut self, inet: &InetOptions) {
+        if let IpAddr::V6(ip) = self.dst.ip() {
+            self.device = scope_of(self.dst).or_else(|| picked(ip, inet));
+        }
+    }
+
     /// A datagram to `dst` with what the socket's options say.
     pub(super) fn to(
         dst: SocketAddr,

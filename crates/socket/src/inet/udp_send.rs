@@ -2,7 +2,7 @@
 
 use super::addr::unmap;
 use super::raw::Datagram;
-use super::udp_plan::{UdpSendPlan, scope_of};
+use super::udp_plan::UdpSendPlan;
 use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::message::{PlanKind, SendPlan, SendRequest};
@@ -109,6 +109,9 @@ impl Host {
             Some(corked) => corked.to.src.or(corked.from),
             None => from.and_then(|(_, src)| src).or(plan.src),
         };
+        if let Some(corked) = corked {
+            plan.device = corked.to.device;
+        }
         plan.probe |= lost;
         plan.notice = common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
@@ -246,9 +249,9 @@ impl Host {
             .device
             .is_some_and(|device| self.stack.interface(device).is_none())
         {
-            // A name finds no route there, IP_PKTINFO no interface.
-            let named = scope_of(plan.dst) == plan.device;
-            return Err(if named {
+            // IPv6 finds no route there (ip6_datagram_send_ctl() has looked at what a message names), IP_PKTINFO no
+            // interface.
+            return Err(if plan.dst.is_ipv6() {
                 Errno::ENETUNREACH
             } else {
                 Errno::ENODEV

@@ -80,6 +80,8 @@ pub(crate) struct Cookie {
     pub(crate) stamps: Sof,
     /// `SCM_TS_OPT_ID`
     pub(crate) stamp_id: Option<u32>,
+    /// `SCM_DEVMEM_DMABUF` names a buffer, where no socket here has one.
+    pub(crate) of_device: bool,
 }
 
 impl Cookie {
@@ -93,6 +95,7 @@ impl Cookie {
             },
             stamps: rare.stamping.flags,
             stamp_id: None,
+            of_device: false,
         }
     }
 }
@@ -154,12 +157,8 @@ impl Cookie {
                 }
                 self.tag.priority = value;
             }
-            SCM_DEVMEM_DMABUF => {
-                // A buffer of a device's memory, which only TCP looks for.
-                if word(data)? != 0 && i32::from(common.ty) == SOCK_STREAM {
-                    return Err(Errno::EINVAL);
-                }
-            }
+            // A buffer of a device's memory, which only TCP looks for.
+            SCM_DEVMEM_DMABUF => self.of_device = word(data)? != 0,
             SCM_RIGHTS | SCM_CREDENTIALS => {}
             _ => return Err(Errno::EINVAL),
         }

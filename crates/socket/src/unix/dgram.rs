@@ -375,6 +375,10 @@ impl Host {
             Some(other)
         };
         let old = self.unix(id).and_then(UnixSocket::peer).map(|peer| peer.id);
+        if old.is_some() {
+            // unix_dgram_peer_wake_disconnect_wakeup(), even where it is the same one again.
+            self.wake(id, PollMask::WRITABLE);
+        }
         if old == other {
             return Ok(());
         }

@@ -223,7 +223,7 @@ pub(crate) struct UnixRecvEffect {
     /// A stream read of no bytes takes the rights all the same.
     rights: bool,
     /// The pending error was met after some bytes: they are returned, the error is gone.
-    clear_error: bool,
+    pub(crate) clear_error: bool,
     /// Nobody saw the message.
     lost: bool,
 }

@@ -258,7 +258,7 @@ impl Host {
             .low_water(request.flags & MSG_WAITALL != 0, request.len);
         let mut clear_error = false;
         if drained && total < target {
-            if let Some(errno) = unix.error {
+            if let Some(errno) = unix.error.filter(|_| !request.skip.error) {
                 // sock_error() takes the error, and what was copied is returned all the same.
                 if total == 0 && passes_mark {
                     let effect = FailEffect::UnixSkipped { pending: true };

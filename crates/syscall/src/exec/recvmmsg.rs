@@ -90,6 +90,7 @@ impl Pending {
                 if flags & MSG_PEEK == 0 {
                     skip.bytes += received.ret;
                     skip.messages += 1;
+                    skip.error |= received.takes_error();
                 } else {
                     skip.peeked += received.peeked();
                     skip.empty += usize::from(received.ret == 0);

@@ -122,8 +122,9 @@ fn reconnecting_loses_what_had_come_and_tells_the_old_peer() {
     w.sendmsg(b, b"lost", &files(&[9])).unwrap();
     w.wakes();
     w.connect(a, b"\0x").unwrap();
-    // Its memory is free again, too.
-    assert_eq!(w.wakes(), [(b, PollMask::ERR | PollMask::WRITABLE)]);
+    // Its memory is free again, too; and who had a peer may write anew.
+    let told = (b, PollMask::ERR | PollMask::WRITABLE);
+    assert_eq!(w.wakes(), [(a, PollMask::WRITABLE), told]);
     assert_eq!(w.released(), [9]);
     assert_eq!((w.poll(a), w.poll(b)), (OUT, OUT | ERR));
     assert_eq!(w.recv(a, 10), Err(Errno::EAGAIN));
@@ -275,6 +276,7 @@ fn entries_of_one_recvmmsg() {
         let skip = Skip {
             peeked: 0,
             empty: 0,
+            error: false,
             bytes: messages,
             messages,
             charge: 0,
@@ -289,6 +291,7 @@ fn entries_of_one_recvmmsg() {
     let skip = Skip {
         peeked: 0,
         empty: 0,
+        error: false,
         bytes: 3,
         messages: 3,
         charge: 0,
