@@ -9,12 +9,16 @@
 //! Names select rows: `cargo bench -p switchboard-cli --bench links -- bulk`. `--rounds N`: how often (7).
 #![allow(missing_docs, clippy::disallowed_methods)] // A bench reads the clock.
 
+mod common;
+
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use common::{Asked, median};
 
 const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 /// What a bulk sender gives to each send.
@@ -78,35 +82,21 @@ const WAYS: &[(&str, &str)] = &[
 ];
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rest @ ..] = &args[..]
-        && first == "work"
-    {
-        return work(rest);
-    }
-    let mut names = Vec::new();
-    let mut rounds = 7;
-    let mut args = args.into_iter().filter(|arg| arg != "--bench");
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).unwrap_or(1),
-            _ => names.push(arg),
-        }
-    }
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("?").to_string();
+    let asked = match Asked::of_command_line() {
+        Ok(asked) => asked,
+        Err(args) => return work(&args),
+    };
     let file = Scratch::new();
     println!(
         "| what | lo | link | segment | router | link / lo | segment / lo | CPU, link | CPU, segment | target: 10 % |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for row in ROWS {
-        if names.is_empty() || names.iter().any(|name| row.what.contains(name.as_str())) {
-            println!("{}", measure(row, rounds, &file.0));
+        if asked.wants(row.what) {
+            println!("{}", measure(row, asked.rounds, &file.0));
         }
     }
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("\nMedians of {rounds}. {cpus} CPUs, load average at the start {load}.");
+    asked.close();
 }
 
 /// A file of our own.
@@ -174,11 +164,6 @@ fn cpu_of_children() -> u64 {
     let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let ticks = rest.split(' ').skip(13).take(2);
     ticks.filter_map(|n| n.parse::<u64>().ok()).sum()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// One lab; what its client measured.

@@ -8,6 +8,8 @@
 //! Names select rows: `cargo bench -p switchboard-cli -- bulk`. `--rounds N`: how often (7).
 #![allow(missing_docs, clippy::disallowed_methods)] // A bench reads the clock.
 
+mod common;
+
 use std::ffi::OsString;
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{Asked, median};
+
 const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 /// What a bulk sender gives to each send.
 const PIECE: usize = 128 * 1024;
@@ -23,34 +27,20 @@ const PIECE: usize = 128 * 1024;
 const ROW_TIME: Duration = Duration::from_secs(6);
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rest @ ..] = &args[..]
-        && first == "work"
-    {
-        return work(rest);
-    }
-    let mut names = Vec::new();
-    let mut rounds = 7;
-    let mut args = args.into_iter().filter(|arg| arg != "--bench");
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).unwrap_or(1),
-            _ => names.push(arg),
-        }
-    }
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("?").to_string();
+    let asked = match Asked::of_command_line() {
+        Ok(asked) => asked,
+        Err(args) => return work(&args),
+    };
     let scratch = Scratch::new();
     let rows = rows(&scratch);
     println!("| what | native | Switchboard | ratio | CPU | target | |");
     println!("|---|---|---|---|---|---|---|");
     for row in rows {
-        if names.is_empty() || names.iter().any(|name| row.what.contains(name.as_str())) {
-            println!("{}", measure(&row, rounds));
+        if asked.wants(row.what) {
+            println!("{}", measure(&row, asked.rounds));
         }
     }
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("\nMedians of {rounds}. {cpus} CPUs, load average at the start {load}.");
+    asked.close();
 }
 
 // ---- the rows ----
@@ -364,11 +354,6 @@ fn run(program: &[OsString], unit: Unit) -> Result<Run, String> {
         cpu: cpu_of_children() - before,
         peak: peak.unwrap_or(0.0),
     })
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// User and system time, in seconds, of the children waited for and of those they waited for.

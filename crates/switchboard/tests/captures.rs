@@ -1,30 +1,18 @@
 //! Captures: the same seed gives the same file, and tshark reads it.
 #![allow(missing_docs)]
 
-use std::io::{ErrorKind, Read, Write};
+#[path = "common/file.rs"]
+mod file;
+#[path = "common/transfer.rs"]
+mod transfer;
+
+use file::File;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use switchboard::{
-    Chance, Delay, Distribution, End, Link, Loss, Net, PipeConfig, TcpListener, TcpStream,
-    UdpSocket,
-};
-
-/// A file in memory.
-#[derive(Clone, Default)]
-struct File(Arc<Mutex<Vec<u8>>>);
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use switchboard::{Chance, Delay, Distribution, End, Link, Loss, Net, PipeConfig, UdpSocket};
+use transfer::transfer;
 
 const BAD: PipeConfig = PipeConfig {
     delay: Delay {
@@ -52,7 +40,7 @@ const BAD: PipeConfig = PipeConfig {
 };
 
 /// A TCP transfer over a link with all that can happen to a packet; the captures of both ends.
-fn transfer(seed: u64, corrupt: f64) -> [Vec<u8>; 2] {
+fn captured(seed: u64, corrupt: f64) -> [Vec<u8>; 2] {
     let net = Net::virtual_time(seed);
     let [a, b] = ["a", "b"].map(|name| net.host(name).build().unwrap());
     let link: Link = net
@@ -74,21 +62,7 @@ fn transfer(seed: u64, corrupt: f64) -> [Vec<u8>; 2] {
     link.end(End::B).capture(files[1].clone()).unwrap();
     for at in ["10.0.0.2:80", "[fd00::2]:80"] {
         let at: SocketAddr = at.parse().unwrap();
-        let listener = TcpListener::bind(&b, at).unwrap();
-        let mut client = TcpStream::connect(&a, at).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
-        let data = [7; 60_000];
-        let mut all = [0; 60_000];
-        let (mut sent, mut got) = (0, 0);
-        client.set_nonblocking(true).unwrap();
-        while got < data.len() {
-            match client.write(&data[sent..]) {
-                Ok(n) => sent += n,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-            got += server.read(&mut all[got..]).unwrap();
-        }
-        assert!(all == data);
+        drop(transfer(&a, &b, at, 60_000));
         // And a refusal, by ICMP.
         let any = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let udp = UdpSocket::bind(&a, any.parse().unwrap()).unwrap();
@@ -103,12 +77,12 @@ fn transfer(seed: u64, corrupt: f64) -> [Vec<u8>; 2] {
 
 #[test]
 fn a_hundred_replays_give_the_same_bytes() {
-    let first = transfer(1, 1.0);
+    let first = captured(1, 1.0);
     assert!(first.iter().all(|file| file.len() > 100_000));
     for n in 1..100 {
-        assert!(transfer(1, 1.0) == first, "replay {n} differs");
+        assert!(captured(1, 1.0) == first, "replay {n} differs");
     }
-    assert!(transfer(2, 1.0) != first);
+    assert!(captured(2, 1.0) != first);
 }
 
 /// What tshark says of a file, line by line; `None` where it is not installed.
@@ -157,7 +131,7 @@ fn tshark_finds_every_checksum_right() {
     let right = "tcp.checksum.status == 1 || udp.checksum.status == 1 || icmp.checksum.status == 1 \
          || icmpv6.checksum.status == 1";
     let show = |file: &[u8], filter| tshark(file, &[&checks[..], &[filter]].concat());
-    for file in transfer(3, 0.0) {
+    for file in captured(3, 0.0) {
         let Some(bad) = show(&file, wrong) else {
             // Not installed: the parser of the layer has the same opinion, see the replays.
             return;
@@ -172,7 +146,7 @@ fn tshark_finds_every_checksum_right() {
         assert!(icmp.len() <= 4, "{icmp:?}");
     }
     // Of a link that corrupts, the receiver's capture shows it.
-    let [_, received] = transfer(4, 5.0);
+    let [_, received] = captured(4, 5.0);
     let bad = show(&received, "tcp.checksum.status == 0").unwrap();
     assert!(!bad.is_empty());
 }

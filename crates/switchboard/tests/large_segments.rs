@@ -1,73 +1,42 @@
 //! TCP segments that travel as one: what of it can be seen, and where it ends.
 #![allow(missing_docs)]
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+#[path = "common/file.rs"]
+mod file;
+#[path = "common/transfer.rs"]
+mod transfer;
+
+use file::File;
+use std::net::IpAddr;
 use std::time::Duration;
 use switchboard::{
-    Cable, Delay, End, Host, Link, Loss, Net, PipeConfig, Rate, SegmentConfig, TcpListener,
-    TcpStream,
+    Cable, Delay, End, Host, Link, Loss, Net, PipeConfig, Rate, SegmentConfig, TcpStream,
 };
 
-/// A file in memory.
-#[derive(Clone, Default)]
-struct File(Arc<Mutex<Vec<u8>>>);
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl File {
-    /// The lengths of the frames in it.
-    fn frames(&self) -> Vec<usize> {
-        let bytes = self.0.lock().unwrap();
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-        let (mut at, mut frames) = (0, Vec::new());
-        while at < bytes.len() {
-            // An Enhanced Packet Block.
-            if word(at) == 6 {
-                frames.push(word(at + 20));
-            }
-            at += word(at + 4);
+/// The lengths of the frames of a capture.
+fn frames(file: &File) -> Vec<usize> {
+    let bytes = file.0.lock().unwrap();
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (mut at, mut frames) = (0, Vec::new());
+    while at < bytes.len() {
+        // An Enhanced Packet Block.
+        if word(at) == 6 {
+            frames.push(word(at + 20));
         }
-        frames
+        at += word(at + 4);
     }
+    frames
 }
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Sends so many bytes; both ends, when the other has them all.
+/// Both ends of a transfer, when what came after it has settled.
 fn transfer(from: &Host, to: &Host, addr: &str, len: usize) -> [TcpStream; 2] {
-    let addr: SocketAddr = addr.parse().unwrap();
-    let listener = TcpListener::bind(to, addr).unwrap();
-    let mut client = TcpStream::connect(from, addr).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    let data: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
-    let mut all = vec![0; len];
-    let (mut sent, mut got) = (0, 0);
-    client.set_nonblocking(true).unwrap();
-    while got < len {
-        match client.write(&data[sent..]) {
-            Ok(n) => sent += n,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-        }
-        let n = server.read(&mut all[got..]).unwrap();
-        assert_ne!(n, 0);
-        got += n;
-    }
-    assert!(all == data);
+    let ends = transfer::transfer(from, to, addr.parse().unwrap(), len);
     from.net().advance(Duration::from_secs(1));
-    [client, server]
+    ends
 }
 
 /// A value of /proc/net/snmp.
@@ -154,10 +123,10 @@ fn captures_have_what_a_wire_would_carry() {
     link.end(End::A).capture(files[0].clone()).unwrap();
     link.end(End::B).capture(files[1].clone()).unwrap();
     let [client, _] = transfer(&a, &b, "10.0.0.2:80", LEN);
-    let frames = files[0].frames();
-    assert_eq!(frames, files[1].frames());
-    assert_eq!(frames.iter().max(), Some(&1514));
-    let data = frames.iter().filter(|len| **len > 66).count();
+    let carried = frames(&files[0]);
+    assert_eq!(carried, frames(&files[1]));
+    assert_eq!(carried.iter().max(), Some(&1514));
+    let data = carried.iter().filter(|len| **len > 66).count();
     // The SYNs are longer, too.
     assert_eq!(data as u32, segments(&client)[3] + 2);
 }
@@ -216,7 +185,7 @@ fn behind_a_router_they_are_what_the_next_link_carries() {
         let file = File::default();
         far.end(End::B).capture(file.clone()).unwrap();
         let [_, server] = transfer(&a, &b, "10.0.1.1:80", LEN);
-        let frames = file.frames();
+        let frames = frames(&file);
         assert_eq!(frames.iter().max(), Some(&(mtu as usize + 14)));
         let came = snmp(&b, "Tcp:", "InSegs");
         let [_, input, ..] = segments(&server);

@@ -1,6 +1,9 @@
 //! Several hosts, and what is between them: links, segments, routers, partitions.
 #![allow(missing_docs)]
 
+#[path = "common/transfer.rs"]
+mod transfer;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,6 +11,7 @@ use switchboard::{
     Cable, Chance, CodelConfig, Delay, End, Host, Loss, Net, PipeConfig, QueueConfig, Rate,
     SegmentConfig, TcpListener, TcpStream, UdpSocket,
 };
+use transfer::transfer;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -68,28 +72,6 @@ fn line(seed: u64) -> Line {
         left,
         right,
     }
-}
-
-/// Sends this many bytes from a client to a server; what the server read.
-fn transfer(from: &Host, to: &Host, addr: SocketAddr, len: usize) -> Vec<u8> {
-    let listener = TcpListener::bind(to, addr).unwrap();
-    let mut client = TcpStream::connect(from, addr).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    let data: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
-    let mut all = vec![0; len];
-    let (mut sent, mut got) = (0, 0);
-    client.set_nonblocking(true).unwrap();
-    while got < len {
-        match client.write(&data[sent..]) {
-            Ok(n) => sent += n,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-        }
-        let n = server.read(&mut all[got..]).unwrap();
-        assert_ne!(n, 0);
-        got += n;
-    }
-    assert!(all == data);
-    all
 }
 
 #[test]

@@ -93,8 +93,8 @@ impl OpenFile {
             Kind::Epoll(id) => host.epolls.poll(id, &host.layer),
             Kind::Process(pid) if host.tasks.exists(pid) => PollMask::empty(),
             Kind::Process(_) => PollMask::READABLE,
-            // DEFAULT_POLLMASK: neither read nor write ever waits.
             Kind::Path(_) => PollMask::from_bits_retain(POLLNVAL),
+            // DEFAULT_POLLMASK: neither read nor write ever waits.
             Kind::Bpf(_) | Kind::Proc => PollMask::READABLE | PollMask::WRITABLE,
         }
     }

@@ -25,21 +25,25 @@ pub(super) enum Action {
 }
 
 /// What there is, as it is told to who says something else.
-pub(super) const FORMS: &str = "up LINK, down LINK, set LINK WORDS, partition HOSTS | HOSTS, heal, \
-     kill PROGRAM [SIGNAL], stop PROGRAM, cont PROGRAM, start PROGRAM";
-
-/// The first words of these.
-pub(super) const VERBS: &[&str] = &[
-    "up",
-    "down",
-    "set",
-    "partition",
+pub(super) const FORMS: &[&str] = &[
+    "up LINK",
+    "down LINK",
+    "set LINK WORDS",
+    "partition HOSTS | HOSTS",
     "heal",
-    "kill",
-    "stop",
-    "cont",
-    "start",
+    "kill PROGRAM [SIGNAL]",
+    "stop PROGRAM",
+    "cont PROGRAM",
+    "start PROGRAM",
 ];
+
+/// What `switchboard ctl` does besides.
+pub(super) const CTL_FORMS: &[&str] = &["ps", "ss [HOST]", "links", "end"];
+
+/// The words that such forms begin with.
+pub(super) fn verbs(forms: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    forms.iter().filter_map(|form| form.split(' ').next())
+}
 
 /// Which directions of which cables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +102,11 @@ pub(super) fn parse(plan: &Plan, words: &[&str]) -> Result<Action, String> {
         ("start", [program]) => Ok(Action::Start {
             program: find_program(plan, program)?,
         }),
-        _ => Err(format!("{:?} is none of: {FORMS}", words.join(" "))),
+        _ => Err(format!(
+            "{:?} is none of: {}",
+            words.join(" "),
+            FORMS.join(", ")
+        )),
     }
 }
 

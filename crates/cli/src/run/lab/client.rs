@@ -11,26 +11,14 @@ use serde_json::{Value, json};
 
 use super::super::SETUP_FAILED;
 use super::super::signals::Signals;
-use super::session;
+use super::{action, session};
 use crate::args::{CtlArgs, ExecArgs};
 use crate::{complain, show};
 
 /// Words of `switchboard ctl` that are no session's name.
-const VERBS: &[&str] = &[
-    "ps",
-    "ss",
-    "links",
-    "end",
-    "up",
-    "down",
-    "set",
-    "partition",
-    "heal",
-    "kill",
-    "stop",
-    "cont",
-    "start",
-];
+fn verbs() -> impl Iterator<Item = &'static str> {
+    action::verbs(action::CTL_FORMS).chain(action::verbs(action::FORMS))
+}
 
 /// A connection to a session.
 pub(super) struct Client {
@@ -118,11 +106,12 @@ pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let (name, words) = match words.as_slice() {
         [] => return show(&format!("{}\n", sessions().join("\n")), ExitCode::SUCCESS),
-        [verb, ..] if VERBS.contains(verb) => (None, words.as_slice()),
+        [first, ..] if verbs().any(|verb| verb == *first) => (None, words.as_slice()),
         [name, rest @ ..] => (Some(*name), rest),
     };
     if words.is_empty() {
-        complain(&format!("what is to be done? {}", VERBS.join(", ")));
+        let verbs: Vec<&str> = verbs().collect();
+        complain(&format!("what is to be done? {}", verbs.join(", ")));
         return ExitCode::from(SETUP_FAILED);
     }
     let answer = Client::connect(name).and_then(|mut client| client.ask(&json!({ "do": words })));

@@ -82,18 +82,12 @@ impl Director {
                 self.ending.get_or_insert(Ending::Done);
                 Ok(String::new())
             }
-            words
-                if words
-                    .first()
-                    .is_none_or(|verb| !action::VERBS.contains(verb)) =>
-            {
-                Err(format!(
-                    "{:?} is none of: ps, ss [HOST], links, end, {}",
-                    words.join(" "),
-                    action::FORMS
-                ))
-            }
             words => {
+                let mut verbs = action::verbs(action::FORMS);
+                if !verbs.any(|verb| words.first() == Some(&verb)) {
+                    let all = [action::CTL_FORMS, action::FORMS].concat().join(", ");
+                    return Err(format!("{:?} is none of: {all}", words.join(" ")));
+                }
                 let action = action::parse(&self.plan, words)?;
                 self.act(&action)?;
                 let now = self.now();
