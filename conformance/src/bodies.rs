@@ -70,6 +70,7 @@ mod packet_tx;
 mod ping;
 mod proc_dirs;
 mod proc_net;
+mod proc_net_links;
 mod rarer;
 mod raw;
 mod readiness;
@@ -176,6 +177,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_udp::TESTS,
     proc_dirs::TESTS,
     proc_net::TESTS,
+    proc_net_links::TESTS,
     rarer::TESTS,
     raw::TESTS,
     readiness::TESTS,
