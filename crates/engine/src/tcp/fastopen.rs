@@ -337,13 +337,12 @@ impl Stack {
             child: true,
             ..FastOpen::default()
         }));
-        child.conn.on_data(
-            Cx {
-                now,
-                sysctl: &self.sysctl,
-            },
-            &mut segment.clone(),
-        );
+        let cx = Cx {
+            now,
+            sysctl: &self.sysctl,
+        };
+        child.conn.begin_fast_child(cx, segment);
+        child.conn.on_data(cx, &mut segment.clone());
         child.conn.out = Out::SYN;
         if let Some(key) = child.bind {
             self.tcp_ports.insert(key);

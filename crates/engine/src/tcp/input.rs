@@ -115,6 +115,7 @@ impl Connection {
             self.rtt
                 .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
         } else if retransmitted {
+            self.sample_echo(cx.now, segment);
             self.rtt.fall_back();
         }
         self.establish(cx, segment.options.timestamps.map(|ts| ts.echo));
@@ -136,6 +137,55 @@ impl Connection {
         Reply::None
     }
 
+    /// A connection that a SYN with a cookie made and whose handshake is not over: it sends already (RFC 7413, 4.2.2).
+    #[inline]
+    pub(crate) fn is_fast_child(&self) -> bool {
+        self.state == State::SynRecv && self.fastopen.as_ref().is_some_and(|fast| fast.child)
+    }
+
+    /// The last ACK for such a connection (tcp_rcv_synrecv_state_fastopen): what it has sent stays sent.
+    #[cold]
+    fn complete_fast_child(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
+        if let Some((_, at)) = self.timed.take() {
+            self.rtt
+                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+        } else if self.retransmits > 0 {
+            self.sample_echo(cx.now, segment);
+            self.rtt.fall_back();
+        }
+        self.snd_wnd = u32::from(segment.window) << self.snd_wscale;
+        self.snd_wl1 = segment.seq;
+        self.max_window = self.max_window.max(self.snd_wnd);
+        self.retransmits = 0;
+        self.backoff = 0;
+        self.retrans_since = Instant::BOOT;
+        self.state = if self.fin_queued || self.snd_shutdown {
+            self.fin_queued = true;
+            State::FinWait1
+        } else {
+            State::Established
+        };
+        self.last_ack_received = cx.now;
+        self.sync_mss();
+        self.start_keepalive(cx);
+        self.deadlines.retransmit = Instant::MAX;
+        if self.outstanding() > 0 {
+            self.restart_retransmit(cx.now);
+        }
+        self.events |= EventKind::CONNECTED | EventKind::WRITABLE;
+    }
+
+    /// tcp_init_transfer for it, when it is made: the window of a SYN is never scaled (RFC 7323, 2.2).
+    pub(crate) fn begin_fast_child(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
+        self.snd_una = self.snd_nxt;
+        self.snd_up = self.snd_una;
+        self.snd_sml = self.snd_una;
+        self.snd_wnd = u32::from(segment.window);
+        self.snd_wl1 = segment.seq;
+        self.max_window = self.snd_wnd;
+        self.init_transfer(cx, false);
+    }
+
     /// Both SYNs are acknowledged.
     pub(crate) fn establish(&mut self, cx: Cx<'_>, echo: Option<u32>) {
         // RFC 6928, 2: more than one SYN was lost, unless the echo is of the first (tcp_try_undo_spurious_syn).
@@ -149,6 +199,13 @@ impl Connection {
         self.backoff = 0;
         self.deadlines.retransmit = Instant::MAX;
         self.out.remove(Out::SYN);
+        self.init_transfer(cx, slow);
+        self.start_keepalive(cx);
+        self.events |= EventKind::WRITABLE;
+    }
+
+    /// tcp_init_transfer.
+    fn init_transfer(&mut self, cx: Cx<'_>, slow: bool) {
         // RFC 6582, 3.2 step 1: "the initial send sequence number".
         self.recovery = Recovery::new(self.snd_una - 1u32);
         self.sync_mss();
@@ -163,8 +220,6 @@ impl Connection {
         let initial = super::congestion::INITIAL_WINDOW * u32::from(self.advmss);
         self.tune.space = self.rcv_wnd.min(initial);
         self.tune.since = cx.now;
-        self.start_keepalive(cx);
-        self.events |= EventKind::WRITABLE;
     }
 
     /// What the peer's SYN announces.
@@ -227,6 +282,16 @@ impl Connection {
             }
             return Reply::None;
         }
+        // The SYN again: the SYN-ACK was lost (tcp_check_req).
+        if self.is_fast_child()
+            && flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN
+            && segment.seq + 1u32 == self.rcv_nxt - self.received as u32
+        {
+            if self.may_answer_invalid(cx) {
+                self.out |= Out::SYN;
+            }
+            return Reply::None;
+        }
         // First: the sequence number. Linux's left edge is the last window sent, not RCV.NXT, so that what was
         // acknowledged but not by a window-bearing segment still counts as in sequence (tcp_sequence).
         let end = segment.seq + segment.seq_len();
@@ -276,10 +341,20 @@ impl Connection {
             return Reply::None;
         }
         if self.state == State::SynRecv {
-            if !segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max) {
+            if self.is_fast_child() {
+                if segment.ack.lt(self.snd_una) || segment.ack.gt(self.snd_max) {
+                    return Reply::Reset;
+                }
+                self.complete_fast_child(cx, segment);
+                // The SYN's number is acknowledged here for the first time: that is no duplicate.
+                if segment.ack != self.snd_una && self.on_ack(cx, segment) == AckVerdict::Discard {
+                    return Reply::None;
+                }
+            } else if !segment.ack.gt(self.snd_una) || segment.ack.gt(self.snd_max) {
                 return Reply::Reset;
+            } else {
+                self.complete_syn_recv(cx, segment);
             }
-            self.complete_syn_recv(cx, segment);
         } else if self.on_ack(cx, segment) == AckVerdict::Discard {
             return Reply::None;
         }
@@ -391,6 +466,7 @@ impl Connection {
             self.rtt
                 .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
         } else if self.retransmits > 0 {
+            self.sample_echo(cx.now, segment);
             self.rtt.fall_back();
         }
         // shutdown(2) before the handshake was over has queued a FIN; one before there was a connection does so now.

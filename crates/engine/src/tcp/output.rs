@@ -29,7 +29,8 @@ impl Connection {
         if matches!(
             self.state,
             State::Close | State::Listen | State::SynSent | State::SynRecv | State::TimeWait
-        ) {
+        ) && !self.is_fast_child()
+        {
             return self
                 .out
                 .contains(Out::ACK)
@@ -37,6 +38,7 @@ impl Connection {
                 .flatten();
         }
         if self.has_lost()
+            && self.state != State::SynRecv
             && let Some(segment) = self.resend_lost(cx)
         {
             return Some(segment);
@@ -370,19 +372,29 @@ impl Connection {
 
     /// SYN, or SYN-ACK of a simultaneous open (RFC 9293, 3.5).
     fn syn(&mut self, cx: Cx<'_>) -> TcpSegment {
-        let first = self.snd_max == self.snd_una;
-        let seq = self.snd_una;
+        let fast = self.is_fast_child();
+        let first = if fast {
+            self.counters.segs_out == 0
+        } else {
+            self.snd_max == self.snd_una
+        };
+        let seq = self.snd_una - u32::from(fast);
         let (data, fastopen) = self.syn_extras(first);
         let payload = self.queue.slice(0, data as usize);
         if data > 0 {
             self.counters.bytes_sent += u64::from(data);
             self.counters.data_segs_out += 1;
         }
-        self.snd_nxt = seq + 1u32 + data;
+        if !fast {
+            self.snd_nxt = seq + 1u32 + data;
+        }
         self.snd_max = self.snd_max.max(self.snd_nxt);
         if first {
             self.timed = Timed::new(self.snd_nxt, cx.now);
             self.restart_retransmit(cx.now);
+        } else if fast {
+            // Karn: it was asked for again.
+            self.timed = Timed::NONE;
         } else if self.state == State::SynRecv && self.deadlines.retransmit == Instant::MAX {
             self.restart_retransmit(cx.now);
         }

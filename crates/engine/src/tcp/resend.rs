@@ -8,6 +8,7 @@ use super::connection::{Connection, Cx, Out, Timed};
 use super::loss::Track;
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Sent};
+use super::state::State;
 use super::timers::{Purpose, TIMEOUT_MIN};
 use crate::time::Instant;
 
@@ -154,6 +155,7 @@ impl Connection {
     /// RFC 8985, 7.2 (tcp_schedule_loss_probe): the tail is probed before the first timeout, at its time at the latest.
     fn arm_probe_of_tail(&mut self, cx: Cx<'_>, t: &Track, timeout: Instant) {
         let wanted = self.sack_ok
+            && self.state != State::SynRecv
             && matches!(self.recovery.phase, Phase::Open | Phase::Cwr)
             && t.tlp.is_none()
             && t.board.segments() > 0

@@ -239,6 +239,13 @@ impl Connection {
     /// No answer to our SYN, or to our SYN-ACK in a simultaneous open.
     fn on_syn_timeout(&mut self, cx: Cx<'_>) {
         let mut limit = self.opts.syn_count_or(cx.sysctl);
+        if self.is_fast_child() {
+            // tcp_fastopen_synack_timer.
+            limit = match self.opts.syn_count() {
+                0 => cx.sysctl.tcp_synack_retries.saturating_add(1),
+                n => n,
+            };
+        }
         if self.state == State::SynSent {
             limit = limit.saturating_add(cx.sysctl.tcp_syn_linear_timeouts);
         }
@@ -255,6 +262,12 @@ impl Connection {
         let overdue = self.retransmits > 0 && waited >= most;
         if self.retransmits >= limit || overdue {
             return self.give_up();
+        }
+        if self.retransmits == 1 && self.is_fast_child() {
+            // Everything is taken for lost, and sent again when the handshake is over.
+            let mut track = self.take_track();
+            self.enter_loss(cx, &mut track);
+            self.track = Some(track);
         }
         self.retransmits += 1;
         // Linux since 6.5: the first SYNs are a second apart, and only then the timeout doubles.

@@ -149,7 +149,10 @@ impl Connection {
         }
         if how != Shutdown::Read {
             self.snd_shutdown = true;
-            self.close_sending();
+            // In SYN_RECV the FIN waits for the handshake.
+            if self.state != State::SynRecv {
+                self.close_sending();
+            }
         }
         self.events |= EventKind::HANGUP | EventKind::READABLE | EventKind::WRITABLE;
     }
@@ -158,7 +161,7 @@ impl Connection {
     fn close_sending(&mut self) {
         match self.state {
             State::Established | State::SynRecv => {
-                // In SYN_RECV the FIN waits for the handshake: the state changes with it.
+                // In SYN_RECV the state changes with the end of the handshake.
                 if self.state == State::Established {
                     self.state = State::FinWait1;
                 }
@@ -184,7 +187,7 @@ impl Connection {
             State::Close => {}
             // RFC 2525, 2.17: what was not read is lost, and the peer must know.
             _ if unread => {
-                if self.state.is_synchronized() {
+                if self.state.is_synchronized() || self.is_fast_child() {
                     self.out |= Out::RST;
                 }
                 self.done();

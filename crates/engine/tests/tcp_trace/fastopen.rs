@@ -97,6 +97,90 @@ fn a_server_gives_cookies_and_takes_them() {
 }
 
 #[test]
+fn a_fast_connection_answers_before_the_handshake_is_over() {
+    // RFC 7413, 4.2.2. What is sent then is not sent again while the SYN-ACK is.
+    server(
+        "0     listen 4
+         0     set fastopen 5
+         0     set nocookie 1
+         0     < S 0:100 mss 1000
+         0     > SA 0 ack 101
+         1     accept
+         1     send 2500
+         1     > PA 1:2501 each 1000
+         20    < A 101 ack 2501
+         20    state Established
+         21    send 10
+         21    > PA 2501:2511 ack 101",
+    );
+    server(
+        "0     listen 4
+         0     set fastopen 5
+         0     set nocookie 1
+         0     < S 0:100 mss 1000
+         0     > SA 0 ack 101
+         1     accept
+         1     send 1500
+         1     > PA 1:1501 each 1000
+         1000  > SA 0 ack 101
+         // The SYN again.
+         1500  < S 0:100 mss 1000
+         1500  > SA 0 ack 101
+         3000  > SA 0 ack 101
+         3100  < A 101 ack 1
+         3100  state Established
+         // Two timeouts: all is taken for lost, and the window is one segment.
+         3100  > A 1:1001 ack 101
+         3120  < A 101 ack 1001
+         3120  > PA 1001:1501 ack 101",
+    );
+}
+
+#[test]
+fn a_fast_connection_ends_after_the_handshake() {
+    // tcp_shutdown() knows no SYN_RECV; close(2) does.
+    const ACCEPTED: &str = "
+        0     listen 4
+        0     set fastopen 5
+        0     set nocookie 1
+        0     < S 0:100 mss 1000
+        0     > SA 0 ack 101
+        1     accept
+        1     read 100
+        1     send 1500
+        1     > PA 1:1501 each 1000";
+    server(&format!(
+        "{ACCEPTED}
+         1     shutdown w
+         20    state SynRecv
+         20    < A 101 ack 1
+         20    > FA 1501 ack 101
+         20    state FinWait1
+         40    < A 101 ack 1502
+         40    state FinWait2"
+    ));
+    server(&format!(
+        "{ACCEPTED}
+         1     close
+         1     > FA 1501 ack 101"
+    ));
+}
+
+#[test]
+fn closing_a_fast_connection_with_unread_data_resets() {
+    server(
+        "0     listen 4
+         0     set fastopen 5
+         0     set nocookie 1
+         0     < S 0:100 mss 1000
+         0     > SA 0 ack 101
+         1     accept
+         1     close
+         1     > RA 1 ack 101",
+    );
+}
+
+#[test]
 fn a_wrong_cookie_is_answered_with_the_right_one() {
     // RFC 7413, 4.2.2.
     server(

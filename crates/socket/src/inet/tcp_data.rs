@@ -82,6 +82,8 @@ impl Host {
         };
         match status.state {
             State::Established | State::CloseWait => {}
+            // tcp_sendmsg_locked(): the passive side of a fast open does not wait.
+            State::SynRecv if self.stack.tcp_is_fastopen_child(s.handle) => {}
             State::SynSent | State::SynRecv if error.is_none() => {
                 // sk_stream_wait_connect()
                 if request.last {
