@@ -401,6 +401,11 @@ fn splice_errors(k: &mut dyn Kernel) -> Outcome {
         EINVAL
     );
     ret!(k.splice(a, w, 0, 0), 0);
+    // As a signed number this is below 0.
+    let whole = [a as u64, 0, w as u64, 0, u64::MAX, 0];
+    err!(k.call(libc::SYS_splice, &whole), EINVAL);
+    let whole = [r as u64, 0, a as u64, 0, u64::MAX, 0];
+    err!(k.call(libc::SYS_splice, &whole), EINVAL);
     // A datagram socket can be read from as well, one datagram at a time.
     let (u, v) = k.udp_pair(AF_INET)?;
     err!(k.splice(u, w, 4, libc::SPLICE_F_NONBLOCK), EAGAIN);

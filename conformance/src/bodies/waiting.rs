@@ -8,7 +8,9 @@ use crate::msg::{Batch, Msg};
 use crate::registry::tests;
 use crate::signal::Timer;
 use crate::sys::{Fd, W, WB};
-use libc::{AF_INET, AF_UNIX, MSG_NOSIGNAL, MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR};
+use libc::{
+    AF_INET, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR,
+};
 use libc::{SO_RCVTIMEO, SO_SNDTIMEO, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,6 +39,7 @@ tests! {
     accept_is_not_ended_by_close [THREADS],
     datagram_receive_is_ended_by_shutdown [THREADS],
     datagram_send_is_ended_by_the_peer [THREADS],
+    splice_waits_for_the_socket [THREADS | FILES],
 }
 
 const TICK: Duration = Duration::from_millis(20);
@@ -531,6 +534,47 @@ fn datagram_send_is_ended_by_the_peer(k: &mut dyn Kernel) -> Outcome {
                 k.pause(Duration::from_millis(1));
             }
         }
+    }
+    ret!(ended(call), 1);
+    Ok(())
+}
+
+/// `SPLICE_F_NONBLOCK` is of the pipe; of sockets only streams of AF_UNIX hear it.
+fn splice_waits_for_the_socket(k: &mut dyn Kernel) -> Outcome {
+    let (r, w) = k.pipe()?;
+    let mut buf = [0; 8];
+    let t = k.tcp(AF_INET)?;
+    for (fd, peer) in [
+        (t.server, t.client),
+        k.udp_pair(AF_INET)?,
+        k.pair(AF_UNIX, SOCK_DGRAM)?,
+        k.pair(AF_UNIX, SOCK_SEQPACKET)?,
+    ] {
+        blocking(k, fd);
+        let call = meanwhile(k, move |k| k.splice(fd, w, 100, libc::SPLICE_F_NONBLOCK))?;
+        ret!(k.send(peer, b"abc", 0), 3);
+        ret!(ended(call), 3);
+        ret!(k.read(r, &mut buf), 3);
+    }
+    let (fd, _peer) = k.pair(AF_UNIX, SOCK_STREAM)?;
+    blocking(k, fd);
+    err!(k.splice(fd, w, 100, libc::SPLICE_F_NONBLOCK), EAGAIN);
+    // Nor is it what the way into a full socket asks for.
+    let (fd, peer) = k.pair(AF_UNIX, SOCK_SEQPACKET)?;
+    ret!(
+        k.setsockopt(fd, SOL_SOCKET, libc::SO_SNDBUF, &1i32.to_ne_bytes()),
+        0
+    );
+    let mut sent = 0;
+    while k.send(fd, &[1; 500], MSG_DONTWAIT) > 0 {
+        sent += 1;
+    }
+    check!(sent > 0, "nothing was sent");
+    blocking(k, fd);
+    ret!(k.write(w, b"x"), 1);
+    let call = meanwhile(k, move |k| k.splice(r, fd, 1, libc::SPLICE_F_NONBLOCK))?;
+    for _ in 0..sent {
+        ret!(k.recv(peer, &mut [0; 500], 0), 500);
     }
     ret!(ended(call), 1);
     Ok(())

@@ -553,6 +553,12 @@ impl Host {
         }
     }
 
+    /// Whether splice(2) from the socket hears `SPLICE_F_NONBLOCK`, as unix_stream_splice_read() does. Of others it says
+    /// only that the pipe is not waited for; `O_NONBLOCK` is what they look at.
+    pub fn hears_splice_nonblock(&self, id: SocketId) -> bool {
+        matches!(self.kind(id), Ok(Kind::Unix(s)) if s.is_stream())
+    }
+
     /// Whether accept(2) would leave another connection to accept.
     pub fn leaves_acceptable(&self, plan: &AcceptPlan) -> bool {
         match self.kind(plan.listener) {

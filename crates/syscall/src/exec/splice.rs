@@ -142,16 +142,17 @@ impl Pending {
         }
         let input = Target::lookup(env, fd_in)?;
         let output = Target::lookup(env, fd_out)?;
-        let len = len.min(MAX_RW_COUNT as u64) as usize;
         match (input, output) {
             (Some(target), None) if env.files.is_pipe(fd_out) => {
                 self.splice_offsets(env, off_out, off_in)?;
                 env.files.check_open_for(fd_out, true)?;
+                let len = verified(len)?;
                 self.target = Some(target);
                 self.socket_to_pipe(env, target, fd_out, len, flags)
             }
             (None, Some(target)) if env.files.is_pipe(fd_in) => {
                 self.splice_offsets(env, off_in, off_out)?;
+                let len = verified(len)?;
                 self.target = Some(target);
                 self.pipe_to_socket(env, target, fd_in, len, flags)
             }
@@ -180,7 +181,8 @@ impl Pending {
         flags: u32,
     ) -> Result<Step, Errno> {
         let nonblock = flags & SPLICE_F_NONBLOCK != 0;
-        let last = self.is_last(env, &target, 0) || nonblock;
+        // splice_to_socket(): of the two ends the flag means the pipe.
+        let last = self.is_last(env, &target, 0);
         let mut bytes = vec![0; len.min(PIECE)];
         let n = match env.files.pipe_peek(pipe, &mut bytes) {
             Ok(0) => return Ok(Reply::value(0).into()),
@@ -225,7 +227,8 @@ impl Pending {
             }
             return Ok(Step::WaitFile(target.id, pipe, PollMask::OUT));
         }
-        let last = self.is_last(env, &target, 0) || nonblock;
+        let last =
+            self.is_last(env, &target, 0) || nonblock && env.host.hears_splice_nonblock(target.id);
         let mut progress = RecvProgress::default();
         let mut request = RecvRequest {
             len: len.min(room),
@@ -305,6 +308,14 @@ fn send_reply(
         effect,
         ..Reply::value(value)
     }
+}
+
+/// rw_verify_area(): what is no length as a signed number is refused.
+fn verified(len: u64) -> Result<usize, Errno> {
+    if (len as i64) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(len.min(MAX_RW_COUNT as u64) as usize)
 }
 
 fn finish_sendfile(
