@@ -719,6 +719,21 @@ impl Host {
         }
     }
 
+    /// `SO_ERROR` of a connection that goes on, when nothing is pending (sk_err_soft).
+    pub(crate) fn soft_error(&self, id: SocketId) -> Option<Errno> {
+        match self.kind(id).ok()? {
+            Kind::Tcp(s) => self.stack.tcp_soft_error(s.handle).map(crate::error::tcp),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn clear_soft_error(&mut self, id: SocketId) {
+        if let Ok(Kind::Tcp(s)) = self.kind(id) {
+            let handle = s.handle;
+            self.stack.tcp_clear_soft_error(handle);
+        }
+    }
+
     /// `SO_ERROR`, cleared.
     pub(crate) fn take_pending_error(&mut self, id: SocketId) -> Option<Errno> {
         let error = self.pending_error(id)?;

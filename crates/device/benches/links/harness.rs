@@ -86,7 +86,7 @@ pub struct Outcome {
     /// From connect(2) to the last byte.
     pub took: Duration,
     pub bits_per_second: f64,
-    /// The longest time in which nothing arrived.
+    /// The longest time in which nothing arrived, from the handshake on: a SYN that is lost costs a second.
     pub stall: Duration,
     /// The largest retransmission timeout in effect when a stall ended.
     pub rto: Duration,
@@ -247,6 +247,9 @@ impl Pair {
             }
             let client = flow.client;
             if self.hosts[0].tcp_state(client).is_synchronized() {
+                if flow.sent == 0 {
+                    flow.last = now;
+                }
                 while flow.sent < flow.len {
                     let room = self.hosts[0].tcp_send_room(client);
                     let n = room.min(65_536).min(flow.len - flow.sent);

@@ -74,6 +74,8 @@ pub(crate) struct FastOpen {
     pub(crate) fail: ClientFail,
     /// Made by a SYN with a cookie.
     pub(crate) child: bool,
+    /// When its SYN-ACK left, unless it did twice (snt_synack).
+    pub(crate) answered: Option<Instant>,
 }
 
 /// What servers gave, with the MSS they announced.

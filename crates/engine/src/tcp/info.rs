@@ -128,6 +128,12 @@ pub struct TcpInfo {
     pub snd_wnd: u32,
     /// The window we offer.
     pub rcv_wnd: u32,
+    /// Timeouts, the recoveries that they began, and the time those took, milliseconds.
+    pub total_rto: u16,
+    /// See `total_rto`.
+    pub total_rto_recoveries: u16,
+    /// See `total_rto`.
+    pub total_rto_time: u32,
 }
 
 impl Connection {
@@ -166,6 +172,7 @@ impl Connection {
                 (segments(self.outstanding()), sacked)
             }
         };
+        let rto = self.track.as_ref().map_or((0, 0, 0, None), |t| t.rto);
         TcpInfo {
             state: self.state,
             ca_state: self.recovery.phase() as u8,
@@ -235,6 +242,12 @@ impl Connection {
             rcv_ooopack: self.counters.out_of_order,
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_wnd,
+            total_rto: rto.0,
+            total_rto_recoveries: rto.1,
+            total_rto_time: (rto.3).map_or(rto.2, |since| {
+                rto.2
+                    .saturating_add(now.saturating_sub(since).as_millis() as u32)
+            }),
         }
     }
 }

@@ -4,7 +4,7 @@ use switchboard_wire::{SeqNum, TcpFlags, TcpOptions, TcpSegment};
 
 use super::ack::AckVerdict;
 use super::congestion::Congestion;
-use super::connection::{Connection, Cx, MSS_DEFAULT, Out};
+use super::connection::{Connection, Cx, MSS_DEFAULT, Out, Timed};
 use super::options::Linger2;
 use super::recovery::Recovery;
 use super::state::{State, TcpError};
@@ -146,13 +146,14 @@ impl Connection {
     /// The last ACK for such a connection (tcp_rcv_synrecv_state_fastopen): what it has sent stays sent.
     #[cold]
     fn complete_fast_child(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
-        if let Some((_, at)) = self.timed.take() {
+        if let Some(at) = self.fastopen.as_ref().and_then(|fast| fast.answered) {
             self.rtt
                 .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
         } else if self.retransmits > 0 {
             self.sample_echo(cx.now, segment);
             self.rtt.fall_back();
         }
+        self.timed = Timed::NONE;
         self.snd_wnd = u32::from(segment.window) << self.snd_wscale;
         self.snd_wl1 = segment.seq;
         self.max_window = self.max_window.max(self.snd_wnd);

@@ -24,6 +24,8 @@ use crate::time::Instant;
 /// net.ipv4.tcp_reordering: "three duplicate ACKs" (RFC 5681, 3.2), and how far it may grow (tcp_max_reordering).
 const REORDERING: u16 = 3;
 const REORDERING_MAX: u16 = 300;
+/// How long what a peer seems to have dropped is waited for, at least.
+const RENEGED_MIN: core::time::Duration = core::time::Duration::from_millis(10);
 /// Recoveries that a wider reordering window lasts (TCP_RACK_RECOVERY_THRESH).
 const REO_PERSIST: u8 = 16;
 
@@ -68,6 +70,11 @@ pub(crate) struct Track {
     pub(crate) mss_limit: u32,
     /// What was in flight at most since the window was last the limit, and when that was (RFC 7661, 4.4).
     pub(crate) used: (u32, Instant),
+    /// What was out at most since the window began that ends there (max_packets_out, cwnd_usage_seq).
+    pub(crate) peak: u32,
+    pub(crate) peak_end: SeqNum,
+    /// Timeouts, the recoveries they began, the time those took in milliseconds, and since when one lasts (RFC 4898).
+    pub(crate) rto: (u16, u16, u32, Option<Instant>),
     /// The last good sample: bytes in microseconds, and whether the application limited it.
     pub(crate) rate: (u32, u32, bool),
 }
@@ -111,6 +118,9 @@ impl Track {
             app_limited: 0,
             mss_limit: 0,
             used: (0, now),
+            peak: 0,
+            peak_end: SeqNum(0),
+            rto: (0, 0, 0, None),
             rate: (0, 0, false),
         }
     }
@@ -206,6 +216,15 @@ impl Connection {
         self.judge_rtt(cx.now, segment, &round, advanced);
         if advanced {
             self.retransmits = 0;
+            if let Some(since) = t.rto.3
+                && !self.snd_una.lt(self.recovery.recover)
+            {
+                t.rto.2 = t
+                    .rto
+                    .2
+                    .saturating_add(cx.now.saturating_sub(since).as_millis() as u32);
+                t.rto.3 = None;
+            }
             if self.outstanding() == 0 {
                 self.retrans_since = Instant::BOOT;
             }
@@ -229,7 +248,11 @@ impl Connection {
         let echo = segment.options.timestamps.map(|ts| ts.echo);
         let echo = echo.filter(|echo| self.ts_ok && *echo != 0);
         let mut due = None;
-        if self.recovery.phase != Phase::Open
+        // RFC 2018, 8: the peer has dropped what it said it had. Unless the next acknowledgment says otherwise, the timer
+        // takes all of it for lost (tcp_check_sack_reneging).
+        let reneged = advanced && t.board.is_reneged();
+        if reneged {
+        } else if self.recovery.phase != Phase::Open
             || duplicate
             || round.sacked > 0
             || round.duplicate.is_some()
@@ -267,6 +290,10 @@ impl Connection {
         if self.outstanding() == 0 {
             // RFC 6298, 5.2.
             self.deadlines.retransmit = Instant::MAX;
+        } else if reneged {
+            let half = core::time::Duration::from_micros(u64::from(self.rtt.srtt_us() / 2));
+            self.deadlines.purpose = Purpose::Retransmit;
+            self.deadlines.retransmit = cx.now + half.max(RENEGED_MIN);
         } else if let Some(due) = due {
             self.deadlines.purpose = Purpose::Reorder;
             self.deadlines.retransmit = due;
@@ -313,6 +340,8 @@ impl Connection {
     fn judge_rtt(&mut self, now: Instant, segment: &TcpSegment, round: &Round, advanced: bool) {
         let at = round
             .first_at
+            // Karn: of an acknowledgment of what was sent twice too, nothing can be told.
+            .filter(|_| !round.again)
             .or(round.sack_at.filter(|_| round.sacked > 0));
         if let Some(at) = at {
             let rtt = now.saturating_sub(at);
@@ -340,7 +369,13 @@ impl Connection {
 
     /// tcp_check_sack_reordering.
     fn on_reordering(&mut self, t: &mut Track, low: SeqNum) {
-        let distance = (t.board.highest - low).max(0) as u32 / self.mss.max(1);
+        // tcp_highest_sack_seq: when nothing is left there, what is acknowledged.
+        let highest = if t.board.sacked() > 0 {
+            t.board.highest
+        } else {
+            self.snd_una
+        };
+        let distance = (highest - low).max(0) as u32 / self.mss.max(1);
         t.reordering = t
             .reordering
             .max(distance.min(u32::from(REORDERING_MAX)) as u16);
@@ -390,11 +425,6 @@ impl Connection {
             t.prior_ssthresh = 0;
         }
         let una = self.snd_una;
-        if t.board.is_reneged() {
-            // RFC 2018, 8: the peer has dropped it; believe nothing it said.
-            t.board.forget_sacked();
-            self.recovery.dupacks = 0;
-        }
         let recover = self.recovery.recover;
         match self.recovery.phase {
             Phase::Open => t.retrans_stamp = None,
@@ -428,9 +458,7 @@ impl Connection {
                 }
             }
             Phase::Loss => {
-                if self.process_loss(t, round, advanced, duplicate, echo) {
-                    return None;
-                }
+                self.process_loss(t, round, advanced, duplicate, echo);
                 due = self.identify(cx, t, round, advanced);
                 if self.recovery.phase == Phase::Loss {
                     return due;
@@ -467,7 +495,7 @@ impl Connection {
         let fresh = self.recovery.phase < Phase::Recovery
             && self.recovery.dupacks >= t.reordering
             && self.snd_una.gt(self.recovery.recover);
-        let partial = self.recovery.phase >= Phase::Recovery && advanced;
+        let partial = self.recovery.phase == Phase::Recovery && advanced;
         if fresh || partial {
             round.lost += t.board.lose_first();
         }
@@ -540,7 +568,11 @@ impl Connection {
         let mut send = if flight > ssthresh {
             let due = (u64::from(ssthresh) * u64::from(t.prr_delivered))
                 .div_ceil(u64::from(t.prior_cwnd));
-            (due as u32).saturating_sub(t.prr_out)
+            // A segment begun is a segment.
+            (due as u32)
+                .checked_next_multiple_of(mss.max(1))
+                .unwrap_or(u32::MAX)
+                .saturating_sub(t.prr_out)
         } else {
             let mut send = t.prr_delivered.saturating_sub(t.prr_out).max(delivered);
             if advanced && lost == 0 {
@@ -568,8 +600,7 @@ impl Connection {
             self.reduce(t, round.delivered, round.lost, advanced);
             return;
         }
-        let growing =
-            self.cc.in_slow_start() && self.cc.cwnd < 2 * (round.acked + self.outstanding());
+        let growing = self.cc.in_slow_start() && self.cc.cwnd < 2 * t.peak;
         let limited = was_limited || growing || self.recovery.phase == Phase::Loss;
         if advanced {
             self.cwnd_limited = false;
@@ -693,7 +724,7 @@ impl Connection {
         true
     }
 
-    /// tcp_process_loss: F-RTO (RFC 5682, 3) and the end of the phase. True when there is nothing more to judge.
+    /// tcp_process_loss: F-RTO (RFC 5682, 3) and the end of the phase.
     fn process_loss(
         &mut self,
         t: &mut Track,
@@ -701,15 +732,15 @@ impl Connection {
         advanced: bool,
         duplicate: bool,
         echo: Option<u32>,
-    ) -> bool {
+    ) {
         let recovered = self.snd_una.geq(self.recovery.recover);
         if advanced && self.undo_loss(t, false, echo) {
-            return true;
+            return;
         }
         if t.frto {
             // Step 3.b: something that was not sent again has arrived.
             if round.original && self.undo_loss(t, true, echo) {
-                return true;
+                return;
             }
             if self.snd_max.gt(self.recovery.recover) {
                 if round.sacked > 0 || duplicate {
@@ -721,16 +752,14 @@ impl Connection {
                 // Step 2.b: new data, if there is and may be sent.
                 if self.write_seq().gt(self.snd_max) && self.usable_window() > 0 {
                     t.new_first = true;
-                    return true;
+                    return;
                 }
                 t.frto = false;
             }
         }
         if recovered {
             self.finish_loss(t, echo);
-            return true;
         }
-        false
     }
 
     fn finish_loss(&mut self, t: &mut Track, echo: Option<u32>) {
@@ -747,14 +776,15 @@ impl Connection {
     pub(crate) fn enter_loss(&mut self, cx: Cx<'_>, t: &mut Track) {
         let phase = self.recovery.phase;
         let fresh = phase < Phase::Recovery;
-        if t.board.is_reneged() {
+        let reneged = t.board.is_reneged();
+        if reneged {
             t.board.forget_sacked();
         }
         self.recovery.dupacks = 0;
         let window = self.reordering_window(t);
         let rtt = t.board.rack.rtt_us.max(self.rtt.srtt_us());
         let patience = core::time::Duration::from_micros(u64::from(rtt) + u64::from(window));
-        let patience = if self.sack_ok {
+        let patience = if self.sack_ok && !reneged {
             patience
         } else {
             core::time::Duration::ZERO

@@ -271,6 +271,11 @@ impl Connection {
             self.counters.segs_out += segments - 1;
         }
         self.note_sent(cx, seq, end, gso);
+        if flags.contains(TcpFlags::PSH)
+            && let Some(track) = &mut self.track
+        {
+            track.board.push_last();
+        }
         if self.pace.is_some() {
             self.pace_sent(cx, chunk.len);
         }
@@ -379,6 +384,9 @@ impl Connection {
             self.snd_max == self.snd_una
         };
         let seq = self.snd_una - u32::from(fast);
+        if fast && let Some(fast) = &mut self.fastopen {
+            fast.answered = first.then_some(cx.now);
+        }
         let (data, fastopen) = self.syn_extras(first);
         let payload = self.queue.slice(0, data as usize);
         if data > 0 {
@@ -392,9 +400,6 @@ impl Connection {
         if first {
             self.timed = Timed::new(self.snd_nxt, cx.now);
             self.restart_retransmit(cx.now);
-        } else if fast {
-            // Karn: it was asked for again.
-            self.timed = Timed::NONE;
         } else if self.state == State::SynRecv && self.deadlines.retransmit == Instant::MAX {
             self.restart_retransmit(cx.now);
         }

@@ -73,7 +73,9 @@ impl Reassembly {
         }
         let seq = |offset: u64| rcv_nxt + offset.wrapping_sub(received) as u32;
         for &(left, right) in &self.blocks[..usize::from(self.block_count)] {
-            list.push(seq(left), seq(right));
+            // A FIN has a number too.
+            let fin = u32::from(self.fin == Some(right));
+            list.push(seq(left), seq(right) + fin);
         }
         list
     }
@@ -156,6 +158,20 @@ impl Reassembly {
             self.charged += data.len() + CHUNK_COST;
             self.pieces.insert(at, data);
         }
+    }
+
+    /// Of what is held, the first run before stream offset `next`.
+    pub(crate) fn covered(&self, next: u64) -> Option<(u64, u64)> {
+        let mut twice: Option<(u64, u64)> = None;
+        for (&at, data) in self.pieces.range(..next) {
+            let end = (at + data.len() as u64).min(next);
+            match &mut twice {
+                None => twice = Some((at, end)),
+                Some((_, right)) if *right == at => *right = end,
+                Some(_) => break,
+            }
+        }
+        twice
     }
 
     /// Moves what has become contiguous at stream offset `next` into `queue`; the new end.

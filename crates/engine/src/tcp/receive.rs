@@ -17,7 +17,7 @@ const MAX_QUICKACKS: u32 = 16;
 /// One tick of Linux's timers at HZ=250.
 const TICK: Duration = Duration::from_millis(4);
 /// Smallest segment size assumed of the peer (TCP_MIN_MSS).
-const RCV_MSS_MIN: u32 = 88;
+pub(crate) const RCV_MSS_MIN: u32 = 88;
 
 impl Connection {
     /// Bytes of window still offered (tcp_receive_window).
@@ -172,10 +172,18 @@ impl Connection {
         if !held.has_gap() {
             return;
         }
+        // tcp_ofo_queue: what was held and has come again.
+        let twice = held.covered(self.received);
         let next = held.drain(self.received, &mut self.recv);
         let fin = held.fin == Some(next);
         if held.is_empty() || fin {
             self.reassembly = None;
+        }
+        if let Some((left, right)) = twice
+            && !fin
+        {
+            let seq = |offset: u64| self.rcv_nxt - self.received.wrapping_sub(offset) as u32;
+            self.note_duplicate(cx, seq(left), seq(right));
         }
         let n = (next - self.received) as u32;
         self.advance(n);

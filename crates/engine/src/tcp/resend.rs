@@ -81,7 +81,7 @@ impl Connection {
         let offset = (sent.seq - self.snd_una) as usize;
         let payload = self.queue.slice(offset, len as usize);
         let mut flags = TcpFlags::ACK;
-        if len > 0 && end == data_end {
+        if len > 0 && (end == data_end || t.board.is_pushed(sent.seq, end)) {
             flags |= TcpFlags::PSH;
         }
         // The FIN goes along when the segment reaches it.
@@ -137,6 +137,12 @@ impl Connection {
             first_at: t.first_at,
         });
         t.prr_out = t.prr_out.saturating_add((end - seq) as u32);
+        // tcp_cwnd_validate. Small segments count as what they are in a window of segments.
+        let out =
+            ((end - self.snd_una).max(0) as u32).max(t.board.segments() * self.mss.min(1 << 16));
+        if self.snd_una.geq(t.peak_end) || out > t.peak {
+            (t.peak, t.peak_end) = (out, end);
+        }
         self.track = Some(track);
     }
 
@@ -236,8 +242,11 @@ impl Connection {
         if segment.is_some() {
             track.tlp = Some(self.snd_nxt);
             track.tlp_again = again;
+            // RFC 8985, 7.3: after a probe the timer starts anew.
+            self.restart_retransmit(cx.now);
+        } else {
+            self.rearm_retransmit(cx.now, &track);
         }
-        self.rearm_retransmit(cx.now, &track);
         self.track = Some(track);
         segment
     }

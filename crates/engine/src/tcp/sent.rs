@@ -34,6 +34,8 @@ bitflags::bitflags! {
         const EVER_AGAIN = 1 << 3;
         /// Sent while the application had nothing more (delivery rate).
         const APP_LIMITED = 1 << 4;
+        /// It ends with a PSH.
+        const PUSHED = 1 << 5;
     }
 }
 
@@ -99,6 +101,8 @@ pub(crate) struct Round {
     /// When the first and the last segment acknowledged in order were sent, of those never sent again.
     pub(crate) first_at: Option<Instant>,
     pub(crate) last_at: Option<Instant>,
+    /// Something that was sent again is acknowledged in order.
+    pub(crate) again: bool,
     /// The same of segments acknowledged selectively.
     pub(crate) sack_at: Option<Instant>,
     /// Data below `recover` that was sent once has arrived: F-RTO's evidence.
@@ -197,6 +201,19 @@ impl Scoreboard {
         (outstanding + self.again).saturating_sub(self.sacked + self.lost)
     }
 
+    /// The last segment ends with a PSH.
+    pub(crate) fn push_last(&mut self) {
+        if let Some(last) = self.segments.back_mut() {
+            last.marks |= Mark::PUSHED;
+        }
+    }
+
+    /// What the segment that begins there says of its end.
+    pub(crate) fn is_pushed(&self, seq: SeqNum, end: SeqNum) -> bool {
+        let at = self.segments.get(self.index_of(seq));
+        at.is_some_and(|s| s.end == end && s.marks.contains(Mark::PUSHED))
+    }
+
     /// A segment leaves for the first time.
     pub(crate) fn push(&mut self, sent: Sent) {
         self.order.push_back((sent.at, sent.seq, sent.end));
@@ -213,6 +230,7 @@ impl Scoreboard {
         let sent = &mut self.segments[index];
         let (mut rest, before) = (*sent, sent.segments());
         sent.end = at;
+        sent.marks.remove(Mark::PUSHED);
         rest.seq = at;
         // A cut between two of its segments makes no more of them.
         let more = (sent.segments() + rest.segments()).saturating_sub(before);
@@ -409,6 +427,7 @@ impl Scoreboard {
             self.count = self.count.saturating_sub(sent.segments());
             round.acked += len;
             let again = sent.marks.contains(Mark::EVER_AGAIN);
+            round.again |= again;
             if sent.marks.contains(Mark::SACKED) {
                 self.sacked -= len;
                 self.sacked_segments = self.sacked_segments.saturating_sub(sent.segments());
@@ -611,7 +630,7 @@ impl Scoreboard {
             let sent = &mut self.segments[index];
             let apart = sent.segments() + next.segments();
             (sent.end, sent.each) = (end, 0);
-            sent.marks |= next.marks & Mark::EVER_AGAIN;
+            sent.marks |= next.marks & (Mark::EVER_AGAIN | Mark::PUSHED);
             self.count = self.count + 1 - apart;
             if sent.marks.contains(Mark::LOST) {
                 self.lost += next.len();

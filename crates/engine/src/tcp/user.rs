@@ -87,6 +87,11 @@ impl Connection {
             u16::MAX
         };
         self.ts_offset = ts_offset;
+        // tcp_connect_init.
+        self.rcv_mss = super::receive::RCV_MSS_MIN;
+        if cx.sysctl.tcp_timestamps {
+            self.mss = super::connection::MSS_DEFAULT - 12;
+        }
         let initial = initial_window(
             &self.opts,
             cx.sysctl,

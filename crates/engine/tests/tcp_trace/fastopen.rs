@@ -111,7 +111,9 @@ fn a_fast_connection_answers_before_the_handshake_is_over() {
          20    < A 101 ack 2501
          20    state Established
          21    send 10
-         21    > PA 2501:2511 ack 101",
+         21    > PA 2501:2511 ack 101
+         // The SYN-ACK has measured the round trip.
+         240   > PA 2501:2511 ack 101",
     );
     server(
         "0     listen 4
@@ -158,6 +160,11 @@ fn a_fast_connection_ends_after_the_handshake() {
          20    state FinWait1
          40    < A 101 ack 1502
          40    state FinWait2"
+    ));
+    server(&format!(
+        "{ACCEPTED}
+         20    < A 101 ack 1
+         240   > A 1:1001 ack 101"
     ));
     server(&format!(
         "{ACCEPTED}

@@ -14,6 +14,52 @@ fn opened(script: &str) {
 }
 
 #[test]
+fn what_is_held_and_comes_again() {
+    // RFC 2883, 4.1: one segment over two that are held; tcp_ofo_queue tells the first of them.
+    modern(
+        "0   connect
+         0   > S 0
+         0   < SA 0 ack 1 mss 1000 sackok
+         0   > A 1 ack 1
+         1   < A 1001:2001 ack 1
+         1   > A 1 ack 1 sack 1001:2001
+         2   < A 3001:4001 ack 1
+         2   > A 1 ack 1 sack 3001:4001,1001:2001
+         3   < A 1:4001 ack 1
+         3   > A 1 ack 4001 sack 1001:2001",
+    );
+}
+
+#[test]
+fn a_fin_that_is_held_has_a_number() {
+    modern(
+        "0   connect
+         0   > S 0
+         0   < SA 0 ack 1 mss 1000 sackok
+         0   > A 1 ack 1
+         1   < FPA 11:21 ack 1
+         1   > A 1 ack 1 sack 11:22
+         2   < PA 1:11 ack 1
+         2   > A 1 ack 22",
+    );
+}
+
+#[test]
+fn what_is_old_is_told() {
+    // RFC 2883: below the window too (tcp_send_dupack).
+    modern(
+        "0   connect
+         0   > S 0
+         0   < SA 0 ack 1 mss 1000 sackok
+         0   > A 1 ack 1
+         1   < A 1:101 ack 1
+         1   > A 1 ack 101
+         2   < A 1:11 ack 1
+         2   > A 1 ack 101 sack 1:11",
+    );
+}
+
+#[test]
 fn the_first_segments_are_acknowledged_at_once() {
     // Quick acknowledgments, so that the sender's slow start is not held up.
     opened(

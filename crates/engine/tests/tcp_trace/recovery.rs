@@ -246,14 +246,14 @@ fn a_timeout_that_was_wrong_is_undone() {
         "30  send 4000
          30  > PA 1:4001 each 1000
          78  > PA 3001:4001
-         250 > A 1:1001
-         250 castate 4
-         250 cwnd 1
-         260 < A 1 ack 2001
-         260 castate 0
-         260 cwnd 10
-         260 > nothing
-         265 < A 1 ack 4001
+         298 > A 1:1001
+         298 castate 4
+         298 cwnd 1
+         308 < A 1 ack 2001
+         308 castate 0
+         308 cwnd 10
+         308 > nothing
+         313 < A 1 ack 4001
          600 > nothing
          600 retransmits 2",
     );
@@ -265,14 +265,14 @@ fn a_timeout_that_was_right_sends_what_is_lost() {
         "30  send 4000
          30  > PA 1:4001 each 1000
          78  > PA 3001:4001
-         250 > A 1:1001
-         270 < A 1 ack 1001
-         270 castate 4
-         270 > A 1001:2001
-         270 > A 2001:3001
-         290 < A 1 ack 4001
-         290 castate 0
-         290 retransmits 4",
+         298 > A 1:1001
+         318 < A 1 ack 1001
+         318 castate 4
+         318 > A 1001:2001
+         318 > A 2001:3001
+         338 < A 1 ack 4001
+         338 castate 0
+         338 retransmits 4",
     );
 }
 
@@ -304,10 +304,54 @@ fn a_peer_that_drops_what_it_had_gets_it_again() {
          55  > A 1:1001
          75  < A 1 ack 1001
          75  castate 3
-         75  > A 1001:2001
-         95  < A 1 ack 2001
-         95  > PA 2001:3001
-         115 < A 1 ack 3001
-         115 retransmits 3",
+         // tcp_check_sack_reneging: the next acknowledgment could still say otherwise.
+         85  > A 1001:2001
+         85  castate 4
+         105 < A 1 ack 2001
+         105 > PA 2001:3001
+         125 < A 1 ack 3001
+         125 retransmits 3",
+    );
+}
+
+#[test]
+fn a_spurious_timeout_and_a_loss_behind_it() {
+    // F-RTO's new data shows that the timeout was wrong; RACK then judges anew (tcp_process_loss goes on).
+    opened(
+        "30   send 14000
+         30   > A 1:10001 each 1000
+         78   > A 10001:11001
+         298  > A 1:1001
+         300  < A 1 ack 1001
+         300  > A 11001:13001 each 1000
+         320  < A 1 ack 1001 sack 10001:11001
+         320  castate 3
+         320  > A 1001:2001",
+    );
+}
+
+#[test]
+fn a_window_may_grow_by_what_it_once_held() {
+    // tcp_cwnd_validate: ten segments were out in this window.
+    opened(
+        "30   send 10000
+         30   > PA 1:10001 each 1000
+         60   < A 1 ack 5001
+         60   cwnd 15
+         62   < A 1 ack 10001
+         62   cwnd 20",
+    );
+}
+
+#[test]
+fn reordering_is_measured_by_what_is_acknowledged() {
+    // tcp_check_sack_reordering: the hole was filled by what had only been late.
+    opened(
+        "30   send 10000
+         30   > PA 1:10001 each 1000
+         50   < A 1 ack 1 sack 1001:3001
+         52   < A 1 ack 10001
+         52   castate 0
+         52   reordering 10",
     );
 }

@@ -350,6 +350,20 @@ impl Trace {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(info.lost, number(1), "{}", self.line);
             }
+            "reordering" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(info.reordering, number(1), "{}", self.line);
+            }
+            "mss" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(info.snd_mss, number(1), "{}", self.line);
+            }
+            "timeouts" => {
+                let info = self.stack.tcp_info(now, self.id());
+                let got = (info.total_rto, info.total_rto_recoveries);
+                assert_eq!(got, (number(1) as u16, number(2) as u16), "{}", self.line);
+                assert_eq!(info.total_rto_time, number(3), "{}", self.line);
+            }
             "castate" => {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(u32::from(info.ca_state), number(1), "{}", self.line);

@@ -251,7 +251,7 @@ fn small_segments_are_sent_again_as_one() {
          1    > PA 601:1201 ack 1
          1    shutdown w
          1    > FA 1201 ack 1
-         201  > A 1:601 ack 1
+         201  > PA 1:601 ack 1
          210  < A 1 ack 601
          210  > FPA 601:1201 ack 1",
     );

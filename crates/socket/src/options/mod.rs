@@ -364,7 +364,9 @@ impl Host {
     /// Delivers what a value said it does when it is delivered.
     pub fn commit_getsockopt(&mut self, id: SocketId, value: &OptValue) {
         if value.clears_error {
-            let _ = self.take_pending_error(id);
+            if self.take_pending_error(id).is_none() {
+                self.clear_soft_error(id);
+            }
         }
         if value.takes
             && let Ok(s) = self.packet_mut(id)

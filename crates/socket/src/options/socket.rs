@@ -38,7 +38,7 @@ pub(super) fn get_protocol(
 }
 
 pub(super) fn get_error(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result<OptValue, Errno> {
-    let error = h.pending_error(id);
+    let error = h.pending_error(id).or_else(|| h.soft_error(id));
     let mut value = OptValue::int(error.map_or(0, |e| i32::from(e.0)), a);
     value.clears_error = error.is_some();
     Ok(value)

@@ -30,6 +30,16 @@ impl Stack {
         self.tcp.open_mut(id).conn.error.take()
     }
 
+    /// What an ICMP error said of a connection that goes on (sk_err_soft): SO_ERROR tells it when nothing is pending.
+    pub fn tcp_soft_error(&self, id: TcpId) -> Option<TcpError> {
+        self.tcp.open(id).conn.soft_error
+    }
+
+    /// Forgets it.
+    pub fn tcp_clear_soft_error(&mut self, id: TcpId) {
+        self.tcp.open_mut(id).conn.soft_error = None;
+    }
+
     /// `getsockname(fd, ...)`; `None` when neither bound nor connected.
     pub fn tcp_local(&self, id: TcpId) -> Option<SocketAddr> {
         let tuple = &self.tcp.open(id).conn.tuple;
