@@ -143,9 +143,13 @@ pub struct Sysctl {
     pub tcp_sack: bool,
     /// net.ipv4.tcp_syncookies: 0 never, 1 when the queue of SYNs is full, 2 always.
     pub tcp_syncookies: u8,
-    /// net.ipv4.tcp_mtu_probing: 1 looks for a path that swallows large packets when nothing is acknowledged.
-    pub tcp_mtu_probing: bool,
-    /// net.ipv4.tcp_base_mss: the segment size that it tries then.
+    /// net.ipv4.tcp_mtu_probing: 1 looks for the largest segment of a path when nothing is acknowledged, 2 always.
+    pub tcp_mtu_probing: u8,
+    /// net.ipv4.tcp_probe_interval: when the search begins anew.
+    pub tcp_probe_interval: Duration,
+    /// net.ipv4.tcp_probe_threshold: how many bytes are worth a probe.
+    pub tcp_probe_threshold: u32,
+    /// net.ipv4.tcp_base_mss: the segment size that it begins with.
     pub tcp_base_mss: u32,
     /// net.ipv4.tcp_mtu_probe_floor: and the least.
     pub tcp_mtu_probe_floor: u32,
@@ -287,7 +291,9 @@ impl Default for Sysctl {
             tcp_timestamps: true,
             tcp_sack: true,
             tcp_syncookies: 1,
-            tcp_mtu_probing: false,
+            tcp_mtu_probing: 0,
+            tcp_probe_interval: Duration::from_secs(600),
+            tcp_probe_threshold: 8,
             tcp_base_mss: 1024,
             tcp_mtu_probe_floor: 48,
             tcp_ecn: 2,

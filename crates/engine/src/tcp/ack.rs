@@ -255,8 +255,9 @@ impl Connection {
         let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));
         // icsk_ext_hdr_len: what IP has of its own.
         let beside = self.opts.extra().map_or(0, |extra| extra.len(ip == 40));
-        if let Some(track) = self.track.as_ref().filter(|track| track.mss_limit > 0) {
-            mss = mss.min(track.mss_limit);
+        if let Some(search) = self.track.as_mut().and_then(|track| track.search.as_mut()) {
+            search.limit(mtu);
+            mss = mss.min(search.low().saturating_sub(ip + 20));
         }
         mss = mss.saturating_sub(options + beside as u32).max(MSS_MIN);
         if self.max_window > 0 {

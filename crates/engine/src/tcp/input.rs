@@ -193,6 +193,7 @@ impl Connection {
         let slow = self.counters.retrans > 1
             && !(self.ts_ok && echo == Some(self.ts_now(self.retrans_since)));
         self.retrans_since = Instant::BOOT;
+        let active = self.state == State::SynSent;
         self.state = State::Established;
         self.last_ack_received = cx.now;
         self.ack.last_received = cx.now;
@@ -201,6 +202,10 @@ impl Connection {
         self.deadlines.retransmit = Instant::MAX;
         self.out.remove(Out::SYN);
         self.init_transfer(cx, slow);
+        self.begin_search(cx, active);
+        if active && self.searches_mtu() {
+            self.sync_mss();
+        }
         self.start_keepalive(cx);
         self.events |= EventKind::WRITABLE;
     }

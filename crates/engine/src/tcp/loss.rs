@@ -14,11 +14,11 @@ use switchboard_wire::{SeqNum, TcpFlags, TcpSegment};
 
 use super::bbr::Told;
 use super::congestion::INFINITE_SSTHRESH;
-use super::connection::{Connection, Cx, MSS_MIN, Timed};
+use super::connection::{Connection, Cx, Timed};
+use super::mtu::MtuSearch;
 use super::recovery::Phase;
 use super::sent::{Mark, Round, Scoreboard, Sent};
 use super::timers::Purpose;
-use crate::config::Sysctl;
 use crate::time::Instant;
 
 /// net.ipv4.tcp_reordering: "three duplicate ACKs" (RFC 5681, 3.2), and how far it may grow (tcp_max_reordering).
@@ -66,8 +66,8 @@ pub(crate) struct Track {
     pub(crate) first_at: Instant,
     /// Until this much is delivered, samples are limited by the application; 0: they are not.
     pub(crate) app_limited: u64,
-    /// The largest segment that a path seems to carry which swallows larger ones (RFC 4821); 0: nothing is suspected.
-    pub(crate) mss_limit: u32,
+    /// The largest segment that the path carries is looked for (RFC 4821).
+    pub(crate) search: Option<Box<MtuSearch>>,
     /// What was in flight at most since the window was last the limit, and when that was (RFC 7661, 4.4).
     pub(crate) used: (u32, Instant),
     /// What was out at most since the window began that ends there (max_packets_out, cwnd_usage_seq).
@@ -116,22 +116,13 @@ impl Track {
             delivered_at: now,
             first_at: now,
             app_limited: 0,
-            mss_limit: 0,
+            search: None,
             used: (0, now),
             peak: 0,
             peak_end: SeqNum(0),
             rto: (0, 0, 0, None),
             rate: (0, 0, false),
         }
-    }
-
-    /// The next smaller segment size to try, on a path that may swallow large packets (tcp_mtu_probing).
-    pub(crate) fn shrink(&mut self, sysctl: &Sysctl) {
-        let tried = match self.mss_limit {
-            0 => sysctl.tcp_base_mss,
-            n => (n / 2).min(sysctl.tcp_base_mss),
-        };
-        self.mss_limit = tried.max(sysctl.tcp_mtu_probe_floor).max(MSS_MIN);
     }
 
     /// tcp_init_undo.
@@ -210,6 +201,7 @@ impl Connection {
             t.board.on_ack(cx.now, ack, recover, &mut round);
             self.take_acknowledged(ack);
         }
+        let larger = advanced && self.judge_probe(t);
         if !self.sack_ok {
             self.count_duplicates(duplicate, advanced, &mut round);
         }
@@ -304,6 +296,9 @@ impl Connection {
         let idle = t.board.is_empty() && self.recovery.phase == Phase::Open;
         let wanted = self.path.tracked || self.cc.governs() || !idle;
         self.track = wanted.then_some(track);
+        if larger {
+            self.sync_mss();
+        }
         if advanced && self.no_space {
             self.expand_send_buffer(cx);
         }
@@ -473,6 +468,9 @@ impl Connection {
         }
         if t.board.lost() == 0 {
             self.try_to_open(t, ece);
+            return due;
+        }
+        if self.recovery.phase < Phase::Cwr && self.probe_failed(t) {
             return due;
         }
         self.enter_recovery(t, ece);
@@ -808,7 +806,8 @@ impl Connection {
         }
         self.recovery.phase = Phase::Loss;
         self.recovery.recover = self.snd_max;
-        t.frto = cx.sysctl.tcp_frto > 0 && (fresh || self.retransmits > 0);
+        let probing = t.search.as_ref().is_some_and(|search| search.is_probing());
+        t.frto = cx.sysctl.tcp_frto > 0 && (fresh || self.retransmits > 0) && !probing;
         t.new_first = false;
         t.tlp = None;
         self.queue_cwr();

@@ -44,7 +44,14 @@ impl Connection {
             return Some(segment);
         }
         if self.has_unsent() {
-            if let Some(chunk) = self.next_chunk(cx) {
+            if self.searches_mtu()
+                && let Some(segment) = self.probe_mtu(cx)
+            {
+                return Some(segment);
+            }
+            if !self.waits_for_probe()
+                && let Some(chunk) = self.next_chunk(cx)
+            {
                 return Some(self.send_chunk(cx, chunk));
             }
             // Nothing may leave and nothing is in flight that would restart us: probe (tcp_check_probe_timer).

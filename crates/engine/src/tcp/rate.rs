@@ -56,6 +56,9 @@ impl Connection {
         let Some(mut track) = self.track.take() else {
             return;
         };
+        if let Some(search) = &mut track.search {
+            search.rest();
+        }
         let flight = self.in_flight_of(&track);
         if self.cwnd_limited || flight >= self.cc.cwnd || flight == 0 {
             track.used = (0, cx.now);

@@ -63,6 +63,9 @@ impl Connection {
         data_end: SeqNum,
     ) -> TcpSegment {
         let mut sent = sent;
+        if let Some(search) = &mut t.search {
+            search.give_up();
+        }
         if cx.sysctl.tcp_retrans_collapse && sent.len() < mss {
             // A FIN takes no room in a segment.
             let most = sent.seq + mss;

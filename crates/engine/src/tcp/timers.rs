@@ -129,10 +129,7 @@ impl Connection {
             return self.give_up();
         }
         if self.suspects_black_hole(cx) {
-            let mut track = self.take_track();
-            track.shrink(cx.sysctl);
-            self.track = Some(track);
-            self.sync_mss();
+            self.shrink_segments(cx);
         }
         let mut track = self.take_track();
         self.enter_loss(cx, &mut track);
@@ -187,7 +184,7 @@ impl Connection {
     fn suspects_black_hole(&self, cx: Cx<'_>) -> bool {
         let waited = cx.now.saturating_sub(self.retrans_since);
         let limit = model_timeout(cx.sysctl.tcp_retries1, RTO_MIN, self.rtt.bounds().max());
-        cx.sysctl.tcp_mtu_probing && self.retransmits > 0 && waited >= limit
+        cx.sysctl.tcp_mtu_probing > 0 && self.retransmits > 0 && waited >= limit
     }
 
     /// TCP_THIN_LINEAR_TIMEOUTS: an interactive stream does not double its first timeouts.

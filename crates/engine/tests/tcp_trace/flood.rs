@@ -90,7 +90,7 @@ fn a_path_that_swallows_large_packets() {
     Trace::new(|sysctl| {
         sysctl.tcp_timestamps = false;
         sysctl.tcp_window_scaling = false;
-        sysctl.tcp_mtu_probing = true;
+        sysctl.tcp_mtu_probing = 1;
     })
     .run(
         "0     connect

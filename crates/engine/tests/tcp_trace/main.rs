@@ -6,6 +6,7 @@ mod ecn;
 mod fastopen;
 mod flood;
 mod handshake;
+mod mtu;
 mod receive;
 mod recovery;
 mod script;

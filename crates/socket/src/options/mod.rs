@@ -363,10 +363,8 @@ impl Host {
 
     /// Delivers what a value said it does when it is delivered.
     pub fn commit_getsockopt(&mut self, id: SocketId, value: &OptValue) {
-        if value.clears_error {
-            if self.take_pending_error(id).is_none() {
-                self.clear_soft_error(id);
-            }
+        if value.clears_error && self.take_pending_error(id).is_none() {
+            self.clear_soft_error(id);
         }
         if value.takes
             && let Ok(s) = self.packet_mut(id)
