@@ -75,6 +75,7 @@ mod rarer;
 mod raw;
 mod readiness;
 mod route_ioctl;
+mod router_advertisements;
 mod scm_creds;
 mod scm_rights;
 mod scm_rights_errors;
@@ -180,6 +181,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     proc_net_links::TESTS,
     rarer::TESTS,
     raw::TESTS,
+    router_advertisements::TESTS,
     readiness::TESTS,
     route_ioctl::TESTS,
     scm_creds::TESTS,

@@ -50,14 +50,14 @@ const SIOCSIFADDR: u64 = 0x8916;
 const SIOCSIFNETMASK: u64 = 0x891c;
 const SIOCGIFMTU: u64 = 0x8921;
 const SIOCSIFHWADDR: u64 = 0x8924;
-const SIOCGIFHWADDR: u64 = 0x8927;
+pub(super) const SIOCGIFHWADDR: u64 = 0x8927;
 const SIOCGIFTXQLEN: u64 = 0x8942;
 
 const TUN: u16 = 1;
-const TAP: u16 = 2;
+pub(super) const TAP: u16 = 2;
 const NO_CARRIER: u16 = 0x40;
 const PERSIST: u16 = 0x800;
-const NO_PI: u16 = 0x1000;
+pub(super) const NO_PI: u16 = 0x1000;
 const ONE_QUEUE: u16 = 0x2000;
 const EXCL: u16 = 0x8000;
 
@@ -80,7 +80,13 @@ fn another(k: &mut dyn Kernel) -> Got<Fd> {
 }
 
 /// A `struct ifreq` of this name and value: the result, and the whole afterwards.
-fn ifreq(k: &mut dyn Kernel, fd: Fd, command: u64, name: &str, value: &[u8]) -> (i64, [u8; 40]) {
+pub(super) fn ifreq(
+    k: &mut dyn Kernel,
+    fd: Fd,
+    command: u64,
+    name: &str,
+    value: &[u8],
+) -> (i64, [u8; 40]) {
     let mut request = [0u8; 40];
     request[..name.len()].copy_from_slice(name.as_bytes());
     request[16..16 + value.len()].copy_from_slice(value);
@@ -103,7 +109,7 @@ fn set_iff(k: &mut dyn Kernel, fd: Fd, name: &str, flags: u16) -> (i64, String) 
 }
 
 /// A TUN interface of this name.
-fn tun(k: &mut dyn Kernel, name: &str, flags: u16) -> Got<Fd> {
+pub(super) fn tun(k: &mut dyn Kernel, name: &str, flags: u16) -> Got<Fd> {
     let fd = open(k)?;
     eq!(set_iff(k, fd, name, flags), (0, name.to_string()));
     Ok(fd)
@@ -121,7 +127,7 @@ fn address(ip: [u8; 4]) -> [u8; 16] {
 }
 
 /// 10.9.0.1/24, and up.
-fn set_up(k: &mut dyn Kernel, name: &str) -> Got<Fd> {
+pub(super) fn set_up(k: &mut dyn Kernel, name: &str) -> Got<Fd> {
     let fd = inet(k)?;
     ret!(ifreq(k, fd, SIOCSIFADDR, name, &address(OURS)).0, 0);
     let mask = address([255, 255, 255, 0]);
@@ -149,7 +155,7 @@ fn packet(k: &mut dyn Kernel, fd: Fd, head: usize) -> Got<Vec<u8>> {
 }
 
 /// The Internet checksum (RFC 1071) goes to `at`.
-fn sum(bytes: &mut [u8], at: usize) {
+pub(super) fn sum(bytes: &mut [u8], at: usize) {
     bytes[at..at + 2].fill(0);
     let words = bytes
         .chunks(2)

@@ -323,7 +323,7 @@ impl Stack {
         let mut ip = IpHeader::new(route.source, route.destination);
         ip.tos = tos;
         ip.hop_limit = if ip.is_v6() {
-            self.sysctl.ipv6_hop_limit
+            self.hop_limit6(route.interface)
         } else {
             self.sysctl.ip_default_ttl
         };

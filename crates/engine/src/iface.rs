@@ -7,6 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use switchboard_wire::{Ethernet, Mac};
 
+use crate::time::Instant;
+
 /// Names an interface of a host, as Linux's ifindex does. `lo` is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfIndex(u32);
@@ -84,6 +86,37 @@ pub struct Interface {
     link_type: u16,
     /// Addresses that are not the host's yet, and whether another host has them.
     tentative: Vec<(Ipv6Addr, bool)>,
+    /// Of addresses that are not as all are.
+    traits: Vec<(IpAddr, AddressTraits)>,
+    /// The hop limit and the MTU of IPv6 that a router has told of.
+    pub(crate) hop_limit: Option<u8>,
+    pub(crate) mtu6: Option<u32>,
+}
+
+/// For how long an address is the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Until when it is used by choice; `None`: for ever.
+    pub preferred: Option<Instant>,
+    /// Until when it is the host's at all; `None`: for ever.
+    pub valid: Option<Instant>,
+    /// When it was added, and when this was said.
+    pub created: Instant,
+    /// See `created`.
+    pub updated: Instant,
+}
+
+/// What is special about an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressTraits {
+    /// For how long it is the host's; `None`: for ever.
+    pub lifetime: Option<Lifetime>,
+    /// It is not used by choice any more (IFA_F_DEPRECATED).
+    pub deprecated: bool,
+    /// Nobody is reached directly for its prefix (IFA_F_NOPREFIXROUTE).
+    pub without_subnet: bool,
+    /// It was made of what a router advertises.
+    pub by_router: bool,
 }
 
 /// ARPHRD_ETHER, ARPHRD_LOOPBACK and ARPHRD_NONE of linux/if_arp.h.
@@ -198,6 +231,29 @@ impl Interface {
         let mut all = self.tentative.iter();
         all.find(|(of, _)| *of == addr).map(|(_, failed)| *failed)
     }
+
+    /// What is special about one of them.
+    #[inline]
+    pub fn traits(&self, addr: IpAddr) -> AddressTraits {
+        let mut all = self.traits.iter();
+        let found = all.find(|(of, _)| *of == addr);
+        found.map_or(AddressTraits::default(), |(_, traits)| *traits)
+    }
+
+    /// The addresses about which something is special.
+    pub(crate) fn all_traits(&self) -> &[(IpAddr, AddressTraits)] {
+        &self.traits
+    }
+
+    /// The largest IPv6 packet that it sends, which a router may have told of.
+    pub fn mtu6(&self) -> u32 {
+        self.mtu6.map_or(self.mtu, |mtu| mtu.min(self.mtu))
+    }
+
+    /// The hop limit that a router has told of.
+    pub fn hop_limit(&self) -> Option<u8> {
+        self.hop_limit
+    }
 }
 
 impl Interface {
@@ -251,14 +307,33 @@ impl Interface {
     pub(crate) fn remove(&mut self, address: &InterfaceAddress) {
         self.tentative.retain(|(of, _)| *of != address.addr);
         self.addresses.retain(|a| a != address);
+        self.forget_traits();
+    }
+
+    /// See [`traits`](Self::traits).
+    pub(crate) fn set_traits(&mut self, addr: IpAddr, traits: AddressTraits) {
+        self.traits.retain(|(of, _)| *of != addr);
+        if traits != AddressTraits::default() {
+            self.traits.push((addr, traits));
+        }
+    }
+
+    /// Of addresses that are gone.
+    fn forget_traits(&mut self) {
+        let there = &self.addresses;
+        self.traits
+            .retain(|(of, _)| there.iter().any(|a| a.addr == *of));
     }
 
     /// Below IPV6_MIN_MTU there is no IPv6; it comes back when the interface is set up anew.
     pub(crate) fn set_mtu(&mut self, mtu: u32) {
         self.mtu = mtu;
+        // addrconf_notify(): what a router said is forgotten.
+        self.mtu6 = None;
         if mtu < IPV6_MIN_MTU {
             self.tentative.clear();
             self.addresses.retain(|a| a.addr.is_ipv4());
+            self.forget_traits();
         }
     }
 
@@ -276,6 +351,7 @@ impl Interface {
     fn renew_v6(&mut self) {
         self.tentative.clear();
         self.addresses.retain(|a| a.addr.is_ipv4());
+        self.forget_traits();
         if self.up && self.is_loopback() && self.mtu >= IPV6_MIN_MTU {
             self.addresses.push(LOOPBACK_V6);
         } else if self.up && self.ethernet && self.mtu >= IPV6_MIN_MTU {
@@ -391,6 +467,8 @@ pub(crate) struct Interfaces {
     pub(crate) forwarding: [bool; 2],
     /// net.ipv4.conf.*.accept_local
     pub(crate) accept_local: bool,
+    /// Some interface has a hop limit of its own.
+    has_hop_limits: bool,
 }
 
 impl Interfaces {
@@ -407,6 +485,7 @@ impl Interfaces {
             primaries: crate::hash::KeyedMap::with_hasher(hash),
             forwarding,
             accept_local: false,
+            has_hop_limits: false,
         };
         let lo = interfaces.add(InterfaceConfig {
             name: String::from("lo"),
@@ -442,6 +521,9 @@ impl Interfaces {
                 _ => ARPHRD_ETHER,
             },
             tentative: Vec::new(),
+            traits: Vec::new(),
+            hop_limit: None,
+            mtu6: None,
         });
         index
     }
@@ -486,6 +568,23 @@ impl Interfaces {
             interface.addresses.push(address);
         }
         self.note(index);
+    }
+
+    /// A router has told of the hop limit on a link.
+    pub(crate) fn set_hop_limit(&mut self, index: IfIndex, limit: Option<u8>) {
+        if let Some(interface) = self.get_mut(index) {
+            interface.hop_limit = limit;
+        }
+        self.has_hop_limits = self.list.iter().any(|i| i.hop_limit.is_some());
+    }
+
+    /// What a router has told of it.
+    #[inline]
+    pub(crate) fn hop_limit(&self, index: IfIndex) -> Option<u8> {
+        if !self.has_hop_limits {
+            return None;
+        }
+        self.get(index)?.hop_limit
     }
 
     /// Whether segments that travel as one leave by it as one.

@@ -48,12 +48,17 @@ pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use extended::{Arrived, SendExtra, SendHeaders};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
 pub use forward::Conf;
-pub use iface::{IfIndex, Interface, InterfaceAddress, InterfaceConfig, Traffic};
+pub use iface::{
+    AddressTraits, IfIndex, Interface, InterfaceAddress, InterfaceConfig, Lifetime, Traffic,
+};
 pub use ip_options::{BadOption, IpOptions, MAX_OPTIONS};
 pub use link::Departure;
 pub use multicast::{FilterMode, Membership};
 pub use nat::{NatConfig, NatCounters, NatKind, NatTimeouts};
-pub use neigh::{DadParams, NeighLimits, NeighParams, NeighState, Neighbour, solicited_node};
+pub use neigh::{
+    DadParams, NeighLimits, NeighParams, NeighState, Neighbour, RaParams, RouterNews,
+    solicited_node,
+};
 pub use policy::{Flow, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;

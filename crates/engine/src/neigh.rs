@@ -19,9 +19,11 @@
 mod arp;
 mod dad;
 mod ndp;
+mod ra;
 
 pub use dad::DadParams;
 pub use ndp::solicited_node;
+pub use ra::{RaParams, RouterNews};
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -31,6 +33,7 @@ use core::time::Duration;
 use switchboard_wire::{Mac, Packet};
 
 use dad::Dad;
+use ra::Routers;
 
 use crate::hash::{KeyedMap, KeyedState};
 use crate::icmp::Fault;
@@ -222,6 +225,7 @@ pub(crate) struct Neighbours {
     discards: u64,
     /// Own addresses that are probed for.
     dad: Dad,
+    routers: Routers,
 }
 
 /// How many changes wait to be asked for.
@@ -263,6 +267,7 @@ impl Neighbours {
             changes: VecDeque::new(),
             discards: 0,
             dad: Dad::new(),
+            routers: Routers::new(),
         }
     }
 
@@ -286,7 +291,9 @@ impl Neighbours {
     fn next_deadline(&self) -> Option<Instant> {
         let first = self.deadlines.first().map(|(at, _)| *at);
         let probe = self.dad.next_deadline();
-        first.into_iter().chain(self.gc_at).chain(probe).min()
+        let routers = self.routers.next_deadline();
+        let own = first.into_iter().chain(self.gc_at);
+        own.chain(probe).chain(routers).min()
     }
 
     fn forget(&mut self, key: Key) -> Option<Entry> {
@@ -299,7 +306,7 @@ impl Neighbours {
 
     #[inline]
     pub(crate) fn has_changes(&self) -> bool {
-        !(self.changes.is_empty() && self.dad.ended.is_empty())
+        !(self.changes.is_empty() && self.dad.ended.is_empty() && self.routers.news.is_empty())
     }
 
     fn note(&mut self, key: Key) {
@@ -591,6 +598,7 @@ impl Stack {
             self.neigh_due(now, key);
         }
         self.dad_timeout(now);
+        self.routers_timeout(now);
         if self.neighbours.gc_at.is_some_and(|at| at <= now) {
             self.neighbours.periodic_gc(now);
         }
@@ -645,6 +653,7 @@ impl Stack {
             let held = core::mem::take(&mut entry.held);
             self.neighbours.note(key);
             self.neigh_give_up(now, key.0, held);
+            self.router_failed(key, NeighState::Failed);
             return;
         }
         if entry.state != before && entry.state != NeighState::Delay {
@@ -849,5 +858,7 @@ fn listed((interface, addr): Key, entry: &Entry) -> Neighbour {
     }
 }
 
+#[cfg(test)]
+mod ra_tests;
 #[cfg(test)]
 mod tests;

@@ -159,6 +159,21 @@ impl Routes {
         self.touch();
     }
 
+    /// Routes over a router that does not answer are looked at last among their equals (rt6_score_route()).
+    pub(crate) fn put_last(&mut self, gateway: IpAddr, interface: IfIndex) {
+        let over = |r: &RouteConfig| r.gateway == Some(gateway) && r.interface == interface;
+        // RTPROT_RA: the administrator's are used as they are.
+        let (last, mut rest): (Vec<_>, Vec<_>) =
+            (self.list.iter().copied()).partition(|r| over(r) && r.protocol == 9);
+        if last.is_empty() {
+            return;
+        }
+        core::mem::swap(&mut self.list, &mut rest);
+        for route in last {
+            self.add(route);
+        }
+    }
+
     /// Puts another in the place of the first that `goes` names.
     pub(crate) fn replace(&mut self, goes: impl Fn(&RouteConfig) -> bool, new: RouteConfig) {
         if let Some(place) = self.list.iter_mut().find(|route| goes(route)) {
@@ -282,7 +297,12 @@ fn info(
     next_hop: IpAddr,
     kind: RouteKind,
 ) -> RouteInfo {
-    let mtu = interfaces.get(interface).map_or(0, Interface::mtu);
+    let mtu = interfaces
+        .get(interface)
+        .map_or(0, |i| match destination.is_ipv6() {
+            true => i.mtu6(),
+            false => i.mtu(),
+        });
     RouteInfo {
         destination,
         source,
@@ -352,8 +372,9 @@ fn in_table(
         .iter()
         .filter(|_| table == TABLE_MAIN)
         .filter(|i| i.is_up() && !i.is_loopback() && device.is_none_or(|d| d == i.index()))
-        .flat_map(|i| i.addresses().iter().map(move |a| (i.index(), a)))
-        .filter(|(_, a)| a.covers(dst))
+        .flat_map(|i| i.addresses().iter().map(move |a| (i, a)))
+        .filter(|(i, a)| a.covers(dst) && !i.traits(a.addr).without_subnet)
+        .map(|(i, a)| (i.index(), a))
         .fold(
             None,
             |best: Option<(IfIndex, _)>, new: (IfIndex, &_)| match best {
@@ -459,15 +480,19 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
                 .or_else(|| all().find(|a| a.addr.is_ipv4()))
                 .map(|a| a.addr)
         }
-        // RFC 6724, 5, of its rules those that can differ here: 2 (appropriate scope), 5 (outgoing interface), 6 (matching
-        // label), 8 (longest matching prefix); the older address wins among equals. No address is deprecated, a home address
-        // or a temporary one.
+        // RFC 6724, 5, of its rules those that can differ here: 2 (appropriate scope), 3 (deprecated addresses), 5 (outgoing
+        // interface), 6 (matching label), 8 (longest matching prefix); the older address wins among equals. No address is a
+        // home address or a temporary one.
         IpAddr::V6(dst) => {
             let own = link.addresses().iter();
             let candidates = (own.filter(|a| link.tentative(a.addr).is_none())).map(|a| (a, true));
             // RFC 6724, 4: on the link itself only the link's own addresses are candidates.
             let wide = !dst.is_multicast() && scope(dst) > LINK_SCOPE;
             let others = all().filter(|_| wide).map(|a| (a, false));
+            let deprecated = |addr: IpAddr| {
+                let owner = interfaces.owner(addr).and_then(|of| interfaces.get(of));
+                owner.is_some_and(|of| of.traits(addr).deprecated)
+            };
             let mut best: Option<(Ipv6Addr, _)> = None;
             for (address, own) in candidates.chain(others) {
                 let IpAddr::V6(addr) = address.addr else {
@@ -478,7 +503,8 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
                 let fit = if have >= want { (1, -have) } else { (0, have) };
                 // ipv6_get_saddr_eval(): no more of the prefix counts than the subnet has.
                 let common = common_v6(addr, dst).min(address.prefix_len.into());
-                let key = (fit, own, label(addr) == label(dst), common);
+                let lasts = !deprecated(address.addr);
+                let key = (fit, lasts, own, label(addr) == label(dst), common);
                 if best.is_none_or(|(_, best)| key > best) {
                     best = Some((addr, key));
                 }

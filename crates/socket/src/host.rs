@@ -36,6 +36,8 @@ pub struct Host {
     /// The AF_NETLINK sockets among them.
     pub(crate) netlinks: BTreeSet<SocketId>,
     /// What was said of interfaces' addresses.
+    /// The time of the latest request to NETLINK_ROUTE or piece of news: what has a time left is told of by it.
+    pub(crate) asked_at: switchboard_engine::Instant,
     pub(crate) address_notes: BTreeMap<crate::netlink::AddressKey, crate::netlink::AddressNote>,
     pub(crate) bpf: crate::filter::Objects,
     pub(crate) events: VecDeque<Event>,
@@ -67,6 +69,7 @@ impl Host {
             unix: unix::Namespace::default(),
             inet: inet::Tables::default(),
             netlinks: BTreeSet::new(),
+            asked_at: switchboard_engine::Instant::BOOT,
             address_notes: BTreeMap::new(),
             bpf: crate::filter::Objects::default(),
             events: VecDeque::new(),
@@ -665,6 +668,7 @@ impl Host {
 
     /// Runs the timers that are due. Early or repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.asked_at = now;
         self.stack.handle_timeout(now);
         self.collect_stack_events();
         self.handle_ring_timeout(now);

@@ -175,7 +175,9 @@ pub(super) fn place(tid: i32, open: &Open) -> Place {
 
 fn find(tid: i32, open: &Open) -> Option<String> {
     let base = std::str::from_utf8(open.base()).ok()?;
-    let dir = directory(tid, open)?;
+    let Some(dir) = directory(tid, open) else {
+        return of_own_interface(tid, open, base);
+    };
     if is_number(open.base()) {
         return reopened(tid, base, &dir);
     }
@@ -187,6 +189,22 @@ fn find(tid: i32, open: &Open) -> Option<String> {
         return None;
     }
     Some(format!("{below}/{base}"))
+}
+
+/// A tunable of an interface that the machine has none of that name of: its directory is not there.
+fn of_own_interface(tid: i32, open: &Open, base: &str) -> Option<String> {
+    let cut = open.path.len() - open.base().len();
+    let path = open.path[..cut].to_vec();
+    let end = path.iter().rposition(|byte| *byte != b'/')? + 1;
+    let above = Open {
+        path: path[..end].to_vec(),
+        ..*open
+    };
+    let name = std::str::from_utf8(above.base()).ok()?;
+    let below = directory_below_proc(&directory(tid, &above)?)?;
+    let words: Vec<&str> = below.split('/').collect();
+    let known = matches!(words[..], ["sys", "net", "ipv4" | "ipv6", "conf" | "neigh"]);
+    (known && !matches!(name, "." | "..")).then(|| format!("{below}/{name}/{base}"))
 }
 
 /// The file that a descriptor of O_PATH names, which is opened again by its link below /proc/PID/fd.
@@ -318,6 +336,20 @@ mod tests {
         ] {
             assert_eq!(at(path), Place::Elsewhere, "{path}");
         }
+        // Interfaces are the layer's own, and the machine need not have one of that name.
+        for (path, wanted) in [
+            (
+                "/proc/sys/net/ipv6/conf/tap77/accept_ra",
+                "sys/net/ipv6/conf/tap77/accept_ra",
+            ),
+            (
+                "/proc/sys/net/ipv4/neigh/tap77//x",
+                "sys/net/ipv4/neigh/tap77/x",
+            ),
+        ] {
+            assert_eq!(at(path), Place::Below(wanted.to_string()), "{path}");
+        }
+        assert_eq!(at("/proc/sys/net/ipv4/nope/tap77/x"), Place::Elsewhere);
         let none = Place::Below("sys/net/core/nope".to_string());
         assert_eq!(at("/proc/sys/net/core/nope"), none);
     }

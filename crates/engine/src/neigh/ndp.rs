@@ -1,15 +1,15 @@
 //! Neighbour discovery (RFC 4861): solicitations and advertisements.
 //!
 //! # Limits
-//! Routers are not asked for, and what they say is not believed (net.ipv6.conf.IF.accept_ra 0): routes are the
-//! administrator's. This host sends no router advertisements, whether it forwards or not.
+//! The host itself sends no router advertisements, whether it forwards or not: that is a program's (radvd), as on Linux.
+//! Redirects are not heard.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use switchboard_wire::{Body, IcmpMessage, IpHeader, Mac, Packet};
 
-use super::{NeighState, Update};
+use super::{NeighState, Update, ra};
 use crate::iface::IfIndex;
 use crate::route::{RouteInfo, RouteKind};
 use crate::stack::Stack;
@@ -20,7 +20,7 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 
 /// Options: the sender's hardware address, the target's.
-const SOURCE_LINK: u8 = 1;
+pub(super) const SOURCE_LINK: u8 = 1;
 const TARGET_LINK: u8 = 2;
 
 /// Flags of an advertisement.
@@ -37,7 +37,7 @@ pub fn solicited_node(addr: Ipv6Addr) -> Ipv6Addr {
 }
 
 /// RFC 4861, 4.6.1. `None`: an option has no length, or does not fit, and the message is to be dropped.
-fn link_option(mut options: &[u8], wanted: u8) -> Option<Option<Mac>> {
+pub(super) fn link_option(mut options: &[u8], wanted: u8) -> Option<Option<Mac>> {
     let mut found = None;
     while !options.is_empty() {
         let [kind, length, ..] = *options else {
@@ -143,6 +143,9 @@ impl Stack {
         let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else {
             return;
         };
+        if kind == ra::ROUTER_ADVERTISEMENT {
+            return self.router_advertised(now, interface, src, rest, payload);
+        }
         let Some((target, options)) = payload.split_first_chunk::<16>() else {
             return;
         };

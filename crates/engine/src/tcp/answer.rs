@@ -48,7 +48,7 @@ impl Stack {
         ip.tos = tos;
         ip.hop_limit = ttl.unwrap_or(match tuple.remote {
             IpAddr::V4(_) => self.sysctl.ip_default_ttl,
-            IpAddr::V6(_) => self.sysctl.ipv6_hop_limit,
+            IpAddr::V6(_) => self.hop_limit6(route.interface),
         });
         if self.tcp.signs
             && let Some(key) = self.tcp_md5_key(&tuple, route.interface)

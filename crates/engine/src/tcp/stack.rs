@@ -300,7 +300,11 @@ impl Stack {
             }
             ip.hop_limit = match tuple.remote {
                 IpAddr::V4(_) => socket.conn.opts.ttl.unwrap_or(sysctl.ip_default_ttl),
-                IpAddr::V6(_) => socket.conn.opts.hops.unwrap_or(sysctl.ipv6_hop_limit),
+                IpAddr::V6(_) => {
+                    let told = self.interfaces.hop_limit(route.interface);
+                    let hops = socket.conn.opts.hops.or(told);
+                    hops.unwrap_or(sysctl.ipv6_hop_limit)
+                }
             };
             if tcp.signs
                 && let Some(key) = socket.conn.opts.md5_key(ip.dst)

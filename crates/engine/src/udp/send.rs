@@ -178,7 +178,7 @@ impl Stack {
         ip.hop_limit = ttl.unwrap_or(match route.kind {
             // RFC 1112, 6.1; RFC 3493, 5.2: datagrams to groups stay on the link by default.
             RouteKind::Multicast => 1,
-            _ if ip.is_v6() => self.sysctl.ipv6_hop_limit,
+            _ if ip.is_v6() => self.hop_limit6(route.interface),
             _ => self.sysctl.ip_default_ttl,
         });
         ip

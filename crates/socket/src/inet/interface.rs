@@ -10,7 +10,7 @@ use crate::netlink::{AddressNote, Teller};
 use alloc::string::String;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange};
+use switchboard_engine::{AddressTraits, IfIndex, Interface, InterfaceAddress, InterfaceChange};
 
 /// `IFF_UP` of netdevice(7).
 pub(crate) const IFF_UP: u16 = 0x1;
@@ -255,7 +255,8 @@ impl Host {
                 label,
                 ..AddressNote::default()
             };
-            self.add_address(teller, index, new, note, false);
+            let traits = AddressTraits::default();
+            self.add_address(teller, index, new, (note, traits), false);
         }
         Ok(())
     }
@@ -336,7 +337,7 @@ impl Host {
             &Teller::ioctl(cx.now),
             index,
             address,
-            AddressNote::default(),
+            (AddressNote::default(), AddressTraits::default()),
             true,
         );
         Ok(())

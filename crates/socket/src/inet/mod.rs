@@ -623,6 +623,7 @@ impl Host {
         self.show_packets();
         self.tell_neighbours();
         self.tell_probed_addresses();
+        self.tell_router_news();
         while let Some(report) = self.stack.poll_report() {
             if let Some(id) = self.socket_of(report.socket) {
                 self.icmp_report(id, report);

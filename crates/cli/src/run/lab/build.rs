@@ -231,6 +231,9 @@ fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {
                 let change = InterfaceChange::Mtu(member.out.mtu);
                 layer.stack_mut().change_interface(interface, change);
             }
+            if network.asks {
+                layer.stack_mut().solicit_routers(now, interface);
+            }
             plugs.push(plug);
         }
         for (member, plug) in network.members.iter().zip(&plugs) {

@@ -381,6 +381,7 @@ fn networks(table: &Table<'_>, plan: &mut Plan) -> Result<()> {
             kind: Kind::Segment,
             members: members.collect(),
             pcap: None,
+            asks: false,
         });
     }
     Ok(())
@@ -420,11 +421,13 @@ fn network(
     }
     let automatic = numbers.next(members.len());
     let mut subnets = Vec::new();
+    let mut asks = false;
     for (key, automatic) in [("subnet", automatic[0]), ("subnet6", automatic[1])] {
         match table.get(key) {
             None if automatic.addr.is_ipv6() && !plan.ipv6 => {}
             None => subnets.push(automatic),
             Some(value) if value.text()? == "none" => {}
+            Some(value) if key == "subnet6" && value.text()? == "auto" => asks = true,
             Some(value) => {
                 let subnet = Subnet::parse(value.text()?).map_err(|what| value.problem(what))?;
                 if subnet.addr.is_ipv4() != automatic.addr.is_ipv4() {
@@ -476,6 +479,7 @@ fn network(
         kind,
         members,
         pcap: path_of(&table, "pcap")?,
+        asks,
     })
 }
 

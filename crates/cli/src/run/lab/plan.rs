@@ -83,6 +83,8 @@ pub(super) struct NetworkPlan {
     pub(super) kind: Kind,
     pub(super) members: Vec<Member>,
     pub(super) pcap: Option<PathBuf>,
+    /// Hosts ask for routers, which say what IPv6 addresses are made of.
+    pub(super) asks: bool,
 }
 
 /// A host's interface on a network.

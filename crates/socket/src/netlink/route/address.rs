@@ -2,7 +2,7 @@
 
 use super::super::message::{Answer, EXCL, Message, REPLACE, Refusal, Request};
 use super::super::serve::Asker;
-use super::rows::{Row, TO_HOST, brought};
+use super::rows::{Aged, Row, TO_HOST, brought};
 use super::{
     Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
     IFADDRMSG, LINK, LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
@@ -13,7 +13,10 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, InterfaceChange, RouteConfig};
+use switchboard_engine::{
+    AddressTraits, IfIndex, Instant, Interface, InterfaceAddress, InterfaceChange, Lifetime,
+    RouteConfig,
+};
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -21,12 +24,18 @@ const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
+/// IFAPROT_KERNEL_RA
+const BY_RA: u8 = 2;
 
 /// IFA_F_PERMANENT, IFA_F_SECONDARY, IFA_F_TENTATIVE, IFA_F_DADFAILED
 const PERMANENT: u32 = 0x80;
 const SECONDARY: u32 = 0x01;
 const TENTATIVE: u32 = 0x40;
 const DADFAILED: u32 = 0x08;
+/// IFA_F_DEPRECATED, IFA_F_MANAGETEMPADDR
+const DEPRECATED: u32 = 0x20;
+const MANAGETEMPADDR: u32 = 0x100;
 /// IFA_F_NODAD: the address is not probed for. It is told of.
 const NODAD: u32 = 0x02;
 /// IFA_F_NOPREFIXROUTE
@@ -51,9 +60,21 @@ pub(crate) struct AddressNote {
 /// Names an address of a host: interface, address, prefix and peer.
 pub(crate) type AddressKey = (IfIndex, IpAddr, u8, IpAddr);
 
-/// What `IFA_FLAGS` and if_inet6 say of every address that has not come from a router.
+/// What `IFA_FLAGS` and if_inet6 say of an address by what it is.
 fn state_flags(interface: &Interface, address: &InterfaceAddress) -> u32 {
-    PERMANENT
+    let traits = interface.traits(address.addr);
+    let mut flags = if traits.lifetime.is_none() {
+        PERMANENT
+    } else {
+        0
+    };
+    if traits.deprecated {
+        flags |= DEPRECATED;
+    }
+    if traits.by_router {
+        flags |= MANAGETEMPADDR;
+    }
+    flags
         | match interface.tentative(address.addr) {
             None => 0,
             Some(false) => TENTATIVE,
@@ -108,8 +129,23 @@ impl Host {
     /// The routes that an address brings.
     pub(super) fn brought(&self, interface: &Interface, address: &InterfaceAddress) -> Vec<Row> {
         let mut rows = brought(interface, address);
-        if self.said_flags(interface.index(), address) & NOPREFIXROUTE != 0 {
+        if interface.traits(address.addr).without_subnet {
             rows.retain(|row| row.table == LOCAL);
+        }
+        // Its route lasts as long as it does.
+        let valid = interface
+            .traits(address.addr)
+            .lifetime
+            .and_then(|life| life.valid);
+        if let (Some(at), true) = (valid, address.addr.is_ipv6()) {
+            for row in rows.iter_mut().filter(|row| row.table != LOCAL) {
+                let left = at.saturating_sub(self.asked_at).as_millis() / 10;
+                row.aged = Some(Aged {
+                    ticks: u32::try_from(left).unwrap_or(u32::MAX).max(1),
+                    preference: 0,
+                    metrics: Vec::new(),
+                });
+            }
         }
         rows
     }
@@ -152,11 +188,48 @@ impl Host {
             m.put_text(IFA_LABEL, label.unwrap_or(interface.name()));
         }
         m.put_u32(IFA_FLAGS, flags);
-        // Valid for ever.
+        let traits = interface.traits(address.addr);
+        m.put(
+            IFA_CACHEINFO,
+            &self.address_times(traits.lifetime, traits.deprecated),
+        );
+        if traits.by_router {
+            m.put(IFA_PROTO, &[BY_RA]);
+        }
+        m
+    }
+
+    /// `struct ifa_cacheinfo`: what is left of its time in seconds, and when that was said, in hundredths.
+    fn address_times(&self, life: Option<Lifetime>, deprecated: bool) -> [u8; 16] {
         let mut cache = [0xff; 16];
         cache[8..].fill(0);
-        m.put(IFA_CACHEINFO, &cache);
-        m
+        let Some(life) = life else {
+            return cache;
+        };
+        // inet6_fill_ifaddr(): whole seconds have gone by.
+        let gone = self.asked_at.saturating_sub(life.updated).as_secs();
+        let left = |at: Option<Instant>| match at {
+            None => FOR_EVER,
+            Some(at) => {
+                let whole = at.saturating_sub(life.updated).as_secs();
+                u32::try_from(whole.saturating_sub(gone)).unwrap_or(FOR_EVER - 1)
+            }
+        };
+        let ticks = |at: Instant| (at.as_nanos() / 10_000_000) as u32;
+        let words = [
+            left(
+                life.preferred
+                    .filter(|_| !deprecated)
+                    .or_else(|| deprecated.then_some(life.updated)),
+            ),
+            left(life.valid),
+            ticks(life.created),
+            ticks(life.updated),
+        ];
+        for (to, word) in cache.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        cache
     }
 
     pub(super) fn address_dump(
@@ -275,9 +348,10 @@ impl Host {
             "ipv6: Unable to find the interface",
         ))?;
         let index = interface.index();
+        let mut times = (FOR_EVER, FOR_EVER);
         if let Some(cache) = request.attribute(IFADDRMSG, IFA_CACHEINFO) {
-            let times = cache.get(..8).ok_or(Errno::EINVAL)?;
-            let (preferred, valid) = (word_of(&times[..4])?, word_of(&times[4..])?);
+            let both = cache.get(..8).ok_or(Errno::EINVAL)?;
+            let (preferred, valid) = (word_of(&both[..4])?, word_of(&both[4..])?);
             if preferred > valid || valid == 0 {
                 let (a, b) = (
                     "ipv4: Invalid lifetime value",
@@ -285,11 +359,13 @@ impl Host {
                 );
                 return Err(refuse(Errno::EINVAL, a, b));
             }
-            if (preferred, valid) != (FOR_EVER, FOR_EVER) {
-                let text = "Addresses last for ever on this host";
-                return Err(Refusal::new(Errno::EOPNOTSUPP, text));
-            }
+            times = (preferred, valid);
         }
+        let end = |seconds: u32| {
+            (seconds != FOR_EVER)
+                .then(|| asker.now + core::time::Duration::from_secs(seconds.into()))
+        };
+        let for_ever = times == (FOR_EVER, FOR_EVER);
         // IPv4 does not tell of the first.
         let flags = wanted.flags
             & if v4 {
@@ -297,11 +373,7 @@ impl Host {
             } else {
                 NODAD | NOPREFIXROUTE
             };
-        // The stack knows a subnet by its address, so only one that has none can do without its route.
-        let subnet = address.prefix_len < if v4 { 32 } else { 128 };
-        if wanted.flags & !(PERMANENT | NODAD | NOPREFIXROUTE) != 0
-            || (flags & NOPREFIXROUTE != 0 && subnet)
-        {
+        if wanted.flags & !(PERMANENT | NODAD | NOPREFIXROUTE) != 0 {
             let text = "Address flags are not supported on this host";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
         }
@@ -335,6 +407,16 @@ impl Host {
                         .flags = flags;
                 }
             }
+            let interface = self.stack.interface(index);
+            let mut traits = interface.map_or(AddressTraits::default(), |i| i.traits(old.addr));
+            traits.lifetime = (!for_ever).then(|| Lifetime {
+                preferred: end(times.0),
+                valid: end(times.1),
+                created: traits.lifetime.map_or(asker.now, |life| life.created),
+                updated: asker.now,
+            });
+            traits.deprecated = times.0 == 0;
+            self.stack.set_address_traits(index, old.addr, traits);
             self.tell_address(&Teller::of(asker, request), RTM_NEWADDR, index, &old, false);
             return Ok(Answer::Done);
         }
@@ -379,7 +461,18 @@ impl Host {
         };
         let teller = Teller::of(asker, request);
         let probe = wanted.flags & NODAD == 0;
-        self.add_address(&teller, index, address, note, probe);
+        let traits = AddressTraits {
+            lifetime: (!for_ever).then(|| Lifetime {
+                preferred: end(times.0),
+                valid: end(times.1),
+                created: asker.now,
+                updated: asker.now,
+            }),
+            deprecated: times.0 == 0,
+            without_subnet: flags & NOPREFIXROUTE != 0,
+            by_router: false,
+        };
+        self.add_address(&teller, index, address, (note, traits), probe);
         Ok(Answer::Done)
     }
 
@@ -401,12 +494,13 @@ impl Host {
         teller: &Teller,
         index: IfIndex,
         address: InterfaceAddress,
-        note: AddressNote,
+        (note, traits): (AddressNote, AddressTraits),
         probe: bool,
     ) {
         self.address_notes.insert(key(index, &address), note);
         self.stack
             .change_interface(index, InterfaceChange::Add(address));
+        self.stack.set_address_traits(index, address.addr, traits);
         if let (true, IpAddr::V6(addr)) = (probe, address.addr) {
             let now = switchboard_engine::Instant::from_nanos(teller.now);
             self.stack.probe_address(now, index, addr);
@@ -583,7 +677,7 @@ impl Host {
     }
 
     /// rtmsg_ifa()
-    fn tell_address(
+    pub(super) fn tell_address(
         &mut self,
         teller: &Teller,
         kind: u16,

@@ -86,6 +86,7 @@ impl Host {
             metric: None,
             interface: found.interface,
             hops: alloc::vec::Vec::new(),
+            aged: None,
         };
         if to.is_ipv6() {
             return Ok(Answer::One(self.v6_answer(row, &found, &form, src)));

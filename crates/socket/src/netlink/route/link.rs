@@ -242,6 +242,8 @@ impl Host {
         // Of IPv4's routes that go nobody is told (fib_flush()).
         if up && !was_up {
             self.tell_found(teller, index, &addresses);
+            let now = switchboard_engine::Instant::from_nanos(teller.now);
+            self.stack.solicit_routers(now, index);
         } else {
             self.tell_lost(teller, index, &addresses, &routes);
         }

@@ -2,7 +2,7 @@
 //!
 //! # Limits
 //! Interfaces come by /dev/net/tun alone. Routes have no metrics of their own; those that follow from addresses cannot
-//! be taken away one by one. Addresses last for ever. What is left out is EOPNOTSUPP.
+//! be taken away one by one. What is left out is EOPNOTSUPP.
 
 mod address;
 mod fib;
@@ -10,6 +10,7 @@ mod get;
 mod hops;
 mod link;
 mod neigh;
+mod router;
 mod rows;
 mod rule;
 mod settings;
@@ -45,6 +46,8 @@ const RTM_NEWRULE: u16 = 32;
 const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
 const RTM_GETQDISC: u16 = 38;
+const RTM_NEWPREFIX: u16 = 52;
+const RTM_NEWNDUSEROPT: u16 = 68;
 const RTM_GETTCLASS: u16 = 42;
 const RTM_GETTFILTER: u16 = 46;
 const RTM_GETADDRLABEL: u16 = 74;
@@ -76,6 +79,8 @@ const GROUP_V4_ADDRESS: u32 = 5;
 const GROUP_V4_ROUTE: u32 = 7;
 const GROUP_V6_ADDRESS: u32 = 9;
 const GROUP_V6_ROUTE: u32 = 11;
+const GROUP_V6_PREFIX: u32 = 18;
+const GROUP_ND_USEROPT: u32 = 20;
 
 /// `NLM_F_ECHO`: the requester is told what the groups are told.
 const ECHO: u16 = 8;
@@ -291,6 +296,7 @@ impl Host {
         if dump && dumping {
             return Err(Errno::EBUSY.into());
         }
+        self.asked_at = asker.now;
         match (request.kind, dump) {
             // rtnl_bridge_getlink(): there is no bridge.
             (RTM_GETLINK, true) if family == PF_BRIDGE => Ok(Answer::dump(Vec::new())),

@@ -9,7 +9,7 @@ use super::{
 use crate::proc::Alias;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use switchboard_engine::{IfIndex, Interface, InterfaceAddress, Leads, RouteConfig};
+use switchboard_engine::{IfIndex, Instant, Interface, InterfaceAddress, Leads, RouteConfig};
 
 /// RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST
 pub(crate) const UNICAST: u8 = 1;
@@ -45,6 +45,19 @@ pub(super) struct Row {
     pub(super) interface: IfIndex,
     /// Where it has several, in place of gateway and interface.
     pub(super) hops: Vec<Hop>,
+    /// Where it does not last for ever.
+    pub(super) aged: Option<Aged>,
+}
+
+/// What a route has that came of a router's advertisement.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Aged {
+    /// How long it lasts, in hundredths of a second; 0: for ever.
+    pub(super) ticks: u32,
+    /// RTA_PREF
+    pub(super) preference: u8,
+    /// RTAX_*, each with its value.
+    pub(super) metrics: Vec<(u16, u32)>,
 }
 
 impl Row {
@@ -70,6 +83,7 @@ impl Row {
             },
             interface,
             hops: Vec::new(),
+            aged: None,
         }
     }
 
@@ -118,6 +132,7 @@ impl Row {
             },
             interface: route.interface,
             hops: Vec::new(),
+            aged: None,
         }
     }
 
@@ -168,14 +183,32 @@ impl Row {
         if let Some(metric) = self.metric {
             m.put_u32(6, metric);
         }
+        if let Some(aged) = self.aged.as_ref().filter(|aged| !aged.metrics.is_empty()) {
+            let mut inner = Vec::new();
+            for (kind, value) in &aged.metrics {
+                inner.extend_from_slice(&8_u16.to_ne_bytes());
+                inner.extend_from_slice(&kind.to_ne_bytes());
+                inner.extend_from_slice(&value.to_ne_bytes());
+            }
+            // RTA_METRICS
+            m.put(8, &inner);
+        }
         // A route of IPv4 that leads nowhere has no interface.
         if !self.hops.is_empty() {
             hops::put(&mut m, &self.hops);
         } else if self.to.is_ipv6() || self.kind < BLACKHOLE {
             m.put_u32(4, self.interface.get());
         }
-        if self.to.is_ipv6() {
-            put_v6_rest(&mut m);
+        match &self.aged {
+            Some(aged) => {
+                // rta_expires
+                let mut cache = [0; 32];
+                cache[8..12].copy_from_slice(&aged.ticks.to_ne_bytes());
+                m.put(12, &cache);
+                m.put(20, &[aged.preference]);
+            }
+            None if self.to.is_ipv6() => put_v6_rest(&mut m),
+            None => {}
         }
         m
     }
@@ -247,11 +280,37 @@ impl Host {
         self.route_rows().into_iter().filter_map(alias).collect()
     }
 
+    /// A route that was added, by all its hops, and how long it lasts.
+    fn row_of(&self, routes: &[RouteConfig]) -> Option<Row> {
+        let row = Row::of(routes)?;
+        let aged = self.aged(routes.first()?);
+        Some(Row { aged, ..row })
+    }
+
+    /// What an advertisement said of a route.
+    pub(super) fn aged(&self, route: &RouteConfig) -> Option<Aged> {
+        let (at, preference) = self.stack.route_expiry(route)?;
+        let left = |at: Instant| at.saturating_sub(self.asked_at).as_millis() / 10;
+        let mut metrics = Vec::new();
+        if let (0, Some(interface)) = (route.prefix_len, self.stack.interface(route.interface)) {
+            // RTAX_MTU, RTAX_HOPLIMIT
+            if interface.mtu6() != interface.mtu() {
+                metrics.push((2, interface.mtu6()));
+            }
+            metrics.extend(interface.hop_limit().map(|hops| (10, hops.into())));
+        }
+        Some(Aged {
+            ticks: at.map_or(0, |at| u32::try_from(left(at)).unwrap_or(u32::MAX).max(1)),
+            preference,
+            metrics,
+        })
+    }
+
     /// All routes, in the order of Linux's dumps.
     pub(super) fn route_rows(&self) -> Vec<Row> {
         let mut out: Vec<Row> = {
             let added = self.added_routes();
-            added.iter().filter_map(|hops| Row::of(hops)).collect()
+            added.iter().filter_map(|hops| self.row_of(hops)).collect()
         };
         for interface in self.stack.interfaces() {
             for own in interface.addresses() {

@@ -24,7 +24,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_engine::{Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams};
+use switchboard_engine::{Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams, RaParams};
 
 /// A tunable.
 #[derive(Clone, Copy)]
@@ -102,6 +102,13 @@ enum Value {
         get: fn(&DadParams) -> i32,
         set: fn(&mut DadParams, i32),
     },
+    /// How routers on the link of what is in the name are listened to.
+    Ra {
+        get: fn(&RaParams) -> i64,
+        set: fn(&mut RaParams, i64),
+    },
+    /// The hop limit of IPv6: the host's, or what a router has told of that link.
+    HopLimit,
     /// Write-only: forgets cached routes.
     Flush,
 }
@@ -314,6 +321,21 @@ impl Host {
                 let params = conf.map(|conf| self.stack.dad_params(conf));
                 list(&[params.map_or(0, |params| get(&params).into())])
             }
+            Value::Ra { get, .. } => {
+                let conf = self.conf_named(&tunable.name);
+                let params = conf.map(|conf| self.stack.ra_params(conf));
+                list(&[params.map_or(0, |params| get(&params))])
+            }
+            Value::HopLimit => {
+                let told = match self.conf_named(&tunable.name) {
+                    Some(Conf::Interface(index)) => {
+                        self.stack.interface(index).and_then(Interface::hop_limit)
+                    }
+                    _ => None,
+                };
+                let own = self.stack.sysctl().ipv6_hop_limit;
+                list(&[told.unwrap_or(own).into()])
+            }
             Value::NeighLimit { get, .. } => {
                 let (v6, _) = self.neigh_conf_named(&tunable.name);
                 list(&[get(&self.stack.neigh_limits(v6))])
@@ -379,7 +401,7 @@ impl Host {
         self.stack
             .interfaces()
             .find(|i| i.name() == word)
-            .map_or(1280, |i| i.mtu().into())
+            .map_or(1280, |i| i.mtu6().into())
     }
 
     /// write(2) on the file: how much was taken. `offset` is the file's position.
@@ -493,6 +515,21 @@ impl Host {
                     let mut params = self.stack.dad_params(conf);
                     set(&mut params, i32::try_from(value).unwrap_or(i32::MAX));
                     self.stack.set_dad_params(conf, params);
+                }
+            }
+            Value::Ra { set, .. } => {
+                if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
+                    let mut params = self.stack.ra_params(conf);
+                    set(&mut params, value);
+                    self.stack.set_ra_params(conf, params);
+                }
+            }
+            Value::HopLimit => {
+                if let Some(value) = first {
+                    self.stack.sysctl_mut().ipv6_hop_limit = value as u8;
+                    if let Some(Conf::Interface(index)) = self.conf_named(&tunable.name) {
+                        self.stack.forget_hop_limit(index);
+                    }
                 }
             }
             Value::NeighLimit { set, .. } => {

@@ -102,6 +102,23 @@ macro_rules! time {
 }
 
 /// A parameter of neighbours: a number, or a time.
+/// Of the advertisements of routers.
+macro_rules! ra {
+    ($name:literal, $range:expr, $field:ident) => {
+        row(
+            $name,
+            Done,
+            "",
+            Form::Int,
+            $range,
+            Value::Ra {
+                get: |params| params.$field.into(),
+                set: |params, value| params.$field = value.clamp(INT_MIN, INT) as _,
+            },
+        )
+    };
+}
+
 macro_rules! neigh {
     ($name:literal, $range:expr, $field:ident) => {
         row(
@@ -197,6 +214,8 @@ const NO_DEVICE: &str = "no device is polled";
 const NO_PROXIES: &str = "there are no proxies";
 const ONLY_ZERO: &str = "0; another value is EINVAL";
 const NO_FORWARDING: &str = "0: groups are not forwarded; another value is EINVAL";
+const NO_ROUTE_INFO: &str =
+    "0: of advertisements only the default route is taken; another value is EINVAL";
 const NO_REDIRECTS: &str = "redirects are not sent";
 const DEAF_TO_REDIRECTS: &str = "redirects are not heard";
 const NO_PRESSURE: &str = "there is no memory pressure";
@@ -491,7 +510,25 @@ pub(super) const ROWS: &[Row] = &[
     row("ipv6/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(true)),
     Row { mode: 0o444, ..fixed("ipv6/conf/*/mc_forwarding", 0, NO_FORWARDING) },
     fixed("ipv6/conf/*/disable_ipv6", 0, "0: IPv6 is there; another value is EINVAL"),
-    number!("ipv6/conf/*/hop_limit", Int, (1, 255), ipv6_hop_limit),
+    row("ipv6/conf/*/hop_limit", Done, "", Form::Int, (1, 255), Value::HopLimit),
+    ra!("ipv6/conf/*/accept_ra", ANY, accept),
+    ra!("ipv6/conf/*/accept_ra_defrtr", ANY, default_router),
+    ra!("ipv6/conf/*/accept_ra_from_local", ANY, from_local),
+    ra!("ipv6/conf/*/accept_ra_min_hop_limit", ANY, min_hop_limit),
+    ra!("ipv6/conf/*/accept_ra_min_lft", ANY, min_lifetime),
+    ra!("ipv6/conf/*/accept_ra_mtu", ANY, mtu),
+    ra!("ipv6/conf/*/accept_ra_pinfo", ANY, prefixes),
+    fixed("ipv6/conf/*/accept_ra_rt_info_min_plen", 0, NO_ROUTE_INFO),
+    fixed("ipv6/conf/*/accept_ra_rt_info_max_plen", 0, NO_ROUTE_INFO),
+    ra!("ipv6/conf/*/accept_ra_rtr_pref", ANY, preference),
+    ra!("ipv6/conf/*/ra_defrtr_metric", (1, INT), metric),
+    fixed("ipv6/conf/*/ra_honor_pio_life", 0, "0: RFC 4862, 5.5.3 e, as by default; another value is EINVAL"),
+    ra!("ipv6/conf/*/autoconf", ANY, autoconf),
+    ra!("ipv6/conf/*/max_addresses", ANY, max_addresses),
+    ra!("ipv6/conf/*/router_solicitations", (-1, INT), solicitations),
+    ra!("ipv6/conf/*/router_solicitation_delay", (-SECONDS, SECONDS), delay),
+    ra!("ipv6/conf/*/router_solicitation_interval", (-SECONDS, SECONDS), interval),
+    ra!("ipv6/conf/*/router_solicitation_max_interval", (-SECONDS, SECONDS), max_interval),
     row("ipv6/conf/*/mtu", Refused, "the interface's; another value is EINVAL", Form::Int, (0, 0), Value::Mtu),
 
     stored("*/neigh/*/anycast_delay", ANY, 100, NO_PROXIES),
