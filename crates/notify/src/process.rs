@@ -29,7 +29,8 @@
 //!
 //! # Limits
 //! One entry holds up to three descriptors of the supervisor; `capacity` entries are kept, the least
-//! recently used one is dropped.
+//! recently used one is dropped. When there is no descriptor to be had (EMFILE, ENFILE) all of them are given up: they can be
+//! opened again, and what the answer needs cannot.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -317,13 +318,43 @@ impl Processes {
         self
     }
 
+    /// Keeps no more than so many from now on (at least one).
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity.max(1);
+        while self.entries.len() > self.capacity {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
+        if let Some(oldest) = oldest.map(|(&tid, _)| tid) {
+            self.entries.remove(&oldest);
+        }
+    }
+
     /// The thread has ended: its descriptors are closed. Never necessary, always welcome.
     pub fn forget(&mut self, tid: i32) {
         self.entries.remove(&tid);
     }
 
-    /// Asks with the entry of the thread; once more with a new one if the old one's thread is gone.
+    /// Asks with the entry of the thread; once more, and with nothing kept, where our descriptors do not suffice.
     fn ask<T>(
+        &mut self,
+        tid: i32,
+        mut question: impl FnMut(&mut Entry) -> Result<T, FdError>,
+    ) -> Result<T, FdError> {
+        match self.ask_once(tid, &mut question) {
+            Err(FdError::Failed(Errno(libc::EMFILE | libc::ENFILE))) => {
+                self.entries.clear();
+                self.ask_once(tid, question)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks with the entry of the thread; once more with a new one if the old one's thread is gone.
+    fn ask_once<T>(
         &mut self,
         tid: i32,
         mut question: impl FnMut(&mut Entry) -> Result<T, FdError>,
@@ -337,10 +368,7 @@ impl Processes {
             }
         }
         if self.entries.len() >= self.capacity {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
-            if let Some(oldest) = oldest.map(|(&tid, _)| tid) {
-                self.entries.remove(&oldest);
-            }
+            self.drop_oldest();
         }
         let mut entry = Entry::open(tid)?;
         entry.used = self.clock;

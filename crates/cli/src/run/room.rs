@@ -108,6 +108,10 @@ impl Room {
     /// One more host. Its number, which the wires have for it too.
     pub(super) fn add(&mut self, supervisor: Supervisor) -> usize {
         self.supervisors.push(supervisor);
+        let hosts = self.supervisors.len();
+        for supervisor in &mut self.supervisors {
+            supervisor.is_one_of(hosts);
+        }
         self.listening.push(true);
         self.deadlines.push(None);
         self.wires.add_host()

@@ -119,6 +119,9 @@ pub(super) struct Stats {
     pub(super) sockets: u64,
 }
 
+/// So many threads of programs are known by descriptors of ours at most.
+const THREADS_KEPT: usize = 1024;
+
 /// What became of a call.
 #[allow(
     clippy::large_enum_variant,
@@ -130,6 +133,15 @@ enum Step {
 }
 
 impl Supervisor {
+    /// Leaves most descriptors for sockets, when this is one of so many hosts.
+    pub(super) fn is_one_of(&mut self, hosts: usize) {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = usize::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        // At three for each of them this is less than a fifth.
+        let kept = (limit / 16 / hosts.max(1)).min(THREADS_KEPT);
+        self.processes.get_mut().set_capacity(kept);
+    }
+
     pub(super) fn new(
         listener: Listener,
         mut host: Host,
@@ -138,7 +150,7 @@ impl Supervisor {
         names: Rc<Names>,
         uninterruptible: bool,
     ) -> Supervisor {
-        let mut processes = Processes::new(1024);
+        let mut processes = Processes::new(THREADS_KEPT);
         let mut unheld = None;
         if mirror.keeps_copies() {
             processes = processes.through_proc();

@@ -129,3 +129,15 @@ fn a_low_descriptor_limit_ends_in_emfile() {
     // The supervisor has the same limit, and needs some for itself.
     assert!((40..=61).contains(&made), "{ended:?}");
 }
+
+#[test]
+fn programs_that_have_ended_take_no_descriptors() {
+    let script = "ulimit -Sn 64; ulimit -Hn 64; exec \"$0\" run -- bash -c '
+        for i in {1..100}; do /bin/true; done
+        exec perl -MSocket -e \"my @s; while (socket my \\$s, AF_INET, SOCK_STREAM, 0) { push @s, \\$s } print scalar(@s)\"'";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_switchboard")]);
+    let ended = output(command);
+    let made: u32 = ended.out.parse().unwrap_or_default();
+    assert!((34..=61).contains(&made), "{ended:?}");
+}

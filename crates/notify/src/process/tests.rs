@@ -125,6 +125,8 @@ fn the_cache_is_bounded() {
     let root = processes.root(own_tid()).unwrap();
     let slash = File::open("/").unwrap();
     assert_eq!(Identity::of(root.as_fd()), Identity::of(slash.as_fd()));
+    processes.set_capacity(1);
+    assert!(processes.entries.len() <= 1);
     processes.forget(own_tid());
     assert!(!processes.entries.contains_key(&own_tid()));
 }
