@@ -67,6 +67,7 @@ mod packet_fanout;
 mod packet_ring;
 mod packet_send;
 mod packet_tx;
+mod packet_vnet;
 mod ping;
 mod proc_dirs;
 mod proc_net;
@@ -158,6 +159,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     packet_fanout::TESTS,
     packet_send::TESTS,
     packet_tx::TESTS,
+    packet_vnet::TESTS,
     packet_ring::TESTS,
     odd_descriptors::TESTS,
     opt_buffers::TESTS,

@@ -14,6 +14,7 @@ tests! {
     old_flags,
     absent_devices [ROOT],
     absent_devices_for_anyone [DROP],
+    multicast_routers [ROOT],
     neighbours_for_anyone [DROP],
     ethtool_reads_first,
     compat_refuses_before_it_reads [INT80],
@@ -71,6 +72,31 @@ fn other_families(k: &mut dyn Kernel) -> Outcome {
     // SIOCDIFADDR is IPv6's.
     let four = socket(k, AF_INET)?;
     eq!(both(k, four, 0x8936), no(EFAULT, ENOTTY));
+    Ok(())
+}
+
+/// SIOCGETVIFCNT and SIOCGETSGCNT know raw sockets only, of which none is a router.
+fn multicast_routers(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        for protocol in [libc::IPPROTO_IGMP, 253] {
+            let fd = ok!(k.socket(family, libc::SOCK_RAW, protocol));
+            let mut request = [0u8; 80];
+            let at = request.as_mut_ptr() as u64;
+            for (command, errno) in [
+                (0x89e0, EINVAL),
+                (0x89e1, libc::EADDRNOTAVAIL),
+                (0x89e2, ENOTTY),
+            ] {
+                let got = k.ioctl_raw(fd, command, at);
+                eq!((command, got), (command, -i64::from(errno)));
+                eq!(k.ioctl_raw(fd, command, BAD), -i64::from(EFAULT));
+            }
+        }
+        let fd = socket(k, family)?;
+        for command in [0x89e0, 0x89e1] {
+            eq!(both(k, fd, command), no(EFAULT, ENOTTY));
+        }
+    }
     Ok(())
 }
 

@@ -759,5 +759,22 @@ fn levels_of_a_raw_socket(k: &mut dyn Kernel) -> Outcome {
         k.set_int(six, libc::IPPROTO_ICMPV6, ICMP6_FILTER, 0),
         EOPNOTSUPP
     );
+    // The protocol comes before the option's name.
+    let icmp = raw(k, AF_INET6, libc::IPPROTO_ICMPV6)?;
+    for (fd, errno) in [(six, libc::EOPNOTSUPP), (icmp, libc::ENOPROTOOPT)] {
+        for name in [2, 99] {
+            let level = libc::IPPROTO_ICMPV6;
+            eq!(k.set_int(fd, level, name, 0), -i64::from(errno));
+            eq!(k.getsockopt(fd, level, name, 4).0, -i64::from(errno));
+        }
+    }
+    // IPV6_ADDRFORM asks for the protocol, too, whatever the type.
+    const IPV6_ADDRFORM: i32 = 1;
+    let form = |k: &mut dyn Kernel, fd| k.getsockopt(fd, libc::IPPROTO_IPV6, IPV6_ADDRFORM, 4).0;
+    eq!(form(k, six), -i64::from(libc::ENOPROTOOPT));
+    let udp = raw(k, AF_INET6, libc::IPPROTO_UDP)?;
+    eq!(form(k, udp), -i64::from(libc::ENOTCONN));
+    ret!(k.connect(udp, &Addr::lo6(0)), 0);
+    eq!(form(k, udp), 0);
     Ok(())
 }

@@ -201,6 +201,8 @@ own_numbers! {
     SIOCGSTAMPNS_OLD: u32 = 0x8907, "Receive time of the last packet, as a `timespec`.";
     SIOCUNIXFILE: u32 = 0x89e0, "The inode a pathname socket is bound to, as an `O_PATH` descriptor.";
     SIOCPROTOPRIVATE: u32 = 0x89e0, "First of the protocol-private commands.";
+    SIOCGETVIFCNT: u32 = 0x89e0, "Counters of a multicast router's interface, of linux/mroute.h; IPv6's have the same number.";
+    SIOCGETSGCNT: u32 = 0x89e1, "Counters of a multicast route.";
     MSG_WAITFORONE: i32 = 0x10000, "recvmmsg(2): block for the first message only.";
     MSG_BATCH: i32 = 0x40000, "sendmmsg(2): more messages follow; internal to the kernel.";
     MSG_SENDPAGE_NOTLAST: i32 = 0x20000, "Kernel-internal.";

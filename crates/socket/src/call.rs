@@ -87,6 +87,8 @@ pub(crate) enum FailEffect {
     UdpStrayed(SocketAddrV4),
     /// A batch of datagrams was refused, with what was held back for it.
     UdpDropped,
+    /// A packet socket's frame was taken, and there was no room for what goes before it.
+    PacketLost,
     /// A message for `dst` is longer than the path takes, which the error queue is told with `mtu`.
     TooBig {
         dst: SocketAddr,

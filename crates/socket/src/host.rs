@@ -372,6 +372,7 @@ impl Host {
                 }
             }
             FailEffect::UdpDropped => self.udp_drop_corked(id),
+            FailEffect::PacketLost => self.packet_lose(id),
         }
     }
 

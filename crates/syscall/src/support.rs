@@ -170,6 +170,7 @@ const ROWS: &[SupportRow] = &[
         "ENOPKG, as of a kernel without VLANs and bridges"),
     row(Ioctl, "SIOCSIFSLAVE, SIOCADDMULTI, SIOCDELMULTI", Refused, "EINVAL, as on Linux's lo"),
     row(Ioctl, "SIOCSIFHWBROADCAST", Refused, "EOPNOTSUPP; EINVAL for an address of another kind"),
+    row(Ioctl, "SIOCGETVIFCNT, SIOCGETSGCNT", Done, "EINVAL and EADDRNOTAVAIL, as of a raw socket that is no multicast router"),
     row(Ioctl, "SIOCUNIXFILE", Done,
         "under the runner that of a bound socket is ENOTTY: an O_PATH descriptor cannot be given to a program"),
     row(Control, "SCM_RIGHTS", Done, "under the runner no descriptors of O_PATH: EINVAL"),

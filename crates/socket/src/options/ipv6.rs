@@ -325,9 +325,21 @@ pub(super) fn get_addrform(
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     if h.datagram(id) != Datagram::Udp && matches!(h.kind(id)?, Kind::Udp(_)) {
-        return Err(Errno::ENOPROTOOPT);
+        // What counts is the protocol, which may be a raw socket's, too.
+        match i32::from(h.get(id)?.common.protocol) {
+            IPPROTO_TCP | IPPROTO_UDP | IPPROTO_UDPLITE => {}
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
     }
-    h.inet_getpeername(id)?;
+    match h.kind(id)? {
+        // TCP_ESTABLISHED, of whatever port.
+        Kind::Udp(s) => h
+            .stack
+            .udp_peer(s.handle)
+            .map(|_| ())
+            .ok_or(Errno::ENOTCONN)?,
+        _ => h.inet_getpeername(id).map(|_| ())?,
+    }
     Ok(OptValue::int(i32::from(h.get(id)?.common.domain), a))
 }
 

@@ -421,7 +421,13 @@ impl Host {
     }
 
     fn row(&self, id: SocketId, level: i32, name: i32) -> Result<&'static OptionRow, Errno> {
-        let row = find(level, name).ok_or(Errno::ENOPROTOOPT)?;
+        let Some(row) = find(level, name) else {
+            if level == SOL_ICMPV6 {
+                // rawv6_setsockopt() and rawv6_getsockopt() ask for the protocol first.
+                raw::only_protocol(self, id, IPPROTO_ICMPV6)?;
+            }
+            return Err(Errno::ENOPROTOOPT);
+        };
         let socket = self.get(id)?;
         let applies = match row.on {
             On::All => true,

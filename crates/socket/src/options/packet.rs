@@ -5,11 +5,13 @@ use crate::call::Cx;
 use crate::host::Host;
 use crate::packet::fanout::Wanted;
 use crate::packet::ring::{BLOCKS, HEADERS, Request, Ring};
+use crate::packet::vnet::{HEADER, MERGED};
 use crate::packet::{Membership, PacketOptions, Stats};
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::layout::read_i32;
+use switchboard_abi::number::SOCK_RAW;
 
 /// `PACKET_MR_*`: a group's address, everything, every group, one more address.
 const MR_MULTICAST: u16 = 0;
@@ -228,6 +230,7 @@ pub(super) fn set_rx_ring(
 ) -> Result<(), Errno> {
     let has_one = h.packet(id)?.ring.is_some();
     let request = ring_request(h, id, a, has_one)?;
+    without_header(h, id, request.as_ref())?;
     let make = h.make_ring;
     let s = h.packet_mut(id)?;
     let ring = match request {
@@ -245,6 +248,54 @@ pub(super) fn set_rx_ring(
     Ok(())
 }
 
+/// A virtio header and a ring are not to be had together, here.
+fn without_header(h: &Host, id: SocketId, request: Option<&Request>) -> Result<(), Errno> {
+    match request {
+        Some(_) if h.packet(id)?.options.vnet > 0 => Err(Errno::EINVAL),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn get_vnet_hdr(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(told((h.packet(id)?.options.vnet > 0).into(), a))
+}
+
+pub(super) fn get_vnet_hdr_sz(
+    h: &Host,
+    _: &Cx<'_>,
+    id: SocketId,
+    a: &GetArg,
+) -> Result<OptValue, Errno> {
+    Ok(told(h.packet(id)?.options.vnet.into(), a))
+}
+
+/// `PACKET_VNET_HDR`, and with `SIZE` `PACKET_VNET_HDR_SZ`, which says how long the header is.
+pub(super) fn set_vnet_hdr<const SIZE: bool>(
+    h: &mut Host,
+    _: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    if i32::from(h.get(id)?.common.ty) != SOCK_RAW {
+        return Err(Errno::EINVAL);
+    }
+    let value = a.int()?;
+    let size = match (value, u8::try_from(value)) {
+        (0, _) => 0,
+        _ if !SIZE => HEADER,
+        (_, Ok(size @ (HEADER | MERGED))) => size,
+        _ => return Err(Errno::EINVAL),
+    };
+    without_ring(h, id)?;
+    h.packet_mut(id)?.options.vnet = size;
+    Ok(())
+}
+
 /// Of what is sent.
 pub(super) fn set_tx_ring(
     h: &mut Host,
@@ -254,6 +305,7 @@ pub(super) fn set_tx_ring(
 ) -> Result<(), Errno> {
     let has_one = h.packet(id)?.sending.is_some();
     let request = ring_request(h, id, a, has_one)?;
+    without_header(h, id, request.as_ref())?;
     let make = h.make_ring;
     h.packet_mut(id)?.set_tx_ring(request.as_ref(), make)
 }

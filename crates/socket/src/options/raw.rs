@@ -120,7 +120,7 @@ pub(super) fn set_checksum_raw(
 }
 
 /// Both filters: whose they are, then as many bytes as the caller has.
-fn only_protocol(h: &Host, id: SocketId, protocol: i32) -> Result<(), Errno> {
+pub(super) fn only_protocol(h: &Host, id: SocketId, protocol: i32) -> Result<(), Errno> {
     if settings(h, id)?.0 == protocol {
         Ok(())
     } else {

@@ -12,7 +12,7 @@
 //! gets it.
 //!
 //! # Limits
-//! No virtio headers: refused, and so is SOCK_PACKET. An interface
+//! No SOCK_PACKET. An interface
 //! without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
 //! that drops it.
 //!
@@ -25,6 +25,7 @@ pub(crate) mod ring;
 mod send;
 mod stamps;
 pub(crate) mod tx_ring;
+pub(crate) mod vnet;
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,8 @@ pub(crate) struct PacketOptions {
     pub(crate) loss: bool,
     pub(crate) tx_has_off: bool,
     pub(crate) qdisc_bypass: bool,
+    /// PACKET_VNET_HDR_SZ
+    pub(crate) vnet: u8,
     pub(crate) copy_thresh: i32,
     pub(crate) version: i32,
     pub(crate) reserve: u32,

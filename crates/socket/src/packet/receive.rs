@@ -1,7 +1,8 @@
 //! What comes: frames for the sockets that want them, and recvmsg(2) of them.
 
+use super::vnet::{self, Unsummed};
 use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, PacketSocket, device_kind, ring};
-use crate::call::{Attempt, Blocked, Cx, Fail};
+use crate::call::{Attempt, Blocked, Cx, Fail, FailEffect};
 use crate::filter::Written;
 use crate::host::Host;
 use crate::mask::PollMask;
@@ -15,7 +16,7 @@ use switchboard_abi::sockaddr::LinkAddr;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_bpf::Meta;
 use switchboard_engine::{IfIndex, Instant, Shown, Tag, Tapped, Transport};
-use switchboard_wire::{Body, Mac, Payload, emit_parts};
+use switchboard_wire::{Body, Mac, Payload, UdpDatagram, emit_parts};
 
 /// `PACKET_*` of packet(7): how a frame was addressed.
 pub(super) const PACKET_HOST: u8 = 0;
@@ -40,7 +41,7 @@ pub(super) struct Queued {
     interface: IfIndex,
     kind: u8,
     source: [u8; 6],
-    unsummed: bool,
+    unsummed: Option<Unsummed>,
     tag: Tag,
     drops: u32,
     charge: u32,
@@ -63,7 +64,7 @@ pub(super) struct Seen {
     /// Where the transport's data begins, if that is known.
     pub(super) payload_at: usize,
     /// Its checksum is left to the interface.
-    pub(super) unsummed: bool,
+    pub(super) unsummed: Option<Unsummed>,
     /// Who sent it, and does not see it leave.
     pub(super) except: Option<SocketId>,
 }
@@ -75,23 +76,29 @@ impl Seen {
             Shown::Ip(ip, body) => {
                 let protocol = if ip.is_v6() { ETH_P_IPV6 } else { ETH_P_IP };
                 let (written, unsummed) = match body {
-                    Body::Tcp(segment) => (Written::of(ip, &Transport::Tcp(segment)), true),
+                    Body::Tcp(segment) => {
+                        let written = Written::of(ip, &Transport::Tcp(segment));
+                        let start = written.payload_at - segment.header_len();
+                        (written, Some(Unsummed::of(true, start)))
+                    }
                     Body::Udp(datagram) => {
                         let written = Written::of(ip, &Transport::Udp(datagram));
                         // UDP-Lite is summed at once.
-                        (written, !datagram.unsummed && datagram.lite.is_none())
+                        let left = !datagram.unsummed && datagram.lite.is_none();
+                        let start = written.payload_at - UdpDatagram::HEADER_LEN;
+                        (written, left.then(|| Unsummed::of(false, start)))
                     }
                     body => {
                         let data = Bytes::from(emit_parts(ip, body));
                         let protocol = body.protocol(ip.is_v6());
-                        (Written::plain(link_header(ETH_P_IP), data, protocol), false)
+                        (Written::plain(link_header(ETH_P_IP), data, protocol), None)
                     }
                 };
                 (protocol, written, unsummed, ip.dst.is_multicast())
             }
             Shown::Other(ethertype, payload) => {
                 let written = Written::plain(link_header(*ethertype), payload.clone(), 0);
-                (*ethertype, written, false, false)
+                (*ethertype, written, None, false)
             }
         };
         written.headers[12..LINK].copy_from_slice(&protocol.to_be_bytes());
@@ -271,7 +278,7 @@ impl Host {
         let Some(ring) = &mut s.ring else { return };
         let mut status = ring::USER;
         for (bit, on) in [
-            (STATUS_CSUMNOTREADY, seen.unsummed),
+            (STATUS_CSUMNOTREADY, seen.unsummed.is_some()),
             (ring::TS_SOFTWARE, stamped),
         ] {
             status |= if on { bit } else { 0 };
@@ -371,7 +378,30 @@ impl Host {
             }));
         };
         let len = frame.data.len();
-        let n = request.len.min(len);
+        let front = usize::from(s.options.vnet);
+        let peek = request.flags & MSG_PEEK != 0;
+        let Some(room) = request.len.checked_sub(front) else {
+            // packet_rcv_vnet(): the frame is off the queue by then.
+            let lost = !peek && request.skip.messages == 0;
+            let effect = if lost {
+                FailEffect::PacketLost
+            } else {
+                FailEffect::Nothing
+            };
+            return Err(Fail::with(Errno::EINVAL, effect));
+        };
+        let n = room.min(len);
+        let mut data = Payload::new();
+        if front > 0 {
+            data.push(Bytes::copy_from_slice(
+                &vnet::header(frame.unsummed)[..front],
+            ));
+        }
+        frame
+            .data
+            .slice(..n)
+            .iter()
+            .for_each(|chunk| data.push(chunk.clone()));
         let ago = cx.now.saturating_sub(frame.at);
         let arrival = Arrival {
             at: frame.stamped.then(|| cx.realtime.saturating_sub(ago)),
@@ -392,14 +422,14 @@ impl Host {
                 data: frame.auxdata(net),
             });
         }
-        let peek = request.flags & MSG_PEEK != 0;
         Ok(Attempt::Ready(Received {
-            data: frame.data.slice(..n),
-            ret: if request.flags & MSG_TRUNC != 0 {
-                len
-            } else {
-                n
-            },
+            data,
+            ret: front
+                + if request.flags & MSG_TRUNC != 0 {
+                    len
+                } else {
+                    n
+                },
             msg_flags: if n < len { MSG_TRUNC } else { 0 },
             name: Some(SockAddr::Link(LinkAddr {
                 protocol: frame.protocol,
@@ -418,6 +448,14 @@ impl Host {
         }))
     }
 
+    /// A frame that nobody got.
+    pub(crate) fn packet_lose(&mut self, id: SocketId) {
+        let Ok(s) = self.packet_mut(id) else { return };
+        if let Some(frame) = s.queue.pop_front() {
+            s.charged -= frame.charge;
+        }
+    }
+
     pub(crate) fn packet_commit_recv(&mut self, cx: &Cx<'_>, id: SocketId, _: PacketRecvEffect) {
         let Ok(s) = self.packet_mut(id) else { return };
         let Some(frame) = s.queue.pop_front() else {
@@ -432,7 +470,7 @@ impl Queued {
     /// `struct tpacket_auxdata`
     fn auxdata(&self, net: usize) -> Vec<u8> {
         let status = STATUS_USER
-            | if self.unsummed {
+            | if self.unsummed.is_some() {
                 STATUS_CSUMNOTREADY
             } else {
                 0

@@ -2,6 +2,7 @@
 
 use super::receive::{PACKET_HOST, PACKET_MULTICAST, PACKET_OTHERHOST, PACKET_OUTGOING, Seen};
 use super::tx_ring::Sending;
+use super::vnet::{self, Unsummed};
 use super::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, LINK, SOCKADDR_LL_SIZE};
 use crate::call::{Attempt, Cx, Fail};
 use crate::host::Host;
@@ -41,6 +42,8 @@ impl PacketSendPlan {
 struct Way {
     interface: IfIndex,
     protocol: u16,
+    /// The bytes of PACKET_VNET_HDR in front of the frame.
+    vnet: u8,
     /// The destination of SOCK_DGRAM, whose link header is the layer's to write.
     to: Option<[u8; 6]>,
     cookie: Cookie,
@@ -85,6 +88,7 @@ impl Host {
         let way = Way {
             interface: index,
             protocol,
+            vnet: s.options.vnet,
             to: dgram.then_some(to),
             cookie,
         };
@@ -97,10 +101,13 @@ impl Host {
             }));
         }
         let most = mtu + if dgram { 0 } else { LINK };
-        if request.len > most {
+        // packet_snd_vnet_parse()
+        let len = request.len.checked_sub(way.vnet.into());
+        let len = len.ok_or(Errno::EINVAL)?;
+        if len > most {
             return Err(Errno::EMSGSIZE.into());
         }
-        if !dgram && request.len < LINK {
+        if !dgram && len < LINK {
             return Err(Errno::EINVAL.into());
         }
         Ok(Attempt::Ready(SendPlan {
@@ -138,7 +145,7 @@ impl Host {
             let Some(slot) = next.and_then(|tx| tx.next(sending)) else {
                 break;
             };
-            let passes = |frame: &Bytes| self.packet_passes(way, &frame.clone().into());
+            let passes = |frame: &Bytes| self.packet_passes(way, frame.clone().into());
             let frame = slot
                 .frame
                 .as_ref()
@@ -171,17 +178,20 @@ impl Host {
     ) -> Result<(), Errno> {
         match plan.told {
             Some(_) => Ok(()),
-            None => self.packet_passes(&plan.way, data),
+            None => {
+                let (_, frame) = split_header(&plan.way, data)?;
+                self.packet_passes(&plan.way, frame)
+            }
         }
     }
 
-    fn packet_passes(&self, way: &Way, data: &Payload) -> Result<(), Errno> {
+    fn packet_passes(&self, way: &Way, data: Payload) -> Result<(), Errno> {
         let link = self.stack.interface(way.interface);
         if way.interface == IfIndex::LO || link.is_some_and(|i| i.is_ethernet()) {
             return Ok(());
         }
         let packet = match way.to {
-            Some(_) => data.clone(),
+            Some(_) => data,
             None => data.slice(LINK..),
         };
         parse(&packet.to_bytes()).map_or(Err(Errno::ENOBUFS), |_| Ok(()))
@@ -202,6 +212,9 @@ impl Host {
 
     /// dev_queue_xmit(), and on `lo` netif_rx(): the frame is seen as it leaves, then as it comes in.
     fn packet_transmit(&mut self, cx: &mut Cx<'_>, id: SocketId, plan: &Way, data: Payload) {
+        let Ok((unsummed, data)) = split_header(plan, &data) else {
+            return;
+        };
         let mut headers = [0; LINK];
         let link = self.stack.interface(plan.interface);
         let own = link.filter(|i| i.is_ethernet()).map(|i| i.hardware());
@@ -233,7 +246,7 @@ impl Host {
             data,
             ip_protocol: 0,
             payload_at: 0,
-            unsummed: false,
+            unsummed,
             except: Some(id),
         };
         self.show(&seen);
@@ -242,7 +255,13 @@ impl Host {
             seen.data.iter().for_each(|chunk| whole.push(chunk.clone()));
             whole
         });
-        let bytes = seen.data.to_bytes();
+        let mut bytes = seen.data.to_bytes();
+        if let Some(unsummed) = unsummed {
+            // The frame as it is shown keeps it as it was.
+            let mut summed = bytes.to_vec();
+            unsummed.make(&mut summed);
+            bytes = summed.into();
+        }
         if own.is_some() {
             let mut whole = headers.to_vec();
             whole.extend_from_slice(&bytes);
@@ -291,4 +310,16 @@ impl Host {
             self.fanout_input(group, seen);
         }
     }
+}
+
+/// What a frame's PACKET_VNET_HDR says, and the frame.
+fn split_header(way: &Way, data: &Payload) -> Result<(Option<Unsummed>, Payload), Errno> {
+    if way.vnet == 0 {
+        return Ok((None, data.clone()));
+    }
+    let front = usize::from(way.vnet);
+    let mut header = [0; vnet::HEADER as usize];
+    data.slice(..header.len()).copy_to(&mut header);
+    let frame = data.slice(front..);
+    Ok((vnet::parse(&header, frame.len())?, frame))
 }

@@ -12,6 +12,26 @@ pub(super) fn refuse(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> E
     answer(env, word, cmd, arg).unwrap_or_else(|errno| errno)
 }
 
+/// ipmr_ioctl() and ip6mr_ioctl(): counters of a multicast router, which no raw socket here is.
+pub(super) fn multicast_routing(
+    env: &mut Env<'_, '_>,
+    word: Word,
+    v6: bool,
+    cmd: u32,
+    arg: u64,
+) -> Result<Errno, Errno> {
+    // Words behind an index, or behind two addresses.
+    let (len, errno) = match (cmd, v6) {
+        (SIOCGETVIFCNT, _) => (5 * word.size(), Errno::EINVAL),
+        (SIOCGETSGCNT, false) => (8 + 3 * word.size(), Errno::EADDRNOTAVAIL),
+        (SIOCGETSGCNT, true) => (56 + 3 * word.size(), Errno::EADDRNOTAVAIL),
+        _ => return Ok(Errno::ENOTTY),
+    };
+    let mut request = [0; 80];
+    env.mem.read(arg, &mut request[..len])?;
+    Ok(errno)
+}
+
 fn answer(env: &mut Env<'_, '_>, word: Word, cmd: u32, arg: u64) -> Result<Errno, Errno> {
     let admin = may_administer(env.cx.cred);
     match cmd {

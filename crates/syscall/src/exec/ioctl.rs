@@ -116,6 +116,12 @@ impl Pending {
                 ifreq::ioctl(env, self.word, inet, cmd, arg)?;
                 return Ok(Reply::value(0).into());
             }
+            SIOCGETVIFCNT | SIOCGETSGCNT
+                if let Some((domain @ (AF_INET | AF_INET6), SOCK_RAW)) = env.host.family(id) =>
+            {
+                let v6 = domain == AF_INET6;
+                return Err(absent::multicast_routing(env, self.word, v6, cmd, arg)?);
+            }
             _ => env.host.ioctl(id, cmd)?,
         };
         if cmd == SIOCINQ {
