@@ -117,7 +117,13 @@ fn each_tunable_is_tested() {
     let listed: BTreeSet<String> = list
         .lines()
         .filter_map(|line| line.split(';').next())
-        .map(|name| name.replace("/lo/", "/*/"))
+        .flat_map(|name| {
+            let any = |word: &str| name.replace(word, "/*/");
+            [
+                any("/lo/"),
+                any("/conf/default/").replace("ipv6/*/", "ipv6/conf/*/"),
+            ]
+        })
         .collect();
     let missing: Vec<&str> = support()
         .iter()
