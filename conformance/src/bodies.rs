@@ -62,6 +62,7 @@ mod opt_stamps;
 mod opt_tcp;
 mod opt_tcp_rare;
 mod opt_udp;
+mod option_pointers;
 mod packet;
 mod packet_fanout;
 mod packet_ring;
@@ -178,6 +179,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     opt_tcp_rare::TESTS,
     ping::TESTS,
     opt_udp::TESTS,
+    option_pointers::TESTS,
     proc_dirs::TESTS,
     proc_net::TESTS,
     proc_net_links::TESTS,

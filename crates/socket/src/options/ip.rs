@@ -224,10 +224,11 @@ pub(super) fn set_multicast_ttl(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    if matches!(h.kind(id)?, Kind::Tcp(_)) || a.raw.is_empty() {
+    let value = int_or_byte(a)?;
+    if matches!(h.kind(id)?, Kind::Tcp(_)) || a.len == 0 {
         return Err(Errno::EINVAL);
     }
-    h.inet_options_mut(id)?.multicast_ttl = match int_or_byte(a)? {
+    h.inet_options_mut(id)?.multicast_ttl = match value {
         -1 => 1,
         value => u8::try_from(value).map_err(|_| Errno::EINVAL)?,
     };

@@ -259,6 +259,7 @@ pub(super) fn set_unicast_if(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
+    int_or_byte(a)?;
     let index = unicast_if(h, id, a)?;
     h.inet_options_mut(id)?.rare_mut().unicast_if = index;
     Ok(())

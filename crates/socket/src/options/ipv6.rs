@@ -288,6 +288,9 @@ pub(super) fn set_pktinfo(
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
+    if a.null {
+        return Err(Errno::EINVAL);
+    }
     let info = a.bytes(20)?;
     let (ip, index) = info.split_first_chunk::<16>().ok_or(Errno::EINVAL)?;
     let index: [u8; 4] = index.try_into().map_err(|_| Errno::EINVAL)?;

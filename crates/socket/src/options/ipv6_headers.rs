@@ -82,7 +82,7 @@ pub(super) fn set<const NUMBER: i32>(
     }
     let mut header = None;
     if a.len > 0 {
-        if !a.len.is_multiple_of(8) || a.len > 8 * 255 {
+        if a.null || !a.len.is_multiple_of(8) || a.len > 8 * 255 {
             return Err(Errno::EINVAL);
         }
         let bytes = a.bytes(a.len)?;

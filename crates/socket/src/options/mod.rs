@@ -150,6 +150,8 @@ pub(crate) struct SetArg<'a> {
     /// `optlen`, which may be more.
     pub(crate) len: usize,
     pub(crate) word: Word,
+    /// `optval` is null, which do_ipv6_setsockopt() takes for an `int` of 0, and for nothing else.
+    pub(crate) null: bool,
 }
 
 impl SetArg<'_> {
@@ -163,6 +165,9 @@ impl SetArg<'_> {
 
     /// The value as an `int`.
     pub(crate) fn int(&self) -> Result<i32, Errno> {
+        if self.null && self.len >= 4 {
+            return Ok(0);
+        }
         let b = self.bytes(4)?;
         Ok(i32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
     }
@@ -273,11 +278,11 @@ impl Host {
         value: &[u8],
         word: Word,
     ) -> Result<(), Errno> {
-        self.setsockopt_partial(cx, id, level, name, value, value.len(), word)
+        self.setsockopt_partial(cx, id, level, name, Some(value), value.len(), word)
     }
 
     /// setsockopt(2) of `len` bytes of which only those of `value` can be read: an option that
-    /// needs more of them is `EFAULT`, at the point where Linux would read them.
+    /// needs more of them is `EFAULT`, at the point where Linux would read them. `None` is a null pointer.
     #[allow(clippy::too_many_arguments)] // They are the system call's.
     pub fn setsockopt_partial(
         &mut self,
@@ -285,20 +290,28 @@ impl Host {
         id: SocketId,
         level: i32,
         name: i32,
-        value: &[u8],
+        value: Option<&[u8]>,
         len: usize,
         word: Word,
     ) -> Result<(), Errno> {
         self.check_option_level(id, level, true)?;
+        // rawv6_setsockopt() answers for these two before, and reads.
+        let raw6 = matches!(name, IPV6_CHECKSUM | IPV6_HDRINCL)
+            && i32::from(self.get(id)?.common.ty) == SOCK_RAW;
         let arg = SetArg {
-            raw: value,
+            raw: value.unwrap_or_default(),
             len,
             word,
+            null: value.is_none() && level == SOL_IPV6 && !raw6,
         };
         match level {
             // sk_setsockopt(), do_tcp_setsockopt() and udp_lib_setsockopt() read an int before they
             // look at the name, but for what is a string.
             SOL_SOCKET if name == SO_BINDTODEVICE => {}
+            // unix_setsockopt() looks at the length before.
+            SOL_SOCKET if name == SO_INQ && len != 4 && matches!(self.kind(id)?, Kind::Unix(_)) => {
+                return Err(Errno::EINVAL);
+            }
             SOL_TCP if matches!(name, TCP_CONGESTION | TCP_ULP | TCP_FASTOPEN_KEY) => {}
             SOL_SOCKET | SOL_TCP | SOL_UDP | SOL_UDPLITE => drop(arg.int()?),
             // do_rawv6_setsockopt()
@@ -318,7 +331,27 @@ impl Host {
         set(self, cx, id, &arg)
     }
 
-    /// getsockopt(2). `len` is `*optlen`, which the caller has found not to be negative.
+    /// What getsockopt(2) takes `*optlen` for: nearly everyone refuses what is below 0, but do_ipv6_getsockopt() and
+    /// do_rawv6_getsockopt() compare it as an unsigned number.
+    pub fn getsockopt_room(
+        &self,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        len: i32,
+    ) -> Result<usize, Errno> {
+        let unsigned = match level {
+            SOL_IPV6 => name != MCAST_MSFILTER,
+            SOL_RAW => i32::from(self.get(id)?.common.domain) == AF_INET6,
+            _ => false,
+        };
+        if len < 0 && !unsigned {
+            return Err(Errno::EINVAL);
+        }
+        Ok(len as u32 as usize)
+    }
+
+    /// getsockopt(2). `len` is `*optlen`, as [`Host::getsockopt_room`] has it.
     pub fn getsockopt(
         &self,
         cx: &Cx<'_>,

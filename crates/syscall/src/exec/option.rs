@@ -7,7 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{
-    IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_IPV6, SOL_PACKET, SOL_SOCKET,
+    ICMPV6_FILTER, IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_ICMPV6, SOL_IPV6, SOL_PACKET,
+    SOL_SOCKET,
 };
 use switchboard_socket::Host;
 use switchboard_socket::OptValue;
@@ -28,9 +29,8 @@ impl Pending {
         len: i32,
     ) -> Result<Step, Errno> {
         let target = self.target(env, fd)?;
-        let len = usize::try_from(len)
-            .map_err(|_| Errno::EINVAL)?
-            .min(VALUE_MAX);
+        let offered = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+        let len = offered.min(VALUE_MAX);
         let mut small = [0; 64];
         let mut large;
         let bytes = if len <= small.len() {
@@ -53,19 +53,13 @@ impl Pending {
         }
         // How far the value can be read: an option reads what it needs, not what it is offered.
         let got = env.mem.gather(&[IoVec { addr: value, len }], bytes);
-        let got = if value == 0 && level == SOL_IPV6 {
-            // do_ipv6_setsockopt() takes a null pointer for a value of zero.
-            len
-        } else {
-            got
-        };
         env.host.setsockopt_partial(
             env.cx,
             target.id,
             level,
             name,
-            &bytes[..got],
-            len,
+            (value != 0).then_some(&bytes[..got]),
+            offered,
             self.word,
         )?;
         if (level, name) == (SOL_IPV6, IPV6_FLOWLABEL_MGR) && bytes.get(16..21) == Some(&[0; 5]) {
@@ -89,7 +83,12 @@ impl Pending {
     ) -> Result<Step, Errno> {
         let id = self.target(env, fd)?.id;
         env.host.check_option_level(id, level, false)?;
-        let room = usize::try_from(read_int(env.mem, len)?).map_err(|_| Errno::EINVAL)?;
+        if level == SOL_ICMPV6 && name != ICMPV6_FILTER {
+            // rawv6_geticmpfilter() is asked for nothing else, and has not looked at the length.
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let room = read_int(env.mem, len)?;
+        let room = env.host.getsockopt_room(id, level, name, room)?;
         let given = match Host::getsockopt_reads(level, name) {
             true => {
                 let mut bytes = vec![0; room.min(VALUE_MAX)];
