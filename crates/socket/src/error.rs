@@ -38,6 +38,7 @@ pub(crate) fn tcp(error: TcpError) -> Errno {
         TcpError::HostUnreachable => Errno::EHOSTUNREACH,
         TcpError::NetUnreachable => Errno::ENETUNREACH,
         TcpError::ProtocolUnreachable => Errno::ENOPROTOOPT,
+        TcpError::Parameter => Errno::EPROTO,
     }
 }
 

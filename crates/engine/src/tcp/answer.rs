@@ -168,11 +168,16 @@ impl Stack {
             }
             IcmpMessage::Unreachable { code, .. } => match code {
                 Unreachable::Net => (TcpError::NetUnreachable, true),
+                // Unknown, prohibited, or for this type of service (icmp_err_convert).
+                Unreachable::Code(6 | 9 | 11) if !tuple.remote.is_ipv6() => {
+                    (TcpError::NetUnreachable, true)
+                }
                 Unreachable::Protocol => (TcpError::ProtocolUnreachable, true),
                 Unreachable::Port => (TcpError::ConnectionRefused, true),
                 _ => (TcpError::HostUnreachable, true),
             },
             IcmpMessage::TimeExceeded { .. } => (TcpError::HostUnreachable, true),
+            IcmpMessage::ParameterProblem { .. } => (TcpError::Parameter, true),
             _ => return,
         };
         // A connection that is being made has its errors reported, whether or not it asked (ip_icmp_error).

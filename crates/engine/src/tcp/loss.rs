@@ -41,7 +41,7 @@ pub(crate) struct Track {
     /// -1 is nothing yet.
     pub(crate) undo_marker: Option<SeqNum>,
     pub(crate) undo_retrans: i64,
-    prior_ssthresh: u32,
+    pub(crate) prior_ssthresh: u32,
     /// Our clock at the first retransmission (RFC 3522).
     pub(crate) retrans_stamp: Option<u32>,
     /// F-RTO is looking whether the timeout was wrong, and sends new data to find out.

@@ -8,6 +8,7 @@
 
 use switchboard_wire::{SeqNum, TcpSegment};
 
+use super::congestion::INFINITE_SSTHRESH;
 use super::connection::{Connection, Cx, MSS_MIN};
 use super::loss::Track;
 use super::recovery::Phase;
@@ -121,7 +122,27 @@ impl Connection {
             none => *none = Some(self.search_from(cx.now, low)),
         }
         self.track = Some(track);
+        let before = self.mss;
         self.sync_mss();
+        self.keep_segments(before);
+    }
+
+    /// Linux counts windows in segments: they remain as many.
+    fn keep_segments(&mut self, before: u32) {
+        let (mss, before) = (u64::from(self.mss), u64::from(before.max(1)));
+        let scale = |bytes: &mut u32| {
+            if *bytes != INFINITE_SSTHRESH {
+                *bytes = (u64::from(*bytes) * mss / before).min(1 << 30) as u32;
+            }
+        };
+        scale(&mut self.cc.ssthresh);
+        if self.recovery.phase() != Phase::Open {
+            scale(&mut self.cc.cwnd);
+        }
+        if let Some(track) = &mut self.track {
+            scale(&mut track.prior_ssthresh);
+            scale(&mut track.prior_cwnd);
+        }
     }
 
     /// Whether probes are sent.

@@ -358,7 +358,10 @@ impl Connection {
                 let len = unsent.min(window).min(self.mss);
                 let fin = self.fin_queued && len == unsent && len < window;
                 if len > 0 || fin {
-                    return Some(self.send_chunk(cx, Chunk { len, fin }));
+                    let segment = self.send_chunk(cx, Chunk { len, fin });
+                    // tcp_write_wakeup: without a probe of the tail.
+                    self.restart_retransmit(cx.now);
+                    return Some(segment);
                 }
             }
         }

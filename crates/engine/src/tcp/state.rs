@@ -83,4 +83,6 @@ pub enum TcpError {
     NetUnreachable,
     /// ICMP protocol unreachable (ENOPROTOOPT).
     ProtocolUnreachable,
+    /// ICMP parameter problem (EPROTO).
+    Parameter,
 }
