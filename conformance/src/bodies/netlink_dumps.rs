@@ -6,11 +6,12 @@ use crate::check::{Got, Outcome, check, eq, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::NB;
-use libc::{AF_NETLINK, SOCK_DGRAM, SOCK_RAW};
+use libc::{AF_INET, AF_INET6, AF_NETLINK, SOCK_DGRAM, SOCK_RAW};
 
 tests! {
     an_end_tells_of_the_error,
     an_end_without_a_text,
+    groups_of_interfaces,
     netlink_sockets_of_proc [ROOT],
     packet_sockets_of_proc [ROOT],
 }
@@ -161,5 +162,114 @@ fn packet_sockets_of_proc(k: &mut dyn Kernel) -> Outcome {
     eq!(show(k)?, vec!["3 0003 0 1 0 0", "2 88b5 1 1 0 0"]);
     k.close(fd);
     eq!(show(k)?, vec!["2 88b5 1 1 0 0"]);
+    Ok(())
+}
+
+/// RTM_GETMULTICAST
+const GETMULTICAST: u16 = 58;
+/// `sizeof(struct ifaddrmsg)`, IFA_MULTICAST, IFA_CACHEINFO
+const IFADDRMSG: usize = 8;
+const IFA_MULTICAST: u16 = 7;
+const IFA_CACHEINFO: u16 = 6;
+
+/// The groups of lo.
+fn groups(k: &mut dyn Kernel, family: i32) -> Got<Vec<Vec<u8>>> {
+    let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
+    let m = request(GETMULTICAST, DUMP, 3, &[family as u8, 0, 0, 0]);
+    ret!(k.send(fd, &m, 0), m.len());
+    let mut all = answers(k, fd);
+    k.close(fd);
+    eq!(all.pop().map(|m| m.kind), Some(DONE));
+    let mut found = Vec::new();
+    for m in all.iter().filter(|m| m.body[4..8] == 1u32.to_ne_bytes()) {
+        let bits = if family == AF_INET { 32 } else { 128 };
+        let group = m.attribute(IFADDRMSG, IFA_MULTICAST).unwrap_or_default();
+        eq!((m.kind, m.flags), (GETMULTICAST, 2));
+        let scope = if group.starts_with(&[0xff, 5]) {
+            200
+        } else {
+            0
+        };
+        eq!(&m.body[..4], &[family as u8, bits, 0x80, scope]);
+        let times = m.attribute(IFADDRMSG, IFA_CACHEINFO).unwrap_or_default();
+        eq!((times.len(), &times[..8]), (16, &[0xff; 8][..]));
+        found.push(group);
+    }
+    Ok(found)
+}
+
+fn groups_of_interfaces(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let mut all_nodes = [0; 16];
+    (all_nodes[0], all_nodes[1], all_nodes[15]) = (0xff, 2, 1);
+    check!(
+        groups(k, AF_INET)?.contains(&vec![224, 0, 0, 1]),
+        "224.0.0.1"
+    );
+    check!(
+        groups(k, AF_INET6)?.contains(&all_nodes.to_vec()),
+        "ff02::1"
+    );
+    // struct ip_mreqn, struct ipv6_mreq
+    let four = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    let own4 = vec![239, 7, 8, 9];
+    let join = [&own4[..], &[0; 4], &1u32.to_ne_bytes()].concat();
+    ret!(
+        k.setsockopt(four, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &join),
+        0
+    );
+    let six = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+    let own6 = |scope: u8| {
+        let mut group = all_nodes.to_vec();
+        (group[1], group[14]) = (scope, 0x77);
+        group
+    };
+    for scope in [2, 5] {
+        let join = [&own6(scope)[..], &1u32.to_ne_bytes()].concat();
+        ret!(
+            k.setsockopt(six, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &join),
+            0
+        );
+    }
+    check!(groups(k, AF_INET)?.contains(&own4), "239.7.8.9");
+    for scope in [2, 5] {
+        check!(
+            groups(k, AF_INET6)?.contains(&own6(scope)),
+            "ff0{scope}::7701"
+        );
+    }
+    k.close(four);
+    k.close(six);
+    // Where a last close is told a moment later, so is this.
+    k.pause(std::time::Duration::from_millis(100));
+    check!(!groups(k, AF_INET)?.contains(&own4), "239.7.8.9 is left");
+    check!(
+        !groups(k, AF_INET6)?.contains(&own6(2)),
+        "ff02::7701 is left"
+    );
+    // Looked at closely, it is like a dump of addresses.
+    let one = |index: u32| [&[AF_INET6 as u8, 0, 0, 0], &index.to_ne_bytes()[..]].concat();
+    let all = strict(k, true, GETMULTICAST, &one(1))?;
+    check!(
+        all.len() > 1 && all[0].flags == 0x22,
+        "{} answers",
+        all.len()
+    );
+    let none = strict(k, true, GETMULTICAST, &one(99))?;
+    eq!(
+        (none.len(), none[0].kind, none[0].errno()),
+        (1, DONE, -libc::ENODEV)
+    );
+    // Of no family at all, and one by itself.
+    for (family, flags) in [(0, DUMP), (17, DUMP), (AF_INET6, 1)] {
+        let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
+        let m = request(GETMULTICAST, flags, 3, &[family as u8, 0, 0, 0, 0, 0, 0, 0]);
+        ret!(k.send(fd, &m, 0), m.len());
+        eq!(
+            (family, answers(k, fd)[0].errno()),
+            (family, -libc::EOPNOTSUPP)
+        );
+        k.close(fd);
+    }
     Ok(())
 }

@@ -7,7 +7,7 @@ mod net;
 mod sysctl;
 
 pub use net::Inodes;
-pub(crate) use net::{Alias, Datagrams, datagram_sockets};
+pub(crate) use net::{Alias, Datagrams, datagram_sockets, listening_groups};
 pub(crate) use sysctl::Kept;
 pub use sysctl::{SysctlRow, Tunable, sysctl_table};
 

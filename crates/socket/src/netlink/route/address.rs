@@ -232,30 +232,42 @@ impl Host {
         cache
     }
 
+    /// inet_valid_dump_ifaddr_req(): which interface's addresses are asked for; or that there is no such interface.
+    pub(super) fn dump_of_one(
+        &self,
+        asker: &Asker,
+        request: &Request<'_>,
+    ) -> Result<Result<Option<IfIndex>, Answer>, Refusal> {
+        if !asker.strict {
+            return Ok(Ok(None));
+        }
+        let text = "ipv4: Invalid header for address dump request";
+        let head: &[u8; IFADDRMSG] =
+            (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
+        if head[1..4] != [0; 3] {
+            let text = "ipv4: Invalid values in header for address dump request";
+            return Err(Refusal::new(Errno::EINVAL, text));
+        }
+        let only = IfIndex::new(word_of(&head[4..])?);
+        Ok(match only {
+            Some(index) if self.stack.interface(index).is_none() => Err(Answer::NoDump {
+                why: Errno::ENODEV.into(),
+                filtered: true,
+            }),
+            only => Ok(only),
+        })
+    }
+
     pub(super) fn address_dump(
         &self,
         asker: &Asker,
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let mut only = None;
-        // inet_valid_dump_ifaddr_req()
-        if asker.strict {
-            let text = "ipv4: Invalid header for address dump request";
-            let head: &[u8; IFADDRMSG] =
-                (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
-            if head[1..4] != [0; 3] {
-                let text = "ipv4: Invalid values in header for address dump request";
-                return Err(Refusal::new(Errno::EINVAL, text));
-            }
-            only = IfIndex::new(word_of(&head[4..])?);
-            if only.is_some_and(|index| self.stack.interface(index).is_none()) {
-                return Ok(Answer::NoDump {
-                    why: Errno::ENODEV.into(),
-                    filtered: true,
-                });
-            }
-        }
+        let only = match self.dump_of_one(asker, request)? {
+            Ok(only) => only,
+            Err(none) => return Ok(none),
+        };
         let form = Form::part(RTM_NEWADDR, request, asker.port);
         let mut messages = Vec::new();
         for wanted in [AF_INET as u8, AF_INET6 as u8] {

@@ -7,6 +7,7 @@
 mod address;
 mod fib;
 mod get;
+mod groups;
 mod hops;
 mod link;
 mod neigh;
@@ -50,6 +51,7 @@ const RTM_NEWPREFIX: u16 = 52;
 const RTM_NEWNDUSEROPT: u16 = 68;
 const RTM_GETTCLASS: u16 = 42;
 const RTM_GETTFILTER: u16 = 46;
+const RTM_GETMULTICAST: u16 = 58;
 const RTM_GETADDRLABEL: u16 = 74;
 const RTM_GETNETCONF: u16 = 82;
 const RTM_GETNSID: u16 = 90;
@@ -332,6 +334,9 @@ impl Host {
                 Ok(self.netconf_dump(asker.strict, request, asker.port, of_ip(family)))
             }
             (RTM_GETNETCONF, false) => self.one_netconf(request, asker.port, family),
+            (RTM_GETMULTICAST, true) if matches!(i32::from(family), AF_INET | AF_INET6) => {
+                dumped(self.group_dump(asker, request, family))
+            }
             (RTM_GETADDRLABEL, true) if i32::from(family) == AF_INET6 => {
                 Ok(settings::labels(asker.strict, request, asker.port))
             }

@@ -164,16 +164,41 @@ fn hex(addr: Ipv6Addr) -> String {
 }
 
 /// The groups that were joined, and those that every interface is in.
+/// Those of all nodes: of the link, and of the node itself.
+const ALL_NODES: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
+    Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1),
+];
+
+/// The groups of a family that an interface listens to, with how many want each. Without IPv6 it has none of IPv6.
+pub(crate) fn listening_groups(
+    host: &Host,
+    interface: &Interface,
+    v6: bool,
+) -> Vec<(IpAddr, usize)> {
+    if !v6 {
+        let joined = host.stack.groups_on(interface.index()).into_iter();
+        let all = (Ipv4Addr::new(224, 0, 0, 1).into(), 1);
+        return joined
+            .filter(|(group, _)| group.is_ipv4())
+            .chain([all])
+            .collect();
+    }
+    if !interface.addresses().iter().any(|a| a.addr.is_ipv6()) {
+        return Vec::new();
+    }
+    let joined = groups_of(host, interface).into_iter();
+    let all = ALL_NODES.map(|group| (group.into(), 1));
+    joined
+        .filter(|(group, _)| group.is_ipv6())
+        .chain(all)
+        .collect()
+}
+
 pub(super) fn igmp(host: &Host, out: &mut String) {
     out.push_str("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
     for interface in host.stack.interfaces() {
-        let joined = host.stack.groups_on(interface.index());
-        let four = joined.iter().filter_map(|(group, users)| match group {
-            IpAddr::V4(group) => Some((*group, *users)),
-            IpAddr::V6(_) => None,
-        });
-        let all = (Ipv4Addr::new(224, 0, 0, 1), 1);
-        let groups: alloc::vec::Vec<_> = four.chain([all]).collect();
+        let groups = listening_groups(host, interface, false);
         let _ = writeln!(
             out,
             "{}\t{:<10}: {:5} {:>7}",
@@ -184,6 +209,7 @@ pub(super) fn igmp(host: &Host, out: &mut String) {
         );
         // No report is ever due: no timer, and nobody reported last.
         for (group, users) in groups {
+            let IpAddr::V4(group) = group else { continue };
             let _ = writeln!(
                 out,
                 "\t\t\t\t{:08X} {users:5} 0:{:08X}\t\t0",
@@ -198,24 +224,13 @@ pub(super) fn igmp(host: &Host, out: &mut String) {
 pub(super) fn igmp6(host: &Host, out: &mut String) {
     const MAF_LOADED: u32 = 4;
     const MAF_NOREPORT: u32 = 8;
-    let all_nodes = [
-        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
-        Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1),
-    ];
     for interface in host.stack.interfaces() {
-        if !interface.addresses().iter().any(|a| a.addr.is_ipv6()) {
-            continue;
-        }
-        let joined = groups_of(host, interface);
-        let six = joined.iter().filter_map(|(group, users)| match group {
-            IpAddr::V6(group) => Some((*group, *users)),
-            IpAddr::V4(_) => None,
-        });
-        for (group, users) in six.chain(all_nodes.map(|group| (group, 1))) {
+        for (group, users) in listening_groups(host, interface, true) {
+            let IpAddr::V6(group) = group else { continue };
             // Groups of the node are no one else's business, nor is all-nodes (RFC 3810, 6).
             let flags = match group.octets()[1] & 15 {
                 0 | 1 => MAF_NOREPORT,
-                _ if group == all_nodes[0] => MAF_NOREPORT | MAF_LOADED,
+                _ if group == ALL_NODES[0] => MAF_NOREPORT | MAF_LOADED,
                 _ => MAF_LOADED,
             };
             let _ = writeln!(

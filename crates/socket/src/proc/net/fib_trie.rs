@@ -1,4 +1,4 @@
-//! /proc/net/fib_trie: the routes of IPv4, as the trees of Linux's tables hold them.
+//! /proc/net/fib_trie and fib_triestat: the routes of IPv4, as the trees of Linux's tables hold them.
 //!
 //! # Theory of operation
 //! A level-compressed trie: a node stands for `bits` bits of the address from `pos` on, and has a child for each of their
@@ -306,8 +306,83 @@ fn show(node: &Node, depth: usize, out: &mut String) {
     }
 }
 
-/// fib_table_print(), and what is in it.
-fn tables(routes: &[Alias], merged: bool, out: &mut String) {
+/// `struct trie_stat`
+#[derive(Default)]
+struct Stats {
+    depths: usize,
+    deepest: usize,
+    leaves: usize,
+    prefixes: usize,
+    /// Inner nodes by the bits that they stand for.
+    inner: [usize; MOST_BITS],
+    empty: usize,
+}
+
+/// MAX_STAT_DEPTH
+const MOST_BITS: usize = 32;
+/// What Linux's structures take: a leaf and an inner node without their pointers, a route, a pointer.
+const LEAF_SIZE: usize = 48;
+const NODE_SIZE: usize = 40;
+const ALIAS_SIZE: usize = 56;
+const POINTER_SIZE: usize = 8;
+
+impl Stats {
+    /// trie_collect_stats()
+    fn count(&mut self, node: &Node, depth: usize) {
+        match node {
+            Node::Leaf(_, routes) => {
+                self.leaves += 1;
+                self.depths += depth;
+                self.deepest = self.deepest.max(depth);
+                self.prefixes += routes.len();
+            }
+            Node::Inner(inner) => {
+                self.inner[(inner.bits as usize).min(MOST_BITS - 1)] += 1;
+                self.empty += inner.empty();
+                for child in inner.children.iter().flatten() {
+                    self.count(child, depth + 1);
+                }
+            }
+        }
+    }
+}
+
+/// trie_show_stats()
+fn show_stats(tree: &Node, _: usize, out: &mut String) {
+    let mut stats = Stats::default();
+    stats.count(tree, 0);
+    let average = stats.depths * 100 / stats.leaves.max(1);
+    let nodes: usize = stats.inner.iter().sum();
+    let _ = write!(
+        out,
+        "\tAver depth:     {}.{:02}\n\tMax depth:      {}\n\tLeaves:         {}\n\tPrefixes:       {}\n\tInternal nodes: {nodes}\n\t",
+        average / 100,
+        average % 100,
+        stats.deepest,
+        stats.leaves,
+        stats.prefixes,
+    );
+    let mut pointers = 0;
+    for (bits, count) in stats.inner.iter().enumerate() {
+        if *count > 0 {
+            let _ = write!(out, "  {bits}: {count}");
+            pointers += count << bits;
+        }
+    }
+    let bytes = LEAF_SIZE * stats.leaves
+        + ALIAS_SIZE * stats.prefixes
+        + NODE_SIZE * nodes
+        + POINTER_SIZE * pointers;
+    let _ = write!(
+        out,
+        "\n\tPointers: {pointers}\nNull ptrs: {}\nTotal size: {}  kB\n",
+        stats.empty,
+        bytes.div_ceil(1024)
+    );
+}
+
+/// fib_table_print() and what is in each table, by `show`.
+fn tables(routes: &[Alias], merged: bool, show: fn(&Node, usize, &mut String), out: &mut String) {
     let of = |table: u32| match table {
         TABLE_LOCAL if merged => TABLE_MAIN,
         other => other,
@@ -336,6 +411,19 @@ fn tables(routes: &[Alias], merged: bool, out: &mut String) {
 }
 
 pub(super) fn fib_trie(host: &Host, out: &mut String) {
+    tables_of(host, show, out);
+}
+
+/// fib_triestat_seq_show()
+pub(super) fn fib_triestat(host: &Host, out: &mut String) {
+    let _ = writeln!(
+        out,
+        "Basic info: size of leaf: {LEAF_SIZE} bytes, size of tnode: {NODE_SIZE} bytes."
+    );
+    tables_of(host, show_stats, out);
+}
+
+fn tables_of(host: &Host, show: fn(&Node, usize, &mut String), out: &mut String) {
     let mut routes = host.v4_aliases();
     routes.sort_unstable();
     // fib_unmerge(): the tables local and main are one until there is a rule that could tell them apart.
@@ -345,7 +433,7 @@ pub(super) fn fib_trie(host: &Host, out: &mut String) {
         known.any(|(priority, table)| *rule == Rule::of_table(false, *priority, *table))
     };
     let merged = host.stack.rules().filter(|rule| !rule.v6).all(usual);
-    tables(&routes, merged, out);
+    tables(&routes, merged, show, out);
 }
 
 #[cfg(test)]
@@ -381,7 +469,7 @@ mod tests {
     #[test]
     fn lo_as_linux_shows_it() {
         let mut out = String::new();
-        tables(&of_lo(), true, &mut out);
+        tables(&of_lo(), true, show, &mut out);
         let tree = "  +-- 127.0.0.0/8 2 0 2
      +-- 127.0.0.0/31 1 0 0
         |-- 127.0.0.0
@@ -392,6 +480,23 @@ mod tests {
         /32 link BROADCAST
 ";
         assert_eq!(out, ["Main:\n", tree, "Local:\n", tree].concat());
+    }
+
+    #[test]
+    fn figures_of_lo_as_linux_shows_them() {
+        let mut out = String::new();
+        tables(&of_lo(), true, show_stats, &mut out);
+        let figures = "\tAver depth:     1.66
+\tMax depth:      2
+\tLeaves:         3
+\tPrefixes:       3
+\tInternal nodes: 2
+\t  1: 1  2: 1
+\tPointers: 6
+Null ptrs: 2
+Total size: 1  kB
+";
+        assert_eq!(out, ["Main:\n", figures, "Local:\n", figures].concat());
     }
 
     /// The inner nodes and the places of leaves of a host with two addresses and some routes, as Linux 6.18 has them.
@@ -412,7 +517,7 @@ mod tests {
         all.extend((1..=12u8).map(|i| route(&alloc::format!("172.16.{i}.0"), 24, 0, 1)));
         all.sort_unstable();
         let mut out = String::new();
-        tables(&all, true, &mut out);
+        tables(&all, true, show, &mut out);
         let main = out.split("Local:").next().unwrap().to_string();
         let nodes: Vec<&str> = main.lines().filter(|line| line.contains("+--")).collect();
         let want = [
@@ -453,7 +558,7 @@ mod tests {
             ..route("9.9.9.0", 24, 0, 1)
         });
         let mut out = String::new();
-        tables(&all, false, &mut out);
+        tables(&all, false, show, &mut out);
         assert!(
             out.starts_with("Id 77:\n  |-- 9.9.9.0\n     /24 universe UNICAST\nLocal:\n"),
             "{out}"
@@ -477,7 +582,7 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         let mut out = String::new();
-        tables(&all, false, &mut out);
+        tables(&all, false, show, &mut out);
         let leaves = out.lines().filter(|line| line.contains("|--"));
         let seen: Vec<u32> = leaves
             .map(|line| {

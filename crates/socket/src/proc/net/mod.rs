@@ -13,6 +13,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use devices::listening_groups;
 pub(crate) use fib_trie::Alias;
 pub(crate) use sockets::{Datagrams, datagram_sockets};
 
@@ -30,6 +31,7 @@ pub(super) const FILES: &[&str] = &[
     "dev",
     "dev_mcast",
     "fib_trie",
+    "fib_triestat",
     "icmp",
     "icmp6",
     "if_inet6",
@@ -71,6 +73,7 @@ impl Host {
             "dev_mcast" => devices::dev_mcast(self, out),
             "dev" => devices::dev(self, out),
             "fib_trie" => fib_trie::fib_trie(self, out),
+            "fib_triestat" => fib_trie::fib_triestat(self, out),
             // psched_show(): nanoseconds of a microsecond and of a tick, ticks of a second, the clock's resolution.
             "psched" => out.push_str("000003e8 00000040 000f4240 3b9aca00\n"),
             "softnet_stat" => devices::softnet_stat(self, out),
