@@ -453,12 +453,18 @@ impl Host {
         }
     }
 
+    /// rawv6_setsockopt() and rawv6_getsockopt() ask for the protocol first, and then for the name; both before a length.
+    pub fn check_icmpv6_option(&self, id: SocketId, level: i32, name: i32) -> Result<(), Errno> {
+        if level != SOL_ICMPV6 || name == ICMPV6_FILTER {
+            return Ok(());
+        }
+        raw::only_protocol(self, id, IPPROTO_ICMPV6)?;
+        Err(Errno::ENOPROTOOPT)
+    }
+
     fn row(&self, id: SocketId, level: i32, name: i32) -> Result<&'static OptionRow, Errno> {
         let Some(row) = find(level, name) else {
-            if level == SOL_ICMPV6 {
-                // rawv6_setsockopt() and rawv6_getsockopt() ask for the protocol first.
-                raw::only_protocol(self, id, IPPROTO_ICMPV6)?;
-            }
+            self.check_icmpv6_option(id, level, name)?;
             return Err(Errno::ENOPROTOOPT);
         };
         let socket = self.get(id)?;

@@ -7,8 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{
-    ICMPV6_FILTER, IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_ICMPV6, SOL_IPV6, SOL_PACKET,
-    SOL_SOCKET,
+    IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_IPV6, SOL_PACKET, SOL_SOCKET,
 };
 use switchboard_socket::Host;
 use switchboard_socket::OptValue;
@@ -83,10 +82,7 @@ impl Pending {
     ) -> Result<Step, Errno> {
         let id = self.target(env, fd)?.id;
         env.host.check_option_level(id, level, false)?;
-        if level == SOL_ICMPV6 && name != ICMPV6_FILTER {
-            // rawv6_geticmpfilter() is asked for nothing else, and has not looked at the length.
-            return Err(Errno::ENOPROTOOPT);
-        }
+        env.host.check_icmpv6_option(id, level, name)?;
         let room = read_int(env.mem, len)?;
         let room = env.host.getsockopt_room(id, level, name, room)?;
         let given = match Host::getsockopt_reads(level, name) {
