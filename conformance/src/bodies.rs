@@ -98,6 +98,7 @@ mod tcp_md5;
 mod tcp_repair;
 mod tcp_urgent;
 mod tun;
+mod tun_queues;
 mod udp;
 mod udp_errors;
 mod udplite;
@@ -208,6 +209,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     tcp_repair::TESTS,
     tcp_urgent::TESTS,
     tun::TESTS,
+    tun_queues::TESTS,
     udp::TESTS,
     udp_errors::TESTS,
     udplite::TESTS,

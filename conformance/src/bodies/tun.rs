@@ -30,18 +30,18 @@ tests! {
 
 const TUNSETNOCSUM: u64 = 0x4004_54c8;
 const TUNSETDEBUG: u64 = 0x4004_54c9;
-const TUNSETIFF: u64 = 0x4004_54ca;
+pub(super) const TUNSETIFF: u64 = 0x4004_54ca;
 const TUNSETPERSIST: u64 = 0x4004_54cb;
 const TUNSETOWNER: u64 = 0x4004_54cc;
 const TUNSETLINK: u64 = 0x4004_54cd;
 const TUNSETGROUP: u64 = 0x4004_54ce;
 const TUNGETFEATURES: u64 = 0x8004_54cf;
-const TUNSETOFFLOAD: u64 = 0x4004_54d0;
+pub(super) const TUNSETOFFLOAD: u64 = 0x4004_54d0;
 const TUNSETTXFILTER: u64 = 0x4004_54d1;
-const TUNGETIFF: u64 = 0x8004_54d2;
+pub(super) const TUNGETIFF: u64 = 0x8004_54d2;
 const TUNGETSNDBUF: u64 = 0x8004_54d3;
 const TUNSETSNDBUF: u64 = 0x4004_54d4;
-const TUNSETQUEUE: u64 = 0x4004_54d9;
+pub(super) const TUNSETQUEUE: u64 = 0x4004_54d9;
 const TUNSETCARRIER: u64 = 0x4004_54e2;
 
 const SIOCGIFFLAGS: u64 = 0x8913;
@@ -53,7 +53,7 @@ const SIOCSIFHWADDR: u64 = 0x8924;
 pub(super) const SIOCGIFHWADDR: u64 = 0x8927;
 const SIOCGIFTXQLEN: u64 = 0x8942;
 
-const TUN: u16 = 1;
+pub(super) const TUN: u16 = 1;
 pub(super) const TAP: u16 = 2;
 const NO_CARRIER: u16 = 0x40;
 const PERSIST: u16 = 0x800;
@@ -66,8 +66,8 @@ const IDLE: u16 = 0x1090;
 const UP: u16 = 0x1;
 const RUNNING: u16 = 0x40;
 
-const OURS: [u8; 4] = [10, 9, 0, 1];
-const OTHER: [u8; 4] = [10, 9, 0, 2];
+pub(super) const OURS: [u8; 4] = [10, 9, 0, 1];
+pub(super) const OTHER: [u8; 4] = [10, 9, 0, 2];
 
 /// In a network of the body's own from here on.
 fn open(k: &mut dyn Kernel) -> Got<Fd> {
@@ -75,7 +75,7 @@ fn open(k: &mut dyn Kernel) -> Got<Fd> {
     another(k)
 }
 
-fn another(k: &mut dyn Kernel) -> Got<Fd> {
+pub(super) fn another(k: &mut dyn Kernel) -> Got<Fd> {
     Ok(ok!(k.open("/dev/net/tun", O_RDWR | O_NONBLOCK)))
 }
 
@@ -99,11 +99,11 @@ fn name_of(request: &[u8; 40]) -> String {
     String::from_utf8_lossy(&request[..end]).into_owned()
 }
 
-fn half(request: &[u8; 40]) -> u16 {
+pub(super) fn half(request: &[u8; 40]) -> u16 {
     u16::from_ne_bytes([request[16], request[17]])
 }
 
-fn set_iff(k: &mut dyn Kernel, fd: Fd, name: &str, flags: u16) -> (i64, String) {
+pub(super) fn set_iff(k: &mut dyn Kernel, fd: Fd, name: &str, flags: u16) -> (i64, String) {
     let (got, after) = ifreq(k, fd, TUNSETIFF, name, &flags.to_ne_bytes());
     (got, name_of(&after))
 }
@@ -137,7 +137,7 @@ pub(super) fn set_up(k: &mut dyn Kernel, name: &str) -> Got<Fd> {
 }
 
 /// The next packet of IPv4, `head` bytes before it; Linux sends some of IPv6 by itself.
-fn packet(k: &mut dyn Kernel, fd: Fd, head: usize) -> Got<Vec<u8>> {
+pub(super) fn packet(k: &mut dyn Kernel, fd: Fd, head: usize) -> Got<Vec<u8>> {
     let mut room = [0; 2048];
     for _ in 0..500 {
         let n = k.read(fd, &mut room);

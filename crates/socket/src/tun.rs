@@ -6,8 +6,9 @@
 //! for read(2), and tells of the last close.
 //!
 //! # Limits
-//! No IFF_VNET_HDR and no offloads that go with it, no second queue (IFF_MULTI_QUEUE), no filters, no IFF_NAPI. A TUN interface has no
-//! link-local address of its own.
+//! No filters, no IFF_NAPI, no offload of tunnels. A TUN interface has no link-local address of its own.
+
+mod offload;
 
 use crate::call::Cx;
 use crate::cred::Cred;
@@ -55,18 +56,24 @@ struct File {
     device: Option<IfIndex>,
     /// What the interface has sent.
     queue: VecDeque<Vec<u8>>,
+    /// TUNSETQUEUE: it gets nothing.
+    detached: bool,
 }
 
 /// What an interface of /dev/net/tun is, beside the stack's.
 #[derive(Debug)]
 struct Device {
-    /// IFF_TUN or IFF_TAP, IFF_NO_PI, IFF_ONE_QUEUE.
+    /// IFF_TUN or IFF_TAP, IFF_NO_PI, IFF_ONE_QUEUE, IFF_VNET_HDR, IFF_MULTI_QUEUE.
     flags: u16,
     persists: bool,
     owner: Option<u32>,
     group: Option<u32>,
-    /// Who is attached.
-    file: Option<TunId>,
+    /// Who is attached; with IFF_MULTI_QUEUE there may be several, and some that are detached for now.
+    files: Vec<TunId>,
+    /// Which queue a flow is written to, and so is read from, by its number (tun_flow_update()).
+    flows: BTreeMap<u32, TunId>,
+    /// TUNSETVNETHDRSZ, TUNSETVNETLE, TUNSETOFFLOAD.
+    vnet: offload::Vnet,
     /// TUNSETSNDBUF: what is written is the stack's at once, so that it never counts.
     send_buffer: i32,
 }
@@ -80,9 +87,17 @@ const IFF_NO_PI: u16 = 0x1000;
 const IFF_ONE_QUEUE: u16 = 0x2000;
 const IFF_TUN_EXCL: u16 = 0x8000;
 /// What TUNGETFEATURES names, but for IFF_TUN and IFF_TAP, and what an interface keeps of a request.
-const KEPT: u16 = IFF_NO_PI | IFF_ONE_QUEUE;
-/// IFF_NAPI, IFF_NAPI_FRAGS, IFF_MULTI_QUEUE, IFF_VNET_HDR.
-const REFUSED: u16 = 0x0010 | 0x0020 | 0x0100 | 0x4000;
+const KEPT: u16 = IFF_NO_PI | IFF_ONE_QUEUE | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+const IFF_MULTI_QUEUE: u16 = 0x0100;
+const IFF_ATTACH_QUEUE: u16 = 0x0200;
+const IFF_DETACH_QUEUE: u16 = 0x0400;
+const IFF_VNET_HDR: u16 = 0x4000;
+/// IFF_NAPI, IFF_NAPI_FRAGS.
+const REFUSED: u16 = 0x0010 | 0x0020;
+/// MAX_TAP_QUEUES
+const QUEUES: usize = 256;
+/// How many flows are known: Linux forgets them in three seconds.
+const FLOWS: usize = 4096;
 
 /// Bytes of a name in `struct ifreq`, and where its flags are.
 const NAME: usize = 16;
@@ -90,13 +105,15 @@ const MTU: u32 = 1500;
 /// `struct tun_pi`
 const PI: usize = 4;
 /// Longer than any packet with its headers.
-const LARGEST: usize = 65_535 + 18 + PI;
+const LARGEST: usize = 65_535 + 18 + PI + offload::LARGEST_HEADER;
 
 /// How many bytes of what ioctl(2)'s argument points to a command reads, and writes; `ifreq` is the size of that structure.
 pub fn tun_argument(command: u32, ifreq: usize) -> (usize, usize) {
     match command {
         TUNSETIFF | SIOCGIFHWADDR => (ifreq, ifreq),
-        SIOCSIFHWADDR => (ifreq, 0),
+        SIOCSIFHWADDR | TUNSETQUEUE => (ifreq, 0),
+        TUNGETVNETHDRSZ | TUNGETVNETLE => (0, 4),
+        TUNSETVNETHDRSZ | TUNSETVNETLE => (4, 0),
         TUNGETIFF => (0, ifreq),
         TUNGETFEATURES | TUNGETSNDBUF => (0, 4),
         TUNSETSNDBUF | TUNSETCARRIER => (4, 0),
@@ -129,6 +146,10 @@ impl Device {
         let [high, low] = ethertype.to_be_bytes();
         Vec::from([0, 0, high, low])
     }
+
+    fn has_vnet(&self) -> bool {
+        self.flags & IFF_VNET_HDR != 0
+    }
 }
 
 impl Host {
@@ -152,7 +173,11 @@ impl Host {
         else {
             return;
         };
-        device.file = None;
+        device.files.retain(|other| *other != id);
+        device.flows.retain(|_, other| *other != id);
+        if !device.files.is_empty() {
+            return;
+        }
         if device.persists {
             self.tun_carrier(now, index, false);
         } else {
@@ -198,6 +223,11 @@ impl Host {
             let (head, rest) = bytes.split_first_chunk::<PI>().ok_or(Errno::EINVAL)?;
             (Some(u16::from_be_bytes([head[2], head[3]])), rest)
         };
+        let (header, packet) = match device.has_vnet() {
+            true => device.vnet.read(packet)?,
+            false => (None, packet.to_vec()),
+        };
+        let packet = &packet[..];
         let frame = if device.is_tap() {
             Frame::parse(packet).ok_or(Errno::EINVAL)?
         } else {
@@ -215,7 +245,13 @@ impl Host {
         if !self.stack.interface(index).is_some_and(|i| i.is_up()) {
             return Err(Errno::EIO);
         }
-        self.deliver_frame(now, index, frame);
+        if device.files.len() > 1 {
+            let flow = offload::flow_of(&frame);
+            self.tun_flow(index, flow, id);
+        }
+        for frame in offload::large(header, frame)? {
+            self.deliver_frame(now, index, frame);
+        }
         Ok(bytes.len())
     }
 
@@ -235,8 +271,7 @@ impl Host {
                 return Ok(());
             }
             TUNSETIFF => return self.tun_attach(cx, id, data),
-            // No second queue is ever attached or detached.
-            TUNSETQUEUE => return Err(Errno::EINVAL),
+            TUNSETQUEUE => return self.tun_set_queue(id, data),
             _ => {}
         }
         let index = self.tun_index(id).ok_or(Errno::EBADFD)?;
@@ -244,12 +279,22 @@ impl Host {
         let (up, hardware) = (interface.is_up(), interface.hardware());
         let link_type = interface.link_type();
         let name = String::from(interface.name());
+        let detached = self.tun_is_detached(id);
         let device = self.tun_device_mut(index).ok_or(Errno::EBADFD)?;
         match command {
+            TUNGETVNETHDRSZ => data[..4].copy_from_slice(&device.vnet.size().to_ne_bytes()),
+            TUNSETVNETHDRSZ => device.vnet.set_size(word(data))?,
+            TUNGETVNETLE => {
+                let little = i32::from(device.vnet.little_endian);
+                data[..4].copy_from_slice(&little.to_ne_bytes());
+            }
+            // This machine's order is no other.
+            TUNSETVNETLE => device.vnet.little_endian = word(data) != 0,
             TUNGETIFF => {
                 let persists = if device.persists { IFF_PERSIST } else { 0 };
                 // No filter is ever attached; its bit is that of IFF_NO_PI.
-                let flags = device.flags | persists | IFF_NOFILTER;
+                let queue = if detached { IFF_DETACH_QUEUE } else { 0 };
+                let flags = device.flags | persists | queue | IFF_NOFILTER;
                 data.fill(0);
                 put_name(data, &name);
                 data[NAME..NAME + 2].copy_from_slice(&flags.to_ne_bytes());
@@ -272,8 +317,12 @@ impl Host {
                 let change = InterfaceChange::LinkType(arg as u16);
                 self.stack.change_interface(index, change);
             }
-            // What is sent goes as a packet of its own and whole, which is what none of them means.
-            TUNSETOFFLOAD if arg == 0 => {}
+            TUNSETOFFLOAD => {
+                device.vnet.set_offload(arg)?;
+                let large = device.has_vnet() && device.vnet.takes_large();
+                let change = InterfaceChange::LargeSegments(large);
+                self.stack.change_interface(index, change);
+            }
             TUNGETSNDBUF => data[..4].copy_from_slice(&device.send_buffer.to_ne_bytes()),
             TUNSETSNDBUF => match word(data) {
                 size @ 1.. => device.send_buffer = size,
@@ -329,8 +378,14 @@ impl Host {
                 if !device.lets(cx.cred) {
                     return Err(Errno::EPERM);
                 }
-                if device.file.is_some() {
+                if device.flags & IFF_MULTI_QUEUE != flags & IFF_MULTI_QUEUE {
+                    return Err(Errno::EINVAL);
+                }
+                if flags & IFF_MULTI_QUEUE == 0 && !device.files.is_empty() {
                     return Err(Errno::EBUSY);
+                }
+                if device.files.len() >= QUEUES {
+                    return Err(Errno::E2BIG);
                 }
                 (index, name)
             }
@@ -341,18 +396,25 @@ impl Host {
                 if kind == 0 {
                     return Err(Errno::EINVAL);
                 }
-                self.tun_create(cx.now, &wanted, kind)?
+                self.tun_create(cx.now, &wanted, kind | flags & IFF_MULTI_QUEUE)?
             }
         };
         let Some(tuns) = &mut self.tuns else {
             return Err(Errno::EBADFD);
         };
         if let Some(device) = tuns.devices.get_mut(&index) {
-            device.flags = kind | flags & KEPT;
-            device.file = Some(id);
+            // One more queue changes nothing.
+            if device.files.is_empty() {
+                device.flags = kind | flags & KEPT;
+            }
+            device.files.push(id);
         }
         if let Some(file) = tuns.files.get_mut(&id) {
             file.device = Some(index);
+        }
+        if tuns.devices.get(&index).is_some_and(|d| d.files.len() > 1) {
+            put_name(data, &name);
+            return Ok(());
         }
         self.tun_carrier(cx.now, index, flags & IFF_NO_CARRIER == 0);
         put_name(data, &name);
@@ -364,8 +426,9 @@ impl Host {
         &mut self,
         now: Instant,
         wanted: &str,
-        kind: u16,
+        flags: u16,
     ) -> Result<(IfIndex, String), Errno> {
+        let kind = flags & (IFF_TUN | IFF_TAP);
         let wanted = match (wanted, kind) {
             ("", IFF_TUN) => "tun%d",
             ("", _) => "tap%d",
@@ -404,11 +467,13 @@ impl Host {
         };
         let index = self.stack.add_user_interface(config, mac);
         let device = Device {
-            flags: kind,
+            flags,
             persists: false,
             owner: None,
             group: None,
-            file: None,
+            files: Vec::new(),
+            flows: BTreeMap::new(),
+            vnet: offload::Vnet::default(),
             send_buffer: i32::MAX,
         };
         if let Some(tuns) = &mut self.tuns {
@@ -438,12 +503,53 @@ impl Host {
     pub(crate) fn tun_lost(&mut self, index: IfIndex) {
         let Some(tuns) = &mut self.tuns else { return };
         let device = tuns.devices.remove(&index);
-        if let Some(file) = device
-            .and_then(|device| device.file)
-            .and_then(|id| tuns.files.get_mut(&id))
-        {
-            file.device = None;
+        for id in device.into_iter().flat_map(|device| device.files) {
+            if let Some(file) = tuns.files.get_mut(&id) {
+                *file = File::default();
+            }
+        }
+    }
+
+    /// TUNSETQUEUE (tun_set_queue()): a queue gets nothing for a while, and something again.
+    fn tun_set_queue(&mut self, id: TunId, data: &[u8]) -> Result<(), Errno> {
+        let index = self.tun_index(id).ok_or(Errno::EINVAL)?;
+        let several = (self.tun_device(index)).is_some_and(|d| d.flags & IFF_MULTI_QUEUE != 0);
+        let flags = u16::from_ne_bytes([data[NAME], data[NAME + 1]]);
+        let file = self.tuns.as_mut().and_then(|tuns| tuns.files.get_mut(&id));
+        let file = file.filter(|_| several).ok_or(Errno::EINVAL)?;
+        let detach = match flags {
+            _ if flags & IFF_ATTACH_QUEUE != 0 => false,
+            _ if flags & IFF_DETACH_QUEUE != 0 => true,
+            _ => return Err(Errno::EINVAL),
+        };
+        if file.detached == detach {
+            return Err(Errno::EINVAL);
+        }
+        file.detached = detach;
+        if detach {
             file.queue.clear();
+            if let Some(device) = self.tun_device_mut(index) {
+                device.flows.retain(|_, other| *other != id);
+            }
+        }
+        Ok(())
+    }
+
+    fn tun_is_detached(&self, id: TunId) -> bool {
+        let file = self.tuns.as_ref().and_then(|tuns| tuns.files.get(&id));
+        file.is_some_and(|file| file.detached)
+    }
+
+    /// A flow is written to this queue.
+    fn tun_flow(&mut self, index: IfIndex, flow: u32, id: TunId) {
+        if self.tun_is_detached(id) {
+            return;
+        }
+        if let Some(device) = self.tun_device_mut(index) {
+            if device.flows.len() >= FLOWS && !device.flows.contains_key(&flow) {
+                device.flows.clear();
+            }
+            device.flows.insert(flow, id);
         }
     }
 
@@ -456,11 +562,30 @@ impl Host {
             return Some(departure);
         };
         let room = (self.stack.interface(departure.interface)).map_or(0, |i| i.queue_len());
-        let file = device.file.and_then(|id| tuns.files.get_mut(&id));
-        if let Some(file) = file.filter(|file| file.queue.len() < room as usize) {
-            let mut bytes = device.head(departure.frame.ethertype());
-            bytes.extend(departure.frame.emit());
-            file.queue.push_back(bytes);
+        // tun_automq_select_queue(): where the flow comes from, else by its number.
+        let id = match device.files[..] {
+            [] => None,
+            [only] => Some(only),
+            _ => {
+                let flow = offload::flow_of(&departure.frame);
+                let attached = |id: &&TunId| tuns.files.get(id).is_some_and(|file| !file.detached);
+                let all: Vec<TunId> = device.files.iter().filter(attached).copied().collect();
+                let known = device.flows.get(&flow).copied();
+                let place = ((u64::from(flow) * all.len() as u64) >> 32) as usize;
+                known.or_else(|| all.get(place).copied())
+            }
+        };
+        let file = id.and_then(|id| tuns.files.get_mut(&id));
+        let file = file.filter(|file| !file.detached)?;
+        let head = device.head(departure.frame.ethertype());
+        let packets = match device.has_vnet() {
+            true => device.vnet.packets(departure.frame),
+            false => Vec::from([departure.frame.emit()]),
+        };
+        for packet in packets {
+            if file.queue.len() < room as usize {
+                file.queue.push_back([&head[..], &packet].concat());
+            }
         }
         None
     }
