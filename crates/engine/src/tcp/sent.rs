@@ -401,13 +401,13 @@ impl Scoreboard {
             return;
         }
         let rack = &mut self.rack;
-        if sent.at < rack.at || (sent.at == rack.at && !sent.end.gt(rack.end)) {
-            return;
-        }
+        // Of each that arrives, in the order of the stream, so that after a timeout that was wrong the time is that of what was
+        // sent once, and what else was sent then is not taken for lost (tcp_rack_advance).
         rack.rtt_us = rtt;
-        rack.at = sent.at;
-        rack.end = sent.end;
         rack.advanced = true;
+        if sent.at > rack.at || (sent.at == rack.at && sent.end.gt(rack.end)) {
+            (rack.at, rack.end) = (sent.at, sent.end);
+        }
     }
 
     /// Everything before `ack` has arrived.

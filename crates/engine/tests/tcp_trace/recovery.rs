@@ -260,6 +260,26 @@ fn a_timeout_that_was_wrong_is_undone() {
 }
 
 #[test]
+fn a_timeout_that_was_wrong_by_far_is_undone() {
+    // The round trip has become 350 ms: what has not arrived yet is not lost.
+    opened(
+        "30  send 10000
+         30  > PA 1:10001 each 1000
+         78  > PA 9001:10001
+         298 > A 1:1001
+         378 < A 1 ack 2001
+         378 castate 0
+         378 cwnd 12
+         382 > nothing
+         382 < A 1 ack 4001
+         382 castate 0
+         386 < A 1 ack 10001
+         386 castate 0
+         386 retransmits 2",
+    );
+}
+
+#[test]
 fn a_timeout_that_was_right_sends_what_is_lost() {
     opened(
         "30  send 4000
