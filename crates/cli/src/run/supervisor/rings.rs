@@ -31,9 +31,10 @@ use super::{Supervisor, host_errno};
 /// How soon a ring that has come to show IN is looked at, and how often one that goes on showing it.
 const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LOOK: Duration = Duration::from_millis(1);
-/// When IN is shown for a moment after it went; each time is as long again as the one before, up to the last.
+/// When IN is shown for a moment after it went; each time is as long again as the one before, up to the longest. It
+/// does not end: the moment's own end may be what catches a program between select(2) and libpcap's poll(2).
 const FIRST_NUDGE: Duration = Duration::from_millis(2);
-const LAST_NUDGE: Duration = Duration::from_millis(256);
+const LONGEST_NUDGE: Duration = Duration::from_millis(1024);
 /// How often it is asked whether a program that has mapped one is still there.
 const ALIVE: Duration = Duration::from_millis(50);
 
@@ -158,13 +159,11 @@ impl Watch {
             }
             (false, true, watch) => {
                 let gap = match watch {
-                    Self::Nudge { gap, .. } => gap * 2,
+                    Self::Nudge { gap, .. } => (gap * 2).min(LONGEST_NUDGE),
                     _ => FIRST_NUDGE,
                 };
                 let next = now + gap;
-                let emptied = Self::Emptied { next, gap };
-                let over = gap > LAST_NUDGE;
-                (if over { Self::Quiet } else { emptied }, false)
+                (Self::Emptied { next, gap }, false)
             }
             (false, false, Self::Emptied { gap, .. }) => {
                 let next = now + LOOK;
@@ -340,12 +339,12 @@ mod tests {
 
     /// A ring that is emptied at 3 ms: what is shown, and when that changes.
     #[test]
-    fn a_ring_that_was_emptied_nudges_for_half_a_second() {
+    fn a_ring_that_was_emptied_nudges_ever_less() {
         let start = Instant::from_micros(0);
         let (mut watch, mut shown) = (Watch::Quiet, true);
         let mut now = start;
         let mut edges = Vec::new();
-        for _ in 0..100 {
+        while now < start + Duration::from_secs(10) {
             let at = now.as_micros();
             let (next, show) = watch.step(now, at < 3000, shown);
             if show != shown {
@@ -357,10 +356,10 @@ mod tests {
                 None => break,
             }
         }
-        assert!(matches!(watch, Watch::Quiet));
         let falls = edges.iter().filter(|edge| edge.ends_with('-')).count();
         assert_eq!(falls, edges.len() - falls + 1, "{edges:?}");
-        assert_eq!(falls, 9, "{edges:?}");
+        // After 2, 4 ... 1024 ms, and then every 1024.
+        assert_eq!(falls, 1 + 10 + 7, "{edges:?}");
         assert!(!shown);
     }
 
