@@ -10,7 +10,7 @@ use crate::scene::NB;
 use crate::sys::{Fd, R, W, WB};
 use libc::{
     AF_INET, AF_INET6, IPPROTO_IP, IPPROTO_IPV6, MSG_ERRQUEUE, MSG_PEEK, MSG_TRUNC, POLLERR,
-    SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET,
+    SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 
 tests! {
@@ -36,6 +36,7 @@ tests! {
     of_a_stream_is_empty,
     sending_is_told_first,
     too_long_is_a_local_error,
+    too_long_of_a_raw_socket_is_one [ROOT],
 }
 
 const RECVERR: [(i32, i32, i32); 2] = [
@@ -482,6 +483,47 @@ fn too_long_is_a_local_error(k: &mut dyn Kernel) -> Outcome {
     let (_peer, addr) = k.udp(AF_INET)?;
     err!(k.sendto(fd, &vec![0; 65508], 0, &addr), EMSGSIZE);
     err!(take(k, fd, 64).0, EAGAIN);
+    Ok(())
+}
+
+fn too_long_of_a_raw_socket_is_one(k: &mut dyn Kernel) -> Outcome {
+    for (family, level, option, discover, len, addr) in [
+        (
+            AF_INET,
+            IPPROTO_IP,
+            libc::IP_RECVERR,
+            libc::IP_MTU_DISCOVER,
+            65516,
+            Addr::lo4(0),
+        ),
+        (
+            AF_INET6,
+            IPPROTO_IPV6,
+            libc::IPV6_RECVERR,
+            libc::IPV6_MTU_DISCOVER,
+            65536,
+            Addr::lo6(0),
+        ),
+    ] {
+        let fd = ok!(k.socket(family, SOCK_RAW | NB, 200));
+        err!(k.sendto(fd, &vec![0; len], 0, &addr), EMSGSIZE);
+        err!(take(k, fd, 64).0, EAGAIN);
+        ret!(k.set_int(fd, level, option, 1), 0);
+        // IP_PMTUDISC_WANT and IP_PMTUDISC_PROBE, which looks at the link.
+        for (how, v4_mtu) in [(1, 0xffff), (3, 0x10000)] {
+            ret!(k.set_int(fd, level, discover, how), 0);
+            err!(k.sendto(fd, &vec![0; len + 1], 0, &addr), EMSGSIZE);
+            eq!(k.so_error(fd)?, 0);
+            let (n, msg) = take(k, fd, 64);
+            ret!(n, 0);
+            eq!(msg.peer(), addr.clone());
+            let mtu = if family == AF_INET { v4_mtu } else { 0x10000 };
+            eq!(
+                extended(&msg.cmsgs()[0]),
+                (libc::EMSGSIZE, [1, 0, 0, 0], mtu, 0)
+            );
+        }
+    }
     Ok(())
 }
 

@@ -38,6 +38,11 @@ pub(super) fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
     )
 }
 
+/// Whether the link's MTU is what counts, whatever IPv4's length field can say.
+pub(super) fn by_interface(options: &InetOptions) -> bool {
+    discover(options, false) >= IP_PMTUDISC_PROBE
+}
+
 impl Host {
     /// Whether a datagram of `len` bytes, the UDP header included, goes the planned way; `in_pieces`: as several
     /// (UDP_SEGMENT); `route` as far as it is known.

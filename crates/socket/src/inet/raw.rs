@@ -6,7 +6,7 @@
 use super::InetOptions;
 use super::addr::{InetAddr, needs_scope};
 use super::udp_plan::UdpSendPlan;
-use crate::call::{Attempt, Cx, Fail};
+use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::cred::Cred;
 use crate::host::Host;
 use crate::message::{PlanKind, SendPlan, SendRequest};
@@ -287,6 +287,35 @@ impl Host {
         }
     }
 
+    /// ip_local_error() and ipv6_local_error() of a message that is longer than what the path takes at once.
+    fn raw_too_big(
+        &self,
+        id: SocketId,
+        to: &UdpSendPlan,
+        mtu: u32,
+        noted: bool,
+    ) -> Result<Fail, Fail> {
+        let s = self.udp(id)?;
+        let v4 = to.dst.is_ipv4();
+        let port = match v4 {
+            true => self.stack.udp_peer(s.handle).map_or(0, |peer| peer.port()),
+            false => to.dst.port(),
+        };
+        // __ip_append_data() counts no more than the length field does; raw_send_hdrinc() has the link's own.
+        let header = self.stack.raw_settings(s.handle);
+        let header = header.is_some_and(|(_, settings)| settings.header_included);
+        let mtu = if v4 && !header && !super::mtu::by_interface(&s.inet) {
+            mtu.min(0xffff)
+        } else {
+            mtu
+        };
+        let dst = SocketAddr::new(to.dst.ip(), port);
+        Ok(Fail::with(
+            Errno::EMSGSIZE,
+            FailEffect::TooBig { dst, mtu, noted },
+        ))
+    }
+
     fn raw_plan_send(
         &mut self,
         cx: &Cx<'_>,
@@ -364,7 +393,7 @@ impl Host {
             Datagram::Ping => What::Echo,
             _ if header => {
                 if request.len > mtu as usize {
-                    return Err(Errno::EMSGSIZE.into());
+                    return Err(self.raw_too_big(id, &to, mtu, false)?);
                 }
                 if request.len < if v4 { HEADER } else { HEADER6 } {
                     return Err(Errno::EINVAL.into());
@@ -379,7 +408,9 @@ impl Host {
         let whole = to.whole || super::mtu::in_one_piece(&self.udp(id)?.inet, !v4);
         let over = packet > mtu as usize && whole && !on_loopback(mtu);
         if !header && !probe && (counted > 0xffff || over) {
-            return Err(Errno::EMSGSIZE.into());
+            let path = self.udp_send_route(handle, &to)?.mtu;
+            let noted = !v4 && to.whole && counted <= 0xffff;
+            return Err(self.raw_too_big(id, &to, path, noted)?);
         }
         // sock_alloc_send_skb(), which a raw socket only reaches with a header of the caller's own.
         if (ping || header) && !probe {
