@@ -9,6 +9,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::iface::{IfIndex, Interface, Interfaces, common_v6, in_prefix};
 use crate::policy::{Flow, Policy, Rule, RuleAction, TABLE_LOCAL, TABLE_MAIN};
 
+/// `RTPROT_RA`: the route came of a router's advertisement.
+pub(crate) const BY_RA: u8 = 9;
+
 /// What a route does with packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leads {
@@ -162,9 +165,9 @@ impl Routes {
     /// Routes over a router that does not answer are looked at last among their equals (rt6_score_route()).
     pub(crate) fn put_last(&mut self, gateway: IpAddr, interface: IfIndex) {
         let over = |r: &RouteConfig| r.gateway == Some(gateway) && r.interface == interface;
-        // RTPROT_RA: the administrator's are used as they are.
+        // The administrator's are used as they are.
         let (last, mut rest): (Vec<_>, Vec<_>) =
-            (self.list.iter().copied()).partition(|r| over(r) && r.protocol == 9);
+            (self.list.iter().copied()).partition(|r| over(r) && r.protocol == BY_RA);
         if last.is_empty() {
             return;
         }

@@ -35,9 +35,9 @@ pub struct Host {
     pub(crate) inet: inet::Tables,
     /// The AF_NETLINK sockets among them.
     pub(crate) netlinks: BTreeSet<SocketId>,
-    /// What was said of interfaces' addresses.
     /// The time of the latest request to NETLINK_ROUTE or piece of news: what has a time left is told of by it.
     pub(crate) asked_at: switchboard_engine::Instant,
+    /// What was said of interfaces' addresses.
     pub(crate) address_notes: BTreeMap<crate::netlink::AddressKey, crate::netlink::AddressNote>,
     pub(crate) bpf: crate::filter::Objects,
     pub(crate) events: VecDeque<Event>,

@@ -39,6 +39,7 @@ mod sure;
 mod table;
 mod tun;
 mod unix;
+mod virtio;
 
 pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
 pub use cred::{Caps, Cred};

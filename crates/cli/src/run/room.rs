@@ -109,8 +109,10 @@ impl Room {
     pub(super) fn add(&mut self, supervisor: Supervisor) -> usize {
         self.supervisors.push(supervisor);
         let hosts = self.supervisors.len();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = usize::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         for supervisor in &mut self.supervisors {
-            supervisor.is_one_of(hosts);
+            supervisor.share_descriptors(limit, hosts);
         }
         self.listening.push(true);
         self.deadlines.push(None);

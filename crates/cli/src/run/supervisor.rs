@@ -133,10 +133,8 @@ enum Step {
 }
 
 impl Supervisor {
-    /// Leaves most descriptors for sockets, when this is one of so many hosts.
-    pub(super) fn is_one_of(&mut self, hosts: usize) {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let limit = usize::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    /// Leaves most of so many descriptors for sockets, when this is one of so many hosts.
+    pub(super) fn share_descriptors(&mut self, limit: usize, hosts: usize) {
         // At three for each of them this is less than a fifth.
         let kept = (limit / 16 / hosts.max(1)).min(THREADS_KEPT);
         self.processes.get_mut().set_capacity(kept);

@@ -25,7 +25,7 @@ use super::{NeighState, Update};
 use crate::forward::Conf;
 use crate::iface::{AddressTraits, IfIndex, InterfaceAddress, Lifetime};
 use crate::policy::TABLE_MAIN;
-use crate::route::{Leads, RouteConfig};
+use crate::route::{BY_RA, Leads, RouteConfig};
 use crate::stack::{InterfaceChange, Stack};
 use crate::tag::Tag;
 use crate::time::Instant;
@@ -41,9 +41,8 @@ const PREFIX: u8 = 3;
 const MTU: u8 = 5;
 const FOR_PROGRAMS: [u8; 5] = [PREFIX, 25, 31, 37, 38];
 
-/// RTPROT_KERNEL, RTPROT_RA; IP6_RT_PRIO_ADDRCONF.
+/// RTPROT_KERNEL; IP6_RT_PRIO_ADDRCONF.
 const BY_KERNEL: u8 = 2;
-const BY_RA: u8 = 9;
 const PREFIX_METRIC: u32 = 256;
 
 /// RFC 4862, 5.5.3 e: a stranger does not end an address sooner.
@@ -226,15 +225,6 @@ fn options(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = left;
         Some(option)
     })
-}
-
-/// Whether a time, of which `None` is for ever, is longer than another.
-fn longer(a: Option<Duration>, b: Option<Duration>) -> bool {
-    match (a, b) {
-        (_, None) => false,
-        (None, _) => true,
-        (Some(a), Some(b)) => a > b,
-    }
 }
 
 impl Stack {
@@ -685,9 +675,10 @@ impl Stack {
             return;
         };
         let kind = prefix.prefix;
+        let for_ever = |time: Option<Duration>| time.unwrap_or(Duration::MAX);
         if kind.is_multicast()
             || kind.is_unicast_link_local()
-            || longer(prefix.preferred, prefix.valid)
+            || for_ever(prefix.preferred) > for_ever(prefix.valid)
         {
             return;
         }

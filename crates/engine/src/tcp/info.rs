@@ -172,7 +172,7 @@ impl Connection {
                 (segments(self.outstanding()), sacked)
             }
         };
-        let rto = self.track.as_ref().map_or((0, 0, 0, None), |t| t.rto);
+        let timeouts = self.track.as_ref().map(|t| t.timeouts).unwrap_or_default();
         TcpInfo {
             state: self.state,
             ca_state: self.recovery.phase() as u8,
@@ -242,12 +242,9 @@ impl Connection {
             rcv_ooopack: self.counters.out_of_order,
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_wnd,
-            total_rto: rto.0,
-            total_rto_recoveries: rto.1,
-            total_rto_time: (rto.3).map_or(rto.2, |since| {
-                rto.2
-                    .saturating_add(now.saturating_sub(since).as_millis() as u32)
-            }),
+            total_rto: timeouts.all,
+            total_rto_recoveries: timeouts.recoveries,
+            total_rto_time: timeouts.time(now),
         }
     }
 }

@@ -111,13 +111,8 @@ impl Connection {
         }
         self.snd_up = self.snd_una;
         self.snd_sml = self.snd_una;
-        if let Some((_, at)) = self.timed.take() {
-            self.rtt
-                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
-        } else if retransmitted {
-            self.sample_echo(cx.now, segment);
-            self.rtt.fall_back();
-        }
+        let at = self.timed.take().map(|(_, at)| at);
+        self.sample_handshake(cx, segment, at, retransmitted);
         self.establish(cx, segment.options.timestamps.map(|ts| ts.echo));
         // Data of the SYN that was not taken.
         self.resend_outstanding(cx, 0);
@@ -146,13 +141,8 @@ impl Connection {
     /// The last ACK for such a connection (tcp_rcv_synrecv_state_fastopen): what it has sent stays sent.
     #[cold]
     fn complete_fast_child(&mut self, cx: Cx<'_>, segment: &TcpSegment) {
-        if let Some(at) = self.fastopen.as_ref().and_then(|fast| fast.answered) {
-            self.rtt
-                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
-        } else if self.retransmits > 0 {
-            self.sample_echo(cx.now, segment);
-            self.rtt.fall_back();
-        }
+        let at = self.fastopen.as_ref().and_then(|fast| fast.answered);
+        self.sample_handshake(cx, segment, at, self.retransmits > 0);
         self.timed = Timed::NONE;
         self.snd_wnd = u32::from(segment.window) << self.snd_wscale;
         self.snd_wl1 = segment.seq;
@@ -185,6 +175,23 @@ impl Connection {
         self.snd_wl1 = segment.seq;
         self.max_window = self.snd_wnd;
         self.init_transfer(cx, false);
+    }
+
+    /// The handshake's round trip: from when its half was sent, once; otherwise by the time stamp, and RFC 6298, 5.7.
+    fn sample_handshake(
+        &mut self,
+        cx: Cx<'_>,
+        segment: &TcpSegment,
+        at: Option<Instant>,
+        retransmitted: bool,
+    ) {
+        if let Some(at) = at {
+            self.rtt
+                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
+        } else if retransmitted {
+            self.sample_echo(cx.now, segment);
+            self.rtt.fall_back();
+        }
     }
 
     /// Both SYNs are acknowledged.
@@ -468,13 +475,8 @@ impl Connection {
         self.snd_wnd = u32::from(segment.window) << scale;
         self.snd_wl1 = segment.seq;
         self.max_window = self.max_window.max(self.snd_wnd);
-        if let Some((_, at)) = self.timed.take() {
-            self.rtt
-                .sample(cx.now.saturating_sub(at), self.snd_una, self.snd_max);
-        } else if self.retransmits > 0 {
-            self.sample_echo(cx.now, segment);
-            self.rtt.fall_back();
-        }
+        let at = self.timed.take().map(|(_, at)| at);
+        self.sample_handshake(cx, segment, at, self.retransmits > 0);
         // shutdown(2) before the handshake was over has queued a FIN; one before there was a connection does so now.
         self.fin_queued |= self.snd_shutdown;
         let closing = self.state != State::SynRecv || self.fin_queued;

@@ -73,10 +73,40 @@ pub(crate) struct Track {
     /// What was out at most since the window began that ends there (max_packets_out, cwnd_usage_seq).
     pub(crate) peak: u32,
     pub(crate) peak_end: SeqNum,
-    /// Timeouts, the recoveries they began, the time those took in milliseconds, and since when one lasts (RFC 4898).
-    pub(crate) rto: (u16, u16, u32, Option<Instant>),
+    pub(crate) timeouts: Timeouts,
     /// The last good sample: bytes in microseconds, and whether the application limited it.
     pub(crate) rate: (u32, u32, bool),
+}
+
+/// What is told of timeouts (RFC 4898).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) all: u16,
+    /// The recoveries that they began.
+    pub(crate) recoveries: u16,
+    /// What those took that are over, in milliseconds.
+    time: u32,
+    /// Since when one lasts.
+    since: Option<Instant>,
+}
+
+impl Timeouts {
+    /// One more; `first` of its recovery.
+    pub(crate) fn count(&mut self, now: Instant, first: bool) {
+        self.all = self.all.saturating_add(1);
+        if first {
+            self.recoveries = self.recoveries.saturating_add(1);
+            self.since = Some(now);
+        }
+    }
+
+    /// What all recoveries have taken until now, in milliseconds.
+    pub(crate) fn time(&self, now: Instant) -> u32 {
+        self.since.map_or(self.time, |since| {
+            let lasts = now.saturating_sub(since).as_millis();
+            self.time.saturating_add(lasts as u32)
+        })
+    }
 }
 
 /// What kind of acknowledgment it is.
@@ -120,7 +150,7 @@ impl Track {
             used: (0, now),
             peak: 0,
             peak_end: SeqNum(0),
-            rto: (0, 0, 0, None),
+            timeouts: Timeouts::default(),
             rate: (0, 0, false),
         }
     }
@@ -208,14 +238,9 @@ impl Connection {
         self.judge_rtt(cx.now, segment, &round, advanced);
         if advanced {
             self.retransmits = 0;
-            if let Some(since) = t.rto.3
-                && !self.snd_una.lt(self.recovery.recover)
-            {
-                t.rto.2 = t
-                    .rto
-                    .2
-                    .saturating_add(cx.now.saturating_sub(since).as_millis() as u32);
-                t.rto.3 = None;
+            if !self.snd_una.lt(self.recovery.recover) {
+                t.timeouts.time = t.timeouts.time(cx.now);
+                t.timeouts.since = None;
             }
             if self.outstanding() == 0 {
                 self.retrans_since = Instant::BOOT;

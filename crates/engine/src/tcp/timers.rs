@@ -134,12 +134,7 @@ impl Connection {
         let mut track = self.take_track();
         self.enter_loss(cx, &mut track);
         // tcp_update_rto_stats.
-        let (all, recoveries, _, since) = &mut track.rto;
-        *all = all.saturating_add(1);
-        if self.retransmits == 0 {
-            *recoveries = recoveries.saturating_add(1);
-            *since = Some(cx.now);
-        }
+        track.timeouts.count(cx.now, self.retransmits == 0);
         self.track = Some(track);
         self.retransmits = self.retransmits.saturating_add(1);
         self.back_off_and_arm(cx);

@@ -5,29 +5,19 @@
 //! What is sent is not cut: a frame of several segments (`gso_type`) is EINVAL. No frame that is shown has any.
 
 use super::LINK;
+use crate::virtio::{
+    self, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, NEEDS_CSUM, TCP_CHECK, UDP_CHECK,
+};
 use switchboard_abi::Errno;
 
 /// `sizeof(struct virtio_net_hdr)` and `sizeof(struct virtio_net_hdr_mrg_rxbuf)`, whose last field is zero.
-pub(crate) const HEADER: u8 = 10;
+pub(crate) const HEADER: u8 = virtio::HEADER as u8;
 pub(crate) const MERGED: u8 = 12;
-
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
-const NEEDS_CSUM: u8 = 1;
-/// `VIRTIO_NET_HDR_GSO_*`
-const GSO_NONE: u8 = 0;
-const GSO_TCPV4: u8 = 1;
-const GSO_UDP: u8 = 3;
-const GSO_TCPV6: u8 = 4;
-const GSO_UDP_L4: u8 = 5;
 
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
-/// Where the checksum stands in either.
-const TCP_CHECK: usize = 16;
-const UDP_CHECK: usize = 6;
-
 /// A checksum that is left to the interface (`CHECKSUM_PARTIAL`): of what begins at `start` of the frame, to be written
 /// `offset` behind that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,29 +35,10 @@ impl Unsummed {
         }
     }
 
-    /// skb_checksum_help(), of the bytes behind the link's header.
+    /// Of the bytes behind the link's header.
     pub(super) fn make(self, packet: &mut [u8]) {
         let start = usize::from(self.start).saturating_sub(LINK);
-        let Some(covered) = packet.get(start..) else {
-            return;
-        };
-        let sum: u64 = covered
-            .chunks(2)
-            .map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)))
-            .sum();
-        let mut sum = sum;
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        // CSUM_MANGLED_0
-        let sum = match !(sum as u16) {
-            0 => 0xffff,
-            sum => sum,
-        };
-        let at = start + usize::from(self.offset);
-        if let Some(field) = packet.get_mut(at..at + 2) {
-            field.copy_from_slice(&sum.to_be_bytes());
-        }
+        virtio::make_checksum(packet, start, self.offset.into());
     }
 }
 

@@ -1,23 +1,19 @@
 //! IFF_VNET_HDR: `struct virtio_net_hdr` before packets, which says of what the other side has to do: checksums that are not
 //! there yet, and segments that travel as one (linux/virtio_net.h, tun_vnet_hdr_get(), virtio_net_hdr_from_skb()).
 
+use crate::virtio::{
+    self, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, HEADER, NEEDS_CSUM, TCP_CHECK,
+    UDP_CHECK,
+};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use switchboard_abi::Errno;
 use switchboard_wire::{Body, Frame, FrameBody, Packet, TcpFlags, checksum};
 
-/// `sizeof(struct virtio_net_hdr)`, and the longest that may be asked for here.
-const HEADER: usize = 10;
+/// The longest header that may be asked for here.
 pub(super) const LARGEST_HEADER: usize = 256;
 
-/// VIRTIO_NET_HDR_F_NEEDS_CSUM
-const NEEDS_CSUM: u8 = 1;
-/// VIRTIO_NET_HDR_GSO_*
-const GSO_NONE: u8 = 0;
-const GSO_TCPV4: u8 = 1;
-const GSO_UDP: u8 = 3;
-const GSO_TCPV6: u8 = 4;
-const GSO_UDP_L4: u8 = 5;
+/// VIRTIO_NET_HDR_GSO_ECN
 const GSO_ECN: u8 = 0x80;
 
 /// TUN_F_*
@@ -115,10 +111,7 @@ impl Vnet {
         }
         let mut packet = packet.to_vec();
         if flags & NEEDS_CSUM != 0 {
-            // The field has the pseudo header's sum, which is summed with the rest.
-            let sum = checksum(None, &packet[start..]);
-            let sum = if sum == [0, 0] { [0xff, 0xff] } else { sum };
-            packet[field..field + 2].copy_from_slice(&sum);
+            virtio::make_checksum(&mut packet, start, offset);
         }
         match kind {
             GSO_NONE => Ok((None, packet)),
@@ -158,8 +151,8 @@ impl Vnet {
         {
             let before = bytes.len() - packet.body.wire_len();
             let (offset, whole) = match &packet.body {
-                Body::Tcp(tcp) => (16, before + tcp.header_len()),
-                Body::Udp(udp) if !udp.unsummed && udp.lite.is_none() => (6, before + 8),
+                Body::Tcp(tcp) => (TCP_CHECK, before + tcp.header_len()),
+                Body::Udp(udp) if !udp.unsummed && udp.lite.is_none() => (UDP_CHECK, before + 8),
                 _ => return self.put(header, &bytes),
             };
             let field = before + offset;

@@ -139,9 +139,8 @@ impl Host {
             .and_then(|life| life.valid);
         if let (Some(at), true) = (valid, address.addr.is_ipv6()) {
             for row in rows.iter_mut().filter(|row| row.table != LOCAL) {
-                let left = at.saturating_sub(self.asked_at).as_millis() / 10;
                 row.aged = Some(Aged {
-                    ticks: u32::try_from(left).unwrap_or(u32::MAX).max(1),
+                    ticks: self.ticks_until(at),
                     preference: 0,
                     metrics: Vec::new(),
                 });
@@ -200,7 +199,7 @@ impl Host {
     }
 
     /// `struct ifa_cacheinfo`: what is left of its time in seconds, and when that was said, in hundredths.
-    fn address_times(&self, life: Option<Lifetime>, deprecated: bool) -> [u8; 16] {
+    pub(super) fn address_times(&self, life: Option<Lifetime>, deprecated: bool) -> [u8; 16] {
         let mut cache = [0xff; 16];
         cache[8..].fill(0);
         let Some(life) = life else {
@@ -217,11 +216,7 @@ impl Host {
         };
         let ticks = |at: Instant| (at.as_nanos() / 10_000_000) as u32;
         let words = [
-            left(
-                life.preferred
-                    .filter(|_| !deprecated)
-                    .or_else(|| deprecated.then_some(life.updated)),
-            ),
+            if deprecated { 0 } else { left(life.preferred) },
             left(life.valid),
             ticks(life.created),
             ticks(life.updated),
@@ -377,7 +372,14 @@ impl Host {
             (seconds != FOR_EVER)
                 .then(|| asker.now + core::time::Duration::from_secs(seconds.into()))
         };
-        let for_ever = times == (FOR_EVER, FOR_EVER);
+        let lifetime = |created: Instant| {
+            (times != (FOR_EVER, FOR_EVER)).then(|| Lifetime {
+                preferred: end(times.0),
+                valid: end(times.1),
+                created,
+                updated: asker.now,
+            })
+        };
         // IPv4 does not tell of the first.
         let flags = wanted.flags
             & if v4 {
@@ -421,12 +423,7 @@ impl Host {
             }
             let interface = self.stack.interface(index);
             let mut traits = interface.map_or(AddressTraits::default(), |i| i.traits(old.addr));
-            traits.lifetime = (!for_ever).then(|| Lifetime {
-                preferred: end(times.0),
-                valid: end(times.1),
-                created: traits.lifetime.map_or(asker.now, |life| life.created),
-                updated: asker.now,
-            });
+            traits.lifetime = lifetime(traits.lifetime.map_or(asker.now, |life| life.created));
             traits.deprecated = times.0 == 0;
             self.stack.set_address_traits(index, old.addr, traits);
             self.tell_address(&Teller::of(asker, request), RTM_NEWADDR, index, &old, false);
@@ -474,12 +471,7 @@ impl Host {
         let teller = Teller::of(asker, request);
         let probe = wanted.flags & NODAD == 0;
         let traits = AddressTraits {
-            lifetime: (!for_ever).then(|| Lifetime {
-                preferred: end(times.0),
-                valid: end(times.1),
-                created: asker.now,
-                updated: asker.now,
-            }),
+            lifetime: lifetime(asker.now),
             deprecated: times.0 == 0,
             without_subnet: flags & NOPREFIXROUTE != 0,
             by_router: false,

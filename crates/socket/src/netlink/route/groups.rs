@@ -15,10 +15,6 @@ const IFA_CACHEINFO: u16 = 6;
 const IFA_MULTICAST: u16 = 7;
 /// IFA_F_PERMANENT
 const PERMANENT: u8 = 0x80;
-/// `struct ifa_cacheinfo`: for ever, from the beginning on.
-const TIMES: [u8; 16] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
-];
 
 impl Host {
     /// inet_dump_ifmcaddr() and inet6_dump_ifmcaddr()
@@ -46,7 +42,7 @@ impl Host {
                 head[4..].copy_from_slice(&interface.index().get().to_ne_bytes());
                 let mut message = form.message(&head);
                 message.put(IFA_MULTICAST, &octets(group));
-                message.put(IFA_CACHEINFO, &TIMES);
+                message.put(IFA_CACHEINFO, &self.address_times(None, false));
                 messages.push(message.finish());
             }
         }

@@ -287,10 +287,15 @@ impl Host {
         Some(Row { aged, ..row })
     }
 
+    /// What is left of a time, in hundredths of a second, and never none: that would be for ever.
+    pub(super) fn ticks_until(&self, at: Instant) -> u32 {
+        let left = at.saturating_sub(self.asked_at).as_millis() / 10;
+        u32::try_from(left).unwrap_or(u32::MAX).max(1)
+    }
+
     /// What an advertisement said of a route.
     pub(super) fn aged(&self, route: &RouteConfig) -> Option<Aged> {
         let (at, preference) = self.stack.route_expiry(route)?;
-        let left = |at: Instant| at.saturating_sub(self.asked_at).as_millis() / 10;
         let mut metrics = Vec::new();
         if let (0, Some(interface)) = (route.prefix_len, self.stack.interface(route.interface)) {
             // RTAX_MTU, RTAX_HOPLIMIT
@@ -300,7 +305,7 @@ impl Host {
             metrics.extend(interface.hop_limit().map(|hops| (10, hops.into())));
         }
         Some(Aged {
-            ticks: at.map_or(0, |at| u32::try_from(left(at)).unwrap_or(u32::MAX).max(1)),
+            ticks: at.map_or(0, |at| self.ticks_until(at)),
             preference,
             metrics,
         })

@@ -163,8 +163,7 @@ fn hex(addr: Ipv6Addr) -> String {
     out
 }
 
-/// The groups that were joined, and those that every interface is in.
-/// Those of all nodes: of the link, and of the node itself.
+/// The groups of all nodes: of the link, and of the node itself.
 const ALL_NODES: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
     Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1),
@@ -195,6 +194,7 @@ pub(crate) fn listening_groups(
         .collect()
 }
 
+/// The groups that were joined, and those that every interface is in.
 pub(super) fn igmp(host: &Host, out: &mut String) {
     out.push_str("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
     for interface in host.stack.interfaces() {

@@ -101,7 +101,6 @@ macro_rules! time {
     };
 }
 
-/// A parameter of neighbours: a number, or a time.
 /// Of the advertisements of routers.
 macro_rules! ra {
     ($name:literal, $range:expr, $field:ident) => {
@@ -119,6 +118,7 @@ macro_rules! ra {
     };
 }
 
+/// A parameter of neighbours: a number, or a time.
 macro_rules! neigh {
     ($name:literal, $range:expr, $field:ident) => {
         row(
