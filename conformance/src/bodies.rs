@@ -26,6 +26,7 @@ mod found_ways;
 mod fragments;
 mod ilp32;
 mod immediate;
+mod interface_conf;
 mod interface_settings;
 mod interfaces;
 mod ioctl_refusals;
@@ -136,6 +137,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     found_ways::TESTS,
     ilp32::TESTS,
     immediate::TESTS,
+    interface_conf::TESTS,
     interface_settings::TESTS,
     ioctl_refusals::TESTS,
     interfaces::TESTS,

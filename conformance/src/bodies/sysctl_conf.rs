@@ -84,7 +84,6 @@ fn what_hardening_sets(k: &mut dyn Kernel) -> Outcome {
             "ipv4/conf/*/accept_source_route",
             "ipv4/conf/*/bc_forwarding",
             "ipv4/conf/*/bootp_relay",
-            "ipv4/conf/*/promote_secondaries",
             "ipv6/conf/*/accept_redirects",
             "ipv6/conf/*/accept_source_route",
         ] {

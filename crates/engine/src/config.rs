@@ -64,8 +64,6 @@ pub struct Sysctl {
     pub auto_flowlabels: u8,
     /// net.ipv6.flowlabel_state_ranges: the upper half of the labels is for those that are made so.
     pub flowlabel_state_ranges: bool,
-    /// net.ipv4.conf.all.accept_local: packets may come from the host's own addresses.
-    pub accept_local: bool,
     /// net.ipv4.ip_nonlocal_bind: addresses that are not the host's may be bound.
     pub ip_nonlocal_bind: bool,
     /// net.ipv6.ip_nonlocal_bind.
@@ -251,7 +249,6 @@ impl Default for Sysctl {
             bindv6only: false,
             auto_flowlabels: 1,
             flowlabel_state_ranges: false,
-            accept_local: false,
             ip_nonlocal_bind: false,
             ipv6_nonlocal_bind: false,
             ip_autobind_reuse: false,

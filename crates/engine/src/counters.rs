@@ -96,6 +96,8 @@ pub struct Counters {
     pub ip_in_receives: u64,
     /// Packets for addresses that are not the host's, and that it does not forward.
     pub ip_in_addr_errors: u64,
+    /// Packets from where nobody should be (rp_filter).
+    pub ip_reverse_path_filter: u64,
     /// Packets that were handed on.
     pub ip_forw_datagrams: u64,
     /// Packets to hand on that no route was found for.

@@ -12,23 +12,13 @@ use core::net::IpAddr;
 
 use switchboard_wire::{Body, IpHeader, Packet};
 
+use crate::conf::Conf;
 use crate::icmp::Fault;
 use crate::iface::IfIndex;
 use crate::policy::Flow;
 use crate::route::{self, RouteError, RouteKind};
 use crate::stack::{Cast, Stack};
 use crate::time::Instant;
-
-/// Which interfaces something is set for, as the directories of /proc/sys/net/ipv4/conf have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conf {
-    /// `all`: for IPv4 all there are and will be.
-    All,
-    /// `default`: those that will be.
-    Default,
-    /// One.
-    Interface(IfIndex),
-}
 
 impl Stack {
     /// net.ipv4.conf.*.forwarding, net.ipv6.conf.*.forwarding.
@@ -58,29 +48,6 @@ impl Stack {
             Conf::Interface(index) => self.interfaces.forward(v6, Some(index), on),
         }
         self.routes.touch();
-    }
-
-    /// net.ipv4.conf.*.accept_local
-    pub fn accept_local(&self, conf: Conf) -> bool {
-        match conf {
-            Conf::All => self.sysctl.accept_local,
-            Conf::Default => self.interfaces.accept_local,
-            Conf::Interface(index) => (self.interfaces.get(index)).is_some_and(|i| i.accept_local),
-        }
-    }
-
-    /// Sets it.
-    pub fn set_accept_local(&mut self, conf: Conf, on: bool) {
-        match conf {
-            Conf::All => self.sysctl.accept_local = on,
-            Conf::Default => self.interfaces.accept_local = on,
-            Conf::Interface(index) => self.interfaces.set_accept_local(index, on),
-        }
-    }
-
-    /// IN_DEV_ACCEPT_LOCAL: of the interface, or of all.
-    pub(crate) fn accepts_local(&self, interface: IfIndex) -> bool {
-        self.sysctl.accept_local || self.accept_local(Conf::Interface(interface))
     }
 
     /// A packet that is not for this host; `translated`: it came to an address of this host's, for somebody behind it.

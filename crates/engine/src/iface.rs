@@ -7,6 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use switchboard_wire::{Ethernet, Mac};
 
+use crate::conf::{Conf, Tunable4, Values};
 use crate::time::Instant;
 
 /// Names an interface of a host, as Linux's ifindex does. `lo` is 1.
@@ -69,8 +70,8 @@ pub struct Interface {
     up: bool,
     /// Packets for others that come in here are handed on: IPv4, IPv6.
     pub(crate) forwarding: [bool; 2],
-    /// net.ipv4.conf.*.accept_local
-    pub(crate) accept_local: bool,
+    /// net.ipv4.conf.IF
+    pub(crate) conf: Values,
     /// What ioctl(2) keeps here and gives back.
     pub(crate) flags: u16,
     pub(crate) queue_len: u32,
@@ -374,6 +375,9 @@ impl Interface {
     /// Adds an address where Linux lists it: in IPv4 behind the primary ones or behind all, in IPv6 before what has a
     /// smaller scope.
     pub(crate) fn insert(&mut self, address: InterfaceAddress) {
+        if address.addr.is_ipv4() {
+            self.conf.settle();
+        }
         let at = if address.addr.is_ipv4() {
             let secondary = self
                 .addresses
@@ -465,8 +469,11 @@ pub(crate) struct Interfaces {
     primaries: crate::hash::KeyedMap<IpAddr, IpAddr>,
     /// What a new interface has.
     pub(crate) forwarding: [bool; 2],
-    /// net.ipv4.conf.*.accept_local
-    pub(crate) accept_local: bool,
+    /// net.ipv4.conf.all and net.ipv4.conf.default.
+    pub(crate) conf_all: Values,
+    pub(crate) conf_default: Values,
+    /// rp_filter is on for some.
+    pub(crate) checks_sources: bool,
     /// Some interface has a hop limit of its own.
     has_hop_limits: bool,
 }
@@ -484,7 +491,9 @@ impl Interfaces {
             local_nets: Vec::new(),
             primaries: crate::hash::KeyedMap::with_hasher(hash),
             forwarding,
-            accept_local: false,
+            conf_all: Values::default(),
+            conf_default: Values::default(),
+            checks_sources: false,
             has_hop_limits: false,
         };
         let lo = interfaces.add(InterfaceConfig {
@@ -508,7 +517,7 @@ impl Interfaces {
             traffic: Traffic::default(),
             up: true,
             forwarding: self.forwarding,
-            accept_local: self.accept_local,
+            conf: self.conf_default,
             flags: 0,
             queue_len: QUEUE_LEN,
             hardware: [0; 6],
@@ -566,6 +575,9 @@ impl Interfaces {
         };
         if !interface.addresses.contains(&address) {
             interface.addresses.push(address);
+        }
+        if addr.is_ipv4() {
+            interface.conf.settle();
         }
         self.note(index);
     }
@@ -642,11 +654,25 @@ impl Interfaces {
         }
     }
 
-    /// net.ipv4.conf.*.accept_local of one.
-    pub(crate) fn set_accept_local(&mut self, index: IfIndex, on: bool) {
-        if let Some(interface) = self.get_mut(index) {
-            interface.accept_local = on;
+    /// Sets what is under net.ipv4.conf.
+    pub(crate) fn set_conf(&mut self, conf: Conf, which: Tunable4, value: i32) {
+        match conf {
+            Conf::All => self.conf_all.set(which, value),
+            Conf::Default => {
+                self.conf_default.set(which, value);
+                self.list
+                    .iter_mut()
+                    .for_each(|i| i.conf.follow(which, value));
+            }
+            Conf::Interface(index) => {
+                if let Some(interface) = self.get_mut(index) {
+                    interface.conf.set(which, value);
+                }
+            }
         }
+        let all = self.list.iter().map(|i| &i.conf);
+        let mut all = all.chain([&self.conf_all]);
+        self.checks_sources = all.any(|values| values.get(Tunable4::RpFilter) != 0);
     }
 
     /// Sets forwarding of one interface, or of all there are and will be.

@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod conf;
 mod config;
 mod counters;
 mod divert;
@@ -41,13 +42,13 @@ mod time;
 mod timer;
 mod udp;
 
+pub use conf::{Conf, Tunable4};
 pub use config::{Config, Sysctl};
 pub use counters::{Counters, IcmpCounters, LiteCounters, V6Counters};
 pub use divert::Diverted;
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use extended::{Arrived, SendExtra, SendHeaders};
 pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
-pub use forward::Conf;
 pub use iface::{
     AddressTraits, IfIndex, Interface, InterfaceAddress, InterfaceConfig, Lifetime, Traffic,
 };

@@ -11,7 +11,7 @@
 //!
 //! # Limits
 //! [`NeighLimits`]: the number of entries (gc_thresh3) and the bytes that wait in one (unres_qlen_bytes), with Linux's
-//! values. There is no proxy ARP, no proxy NDP, and no daemon that resolves (app_solicit).
+//! values. There is no proxy NDP, and no daemon that resolves (app_solicit).
 //!
 //! # Timeouts
 //! One timer of the stack, for the first of the entries' deadlines.

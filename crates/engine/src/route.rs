@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::conf::Tunable4;
 use crate::iface::{IfIndex, Interface, Interfaces, common_v6, in_prefix};
 use crate::policy::{Flow, Policy, Rule, RuleAction, TABLE_LOCAL, TABLE_MAIN};
 
@@ -109,6 +110,9 @@ pub enum RouteError {
     /// A route or a rule prohibits it.
     #[error("communication is prohibited")]
     Prohibited,
+    /// The source is of 127.0.0.0/8 and the destination is not the host itself.
+    #[error("a loopback address stays inside the host")]
+    StaysInside,
     /// A route leads there, but the host has no address of the family to send from.
     #[error("no source address")]
     NoSource,
@@ -288,6 +292,14 @@ pub(crate) fn lookup_in(
             select_source(interfaces, link, towards).ok_or(RouteError::NoSource)?
         }
     };
+    // __mkroute_output(): 127.0.0.0/8 stays inside.
+    if source.is_ipv4()
+        && source.is_loopback()
+        && interface != IfIndex::LO
+        && !interfaces.conf_or(interface, Tunable4::RouteLocalnet)
+    {
+        return Err(RouteError::StaysInside);
+    }
     let route = info(interfaces, interface, dst, source, next_hop, kind);
     Ok((route, table))
 }

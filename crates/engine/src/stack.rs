@@ -266,6 +266,7 @@ impl Stack {
         }
         if let InterfaceChange::Up(true) = change {
             self.touch_groups(interface);
+            self.arp_notify(interface);
         }
         // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
         if let InterfaceChange::Up(false) = change {

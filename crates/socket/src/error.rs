@@ -46,7 +46,7 @@ pub(crate) fn route(error: RouteError) -> Errno {
     match error {
         RouteError::Unreachable => Errno::ENETUNREACH,
         // fib_props[]
-        RouteError::Blackhole => Errno::EINVAL,
+        RouteError::Blackhole | RouteError::StaysInside => Errno::EINVAL,
         RouteError::HostUnreachable => Errno::EHOSTUNREACH,
         RouteError::Prohibited => Errno::EACCES,
         RouteError::NoSource => Errno::EADDRNOTAVAIL,

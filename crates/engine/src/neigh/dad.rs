@@ -17,7 +17,7 @@ use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
 use super::{MAX_CHANGES, MIN_RETRANS, ndp};
-use crate::forward::Conf;
+use crate::conf::Conf;
 use crate::iface::IfIndex;
 use crate::stack::Stack;
 use crate::time::Instant;

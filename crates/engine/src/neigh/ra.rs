@@ -22,7 +22,7 @@ use switchboard_wire::{Body, IcmpMessage, IpHeader, Mac, Packet};
 
 use super::ndp::{SOURCE_LINK, link_option};
 use super::{NeighState, Update};
-use crate::forward::Conf;
+use crate::conf::Conf;
 use crate::iface::{AddressTraits, IfIndex, InterfaceAddress, Lifetime};
 use crate::policy::TABLE_MAIN;
 use crate::route::{BY_RA, Leads, RouteConfig};

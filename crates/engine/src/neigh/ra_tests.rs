@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use switchboard_wire::{Body, Ethernet, Frame, FrameBody, IcmpMessage, IpHeader};
 
 use super::*;
-use crate::forward::Conf;
+use crate::conf::Conf;
 use crate::{Config, InterfaceConfig};
 
 const OURS: Mac = Mac([2, 0, 0, 0, 0, 1]);

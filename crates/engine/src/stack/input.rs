@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use switchboard_wire::{Body, IpHeader, Packet, UdpDatagram, is_extension, parse_transport};
 
 use super::{Cast, Hint, Stack};
+use crate::conf::Tunable4;
 use crate::iface::IfIndex;
 use crate::reports::IGMP;
 use crate::tag::Tag;
@@ -45,13 +46,8 @@ impl Stack {
 
     fn untapped_input(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
         let Packet { ip, mut body } = packet;
-        // fib_validate_source: nobody else may speak with the host's own address. (Its own broadcasts come back by the
-        // loopback queue.) IPv6 does not look.
-        if interface != IfIndex::LO
-            && ip.src.is_ipv4()
-            && self.interfaces.owner(ip.src).is_some()
-            && !self.accepts_local(interface)
-        {
+        // The host's own broadcasts come back by the loopback queue.
+        if interface != IfIndex::LO && ip.src.is_ipv4() && !self.may_come(interface, &ip) {
             let bytes = (ip.header_len() + body.wire_len()) as u64;
             self.count_input(interface, &ip, bytes);
             return;
@@ -65,10 +61,12 @@ impl Stack {
         if !self.interfaces.lo_is_up() {
             return;
         }
-        // ip_route_input_slow(): who comes in from outside has no loopback address. fib_validate_source(): nor one of an
-        // interface, unless accept_local; others of a subnet of lo may be. IPv6 does not look.
-        let own = || self.interfaces.is_address(ip.src) && !self.accepts_local(IfIndex::LO);
-        if ip.src.is_ipv4() && (ip.src.is_loopback() || ip.dst.is_loopback() || own()) {
+        // ip_route_input_slow(): who comes in from outside has no loopback address, unless route_localnet.
+        let loopback = (ip.src.is_loopback() || ip.dst.is_loopback())
+            && !self
+                .interfaces
+                .conf_or(IfIndex::LO, Tunable4::RouteLocalnet);
+        if ip.src.is_ipv4() && (loopback || !self.may_come(IfIndex::LO, &ip)) {
             let bytes = (ip.header_len() + body.wire_len()) as u64;
             self.count_input(IfIndex::LO, &ip, bytes);
             return;
@@ -245,7 +243,10 @@ impl Stack {
         let (src, dst) = (ip.src, ip.dst);
         // RFC 1122, 3.2.1.3 g; RFC 4291, 2.5.3: loopback addresses stay inside the host. A source that is a group or a
         // broadcast address is a martian (RFC 1122, 3.2.1.3).
-        let martian = (interface != IfIndex::LO && (src.is_loopback() || dst.is_loopback()))
+        let loopback = (src.is_loopback() || dst.is_loopback())
+            && interface != IfIndex::LO
+            && !(src.is_ipv4() && self.interfaces.conf_or(interface, Tunable4::RouteLocalnet));
+        let martian = loopback
             || src.is_multicast()
             || matches!(src, IpAddr::V4(v4) if v4.is_broadcast())
             || src.is_ipv4() != dst.is_ipv4();

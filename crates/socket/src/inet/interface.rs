@@ -200,7 +200,15 @@ impl Host {
             .is_some_and(|i| !i.is_loopback());
         let mut new = match setting {
             InterfaceSetting::Address(..) => {
-                let prefix_len = class_prefix(addr).ok_or(Errno::EINVAL)?;
+                let mut prefix_len = class_prefix(addr).ok_or(Errno::EINVAL)?;
+                // IFF_POINTOPOINT: there is only the other end.
+                if self
+                    .stack
+                    .interface(index)
+                    .is_some_and(Interface::is_tunnel)
+                {
+                    prefix_len = 32;
+                }
                 if old.is_some_and(|old| old.addr == addr) {
                     return Ok(());
                 }

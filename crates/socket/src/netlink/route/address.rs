@@ -14,8 +14,8 @@ use core::net::IpAddr;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{
-    AddressTraits, IfIndex, Instant, Interface, InterfaceAddress, InterfaceChange, Lifetime,
-    RouteConfig,
+    AddressTraits, Conf, IfIndex, Instant, Interface, InterfaceAddress, InterfaceChange, Lifetime,
+    RouteConfig, Tunable4,
 };
 
 const IFA_ADDRESS: u16 = 1;
@@ -572,8 +572,8 @@ impl Host {
         Ok(Answer::Done)
     }
 
-    /// __inet_del_ifa(): a primary address takes its secondary ones along, which go first; then what it brought, and
-    /// routes that prefer it as a source (fib_sync_down_addr()).
+    /// __inet_del_ifa(): a primary address takes its secondary ones along, which go first, or the first of them takes its
+    /// place (promote_secondaries); then what it brought, and routes that prefer it as a source (fib_sync_down_addr()).
     pub(crate) fn remove_address(
         &mut self,
         teller: &Teller,
@@ -593,6 +593,22 @@ impl Host {
                     && address.covers(a.peer)
             });
             going.extend(under.by_ref().copied());
+        }
+        let mut staying = Vec::new();
+        let promotes = |conf| self.stack.conf4(conf, Tunable4::PromoteSecondaries) != 0;
+        if promotes(Conf::All) || promotes(Conf::Interface(index)) {
+            core::mem::swap(&mut staying, &mut going);
+        }
+        // Their routes name the primary address as the source.
+        let leading = |host: &Host, address: &InterfaceAddress| {
+            let mut rows =
+                (host.stack.interface(index)).map_or(Vec::new(), |i| host.brought(i, address));
+            rows.retain(|row| row.kind == TO_HOST);
+            rows
+        };
+        for address in &staying {
+            let rows = leading(self, address);
+            self.tell_routes(teller, RTM_DELROUTE, rows);
         }
         going.push(*address);
         for address in going {
@@ -618,13 +634,36 @@ impl Host {
                     (l.to, l.len, l.table, l.kind) == (row.to, row.len, row.table, row.kind)
                         && l.interface == row.interface
                 };
-                !left.iter().any(same)
+                !staying.is_empty() || !left.iter().any(same)
             });
             self.tell_routes(teller, RTM_DELROUTE, rows);
             let gone = |route: &RouteConfig| route.source == Some(address.addr);
             if !self.stack.is_local(address.addr) {
                 self.stack.remove_routes(gone);
             }
+        }
+        let Some((promoted, others)) = staying.split_first() else {
+            return;
+        };
+        // It stands behind the other primary ones now, and before those that are under it.
+        let traits: Vec<_> = (self.stack.interface(index)).map_or(Vec::new(), |i| {
+            staying.iter().map(|a| i.traits(a.addr)).collect()
+        });
+        for address in &staying {
+            let change = InterfaceChange::Remove(*address);
+            self.stack.change_interface(index, change);
+        }
+        for (address, traits) in staying.iter().zip(traits) {
+            let change = InterfaceChange::Add(*address);
+            self.stack.change_interface(index, change);
+            self.stack.set_address_traits(index, address.addr, traits);
+        }
+        self.tell_address(teller, RTM_NEWADDR, index, promoted, false);
+        let rows = (self.stack.interface(index)).map_or(Vec::new(), |i| self.brought(i, promoted));
+        self.tell_routes(teller, RTM_NEWROUTE, rows);
+        for address in others {
+            let rows = leading(self, address);
+            self.tell_routes(teller, RTM_NEWROUTE, rows);
         }
     }
 

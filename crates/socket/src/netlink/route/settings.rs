@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
+use switchboard_engine::{Conf, Tunable4};
 
 /// The messages of answers.
 const NEW_QDISC: u16 = 36;
@@ -146,7 +147,19 @@ impl Host {
         m.put_u32(2, forwarding as u32);
         // NETCONFA_RP_FILTER, _MC_FORWARDING, _BC_FORWARDING, _PROXY_NEIGH, _IGNORE_ROUTES_WITH_LINKDOWN
         let others: &[u16] = if v6 { &[4, 5, 6] } else { &[3, 4, 8, 5, 6] };
-        others.iter().for_each(|kind| m.put_u32(*kind, 0));
+        let filter = match index {
+            ALL => Some(Conf::All),
+            DEFAULT => Some(Conf::Default),
+            index => self.link(index).map(|i| Conf::Interface(i.index())),
+        };
+        for kind in others {
+            let value = match (kind, filter) {
+                (3, Some(conf)) => self.stack.conf4(conf, Tunable4::RpFilter),
+                (5, Some(conf)) if !v6 => self.stack.conf4(conf, Tunable4::ProxyArp),
+                _ => 0,
+            };
+            m.put_u32(*kind, value as u32);
+        }
         Some(m.finish())
     }
 }

@@ -267,7 +267,7 @@ pub(super) fn netstat(host: &Host, out: &mut String) {
             ("TCPMD5Failure", number(c.tcp_md5_failure)),
             ("TCPMemoryPressures", 0),
             ("TCPBacklogDrop", 0),
-            ("IPReversePathFilter", 0),
+            ("IPReversePathFilter", number(c.ip_reverse_path_filter)),
         ],
     );
     let (both, six) = out_octets(host);

@@ -24,7 +24,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
-use switchboard_engine::{Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams, RaParams};
+use switchboard_engine::{
+    Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams, RaParams, Tunable4,
+};
 
 /// A tunable.
 #[derive(Clone, Copy)]
@@ -92,11 +94,8 @@ enum Value {
         get: fn(&NeighLimits) -> i64,
         set: fn(&mut NeighLimits, i64),
     },
-    /// A switch of what is in the name, as the text that was written shows it.
-    Switch {
-        get: fn(&Host, Conf) -> bool,
-        set: fn(&mut Host, Conf, bool),
-    },
+    /// What the stack knows of the IPv4 of what is in the name.
+    Conf4(Tunable4),
     /// How addresses of what is in the name are probed for.
     Dad {
         get: fn(&DadParams) -> i32,
@@ -306,11 +305,10 @@ impl Host {
             Value::Stored(default) => list(&[kept().unwrap_or(default)]),
             Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
             Value::Forwarding(v6) => list(&[self.forwarding_shown(v6, &tunable.name)]),
-            Value::Switch { get, .. } => {
-                let on = (self.conf_named(&tunable.name)).is_some_and(|conf| get(self, conf));
-                list(&[kept()
-                    .filter(|kept| (*kept != 0) == on)
-                    .unwrap_or(on.into())])
+            Value::Conf4(which) => {
+                let conf = self.conf_named(&tunable.name);
+                let value = conf.map(|conf| self.stack.conf4(conf, which));
+                list(&[value.unwrap_or_default().into()])
             }
             Value::Neigh { get, .. } => {
                 let (v6, interface) = self.neigh_conf_named(&tunable.name);
@@ -496,10 +494,10 @@ impl Host {
                     self.set_forwarding_shown(v6, &tunable.name, value);
                 }
             }
-            Value::Switch { set, .. } => {
+            Value::Conf4(which) => {
                 if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
-                    set(self, conf, value != 0);
-                    self.kept.insert(tunable.name.clone(), value);
+                    let value = i32::try_from(value).unwrap_or(i32::MAX);
+                    self.stack.set_conf4(conf, which, value);
                 }
             }
             Value::Neigh { set, .. } => {

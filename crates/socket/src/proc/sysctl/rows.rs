@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_engine::{Algorithm, Sysctl};
+use switchboard_engine::{Algorithm, Sysctl, Tunable4};
 
 const INT: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
@@ -202,6 +202,11 @@ const fn fixed(name: &'static str, value: i64, note: &'static str) -> Row {
         (value, value),
         Value::Stored(value),
     )
+}
+
+/// What the stack knows of an interface's IPv4.
+const fn conf4(name: &'static str, note: &'static str, which: Tunable4) -> Row {
+    row(name, Done, note, Form::Int, ANY, Value::Conf4(which))
 }
 
 const BYTE: (i64, i64) = (0, 255);
@@ -460,32 +465,29 @@ pub(super) const ROWS: &[Row] = &[
 
     row("ipv4/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(false)),
     Row { mode: 0o444, ..fixed("ipv4/conf/*/mc_forwarding", 0, NO_FORWARDING) },
-    row("ipv4/conf/*/accept_local", Done, "", Form::Int, ANY, Value::Switch {
-        get: |host, conf| host.stack.accept_local(conf),
-        set: |host, conf, on| host.stack.set_accept_local(conf, on),
-    }),
+    conf4("ipv4/conf/*/accept_local", "", Tunable4::AcceptLocal),
     fixed("ipv4/conf/*/accept_redirects", 0, "0: redirects are not heard; another value is EINVAL"),
     fixed("ipv4/conf/*/accept_source_route", 0, "0: source routes are not taken; another value is EINVAL"),
     fixed("ipv4/conf/*/bc_forwarding", 0, "0: broadcasts are not forwarded; another value is EINVAL"),
     fixed("ipv4/conf/*/bootp_relay", 0, "0: as on Linux, which does not relay; another value is EINVAL"),
-    fixed("ipv4/conf/*/promote_secondaries", 0, "0: they go with their primary address; another value is EINVAL"),
+    conf4("ipv4/conf/*/promote_secondaries", "", Tunable4::PromoteSecondaries),
     stored("ipv4/conf/*/secure_redirects", ANY, 1, DEAF_TO_REDIRECTS),
     stored("ipv4/conf/*/shared_media", ANY, 1, DEAF_TO_REDIRECTS),
-    stored("ipv4/conf/*/src_valid_mark", ANY, 0, "sources are not checked"),
-    stored("ipv4/conf/*/medium_id", ANY, 0, "proxy ARP is not done"),
-    fixed("ipv4/conf/*/rp_filter", 0, "0: sources are not checked; another value is EINVAL"),
-    fixed("ipv4/conf/*/route_localnet", 0, "0: 127.0.0.0/8 stays inside; another value is EINVAL"),
+    stored("ipv4/conf/*/src_valid_mark", ANY, 0, "rules by mark do not count where rp_filter looks"),
+    stored("ipv4/conf/*/medium_id", ANY, 0, "proxy_arp takes each link for a medium of its own"),
+    conf4("ipv4/conf/*/rp_filter", "", Tunable4::RpFilter),
+    conf4("ipv4/conf/*/route_localnet", "", Tunable4::RouteLocalnet),
     stored("ipv4/conf/*/send_redirects", ANY, 1, NO_REDIRECTS),
     stored("ipv4/conf/*/log_martians", ANY, 0, NO_LOG),
     stored("ipv4/conf/*/tag", ANY, 0, "a number for whoever wants one"),
-    fixed("ipv4/conf/*/arp_accept", 0, ONLY_ZERO),
-    fixed("ipv4/conf/*/arp_announce", 0, ONLY_ZERO),
+    conf4("ipv4/conf/*/arp_accept", "", Tunable4::ArpAccept),
+    conf4("ipv4/conf/*/arp_announce", "", Tunable4::ArpAnnounce),
     stored("ipv4/conf/*/arp_evict_nocarrier", ANY, 1, "no interface loses its carrier"),
-    fixed("ipv4/conf/*/arp_filter", 0, ONLY_ZERO),
-    fixed("ipv4/conf/*/arp_ignore", 0, ONLY_ZERO),
-    fixed("ipv4/conf/*/arp_notify", 0, ONLY_ZERO),
-    fixed("ipv4/conf/*/drop_gratuitous_arp", 0, ONLY_ZERO),
-    fixed("ipv4/conf/*/proxy_arp", 0, ONLY_ZERO),
+    conf4("ipv4/conf/*/arp_filter", "", Tunable4::ArpFilter),
+    conf4("ipv4/conf/*/arp_ignore", "", Tunable4::ArpIgnore),
+    conf4("ipv4/conf/*/arp_notify", "", Tunable4::ArpNotify),
+    conf4("ipv4/conf/*/drop_gratuitous_arp", "", Tunable4::DropGratuitousArp),
+    conf4("ipv4/conf/*/proxy_arp", "answers at once, as with proxy_delay 0", Tunable4::ProxyArp),
     fixed("ipv4/conf/*/proxy_arp_pvlan", 0, ONLY_ZERO),
 
     switch!("ipv6/bindv6only", BYTE, bindv6only),
@@ -538,6 +540,12 @@ pub(super) const ROWS: &[Row] = &[
     neigh!("*/neigh/*/gc_stale_time", NATURAL, from_secs, as_secs, gc_stale_time),
     neigh!("*/neigh/*/mcast_resolicit", NATURAL, mcast_reprobes),
     neigh!("*/neigh/*/mcast_solicit", NATURAL, mcast_probes),
+    row("*/neigh/*/locktime", Done, "", Form::Int, ANY, Value::Neigh {
+        // proc_dointvec_userhz_jiffies(): hundredths of a second.
+        get: |params| params.locktime.as_millis() as i64 / 10,
+        set: |params, value| params.locktime = Duration::from_millis(value.max(0) as u64 * 10),
+    }),
+    fixed("*/neigh/*/proxy_delay", 0, "0: a proxy answers at once; another value is EINVAL"),
     stored("*/neigh/*/proxy_qlen", NATURAL, 64, NO_PROXIES),
     neigh!("*/neigh/*/retrans_time_ms", (1, INT), from_millis, as_millis, retrans_time),
     neigh!("*/neigh/*/ucast_solicit", NATURAL, ucast_probes),

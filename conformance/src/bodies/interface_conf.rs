@@ -1,0 +1,384 @@
+//! /proc/sys/net/ipv4/conf: what its numbers do to packets, ARP and addresses. On the host in a network namespace of the
+//! body's own, whose other end the body is.
+
+use super::netlink::{answers, nl, route};
+use super::netlink_route::{
+    CREATE, DELADDR, DELROUTE, NEWADDR, NEWROUTE, alone, change, ifaddr, shown,
+};
+use super::tun::{
+    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, ifreq, set_iff, set_up, sum, tun,
+};
+use crate::addr::Addr;
+use crate::check::{Got, Outcome, check, eq, err, ok, ret};
+use crate::kernel::Kernel;
+use crate::registry::tests;
+use crate::scene::NB;
+use crate::sys::Fd;
+use libc::{AF_INET, AF_NETLINK, SOCK_DGRAM, SOCK_RAW};
+use std::time::Duration;
+
+tests! {
+    default_goes_to_the_unsettled [ROOT | FILES],
+    reverse_paths [ROOT | FILES],
+    loopback_on_a_link [ROOT | FILES],
+    arp_for_own_addresses [ROOT | FILES],
+    arp_of_strangers [ROOT | FILES],
+    arp_by_a_proxy [ROOT | FILES],
+    arp_on_the_way_up [ROOT | FILES],
+    secondaries_are_promoted [ROOT],
+}
+
+const SIOCSIFFLAGS: u64 = 0x8914;
+const SIOCSIFADDR: u64 = 0x8916;
+const SIOCGIFNETMASK: u64 = 0x891b;
+const SIOCSIFNETMASK: u64 = 0x891c;
+const MAC: [u8; 6] = [2, 9, 9, 9, 9, 9];
+
+fn set(k: &mut dyn Kernel, conf: &str, name: &str, value: &str) -> Outcome {
+    let name = format!("ipv4/conf/{conf}/{name}");
+    ret!(k.set_tunable(&name, value)?, value.len());
+    Ok(())
+}
+
+fn address(ip: [u8; 4]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..2].copy_from_slice(&(AF_INET as u16).to_ne_bytes());
+    out[4..8].copy_from_slice(&ip);
+    out
+}
+
+/// Another address in the place of the interface's, with 24 bits.
+fn has(k: &mut dyn Kernel, name: &str, ip: [u8; 4]) -> Outcome {
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    ret!(ifreq(k, fd, SIOCSIFADDR, name, &address(ip)).0, 0);
+    // What has two ends has an address and no subnet; inet_abc_len() is for others.
+    let (got, mask) = ifreq(k, fd, SIOCGIFNETMASK, name, &[]);
+    eq!((got, &mask[20..24]), (0, &[255; 4][..]));
+    let mask = address([255, 255, 255, 0]);
+    ret!(ifreq(k, fd, SIOCSIFNETMASK, name, &mask).0, 0);
+    k.close(fd);
+    Ok(())
+}
+
+fn default_goes_to_the_unsettled(k: &mut dyn Kernel) -> Outcome {
+    let first = tun(k, "conf0", TUN | NO_PI)?;
+    let read = |k: &mut dyn Kernel, conf: &str, name: &str| {
+        k.get_tunable(&format!("ipv4/conf/{conf}/{name}"))
+    };
+    set(k, "default", "arp_ignore", "7")?;
+    eq!(read(k, "conf0", "arp_ignore")?, "7");
+    let second = another(k)?;
+    eq!(set_iff(k, second, "conf1", TUN | NO_PI).0, 0);
+    eq!(read(k, "conf1", "arp_ignore")?, "7");
+    set(k, "default", "arp_ignore", "6")?;
+    eq!(read(k, "conf0", "arp_ignore")?, "6");
+    eq!(read(k, "conf1", "arp_ignore")?, "7");
+    set(k, "conf0", "rp_filter", "1")?;
+    set(k, "default", "rp_filter", "2")?;
+    eq!(read(k, "conf0", "rp_filter")?, "1");
+    // An address settles all of them.
+    set_up(k, "conf0")?;
+    set(k, "default", "arp_ignore", "5")?;
+    eq!(read(k, "conf0", "arp_ignore")?, "6");
+    // `all` stands beside them.
+    set(k, "all", "arp_announce", "2")?;
+    eq!(read(k, "conf0", "arp_announce")?, "0");
+    for (conf, name) in [
+        ("default", "arp_ignore"),
+        ("default", "rp_filter"),
+        ("all", "arp_announce"),
+    ] {
+        set(k, conf, name, "0")?;
+    }
+    k.close(second);
+    k.close(first);
+    Ok(())
+}
+
+/// A datagram without a checksum, from port 9.
+fn datagram(src: [u8; 4], dst: [u8; 4], port: u16) -> Vec<u8> {
+    let mut out = vec![0x45, 0, 0, 29, 0, 1, 0, 0, 64, 17, 0, 0];
+    out.extend(src);
+    out.extend(dst);
+    sum(&mut out, 10);
+    out.extend([0, 9]);
+    out.extend(port.to_be_bytes());
+    out.extend([0, 9, 0, 0, b'x']);
+    out
+}
+
+/// Whether a datagram that comes in by a TUN interface reaches a socket.
+fn comes(k: &mut dyn Kernel, by: Fd, from: [u8; 4], to: ([u8; 4], Fd, u16)) -> Got<bool> {
+    let packet = datagram(from, to.0, to.2);
+    ret!(k.write(by, &packet), packet.len());
+    for _ in 0..3 {
+        if k.recv(to.1, &mut [0; 9], 0) == 1 {
+            return Ok(true);
+        }
+        k.pause(Duration::from_millis(2));
+    }
+    Ok(false)
+}
+
+/// A socket of all addresses, and its port.
+fn hearer(k: &mut dyn Kernel) -> Got<(Fd, u16)> {
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
+    ok!(k.bind(fd, &Addr::v4([0; 4], 0)));
+    let name = k.sockname(fd)?.0;
+    Ok((fd, u16::from_be_bytes([name[2], name[3]])))
+}
+
+fn reverse_paths(k: &mut dyn Kernel) -> Outcome {
+    let link = tun(k, "path0", TUN | NO_PI)?;
+    set_up(k, "path0")?;
+    let (fd, port) = hearer(k)?;
+    let far = [192, 0, 2, 9];
+    for (filter, taken) in [("0", true), ("1", false), ("2", false), ("-1", true)] {
+        set(k, "path0", "rp_filter", filter)?;
+        let to = (OURS, fd, port);
+        eq!((filter, comes(k, link, OTHER, to)?), (filter, true));
+        eq!((filter, comes(k, link, far, to)?), (filter, taken));
+        // Nobody else speaks with the host's own address.
+        eq!((filter, comes(k, link, OURS, to)?), (filter, false));
+    }
+    // Loosely, by any interface: a subnet on another one.
+    let other = another(k)?;
+    eq!(set_iff(k, other, "path1", TUN | NO_PI).0, 0);
+    set_up(k, "path1")?;
+    has(k, "path1", [192, 0, 2, 1])?;
+    for (filter, taken) in [("1", false), ("2", true)] {
+        set(k, "path0", "rp_filter", filter)?;
+        eq!(
+            (filter, comes(k, link, far, (OURS, fd, port))?),
+            (filter, taken)
+        );
+    }
+    for link in [link, other, fd] {
+        k.close(link);
+    }
+    Ok(())
+}
+
+fn loopback_on_a_link(k: &mut dyn Kernel) -> Outcome {
+    let link = tun(k, "local0", TUN | NO_PI)?;
+    set_up(k, "local0")?;
+    let (fd, port) = hearer(k)?;
+    let inside = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    ok!(k.bind(inside, &Addr::lo4(0)));
+    err!(k.sendto(inside, b"x", 0, &Addr::v4(OTHER, 9)), EINVAL);
+    err!(k.connect(inside, &Addr::v4(OTHER, 9)), EINVAL);
+    let to = ([127, 0, 0, 1], fd, port);
+    check!(!comes(k, link, OTHER, to)?, "it came to 127.0.0.1");
+    set(k, "local0", "route_localnet", "1")?;
+    check!(comes(k, link, OTHER, to)?, "it does not come to 127.0.0.1");
+    ret!(k.sendto(inside, b"x", 0, &Addr::v4(OTHER, 9)), 1);
+    let (own, other) = ([127, 0, 0, 1], [127, 0, 0, 5]);
+    let up = 1_u16.to_ne_bytes();
+    ret!(ifreq(k, fd, SIOCSIFFLAGS, "lo", &up).0, 0);
+    check!(comes(k, link, other, (OURS, fd, port))?, "no interface's");
+    check!(!comes(k, link, own, (OURS, fd, port))?, "an interface's");
+    set(k, "local0", "rp_filter", "2")?;
+    check!(!comes(k, link, other, (OURS, fd, port))?, "the host's own");
+    set(k, "local0", "accept_local", "1")?;
+    check!(comes(k, link, other, (OURS, fd, port))?, "accept_local");
+    check!(comes(k, link, own, (OURS, fd, port))?, "accept_local");
+    set(k, "local0", "rp_filter", "1")?;
+    check!(!comes(k, link, own, (OURS, fd, port))?, "not by lo");
+    for fd in [link, fd, inside] {
+        k.close(fd);
+    }
+    Ok(())
+}
+
+/// Says something in ARP by a TAP interface.
+fn says(k: &mut dyn Kernel, fd: Fd, operation: u8, source: [u8; 4], target: [u8; 4]) -> Outcome {
+    let mut ask = vec![0xff; 6];
+    ask.extend(MAC);
+    ask.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
+    ask.extend(MAC);
+    ask.extend(source);
+    ask.extend([0; 6]);
+    ask.extend(target);
+    ret!(k.write(fd, &ask), 42);
+    Ok(())
+}
+
+/// What the host says in ARP: the operation, the sender's address and the target's.
+fn said(k: &mut dyn Kernel, fd: Fd, wait: u64) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+    let (mut room, mut all) = ([0; 2048], Vec::new());
+    k.pause(Duration::from_millis(wait));
+    loop {
+        let n = k.read(fd, &mut room);
+        if n <= 0 {
+            return all;
+        }
+        if n >= 42 && room[12..14] == [8, 6] {
+            all.push((room[21], room[28..32].to_vec(), room[38..42].to_vec()));
+        }
+    }
+}
+
+fn answers_for(k: &mut dyn Kernel, fd: Fd, source: [u8; 4], target: [u8; 4]) -> Got<bool> {
+    says(k, fd, 1, source, target)?;
+    let want = (2, target.to_vec(), source.to_vec());
+    Ok(said(k, fd, 5).contains(&want))
+}
+
+fn arp_for_own_addresses(k: &mut dyn Kernel) -> Outcome {
+    let fd = tun(k, "arp0", TAP | NO_PI)?;
+    set_up(k, "arp0")?;
+    let other = another(k)?;
+    eq!(set_iff(k, other, "arp1", TUN | NO_PI).0, 0);
+    set_up(k, "arp1")?;
+    has(k, "arp1", [192, 0, 2, 1])?;
+    let elsewhere = [192, 0, 2, 1];
+    for (ignore, own, others, stranger) in [
+        ("0", true, true, true),
+        ("1", true, false, true),
+        ("2", true, false, false),
+        ("3", true, true, true),
+        ("6", true, true, true),
+        ("8", false, false, false),
+    ] {
+        set(k, "arp0", "arp_ignore", ignore)?;
+        eq!((ignore, answers_for(k, fd, OTHER, OURS)?), (ignore, own));
+        eq!(
+            (ignore, answers_for(k, fd, OTHER, elsewhere)?),
+            (ignore, others)
+        );
+        let far = [198, 51, 100, 7];
+        eq!((ignore, answers_for(k, fd, far, OURS)?), (ignore, stranger));
+        // Who looks whether an address is free has none.
+        eq!((ignore, answers_for(k, fd, [0; 4], OURS)?), (ignore, own));
+    }
+    set(k, "arp0", "arp_ignore", "0")?;
+    set(k, "arp0", "arp_filter", "1")?;
+    check!(answers_for(k, fd, OTHER, OURS)?, "filtered");
+    check!(!answers_for(k, fd, [192, 0, 2, 7], OURS)?, "not filtered");
+    k.close(other);
+    k.close(fd);
+    Ok(())
+}
+
+fn knows(k: &mut dyn Kernel, ip: [u8; 4]) -> Got<bool> {
+    let all = super::netlink::dump(k, 30, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
+    Ok(all.iter().any(|m| m.attribute(12, 1) == Some(ip.to_vec())))
+}
+
+fn arp_of_strangers(k: &mut dyn Kernel) -> Outcome {
+    let fd = tun(k, "arp0", TAP | NO_PI)?;
+    set_up(k, "arp0")?;
+    let (near, far) = ([10, 9, 0, 20], [192, 0, 2, 20]);
+    says(k, fd, 1, near, near)?;
+    check!(!knows(k, near)?, "0: near");
+    set(k, "arp0", "arp_accept", "2")?;
+    says(k, fd, 1, near, near)?;
+    says(k, fd, 1, far, far)?;
+    eq!((knows(k, near)?, knows(k, far)?), (true, false));
+    set(k, "arp0", "arp_accept", "1")?;
+    says(k, fd, 1, far, [192, 0, 2, 30])?;
+    check!(!knows(k, far)?, "a question tells nothing");
+    says(k, fd, 2, far, [192, 0, 2, 30])?;
+    check!(knows(k, far)?, "an answer does");
+    set(k, "arp0", "drop_gratuitous_arp", "1")?;
+    says(k, fd, 1, [10, 9, 0, 21], [10, 9, 0, 21])?;
+    check!(!knows(k, [10, 9, 0, 21])?, "it is dropped");
+    k.close(fd);
+    Ok(())
+}
+
+fn arp_by_a_proxy(k: &mut dyn Kernel) -> Outcome {
+    let fd = tun(k, "arp0", TAP | NO_PI)?;
+    set_up(k, "arp0")?;
+    let other = another(k)?;
+    eq!(set_iff(k, other, "arp1", TUN | NO_PI).0, 0);
+    set_up(k, "arp1")?;
+    has(k, "arp1", [192, 0, 2, 1])?;
+    let behind = [192, 0, 2, 77];
+    // Linux waits for up to proxy_delay.
+    ret!(k.set_tunable("ipv4/neigh/arp0/proxy_delay", "0")?, 1);
+    check!(!answers_for(k, fd, OTHER, behind)?, "nobody asked for it");
+    set(k, "arp0", "proxy_arp", "1")?;
+    check!(!answers_for(k, fd, OTHER, behind)?, "it does not forward");
+    set(k, "arp0", "forwarding", "1")?;
+    check!(answers_for(k, fd, OTHER, behind)?, "a proxy does");
+    check!(!answers_for(k, fd, OTHER, [10, 9, 0, 77])?, "the same link");
+    check!(!answers_for(k, fd, OTHER, [198, 51, 100, 1])?, "no route");
+    k.close(other);
+    k.close(fd);
+    Ok(())
+}
+
+fn arp_on_the_way_up(k: &mut dyn Kernel) -> Outcome {
+    let fd = tun(k, "arp0", TAP | NO_PI)?;
+    let s = set_up(k, "arp0")?;
+    for notify in ["0", "1"] {
+        set(k, "arp0", "arp_notify", notify)?;
+        said(k, fd, 5);
+        for up in [0_u16, 1] {
+            ret!(ifreq(k, s, SIOCSIFFLAGS, "arp0", &up.to_ne_bytes()).0, 0);
+        }
+        let mut all = said(k, fd, 20);
+        all.dedup();
+        let want = (1, OURS.to_vec(), OURS.to_vec());
+        let want = if notify == "1" {
+            vec![want]
+        } else {
+            Vec::new()
+        };
+        eq!((notify, all), (notify, want));
+    }
+    eq!(ifreq(k, s, SIOCGIFHWADDR, "arp0", &[]).0, 0);
+    k.close(fd);
+    Ok(())
+}
+
+fn secondaries_are_promoted(k: &mut dyn Kernel) -> Outcome {
+    alone(k, |k| {
+        set(k, "lo", "promote_secondaries", "1")?;
+        for ip in [[10, 7, 0, 1], [10, 6, 0, 1], [10, 7, 0, 2], [10, 7, 0, 3]] {
+            eq!(change(k, NEWADDR, CREATE, &ifaddr(ip, 24))?, 0);
+        }
+        // RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE
+        let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
+        ok!(k.bind(fd, &nl(0, 1 << 4 | 1 << 6)));
+        let by = route(k)?;
+        eq!(change(k, DELADDR, 0, &ifaddr([10, 7, 0, 1], 24))?, 0);
+        let heard: Vec<_> = answers(k, fd)
+            .iter()
+            .map(|m| match m.kind {
+                NEWADDR | DELADDR => (m.kind, m.attribute(8, 2).unwrap_or_default()[3], m.body[2]),
+                _ => {
+                    let source = m.attribute(12, 7).unwrap_or_default();
+                    (m.kind, shown(m).0[3], source[3])
+                }
+            })
+            .collect();
+        let want = vec![
+            (DELROUTE, 2, 1),
+            (DELROUTE, 3, 1),
+            (DELADDR, 1, 0x80),
+            (DELROUTE, 0, 1),
+            (DELROUTE, 255, 1),
+            (DELROUTE, 1, 1),
+            (NEWADDR, 2, 0x80),
+            (NEWROUTE, 2, 2),
+            (NEWROUTE, 0, 2),
+            (NEWROUTE, 255, 2),
+            (NEWROUTE, 3, 2),
+        ];
+        eq!(heard, want);
+        let all: Vec<_> = super::netlink_route::addresses(k)?
+            .into_iter()
+            .map(|(ip, _, flags)| (ip[1], ip[3], flags))
+            .collect();
+        eq!(
+            all,
+            vec![(0, 1, 0x80), (6, 1, 0x80), (7, 2, 0x80), (7, 3, 0x81)]
+        );
+        set(k, "lo", "promote_secondaries", "0")?;
+        k.close(by);
+        k.close(fd);
+        Ok(())
+    })
+}
