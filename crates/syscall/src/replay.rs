@@ -32,10 +32,15 @@ impl Effect {
         }
     }
 
-    /// Whether what the effect does has to be seen by others before the caller goes on: a send.
+    /// Whether what the effect does has to be seen by others before the caller goes on: a send, and what splice(2)
+    /// moves to a pipe, whose descriptor goes with a caller that ends.
     /// Commit it, then deliver the reply with [`Effect::happened`].
     pub fn takes_effect_first(&self) -> bool {
-        matches!(self.0, Kind::Send(_))
+        match &self.0 {
+            Kind::Send(_) => true,
+            Kind::Recv(recv) => recv.pipe.is_some(),
+            _ => false,
+        }
     }
 
     /// The bytes of a send, to know the call by when it is made again.

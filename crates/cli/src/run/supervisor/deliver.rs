@@ -39,6 +39,7 @@ impl Supervisor {
             mut effect,
         } = reply;
         let mut sent = None;
+        let falls = effect.falls(&self.host);
         if effect.takes_effect_first() {
             sent = effect.sent();
             self.settle_effect(call, effect, cred);
@@ -71,7 +72,6 @@ impl Supervisor {
             end = None;
         }
         if let Some(id) = socket {
-            let falls = effect.falls(&self.host);
             if !falls.is_empty() && self.mirror.shows(id, falls) {
                 // A call that has waited had its look long ago.
                 end = end.or_else(|| self.end_of(call, pending, id));
