@@ -1,12 +1,13 @@
-//! /proc/sys/net/ipv4/conf: what its numbers do to packets, ARP and addresses. On the host in a network namespace of the
+//! /proc/sys/net/ipv4/conf and ipv6/conf: what their numbers do to packets, ARP and addresses. On the host in a network namespace of the
 //! body's own, whose other end the body is.
 
-use super::netlink::{answers, nl, route};
+use super::netlink::{answers, attribute, dump, nl, route};
 use super::netlink_route::{
-    CREATE, DELADDR, DELROUTE, NEWADDR, NEWROUTE, alone, change, ifaddr, shown,
+    CREATE, DELADDR, DELROUTE, GETADDR, NEWADDR, NEWROUTE, addresses, alone, change, ifaddr,
+    ifaddr6, ip6, shown,
 };
 use super::tun::{
-    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, ifreq, set_iff, set_up, sum, tun,
+    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, half, ifreq, set_iff, set_up, sum, tun,
 };
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
@@ -14,7 +15,7 @@ use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::Fd;
-use libc::{AF_INET, AF_NETLINK, SOCK_DGRAM, SOCK_RAW};
+use libc::{AF_INET, AF_INET6, AF_NETLINK, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
 use std::time::Duration;
 
 tests! {
@@ -26,10 +27,15 @@ tests! {
     arp_by_a_proxy [ROOT | FILES],
     arp_on_the_way_up [ROOT | FILES],
     secondaries_are_promoted [ROOT],
+    ipv6_is_switched_off [ROOT],
+    ipv6_of_a_link_is_switched_off [ROOT | FILES],
+    mtu_of_ipv6 [ROOT | FILES],
 }
 
 const SIOCSIFFLAGS: u64 = 0x8914;
 const SIOCSIFADDR: u64 = 0x8916;
+const SIOCGIFMTU: u64 = 0x8921;
+const SIOCGIFINDEX: u64 = 0x8933;
 const SIOCGIFNETMASK: u64 = 0x891b;
 const SIOCSIFNETMASK: u64 = 0x891c;
 const MAC: [u8; 6] = [2, 9, 9, 9, 9, 9];
@@ -261,7 +267,7 @@ fn arp_for_own_addresses(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn knows(k: &mut dyn Kernel, ip: [u8; 4]) -> Got<bool> {
-    let all = super::netlink::dump(k, 30, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
+    let all = dump(k, 30, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
     Ok(all.iter().any(|m| m.attribute(12, 1) == Some(ip.to_vec())))
 }
 
@@ -368,7 +374,7 @@ fn secondaries_are_promoted(k: &mut dyn Kernel) -> Outcome {
             (NEWROUTE, 3, 2),
         ];
         eq!(heard, want);
-        let all: Vec<_> = super::netlink_route::addresses(k)?
+        let all: Vec<_> = addresses(k)?
             .into_iter()
             .map(|(ip, _, flags)| (ip[1], ip[3], flags))
             .collect();
@@ -381,4 +387,123 @@ fn secondaries_are_promoted(k: &mut dyn Kernel) -> Outcome {
         k.close(fd);
         Ok(())
     })
+}
+
+fn ipv6_is_switched_off(k: &mut dyn Kernel) -> Outcome {
+    alone(k, |k| {
+        // RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE
+        let fd = ok!(k.socket(AF_NETLINK, SOCK_RAW | NB, 0));
+        ok!(k.bind(fd, &nl(0, 1 << 8 | 1 << 10)));
+        let name = |conf: &str| format!("ipv6/conf/{conf}/disable_ipv6");
+        ret!(k.set_tunable(&name("all"), "3")?, 1);
+        for conf in ["all", "default", "lo"] {
+            eq!((conf, k.get_tunable(&name(conf))?), (conf, "3".to_string()));
+        }
+        let kinds: Vec<u16> = answers(k, fd).iter().map(|m| m.kind).collect();
+        eq!(kinds, vec![DELROUTE, DELADDR]);
+        eq!(dump(k, GETADDR, &[10, 0, 0, 0, 0, 0, 0, 0])?.len(), 0);
+        let udp = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+        let (lo, any) = (Addr::v6(ip6(0, 1), 5555), Addr::v6([0; 16], 0));
+        err!(k.bind(udp, &lo), EADDRNOTAVAIL);
+        err!(k.connect(udp, &lo), EADDRNOTAVAIL);
+        err!(k.sendto(udp, b"x", 0, &lo), EADDRNOTAVAIL);
+        let far = Addr::v6(ip6(0x2001, 1), 5);
+        err!(k.connect(udp, &far), EADDRNOTAVAIL);
+        let udp = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+        ok!(k.bind(udp, &any));
+        let mut mapped = [0; 16];
+        mapped[10..].copy_from_slice(&[0xff, 0xff, 127, 0, 0, 1]);
+        ok!(k.connect(udp, &Addr::v6(mapped, 5)));
+        let tcp = ok!(k.socket(AF_INET6, SOCK_STREAM | NB, 0));
+        err!(k.connect(tcp, &lo), EADDRNOTAVAIL);
+        ok!(k.listen(tcp, 1));
+        let own = ip6(0xfd00, 1);
+        eq!(change(k, NEWADDR, CREATE, &ifaddr6(own, 64))?, libc::EACCES);
+        let mut by_lo = vec![10, 64, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
+        by_lo.extend(attribute(1, &ip6(0xfd01, 0)));
+        by_lo.extend(attribute(4, &1_u32.to_ne_bytes()));
+        eq!(change(k, NEWROUTE, CREATE, &by_lo)?, libc::EACCES);
+        eq!(answers(k, fd).len(), 0);
+        // Of `default` nobody is told, and those that are there do not change.
+        ret!(k.set_tunable(&name("default"), "0")?, 1);
+        eq!(k.get_tunable(&name("lo"))?, "3");
+        ret!(k.set_tunable(&name("lo"), "0")?, 1);
+        eq!(k.get_tunable(&name("all"))?, "3");
+        let kinds: Vec<u16> = answers(k, fd).iter().map(|m| m.kind).collect();
+        eq!(kinds, vec![NEWADDR, NEWROUTE]);
+        let again = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+        ok!(k.bind(again, &lo));
+        ret!(k.set_tunable(&name("all"), "0")?, 1);
+        eq!(answers(k, fd).len(), 0);
+        for fd in [fd, udp, tcp, again] {
+            k.close(fd);
+        }
+        Ok(())
+    })
+}
+
+fn ipv6_of_a_link_is_switched_off(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let (own, lo) = ("ipv6/conf/six0/disable_ipv6", "ipv6/conf/lo/disable_ipv6");
+    ret!(k.set_tunable("ipv6/conf/default/disable_ipv6", "1")?, 1);
+    let fd = another(k)?;
+    eq!(set_iff(k, fd, "six0", TAP | NO_PI).0, 0);
+    eq!(
+        (k.get_tunable(own)?, k.get_tunable(lo)?),
+        ("1".into(), "0".into())
+    );
+    ret!(k.set_tunable("ipv6/conf/default/disable_ipv6", "0")?, 1);
+    set_up(k, "six0")?;
+    let here = |k: &mut dyn Kernel| {
+        let all = dump(k, GETADDR, &[10, 0, 0, 0, 0, 0, 0, 0])?;
+        let firsts = all.iter().filter_map(|m| m.attribute(8, 1));
+        Ok::<_, crate::check::Stop>(firsts.filter(|ip| ip[..2] == [0xfe, 0x80]).count())
+    };
+    eq!(here(k)?, 0);
+    ret!(k.set_tunable(own, "0")?, 1);
+    eq!(here(k)?, 1);
+    ret!(k.set_tunable(own, "1")?, 1);
+    eq!(here(k)?, 0);
+    k.close(fd);
+    Ok(())
+}
+
+fn mtu_of_ipv6(k: &mut dyn Kernel) -> Outcome {
+    let fd = tun(k, "mtu0", TUN | NO_PI)?;
+    set_up(k, "mtu0")?;
+    let own = "ipv6/conf/mtu0/mtu";
+    eq!(k.get_tunable(own)?, "1500");
+    for value in ["1280", "1500", "1400"] {
+        ret!(k.set_tunable(own, value)?, value.len());
+        eq!(k.get_tunable(own)?, value);
+    }
+    for value in ["1279", "1501", "x"] {
+        err!(k.set_tunable(own, value)?, EINVAL);
+    }
+    eq!(k.get_tunable(own)?, "1400");
+    eq!(k.get_tunable("ipv6/conf/default/mtu")?, "1280");
+    // IPv4 goes on with the interface's own.
+    let s = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    eq!(half(&ifreq(k, s, SIOCGIFMTU, "mtu0", &[]).1), 1500);
+    // The largest of a host that makes its way by the interface.
+    let mut address = ifaddr6(ip6(0xfd00, 1), 64);
+    address[4..8].copy_from_slice(&index(k, "mtu0")?.to_ne_bytes());
+    // IFA_F_NODAD
+    address[2] = 2;
+    eq!(change(k, NEWADDR, CREATE, &address)?, 0);
+    let udp = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
+    ok!(k.connect(udp, &Addr::v6(ip6(0xfd00, 2), 5)));
+    eq!(k.get_int(udp, libc::IPPROTO_IPV6, libc::IPV6_MTU)?, 1400);
+    for fd in [fd, s, udp] {
+        k.close(fd);
+    }
+    Ok(())
+}
+
+fn index(k: &mut dyn Kernel, name: &str) -> Got<u32> {
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
+    let (got, request) = ifreq(k, fd, SIOCGIFINDEX, name, &[]);
+    eq!(got, 0);
+    k.close(fd);
+    Ok(u32::from(half(&request)))
 }

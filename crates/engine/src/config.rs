@@ -86,6 +86,8 @@ pub struct Sysctl {
     pub icmp_echo_ignore_all: bool,
     /// net.ipv4.icmp_echo_ignore_broadcasts.
     pub icmp_echo_ignore_broadcasts: bool,
+    /// net.ipv4.icmp_ratemask: a bit for each type of ICMP that is limited.
+    pub icmp_ratemask: u32,
     /// net.ipv4.icmp_ratelimit: the least time between two ICMP errors to one destination.
     pub icmp_ratelimit: Duration,
     /// net.ipv6.icmp.echo_ignore_all.
@@ -260,6 +262,8 @@ impl Default for Sysctl {
             ip_rt_mtu_expires: Duration::from_secs(600),
             icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
+            // Unreachable, source quench, time exceeded, parameter problem.
+            icmp_ratemask: 0x1818,
             icmp_ratelimit: Duration::from_secs(1),
             icmp6_echo_ignore_all: false,
             icmp6_echo_ignore_multicast: false,

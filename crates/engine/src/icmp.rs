@@ -99,7 +99,23 @@ pub(crate) enum Fault {
     Reassembly,
 }
 
+impl Fault {
+    /// The type of ICMPv4 that tells of it.
+    fn kind(self) -> u8 {
+        match self {
+            Fault::Hops | Fault::Reassembly => 11,
+            Fault::Field { .. } => 12,
+            _ => 3,
+        }
+    }
+}
+
 impl Stack {
+    /// icmpv4_mask_allow(), the other way round.
+    fn is_limited(&self, kind: u8) -> bool {
+        self.sysctl.icmp_ratemask & 1 << kind != 0
+    }
+
     /// An ICMP message came in.
     pub(crate) fn icmp_input(
         &mut self,
@@ -130,7 +146,8 @@ impl Stack {
                     )
                 };
                 let ignored = all || (cast != Cast::Unicast && group);
-                if !ignored {
+                let limited = !ip.is_v6() && self.is_limited(0);
+                if !ignored && !(limited && !self.icmp_may_send(now, interface, ip.src)) {
                     let reply = IcmpMessage::EchoReply {
                         ident,
                         sequence,
@@ -243,7 +260,9 @@ impl Stack {
             || matches!(&packet.body, Body::Icmp(icmp) if icmp.is_error(v6));
         if forbidden
             // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up.
-            || !(matches!(fault, Fault::TooBig(_)) || self.icmp_may_send(now, interface, packet.ip.src))
+            || !(matches!(fault, Fault::TooBig(_))
+                || (!v6 && !self.is_limited(fault.kind()))
+                || self.icmp_may_send(now, interface, packet.ip.src))
         {
             return;
         }

@@ -92,6 +92,8 @@ pub struct Interface {
     /// The hop limit and the MTU of IPv6 that a router has told of.
     pub(crate) hop_limit: Option<u8>,
     pub(crate) mtu6: Option<u32>,
+    /// net.ipv6.conf.IF.disable_ipv6
+    disabled6: bool,
 }
 
 /// For how long an address is the host's.
@@ -251,6 +253,16 @@ impl Interface {
         self.mtu6.map_or(self.mtu, |mtu| mtu.min(self.mtu))
     }
 
+    /// Whether it has IPv6 at all: it is not switched off, and a packet fits.
+    pub fn has_v6(&self) -> bool {
+        !self.disabled6 && self.mtu >= IPV6_MIN_MTU
+    }
+
+    /// Whether IPv6 is switched off (disable_ipv6).
+    pub fn is_v6_disabled(&self) -> bool {
+        self.disabled6
+    }
+
     /// The hop limit that a router has told of.
     pub fn hop_limit(&self) -> Option<u8> {
         self.hop_limit
@@ -344,8 +356,16 @@ impl Interface {
         self.queue_len = QUEUE_LEN;
         self.link_type = ARPHRD_ETHER;
         self.hardware = mac.0;
-        if self.up && self.mtu >= IPV6_MIN_MTU {
+        if self.up && self.has_v6() {
             self.insert(InterfaceAddress::new(mac.link_local().into(), 64));
+        }
+    }
+
+    /// Switches IPv6 off or on (dev_disable_change): its addresses go, as if the interface went down, or come as if it came up.
+    pub(crate) fn disable_v6(&mut self, disabled: bool) {
+        if self.disabled6 != disabled {
+            self.disabled6 = disabled;
+            self.renew_v6();
         }
     }
 
@@ -353,9 +373,9 @@ impl Interface {
         self.tentative.clear();
         self.addresses.retain(|a| a.addr.is_ipv4());
         self.forget_traits();
-        if self.up && self.is_loopback() && self.mtu >= IPV6_MIN_MTU {
+        if self.up && self.is_loopback() && self.has_v6() {
             self.addresses.push(LOOPBACK_V6);
-        } else if self.up && self.ethernet && self.mtu >= IPV6_MIN_MTU {
+        } else if self.up && self.ethernet && self.has_v6() {
             let own = Mac(self.hardware).link_local();
             self.addresses.push(InterfaceAddress::new(own.into(), 64));
         }
@@ -533,6 +553,7 @@ impl Interfaces {
             traits: Vec::new(),
             hop_limit: None,
             mtu6: None,
+            disabled6: false,
         });
         index
     }
@@ -694,6 +715,16 @@ impl Interfaces {
     #[inline]
     pub(crate) fn lo_is_direct(&self) -> bool {
         self.lo_is_direct
+    }
+
+    /// Whether the host has an IPv6 address to send from.
+    pub(crate) fn has_v6_address(&self) -> bool {
+        self.owners.keys().any(IpAddr::is_ipv6)
+    }
+
+    /// See [`Interface::has_v6`].
+    pub(crate) fn has_v6(&self, index: IfIndex) -> bool {
+        self.get(index).is_some_and(Interface::has_v6)
     }
 
     /// Whether an interface has a link layer.

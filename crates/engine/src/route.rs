@@ -278,7 +278,11 @@ pub(crate) fn lookup_in(
         device,
         ..*flow
     };
-    let (egress, table) = egress(interfaces, routes, &flow, kind)?;
+    let (egress, table) = egress(interfaces, routes, &flow, kind).map_err(|error| {
+        // ip6_dst_lookup_tail(): a source is chosen before the route is looked at.
+        let without = dst.is_ipv6() && src.is_none() && !interfaces.has_v6_address();
+        if without { RouteError::NoSource } else { error }
+    })?;
     let (interface, next_hop, preferred) = egress;
     let link = interfaces
         .get(interface)

@@ -148,6 +148,10 @@ pub enum InterfaceChange<'a> {
     Flags(u16),
     /// The largest packet.
     Mtu(u32),
+    /// The largest packet of IPv6, which is no larger than that; `None`: the same.
+    Mtu6(Option<u32>),
+    /// Whether IPv6 is switched off (disable_ipv6).
+    DisableV6(bool),
     /// The length of its queue, which is only kept.
     QueueLen(u32),
     /// Its hardware address, which is only kept where there is no link layer.
@@ -248,6 +252,8 @@ impl Stack {
             InterfaceChange::Up(up) => i.set_up(up),
             InterfaceChange::Flags(flags) => i.flags = flags,
             InterfaceChange::Mtu(mtu) => i.set_mtu(mtu),
+            InterfaceChange::Mtu6(mtu) => i.mtu6 = mtu,
+            InterfaceChange::DisableV6(on) => i.disable_v6(on),
             InterfaceChange::QueueLen(len) => i.queue_len = len,
             InterfaceChange::Hardware(address) => i.hardware = address,
             InterfaceChange::Carrier(carrier) => i.set_carrier(carrier),
@@ -271,6 +277,10 @@ impl Stack {
         // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
         if let InterfaceChange::Up(false) = change {
             self.routes.remove(|route| route.interface == interface);
+        }
+        if let InterfaceChange::DisableV6(true) = change {
+            self.routes
+                .remove(|route| route.interface == interface && route.prefix.is_ipv6());
         }
     }
 

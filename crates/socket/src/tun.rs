@@ -466,6 +466,7 @@ impl Host {
             mtu: MTU,
         };
         let index = self.stack.add_user_interface(config, mac);
+        self.inherit_conf(index);
         let device = Device {
             flags,
             persists: false,

@@ -331,6 +331,9 @@ impl Host {
         prefix_len: u32,
     ) -> Result<(), Errno> {
         let interface = self.v6_interface(cx.cred, index, prefix_len)?;
+        if interface.is_v6_disabled() {
+            return Err(Errno::EACCES);
+        }
         let known = interface.addresses().iter().any(|a| a.addr == addr);
         let index = interface.index();
         // ipv6_add_addr() wants a host's address on an interface that is up.

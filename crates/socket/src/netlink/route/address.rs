@@ -43,6 +43,7 @@ const NOPREFIXROUTE: u32 = 0x200;
 
 /// RFC 2462's infinity.
 const FOR_EVER: u32 = u32::MAX;
+const NO_V6: &str = "ipv6: IPv6 is disabled on this device";
 /// IPV6_MIN_MTU
 const IPV6_MIN_MTU: u32 = 1280;
 
@@ -442,6 +443,9 @@ impl Host {
             if interface.mtu() < IPV6_MIN_MTU {
                 return Err(Errno::EINVAL.into());
             }
+            if interface.is_v6_disabled() {
+                return Err(Refusal::new(Errno::EACCES, NO_V6));
+            }
             let addr = address.addr;
             let loopback = addr.is_loopback() && !interface.is_loopback();
             if addr.is_unspecified() || addr.is_multicast() || loopback {
@@ -694,6 +698,23 @@ impl Host {
         for address in gone {
             self.tell_address(teller, RTM_DELADDR, index, address, false);
             self.address_notes.remove(&key(index, address));
+        }
+    }
+
+    /// dev_disable_change(): IPv6 goes as if the interface went down, or comes as if it came up.
+    pub(crate) fn disable_v6(&mut self, index: IfIndex, disabled: bool) {
+        let (addresses, routes) = (self.addresses_of(index), self.routes_by(index));
+        let change = InterfaceChange::DisableV6(disabled);
+        self.stack.change_interface(index, change);
+        let teller = Teller::ioctl(self.asked_at);
+        self.tell_lost(&teller, index, &addresses, &routes);
+        for address in self.addresses_of(index) {
+            let interface = self.stack.interface(index);
+            if let (Some(interface), false) = (interface, addresses.contains(&address)) {
+                let rows = self.brought(interface, &address);
+                self.tell_address(&teller, RTM_NEWADDR, index, &address, false);
+                self.tell_routes(&teller, RTM_NEWROUTE, rows);
+            }
         }
     }
 

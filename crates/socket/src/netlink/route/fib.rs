@@ -401,6 +401,10 @@ impl Host {
             }
             None => None,
         };
+        if !v4 && asked.is_some_and(Interface::is_v6_disabled) {
+            let text = "IPv6 is disabled on nexthop device";
+            return Err(Refusal::new(Errno::EACCES, text));
+        }
         if asked.is_some_and(|interface| !interface.is_up()) {
             let text = if v4 {
                 "Device for nexthop is not up"

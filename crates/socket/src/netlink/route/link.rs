@@ -6,6 +6,7 @@ use super::{
     Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, text_of, word_of,
 };
 use crate::inet::interface::{InterfaceSetting, interface_flags};
+use alloc::string::String;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_engine::{IfIndex, Interface, InterfaceChange};
@@ -102,6 +103,10 @@ impl Host {
         if let Some(interface) = self.stack.interface(index) {
             let message = link(interface, &Form::news(RTM_DELLINK), u32::MAX);
             self.tell(teller, GROUP_LINK, message);
+        }
+        if let Some(interface) = self.stack.interface(index) {
+            let name = String::from(interface.name());
+            self.rename_kept(&name, None);
         }
         self.stack.remove_interface(index);
     }
@@ -216,6 +221,10 @@ impl Host {
         let change = self.change_of(interface, setting)?;
         let renamed = change.is_some() && matches!(setting, InterfaceSetting::Name(_));
         if let Some(change) = change {
+            if let InterfaceChange::Name(new) = change {
+                let (old, new) = (String::from(interface.name()), String::from(new));
+                self.rename_kept(&old, Some(&new));
+            }
             self.stack.change_interface(index, change);
         }
         let routes = self.routes_by(index);

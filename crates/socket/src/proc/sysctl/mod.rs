@@ -25,7 +25,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_engine::{
-    Conf, DadParams, IfIndex, Interface, NeighLimits, NeighParams, RaParams, Tunable4,
+    Conf, DadParams, IfIndex, Interface, InterfaceChange, NeighLimits, NeighParams, RaParams,
+    Tunable4,
 };
 
 /// A tunable.
@@ -80,8 +81,10 @@ enum Value {
     },
     /// In [`Kept`], with this default.
     Stored(i64),
-    /// The MTU of the interface in the name.
+    /// The MTU of IPv6 on the interface in the name.
     Mtu,
+    /// Whether IPv6 is switched off on what is in the name.
+    DisableV6,
     /// Forwarding of what is in the name; of IPv6 when it is true.
     Forwarding(bool),
     /// A parameter of the neighbours of the interface in the name.
@@ -304,6 +307,7 @@ impl Host {
             Value::Ports { get, .. } => ports::shown(get(self)),
             Value::Stored(default) => list(&[kept().unwrap_or(default)]),
             Value::Mtu => list(&[self.mtu_named(&tunable.name)]),
+            Value::DisableV6 => list(&[self.disable_v6_shown(&tunable.name)]),
             Value::Forwarding(v6) => list(&[self.forwarding_shown(v6, &tunable.name)]),
             Value::Conf4(which) => {
                 let conf = self.conf_named(&tunable.name);
@@ -374,6 +378,45 @@ impl Host {
         }
     }
 
+    /// An interface has another name, or is gone: so are its directories.
+    pub(crate) fn rename_kept(&mut self, old: &str, new: Option<&str>) {
+        let of_it = |name: &String| {
+            let words: Vec<&str> = name.splitn(4, '/').collect();
+            matches!(words[..], [_, "conf" | "neigh", word, _] if word == old)
+        };
+        let names: Vec<String> = self
+            .kept
+            .keys()
+            .filter(|name| of_it(name))
+            .cloned()
+            .collect();
+        for name in names {
+            let value = self.kept.remove(&name);
+            if let (Some(value), Some(new)) = (value, new) {
+                let renamed = name.replacen(&format!("/{old}/"), &format!("/{new}/"), 1);
+                self.kept.insert(renamed, value);
+            }
+        }
+    }
+
+    /// An interface is new: it has what `default` has (inetdev_init(), ipv6_add_dev()).
+    pub(crate) fn inherit_conf(&mut self, index: IfIndex) {
+        let Some(interface) = self.stack.interface(index) else {
+            return;
+        };
+        let word = format!("/conf/{}/", interface.name());
+        let given: Vec<(String, i64)> = (self.kept.iter())
+            .filter(|(name, _)| name.contains("/conf/default/") && !name.ends_with("/mtu"))
+            .map(|(name, value)| (name.replacen("/conf/default/", &word, 1), *value))
+            .collect();
+        for (name, value) in given {
+            if name.ends_with("/disable_ipv6") {
+                self.disable_v6(index, value != 0);
+            }
+            self.kept.insert(name, value);
+        }
+    }
+
     /// Whom the entry of a `conf` directory is for.
     fn conf_named(&self, name: &str) -> Option<Conf> {
         match forwarding_key(name).split('/').nth(2)? {
@@ -395,11 +438,44 @@ impl Host {
 
     fn mtu_named(&self, name: &str) -> i64 {
         let word = name.split('/').nth(2).unwrap_or_default();
+        let interface = self.stack.interfaces().find(|i| i.name() == word);
         // IPV6_MIN_MTU stands in the entries that are no interface's.
-        self.stack
-            .interfaces()
-            .find(|i| i.name() == word)
-            .map_or(1280, |i| i.mtu6().into())
+        let kept = || self.kept.get(name).copied().unwrap_or(1280);
+        interface.map_or_else(kept, |i| i.mtu6().into())
+    }
+
+    /// What was written, as long as it is what is meant.
+    fn disable_v6_shown(&self, name: &str) -> i64 {
+        let on = match self.conf_named(name) {
+            Some(Conf::Interface(index)) => {
+                let interface = self.stack.interface(index);
+                Some(interface.is_some_and(Interface::is_v6_disabled))
+            }
+            _ => None,
+        };
+        let kept = self.kept.get(name).copied();
+        let kept = kept.filter(|kept| on.is_none_or(|on| (*kept != 0) == on));
+        kept.unwrap_or(i64::from(on == Some(true)))
+    }
+
+    /// addrconf_disable_ipv6(): a change of all goes to the default and to each interface.
+    fn set_disable_v6(&mut self, name: &str, value: i64) {
+        let Some(conf) = self.conf_named(name) else {
+            return;
+        };
+        self.kept.insert(name.to_owned(), value);
+        let all: Vec<(IfIndex, String)> = (self.stack.interfaces())
+            .filter(|i| conf == Conf::All || conf == Conf::Interface(i.index()))
+            .map(|i| (i.index(), format!("ipv6/conf/{}/disable_ipv6", i.name())))
+            .collect();
+        if conf == Conf::All {
+            self.kept
+                .insert("ipv6/conf/default/disable_ipv6".to_owned(), value);
+        }
+        for (index, name) in all {
+            self.kept.insert(name, value);
+            self.disable_v6(index, value != 0);
+        }
     }
 
     /// write(2) on the file: how much was taken. `offset` is the file's position.
@@ -448,8 +524,11 @@ impl Host {
         let (min, max, len) = match row.value {
             Value::Vector { len, .. } => (row.min, row.max, len),
             Value::Mtu => {
-                let mtu = self.mtu_named(&tunable.name);
-                (mtu, mtu, 1)
+                let interface = match self.conf_named(&tunable.name) {
+                    Some(Conf::Interface(index)) => self.stack.interface(index),
+                    _ => None,
+                };
+                (row.min, interface.map_or(row.max, |i| i.mtu().into()), 1)
             }
             _ => (row.min, row.max, 1),
         };
@@ -539,7 +618,22 @@ impl Host {
                 }
             }
             Value::Flush => self.stack.forget_routes(),
-            Value::Mtu | Value::Text { .. } | Value::Ports { .. } => {}
+            Value::Mtu => {
+                if let (Some(value), Some(conf)) = (first, self.conf_named(&tunable.name)) {
+                    if let Conf::Interface(index) = conf {
+                        let change = InterfaceChange::Mtu6(u32::try_from(value).ok());
+                        self.stack.change_interface(index, change);
+                    } else {
+                        self.kept.insert(tunable.name.clone(), value);
+                    }
+                }
+            }
+            Value::DisableV6 => {
+                if let Some(value) = first {
+                    self.set_disable_v6(&tunable.name, value);
+                }
+            }
+            Value::Text { .. } | Value::Ports { .. } => {}
         }
         if parsed.bad {
             Err(Errno::EINVAL)

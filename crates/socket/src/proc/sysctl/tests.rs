@@ -90,7 +90,7 @@ fn vectors_in_part() {
 #[test]
 fn what_is_fixed_stays() {
     let mut host = host();
-    let name = "net.ipv4.conf.all.rp_filter";
+    let name = "net.ipv4.conf.all.bootp_relay";
     assert_eq!(host.set_sysctl(name, "0"), Ok(()));
     assert_eq!(host.set_sysctl(name, "1"), Err(Errno::EINVAL));
     assert_eq!(
