@@ -112,6 +112,7 @@ mod unix_seqpacket;
 mod unix_stream;
 mod waiting;
 mod walked;
+mod woken;
 
 /// Every area's tests.
 pub(crate) const ALL: &[&[Test]] = &[
@@ -224,6 +225,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     unix_stream::TESTS,
     waiting::TESTS,
     walked::TESTS,
+    woken::TESTS,
     // Leases outlive their sockets, and forbid others to send with labels of their own.
     flow_labels::TESTS,
 ];

@@ -486,12 +486,11 @@ fn unbound_and_listening(k: &mut dyn Kernel) -> Outcome {
         levels(k, fd, 0)?;
         // A TCP listener that is shut down is as new; one of AF_UNIX is hung up.
         ret!(k.shutdown(fd, SHUT_RDWR), 0);
-        let want = if family == AF_UNIX {
-            R | POLLRDHUP | POLLHUP
+        if family == AF_UNIX {
+            mask!(k, fd, R | POLLRDHUP | POLLHUP);
         } else {
-            W | POLLHUP
-        };
-        mask!(k, fd, want);
+            eq!(k.polled(fd, W), W | POLLHUP);
+        }
     }
     Ok(())
 }

@@ -406,7 +406,7 @@ fn accept_after_shutdown(k: &mut dyn Kernel) -> Outcome {
     mask!(k, fd, 0);
     ret!(k.shutdown(fd, libc::SHUT_RD), 0);
     err!(k.accept(fd), EINVAL);
-    mask!(k, fd, W | POLLHUP);
+    eq!(k.polled(fd, W), libc::POLLOUT | libc::POLLWRNORM | POLLHUP);
     let c = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
     err!(k.connect(c, &addr), ECONNREFUSED);
     // It may listen again.

@@ -106,9 +106,14 @@ impl<'k> dyn Kernel + 'k {
 
     /// The whole poll mask of one descriptor, now.
     pub(crate) fn poll_mask(&mut self, fd: Fd) -> i16 {
+        self.polled(fd, EVERYTHING)
+    }
+
+    /// What poll(2) says of these events at once, and what comes unasked.
+    pub(crate) fn polled(&mut self, fd: Fd, events: i16) -> i16 {
         let mut fds = [libc::pollfd {
             fd: fd as i32,
-            events: EVERYTHING,
+            events,
             revents: 0,
         }];
         self.poll(&mut fds, 0);

@@ -91,7 +91,12 @@ pub(crate) fn import_iovec(
         }
     }
     let mut left = MAX_RW_COUNT;
+    // Of more than one element each is looked at as long as it claims to be, before it is cut.
+    let whole = count > 1;
     for element in &mut iov {
+        if whole && !mem.access_ok(element.addr, element.len) {
+            return Err(Errno::EFAULT);
+        }
         element.len = element.len.min(left);
         if !mem.access_ok(element.addr, element.len) {
             return Err(Errno::EFAULT);

@@ -276,11 +276,16 @@ impl Mirror {
         let Some(entry) = self.sockets.get_mut(&id) else {
             return;
         };
-        let want = to_mask(mask);
+        let mut want = to_mask(mask);
         if let Some(a) = a {
             entry.placeholder.thin(a);
         }
         let before = entry.placeholder.mask();
+        if want == Mask::OUT | Mask::HUP && !before.contains(Mask::OUT) {
+            // A listener that was shut down, or a connect that was called off: whoever waits for it has to wake, and a
+            // hang-up comes with the rest. A listen(2) or connect(2) to come has another placeholder.
+            want = Mask::all() - Mask::ERR - Mask::PRI;
+        }
         if before == want && wake.is_empty() {
             entry.stale = false;
             return;

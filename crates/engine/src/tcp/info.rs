@@ -228,7 +228,9 @@ impl Connection {
                 (_, 0, _) => 0,
                 (bytes, us, _) => u64::from(bytes) * 1_000_000 / u64::from(us),
             }),
-            delivery_rate_app_limited: self.track.as_ref().is_some_and(|t| t.rate.2),
+            // tcp_init_sock(): so until there is a sample.
+            delivery_rate_app_limited: (self.track.as_ref())
+                .is_none_or(|t| t.rate.1 == 0 || t.rate.2),
             pacing_rate: self.pacing_rate(),
             max_pacing_rate: self.opts.max_pacing(),
             dsack_dups: self.track.as_ref().map_or(0, |t| t.duplicates),

@@ -66,7 +66,10 @@ impl Supervisor {
         }
         // What the call has done is to be seen before its caller goes on, and what it is about to do.
         self.show_events();
-        if let (Call::Connect { fd, .. }, Some(id)) = (pending.call(), socket)
+        if let (Call::Connect { fd, .. } | Call::Listen { fd, .. }, Some(id)) =
+            (pending.call(), socket)
+            // Not by connect(2) to AF_UNSPEC, which ends what there was.
+            && !(value == 0 && self.host.poll(id).contains(PollMask::HUP))
             && self.replace(call, *fd, id)
         {
             end = None;
@@ -82,6 +85,9 @@ impl Supervisor {
                 let mask = self.host.poll(id) - falls;
                 self.mirror
                     .show(id, mask, PollMask::empty(), Some(end.as_fd()));
+                if mask.contains(PollMask::OUT) && self.connects(pending.call(), id, value) {
+                    self.mirror.edge_out(id, end.as_fd());
+                }
             }
         }
         // The copy of the program's end goes before the answer, where nothing more is to be shown by it: the
@@ -94,7 +100,10 @@ impl Supervisor {
             .trace
             .as_ref()
             .map(|_| Trace::prepare(call, pending, value));
-        let by_hand = sigpipe && self.says_otherwise(pending.call(), socket);
+        // A listener's placeholder must not be shut down.
+        let listens = sigpipe
+            && socket.is_some_and(|id| self.number_option(id, libc::SO_ACCEPTCONN) == Some(1));
+        let by_hand = sigpipe && (listens || self.says_otherwise(pending.call(), socket));
         if by_hand && self.uninterruptible {
             // Before the answer, so that the caller has it when it goes on.
             let _ = signal_thread(call.tid, libc::SIGPIPE);
@@ -157,6 +166,15 @@ impl Supervisor {
                 self.mirror.edge_out(id, end);
             }
         }
+    }
+
+    /// Whether TCP has connected at once: tcp_rcv_synsent_state_process() wakes those who wait for an edge, though there was
+    /// OUT before as well.
+    fn connects(&self, call: &Call, id: SocketId, value: i64) -> bool {
+        let begun = value == 0 || value == -i64::from(libc::EINPROGRESS);
+        let internet =
+            |(domain, kind): (i32, i32)| domain != libc::AF_UNIX && kind == libc::SOCK_STREAM;
+        matches!(call, Call::Connect { .. }) && begun && self.host.family(id).is_some_and(internet)
     }
 
     /// Whether the kernel, asked by a write that is to fail with EPIPE, finds another error on the placeholder,
@@ -343,7 +361,7 @@ impl Supervisor {
         }
     }
 
-    /// A connection on a socket whose placeholder shows the end of an earlier one: only another
+    /// A connection, or listen(2), on a socket whose placeholder shows the end of an earlier one: only another
     /// placeholder can show anything else. It takes the place of the descriptor that was named;
     /// copies of it keep the old one. Whether that was done.
     pub(super) fn replace(&mut self, call: &Notification, fd: i32, id: SocketId) -> bool {
