@@ -29,6 +29,7 @@ tests! {
     receive_timeout_values,
     receive_timeout_pointer,
     receive_timeout_expires_after_a_message [TIMEOUTS],
+    receive_all_of_each [TIMEOUTS],
     receive_zero_timeout_takes_one,
     receive_addresses_and_flags,
     receive_error_after_some_is_kept,
@@ -302,6 +303,33 @@ fn receive_timeout_expires_after_a_message(k: &mut dyn Kernel) -> Outcome {
         k.recvmmsg_raw(b, into.ptr(), 3, 0, timeout.as_ptr() as u64),
         EAGAIN
     );
+    Ok(())
+}
+
+fn receive_all_of_each(k: &mut dyn Kernel) -> Outcome {
+    for stream in [AF_INET, AF_UNIX] {
+        let (a, b) = match stream {
+            AF_INET => {
+                let t = k.tcp(AF_INET)?;
+                (t.client, t.server)
+            }
+            _ => k.pair(AF_UNIX, libc::SOCK_STREAM)?,
+        };
+        k.fcntl(b, libc::F_SETFL, 0);
+        let short = [0i64.to_ne_bytes(), 60_000i64.to_ne_bytes()].concat();
+        let got = k.setsockopt(b, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &short);
+        ret!(got, 0);
+        ret!(k.send(a, b"hello", 0), 5);
+        // It waits for the rest of the first, and as long for the second.
+        let mut into = room(3);
+        ret!(receive(k, b, &mut into, libc::MSG_WAITALL), 1);
+        eq!(into.lens()[..2].to_vec(), vec![5, 0xdead]);
+        // What a call that is given up has taken is not lost.
+        err!(receive(k, b, &mut into, libc::MSG_WAITALL), EAGAIN);
+        ret!(k.send(a, &[7; 40], 0), 40);
+        ret!(receive(k, b, &mut into, libc::MSG_WAITALL), 3);
+        eq!(into.lens(), vec![16, 16, 8]);
+    }
     Ok(())
 }
 

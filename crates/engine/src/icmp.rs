@@ -147,7 +147,7 @@ impl Stack {
                 };
                 let ignored = all || (cast != Cast::Unicast && group);
                 let limited = !ip.is_v6() && self.is_limited(0);
-                if !ignored && !(limited && !self.icmp_may_send(now, interface, ip.src)) {
+                if !ignored && (!limited || self.icmp_may_send(now, interface, ip.src)) {
                     let reply = IcmpMessage::EchoReply {
                         ident,
                         sequence,
@@ -258,12 +258,12 @@ impl Stack {
             || packet.ip.src.is_multicast()
             || matches!(packet.ip.src, IpAddr::V4(v4) if self.interfaces.is_broadcast(v4))
             || matches!(&packet.body, Body::Icmp(icmp) if icmp.is_error(v6));
-        if forbidden
-            // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up.
-            || !(matches!(fault, Fault::TooBig(_))
-                || (!v6 && !self.is_limited(fault.kind()))
-                || self.icmp_may_send(now, interface, packet.ip.src))
-        {
+        if forbidden {
+            return;
+        }
+        // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up.
+        let limited = !matches!(fault, Fault::TooBig(_)) && (v6 || self.is_limited(fault.kind()));
+        if limited && !self.icmp_may_send(now, interface, packet.ip.src) {
             return;
         }
         let answer = self.arriving.as_ref().and_then(|a| a.answer.as_ref());

@@ -160,6 +160,11 @@ impl RecvProgress {
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
+
+    /// How many bytes are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
 }
 
 /// What a receive would return. Commit it with [`Host::commit_recv`](crate::Host::commit_recv);

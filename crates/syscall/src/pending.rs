@@ -26,7 +26,7 @@ use crate::replay::Digest;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
 use switchboard_engine::Instant;
-use switchboard_socket::{Blocked, ConnectProgress, Cx, Host, PollMask, SocketId};
+use switchboard_socket::{Blocked, ConnectProgress, Cx, Host, PollMask, RecvProgress, SocketId};
 
 /// The outcome of an attempt.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub struct Pending {
     deadline: Option<Instant>,
     /// The time is up, or a signal came: finish with what can be had.
     pub(crate) last: bool,
+    /// It is the time that is up.
+    pub(crate) overdue: bool,
     /// `O_NONBLOCK` was set when it was first asked for.
     nonblocking: Option<bool>,
     pub(crate) work: Work,
@@ -87,9 +89,14 @@ pub(crate) enum Work {
     Send(SendWork),
     Recv(RecvWork),
     Sendmmsg(Sendmmsg),
-    /// recvmmsg(2): messages that were there before the call had to wait.
+    /// recvmmsg(2).
     Recvmmsg {
+        /// Messages that were there before the call had to wait.
         had: usize,
+        /// What the first one has taken.
+        first: RecvProgress,
+        /// When the call was made.
+        began: Instant,
     },
     /// sendfile(2), splice(2) into a socket: bytes moved.
     Moved(usize),
@@ -127,6 +134,7 @@ impl Pending {
             started: None,
             deadline: None,
             last: false,
+            overdue: false,
             nonblocking: None,
             work: Work::None,
             resumed: None,
@@ -157,9 +165,9 @@ impl Pending {
         files: &mut dyn Files,
     ) -> Progress {
         let now = cx.now;
-        let started = *self.started.get_or_insert(now);
+        self.started.get_or_insert(now);
         if self.deadline.is_some_and(|deadline| now >= deadline) {
-            self.last = true;
+            self.timed_out();
         }
         let mut env = Env {
             host,
@@ -181,6 +189,7 @@ impl Pending {
             Ok(Step::Done(reply)) => return Progress::Ready(reply),
             Err(errno) => return Progress::Ready(Reply::error(errno)),
             Ok(Step::Wait(socket, blocked)) => {
+                let started = self.started.unwrap_or(now);
                 self.deadline = blocked.timeout.map(|timeout| started + timeout);
                 let Blocked { interest, .. } = blocked;
                 Parked {
@@ -206,7 +215,7 @@ impl Pending {
     /// The call's time is up (a driver that keeps deadlines by itself): the next attempt is the
     /// last.
     pub fn timed_out(&mut self) {
-        self.last = true;
+        (self.last, self.overdue) = (true, true);
     }
 
     /// A signal came for the caller of a parked call.
@@ -257,7 +266,12 @@ impl Pending {
                     host.abandon_recv(cx, target.id, recv.progress);
                 }
             }
-            Work::None | Work::Connect(..) | Work::Recvmmsg { .. } | Work::Moved(_) => {}
+            Work::Recvmmsg { first, .. } => {
+                if let Some(target) = &self.target {
+                    host.abandon_recv(cx, target.id, first);
+                }
+            }
+            Work::None | Work::Connect(..) | Work::Moved(_) => {}
         }
     }
 

@@ -31,16 +31,15 @@ impl Pending {
             None => None,
         };
         let target = self.target(env, fd)?;
-        let started = self.started.unwrap_or(env.cx.now);
-        let had = match self.work {
-            Work::Recvmmsg { had } => had,
+        let (had, mut first, began) = match core::mem::replace(&mut self.work, Work::None) {
+            Work::Recvmmsg { had, first, began } => (had, first, began),
             _ => {
                 if flags & MSG_ERRQUEUE == 0
                     && let Some(fail) = pending_error(env, target.id, self.word)
                 {
                     return Ok(Reply::fail(target.id, fail, true).into());
                 }
-                0
+                (0, RecvProgress::default(), env.cx.now)
             }
         };
         let mut effect = RecvEffect {
@@ -61,12 +60,19 @@ impl Pending {
             let header = match Header::read(env.mem, self.word, entry, false) {
                 Ok((header, _)) => header,
                 Err(errno) => {
+                    env.host
+                        .abandon_recv(env.cx, target.id, core::mem::take(&mut first));
                     failed = Some(errno.into());
                     break;
                 }
             };
-            let last = self.is_last(env, &target, flags);
+            // What was there is all that there is of it.
+            let last = count < had || self.is_last(env, &target, flags);
             let mut work = RecvWork::from_header(header, flags & !MSG_WAITFORONE);
+            if count == 0 {
+                work.progress = core::mem::take(&mut first);
+            }
+            let held = work.progress.held();
             let shown = match work.show(env, &target, skip, last) {
                 Ok(Attempt::Ready(shown)) => shown,
                 Ok(Attempt::Blocked(blocked)) => {
@@ -75,8 +81,13 @@ impl Pending {
                         .installed
                         .iter()
                         .for_each(|fd| env.files.uninstall(*fd));
-                    env.host.abandon_recv(env.cx, target.id, work.progress);
-                    self.work = Work::Recvmmsg { had: count };
+                    // But what the first has taken, as recvmsg(2) does that waits for all, it has.
+                    let mut first = core::mem::take(&mut effect.progress);
+                    if count == 0 {
+                        first = work.progress;
+                    }
+                    let had = count;
+                    self.work = Work::Recvmmsg { had, first, began };
                     return Ok(Step::Wait(target.id, blocked));
                 }
                 Err(fail) => {
@@ -86,9 +97,12 @@ impl Pending {
                 }
             };
             effect.installed.extend(shown.installed);
+            if count == 0 {
+                effect.progress = work.progress;
+            }
             if let Some(received) = shown.received {
                 if flags & MSG_PEEK == 0 {
-                    skip.bytes += received.ret;
+                    skip.bytes += received.ret.saturating_sub(held);
                     skip.messages += 1;
                     skip.error |= received.takes_error();
                 } else {
@@ -109,6 +123,13 @@ impl Pending {
                 failed = Some(Errno::from(fault).into());
                 break;
             }
+            if count >= had {
+                // SO_RCVTIMEO is for each message anew.
+                self.started = Some(env.cx.now);
+                if core::mem::take(&mut self.overdue) {
+                    self.last = false;
+                }
+            }
             count += 1;
             if flags & MSG_WAITFORONE != 0 {
                 flags |= MSG_DONTWAIT;
@@ -116,7 +137,7 @@ impl Pending {
             if let Some(limit) = limit
                 && count > had
             {
-                left = Some(limit.saturating_sub(env.cx.now.saturating_sub(started)));
+                left = Some(limit.saturating_sub(env.cx.now.saturating_sub(began)));
                 if left == Some(Duration::ZERO) {
                     break;
                 }
