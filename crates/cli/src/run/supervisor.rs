@@ -64,6 +64,9 @@ pub(super) use context::descriptor_limit;
 /// How often sockets are asked whose end nothing tells of.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often calls that were woken are attempted before others are looked at: far more than a batch of them wakes.
+const ROUNDS: usize = 10_000;
+
 /// How often a call that waits for a pipe is attempted again.
 const PIPE_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -188,6 +191,10 @@ impl Supervisor {
 
     /// When [`Supervisor::on_time`] wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        // It was left unsettled.
+        if !(self.woken.is_empty() && self.owed.is_empty()) {
+            return Some(Instant::BOOT);
+        }
         [
             self.host.poll_timeout(),
             self.parking.next_deadline(),
@@ -666,12 +673,13 @@ impl Supervisor {
         }
     }
 
-    /// Until nothing happens any more: shows events, attempts the calls that waited for them.
+    /// Until nothing happens any more: shows events, attempts the calls that waited for them. Calls that wake each other, or
+    /// themselves, without end do not keep signals and other calls from being heard: after [`ROUNDS`] it goes on later.
     pub(super) fn settle(&mut self) {
         if self.next_sweep.is_none() && self.mirror.has_unwatched() {
             self.next_sweep = Some(self.clock.now() + SWEEP_INTERVAL);
         }
-        loop {
+        for _ in 0..ROUNDS {
             if let Some(loopback) = &mut self.loopback {
                 loopback.carry(&mut self.host, self.clock.now(), self.clock.realtime());
             }
