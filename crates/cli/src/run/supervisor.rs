@@ -64,8 +64,8 @@ pub(super) use context::descriptor_limit;
 /// How often sockets are asked whose end nothing tells of.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often calls that were woken are attempted before others are looked at: far more than a batch of them wakes.
-const ROUNDS: usize = 10_000;
+/// How often calls that were woken are attempted before others are looked at: more than one event wakes, and a millisecond's work.
+const ROUNDS: usize = 100;
 
 /// How often a call that waits for a pipe is attempted again.
 const PIPE_INTERVAL: Duration = Duration::from_millis(1);
