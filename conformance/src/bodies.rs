@@ -9,6 +9,7 @@ mod conflict_table;
 mod conflicts;
 mod connect;
 mod create;
+mod datagram_ways;
 mod ended;
 mod errors_alone;
 mod errqueue;
@@ -66,6 +67,7 @@ mod opt_udp;
 mod option_pointers;
 mod packet;
 mod packet_fanout;
+mod packet_old;
 mod packet_ring;
 mod packet_send;
 mod packet_tx;
@@ -123,6 +125,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     conflicts::TESTS,
     connect::TESTS,
     create::TESTS,
+    datagram_ways::TESTS,
     errqueue::TESTS,
     errqueue_extension::TESTS,
     errqueue_icmp::TESTS,
@@ -162,6 +165,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_socket::TESTS,
     packet::TESTS,
     packet_fanout::TESTS,
+    packet_old::TESTS,
     packet_send::TESTS,
     packet_tx::TESTS,
     packet_vnet::TESTS,

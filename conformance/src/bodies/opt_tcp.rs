@@ -212,8 +212,25 @@ fn window_clamp_values(k: &mut dyn Kernel) -> Outcome {
     eq!(get(k, fd, libc::TCP_WINDOW_CLAMP)?, 1152);
     ret!(set(k, fd, libc::TCP_WINDOW_CLAMP, 0), 0);
     eq!(get(k, fd, libc::TCP_WINDOW_CLAMP)?, 0);
+    // Of a connection it is what the buffer holds, until somebody says otherwise.
     let t = k.tcp(AF_INET)?;
-    err!(set(k, t.client, libc::TCP_WINDOW_CLAMP, 0), EINVAL);
+    for fd in [t.client, t.server] {
+        let buffer = k.get_int(fd, libc::SOL_SOCKET, libc::SO_RCVBUF)?;
+        let clamp = get(k, fd, libc::TCP_WINDOW_CLAMP)?;
+        check!((1..=buffer).contains(&clamp), "{clamp} of {buffer}");
+        err!(set(k, fd, libc::TCP_WINDOW_CLAMP, 0), EINVAL);
+        for (value, shown) in [(1, 1152), (5000, 5000), (1_000_000, 1_000_000), (-1, 1152)] {
+            ret!(set(k, fd, libc::TCP_WINDOW_CLAMP, value), 0);
+            eq!(get(k, fd, libc::TCP_WINDOW_CLAMP)?, shown);
+        }
+    }
+    // A listener's is its children's.
+    let (listener, to) = k.tcp_listener(AF_INET, 1)?;
+    ret!(set(k, listener, libc::TCP_WINDOW_CLAMP, 4096), 0);
+    let client = k.tcp_socket(AF_INET, 0)?;
+    k.connect_now(client, &to)?;
+    let server = k.accept_now(listener)?;
+    eq!(get(k, server, libc::TCP_WINDOW_CLAMP)?, 4096);
     Ok(())
 }
 

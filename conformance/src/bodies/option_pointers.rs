@@ -2,13 +2,14 @@
 
 use crate::check::{Outcome, eq, err, ok, ret};
 use crate::kernel::Kernel;
+use crate::mem::BAD;
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::Fd;
 use libc::{
-    AF_INET, AF_INET6, AF_UNIX, EADDRNOTAVAIL, EFAULT, EINVAL, ENOBUFS, ENOPROTOOPT, ENOTCONN,
-    IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, SOCK_DGRAM, SOCK_RAW,
-    SOCK_STREAM, SOL_SOCKET,
+    AF_INET, AF_INET6, AF_UNIX, EADDRNOTAVAIL, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOPROTOOPT,
+    ENOTCONN, EOPNOTSUPP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP,
+    SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 
 tests! {
@@ -22,6 +23,8 @@ tests! {
     sources_of_groups_with_more_than_they_need,
     filters_beyond_what_there_is_room_for,
     inq_of_another_length,
+    policies_are_read [ROOT],
+    filter_of_another_protocol [ROOT],
 }
 
 const IPV6_CHECKSUM: i32 = 7;
@@ -239,5 +242,46 @@ fn inq_of_another_length(k: &mut dyn Kernel) -> Outcome {
         eq!((len, found), (len, no(EINVAL)));
     }
     eq!(set_null(k, fd, SOL_SOCKET, SO_INQ, 4), no(EFAULT));
+    Ok(())
+}
+
+/// xfrm_user_policy(): nothing takes the policies away; what is given is read, up to a page.
+fn policies_are_read(k: &mut dyn Kernel) -> Outcome {
+    for (family, level, names) in [
+        (AF_INET, IPPROTO_IP, [16, 17]),
+        (AF_INET6, IPPROTO_IP, [16, 17]),
+        (AF_INET6, IPPROTO_IPV6, [34, 35]),
+    ] {
+        let fd = ok!(k.socket(family, SOCK_DGRAM, 0));
+        for name in names {
+            for (len, want) in [
+                (0, 0),
+                (1, no(EFAULT)),
+                (4096, no(EFAULT)),
+                (4097, no(EMSGSIZE)),
+                (i32::MAX, no(EMSGSIZE)),
+            ] {
+                let found = set_null(k, fd, level, name, len);
+                eq!((level, name, len, found), (level, name, len, want));
+            }
+            // Nothing of something is too little.
+            eq!(k.setsockopt(fd, level, name, &[]), no(EMSGSIZE));
+            eq!(k.setsockopt(fd, level, name, &[0; 4097]), no(EMSGSIZE));
+        }
+    }
+    Ok(())
+}
+
+/// raw_getsockopt(): the name, then the protocol, both before a length.
+fn filter_of_another_protocol(k: &mut dyn Kernel) -> Outcome {
+    const SOL_RAW: i32 = 255;
+    let fd = ok!(k.socket(AF_INET, libc::SOCK_RAW, 200));
+    for name in 0..5 {
+        let want = if name == 1 { EOPNOTSUPP } else { ENOPROTOOPT };
+        for len in [0, BAD] {
+            let found = k.getsockopt_raw(fd, SOL_RAW, name, 0, len);
+            eq!((name, len, found), (name, len, no(want)));
+        }
+    }
     Ok(())
 }

@@ -36,6 +36,19 @@ pub enum SockAddr {
     Netlink { port: u32, groups: u32 },
     /// A link of packet(7).
     Link(LinkAddr),
+    /// A device of packet(7), as SOCK_PACKET names it.
+    Device(DeviceAddr),
+}
+
+/// `struct sockaddr_pkt`, or what of it is a `struct sockaddr`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct DeviceAddr {
+    /// `spkt_family`
+    pub family: u16,
+    /// `spkt_device`, with a NUL.
+    pub device: [u8; 14],
+    /// `spkt_protocol`, in the host's order, if there is room for it.
+    pub protocol: Option<u16>,
 }
 
 /// `struct sockaddr_ll`.
@@ -104,6 +117,15 @@ impl SockAddr {
                 out[18..20].fill(0);
                 if link.whole { 20 } else { 12 + length }
             }
+            SockAddr::Device(device) => {
+                out[..2].copy_from_slice(&device.family.to_ne_bytes());
+                out[2..16].copy_from_slice(&device.device);
+                let Some(protocol) = device.protocol else {
+                    return 16;
+                };
+                out[16..18].copy_from_slice(&protocol.to_be_bytes());
+                18
+            }
         }
     }
 
@@ -111,7 +133,10 @@ impl SockAddr {
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             SockAddr::Inet(a) => Some(*a),
-            SockAddr::Unix(_) | SockAddr::Netlink { .. } | SockAddr::Link(_) => None,
+            SockAddr::Unix(_)
+            | SockAddr::Netlink { .. }
+            | SockAddr::Link(_)
+            | SockAddr::Device(_) => None,
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::hash::{KeyedMap, KeyedState, Random};
 use crate::iface::IfIndex;
 use crate::policy::Flow;
 use crate::ports::{BindKey, BindTable, Family, STAND_IN, Transport};
-use crate::route::{RouteError, RouteInfo};
+use crate::route::{RouteError, RouteInfo, RouteKind};
 use crate::stack::Stack;
 
 use demux::{Candidate, Demux, Registration};
@@ -87,6 +87,8 @@ pub enum UdpSet {
     Mark(u32),
     /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
     ReceiveBuffer(u32),
+    /// What counts against SO_RCVBUF besides the datagrams.
+    ChargedBeside(u32),
     /// IP_PKTINFO or IPV6_RECVPKTINFO.
     PacketInfo(bool),
     /// UDP_GRO: batches are received as one.
@@ -404,8 +406,24 @@ impl Stack {
             Some(src) if no_v4(&src) && !socket.attributes.v6only => Some(STAND_IN.into()),
             fixed => fixed,
         };
+        let src = src_hint.or(fixed);
+        // ip_route_output_key_hash: the unspecified destination is the source, and this host takes what goes there even
+        // where the address is not its own (IP_TRANSPARENT, which the caller has asked for).
+        if let (IpAddr::V4(to), Some(IpAddr::V4(from))) = (dst, src)
+            && to.is_unspecified()
+            && !self.is_local(from.into())
+        {
+            return Ok(RouteInfo {
+                destination: from.into(),
+                source: from.into(),
+                mtu: self.interface(IfIndex::LO).map_or(0, |lo| lo.mtu()),
+                interface: IfIndex::LO,
+                next_hop: from.into(),
+                kind: RouteKind::Local,
+            });
+        }
         self.route_of(&Flow {
-            src: src_hint.or(fixed),
+            src,
             device: device_hint.or(socket.attributes.device),
             mark: mark_hint.unwrap_or(socket.attributes.mark),
             ..Flow::to(dst)
@@ -426,6 +444,7 @@ impl Stack {
                 return;
             }
             UdpSet::ReceiveBuffer(bytes) => return socket.queue.set_limit(bytes),
+            UdpSet::ChargedBeside(bytes) => return socket.queue.set_beside(bytes),
             UdpSet::PacketInfo(on) => return socket.notes.set(Notes::PACKET_INFO, on),
             UdpSet::Stamps(on) => return socket.notes.set(Notes::STAMPS, on),
             UdpSet::CountDrops(on) => return socket.notes.set(Notes::DROPS, on),

@@ -58,6 +58,8 @@ pub struct Host {
     pub(crate) tuns: Option<Box<crate::tun::Tuns>>,
     /// See [`tell_sent`](Self::tell_sent).
     pub(crate) tells_sent: bool,
+    /// Since when any socket has wanted to know when something came in: see `Common::enables_stamps`.
+    pub(crate) stamped_since: switchboard_engine::Instant,
 }
 
 impl Host {
@@ -82,6 +84,7 @@ impl Host {
             kept: crate::proc::Kept::new(),
             tuns: None,
             tells_sent: false,
+            stamped_since: switchboard_engine::Instant::BOOT,
         }
     }
 
@@ -112,6 +115,8 @@ impl Host {
         check_ranges(domain, ty)?;
         match domain {
             AF_UNIX => self.unix_socket(cx, ty, protocol),
+            // __sock_create(): "uglymoron", for old programs.
+            AF_INET if ty == SOCK_PACKET => self.packet_socket(cx, ty, protocol),
             AF_INET | AF_INET6 => self.inet_socket(cx, domain, ty, protocol),
             AF_NETLINK => self.netlink_socket(cx, ty, protocol),
             AF_PACKET => self.packet_socket(cx, ty, protocol),

@@ -104,6 +104,8 @@ bitflags::bitflags! {
         const PASSSEC = 1 << 25;
         /// `SO_PASSRIGHTS` was switched off.
         const NO_PASSRIGHTS = 1 << 26;
+        /// SOCK_TIMESTAMP: somebody has asked for `SO_TIMESTAMP` or kin once.
+        const STAMPED = 1 << 28;
         /// See [`Host::set_nonblocking`](crate::Host::set_nonblocking).
         const NONBLOCK = 1 << 27;
     }

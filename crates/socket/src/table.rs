@@ -1,6 +1,6 @@
 //! The sockets of a host, by generation-checked handle.
 
-use crate::socket::Socket;
+use crate::socket::{Common, Socket};
 use alloc::vec::Vec;
 
 /// A socket of a [`Host`](crate::Host). A handle outlives its socket safely: it then names nothing.
@@ -36,11 +36,14 @@ pub(crate) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     live: usize,
+    /// How many of them want to know when something came in (netstamp_needed).
+    stamping: usize,
 }
 
 impl Table {
     pub(crate) fn insert(&mut self, socket: Socket) -> SocketId {
         self.live += 1;
+        self.stamping += usize::from(socket.common.enables_stamps());
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.socket = Some(socket);
@@ -69,6 +72,7 @@ impl Table {
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         self.live -= 1;
+        self.stamping -= usize::from(socket.common.enables_stamps());
         Some(socket)
     }
 
@@ -104,6 +108,19 @@ impl Table {
             return None;
         }
         Some((x.socket.as_mut()?, y.socket.as_mut()?))
+    }
+
+    /// Changes what the socket says of time stamps. True when it is the first to want any.
+    pub(crate) fn change_stamps(&mut self, id: SocketId, change: impl FnOnce(&mut Common)) -> bool {
+        let Some(socket) = self.get_mut(id) else {
+            return false;
+        };
+        let before = socket.common.enables_stamps();
+        change(&mut socket.common);
+        let after = socket.common.enables_stamps();
+        let none = self.stamping == 0;
+        self.stamping = self.stamping + usize::from(after) - usize::from(before);
+        none && after
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -251,6 +251,8 @@ pub(crate) struct AckState {
     /// Current delay in microseconds; 0 before the first segment.
     pub(crate) ato_us: u32,
     pub(crate) last_received: Instant,
+    /// What has been received came before anybody wanted to know when.
+    pub(crate) unstamped: bool,
 }
 
 /// Receive buffer autotuning.
@@ -373,6 +375,7 @@ impl Connection {
                 quick: 0,
                 ato_us: 0,
                 last_received: Instant::BOOT,
+                unstamped: false,
             },
             tune: Tune {
                 rtt_us: 0,

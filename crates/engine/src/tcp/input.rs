@@ -269,6 +269,8 @@ impl Connection {
     }
 
     fn init_buffers(&mut self, _cx: Cx<'_>) {
+        // tcp_init_buffer_space: no more than the buffer holds.
+        self.window_clamp = self.window_clamp.min(self.full_space());
         self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
         self.sync_mss();
     }

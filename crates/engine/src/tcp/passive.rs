@@ -506,6 +506,9 @@ pub(super) fn child_of(
     } else {
         conn.window_clamp = conn.window_clamp.min(0xffff);
     }
+    // tcp_init_buffer_space: no more than the buffer holds.
+    conn.window_clamp = conn.window_clamp.min(conn.full_space());
+    conn.rcv_ssthresh = conn.rcv_ssthresh.min(conn.window_clamp);
     conn.ts_offset = request.ts_offset;
     conn.retransmits = request.retransmits;
     conn.counters.retrans = u32::from(request.retransmits);

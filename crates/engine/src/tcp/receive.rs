@@ -247,6 +247,7 @@ impl Connection {
             }
         }
         self.ack.last_received = cx.now;
+        self.ack.unstamped = false;
         if len >= 128 {
             self.grow_window(len);
         }

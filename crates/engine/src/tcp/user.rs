@@ -252,11 +252,20 @@ impl Connection {
             }
             TcpSet::MaxPacing(rate) => self.set_pacing(rate),
             TcpSet::WindowClamp(clamp) if clamp > 0 && self.window_clamp > 0 => {
-                self.window_clamp = clamp;
-                self.rcv_ssthresh = self.rcv_ssthresh.min(clamp);
+                self.set_window_clamp(clamp);
             }
             _ => {}
         }
+    }
+
+    /// tcp_set_window_clamp.
+    pub(crate) fn set_window_clamp(&mut self, clamp: u32) {
+        if clamp < self.window_clamp {
+            self.rcv_ssthresh = self.rcv_ssthresh.min(clamp);
+        } else {
+            self.rcv_ssthresh = self.rcv_ssthresh.max(self.rcv_wnd.min(clamp));
+        }
+        self.window_clamp = clamp;
     }
 
     /// __tcp_sock_set_quickack.

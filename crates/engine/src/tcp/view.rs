@@ -81,10 +81,10 @@ impl<'a> TcpView<'a> {
         self.0.urgent_view()
     }
 
-    /// When data was last received.
+    /// When data was last received; not if [`Stack::tcp_forget_receive`](crate::Stack::tcp_forget_receive) came later.
     #[inline]
     pub fn last_receive(self) -> Option<Instant> {
-        (self.0.received > 0).then_some(self.0.ack.last_received)
+        (self.0.received > 0 && !self.0.ack.unstamped).then_some(self.0.ack.last_received)
     }
 
     /// The window is nearly closed, so that a reader who waits for more waits for ever (tcp_epollin_ready).

@@ -61,8 +61,10 @@ pub(crate) struct ReceiveQueue {
     items: VecDeque<(UdpReceived, u32)>,
     /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
     limit: u32,
-    /// sk_rmem_alloc.
+    /// What is charged for datagrams.
     charged: u32,
+    /// What else sk_rmem_alloc counts: the layer's queue of errors.
+    beside: u32,
     /// How many items at the front are the reader's batch (reader_queue).
     batch: usize,
     /// What was read and is still charged (forward_deficit).
@@ -80,6 +82,7 @@ impl ReceiveQueue {
             items: VecDeque::new(),
             limit,
             charged: 0,
+            beside: 0,
             batch: 0,
             deficit: 0,
             plain: false,
@@ -100,9 +103,18 @@ impl ReceiveQueue {
         self.charged
     }
 
+    pub(crate) fn set_beside(&mut self, bytes: u32) {
+        self.beside = bytes;
+    }
+
+    /// sk_rmem_alloc.
+    fn allocated(&self) -> u32 {
+        self.charged.saturating_add(self.beside)
+    }
+
     /// Whether what is charged reaches the limit.
     pub(crate) fn is_full(&self) -> bool {
-        self.charged >= self.limit
+        self.allocated() >= self.limit
     }
 
     /// Takes a datagram, or drops and counts it when it does not fit.
@@ -111,7 +123,10 @@ impl ReceiveQueue {
         // With nothing charged any datagram is taken, however small the buffer.
         let full = match self.plain {
             true => self.is_full(),
-            false => self.charged != 0 && self.charged.saturating_add(size) > self.limit,
+            false => {
+                let before = self.allocated();
+                before != 0 && before.saturating_add(size) > self.limit
+            }
         };
         if full {
             self.drops = self.drops.wrapping_add(1);

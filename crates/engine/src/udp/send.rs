@@ -133,6 +133,12 @@ impl Stack {
                 let body = body.clone();
                 seen = Some(Packet { ip, body });
             }
+            if dst.ip().is_unspecified() && route.kind == RouteKind::Local {
+                // See udp_route(): it may go to an address that is not ours.
+                self.ip_output_routed(tag, Packet { ip, body });
+                self.run_loopback(now);
+                return Ok(seen);
+            }
             if route.interface == IfIndex::LO && fragment_size == 0 {
                 self.ip_output_now(now, &route, tag, ip, body);
                 return Ok(seen);

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::Instant;
+use switchboard_engine::{Instant, UdpSet};
 use switchboard_wire::Payload;
 
 /// `SO_EE_ORIGIN_*`: who noticed.
@@ -192,8 +192,17 @@ impl Host {
             return false;
         }
         options.errors.push(entry);
+        self.errors_changed(id);
         self.wake(id, PollMask::ERR);
         true
+    }
+
+    /// sk_rmem_alloc counts what waits on the error queue, too.
+    pub(super) fn errors_changed(&mut self, id: SocketId) {
+        if let Ok(s) = self.udp(id) {
+            let (handle, bytes) = (s.handle, s.inet.errors.charged());
+            (self.stack).udp_set(handle, UdpSet::ChargedBeside(bytes));
+        }
     }
 
     /// ip_recv_error() and ipv6_recv_error(): never waits, and does not know `MSG_PEEK`.
@@ -246,6 +255,7 @@ impl Host {
             _ if entry.error.origin.is_icmp() => drop(self.take_pending_error(id)),
             _ => {}
         }
+        self.errors_changed(id);
         if next.is_some() {
             self.wake(id, PollMask::ERR);
         }

@@ -134,6 +134,7 @@ impl Host {
         let options = self.inet_options_mut(id)?;
         if !options.flags.contains(flag) {
             options.errors.purge();
+            self.errors_changed(id);
         }
         Ok(())
     }

@@ -297,11 +297,6 @@ impl Host {
             (SOCK_RAW, 0) => Err(Errno::EPROTONOSUPPORT),
             (SOCK_RAW, _) if !cx.cred.caps.contains(Caps::NET_RAW) => Err(Errno::EPERM),
             (SOCK_RAW, _) => Ok(self.new_raw(cx, domain, ty, protocol, family)),
-            (SOCK_PACKET, _) if domain == AF_INET && !cx.cred.caps.contains(Caps::NET_RAW) => {
-                Err(Errno::EPERM)
-            }
-            // SOCK_PACKET of AF_INET is taken for AF_PACKET's, which is not here.
-            (SOCK_PACKET, _) if domain == AF_INET => Err(Errno::ESOCKTNOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),
         }
     }

@@ -16,7 +16,7 @@ use switchboard_engine::RouteInfo;
 use switchboard_wire::Payload;
 
 /// Every path takes this much, so that it need not be looked at (RFC 791).
-const ALWAYS: usize = 576;
+pub(super) const ALWAYS: usize = 576;
 
 /// The notice that `IPV6_RECVPATHMTU` brings was told.
 #[derive(Debug)]
@@ -41,6 +41,15 @@ pub(super) fn in_one_piece(options: &InetOptions, v6: bool) -> bool {
 /// Whether the link's MTU is what counts, whatever IPv4's length field can say.
 pub(super) fn by_interface(options: &InetOptions) -> bool {
     discover(options, false) >= IP_PMTUDISC_PROBE
+}
+
+/// What the length field may count. IP_PMTUDISC_INTERFACE goes by the interface's MTU alone (maxnonfragsize), which for
+/// `lo` is one more: such a packet leaves with a length of 0 and arrives nowhere.
+pub(super) fn longest(options: &InetOptions, v6: bool, mtu: u32) -> usize {
+    if !v6 && discover(options, false) == IP_PMTUDISC_INTERFACE {
+        return (mtu as usize).min(0x10000);
+    }
+    0xffff
 }
 
 impl Host {
@@ -95,7 +104,7 @@ impl Host {
             route.mtu = route.mtu.min(plan.fragment_size);
         }
         let over = packet > route.mtu as usize && !in_pieces;
-        if counted <= 0xffff && !(over && whole) {
+        if counted <= longest(&s.inet, v6, route.mtu) && !(over && whole) {
             return Ok(());
         }
         // ip_local_error() names the port that the socket is connected to, ipv6_local_error() the message's.
@@ -116,6 +125,43 @@ impl Host {
             noted: v6 && plan.whole && counted <= 0xffff,
         };
         Err(Fail::with(Errno::EMSGSIZE, effect))
+    }
+
+    /// __ip6_append_data(): where what is joined to a datagram begins another fragment, the memory for that one has to
+    /// be there. Both sides of the comparison are Linux's: twice SO_SNDBUF, which is twice what was asked for. IPv4
+    /// needs no second fragment on `lo`.
+    pub(super) fn udp_check_room(
+        &self,
+        s: &UdpSocket,
+        sndbuf: u32,
+        plan: &UdpSendPlan,
+        more: usize,
+    ) -> Result<(), Fail> {
+        /// What an IPv6 header and the fragment header behind it take.
+        const HEADERS: usize = 40 + 8;
+        if plan.dst.is_ipv4() || s.held() + more + 8 + plan.beside() + 40 <= ALWAYS {
+            return Ok(());
+        }
+        let route = self.stack.udp_route(
+            s.handle,
+            plan.via(),
+            plan.src,
+            plan.device,
+            Some(plan.cookie.tag.mark),
+        );
+        let Ok(route) = route else { return Ok(()) };
+        let mtu = route.mtu as usize;
+        let before = s.held() + 8 + plan.beside() + 40;
+        // Fragments carry multiples of 8 bytes.
+        let first = (mtu.saturating_sub(40) & !7) + 40 - 8;
+        if mtu < HEADERS || before + more <= mtu || before >= first {
+            return Ok(());
+        }
+        let charged = s.charge().saturating_add((first - before) as u32);
+        if charged > sndbuf.saturating_mul(2) {
+            return Err(Fail::with(Errno::ENOBUFS, FailEffect::UdpDropped));
+        }
+        Ok(())
     }
 
     /// ipv6_local_rxpmtu(): the next recvmsg(2) tells what the path takes.

@@ -405,9 +405,15 @@ impl Host {
         let held = self.udp(id)?.held();
         let packet = held + request.len + to.beside() + if v4 { HEADER } else { HEADER6 };
         let counted = if v4 { packet } else { packet - HEADER6 };
-        let whole = to.whole || super::mtu::in_one_piece(&self.udp(id)?.inet, !v4);
-        let over = packet > mtu as usize && whole && !on_loopback(mtu);
-        if !header && !probe && (counted > 0xffff || over) {
+        // __ip6_append_data(): IPV6_DONTFRAG is for these protocols.
+        let one = ping || matches!(i32::from(own), IPPROTO_UDP | IPPROTO_ICMPV6 | IPPROTO_RAW);
+        let inet = &self.udp(id)?.inet;
+        let whole = to.whole && one || super::mtu::in_one_piece(inet, !v4);
+        if whole && packet > super::mtu::ALWAYS && mtu == u32::MAX && !header && !probe {
+            mtu = self.udp_send_route(handle, &to)?.mtu;
+        }
+        let over = packet > mtu as usize && whole;
+        if !header && !probe && (counted > super::mtu::longest(inet, !v4, mtu) || over) {
             let path = self.udp_send_route(handle, &to)?.mtu;
             let noted = !v4 && to.whole && counted <= 0xffff;
             return Err(self.raw_too_big(id, &to, path, noted)?);
@@ -527,11 +533,6 @@ impl Host {
         self.datagram_left(id);
         self.collect_stack_events();
     }
-}
-
-/// On `lo` a packet larger than the MTU is cut and joined again; nobody can see that.
-fn on_loopback(mtu: u32) -> bool {
-    mtu >= 65_536
 }
 
 fn raw_destination_v4(ping: bool, raw: &[u8]) -> Result<SocketAddr, Errno> {

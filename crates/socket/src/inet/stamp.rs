@@ -5,7 +5,8 @@
 
 use crate::call::Cx;
 use crate::host::Host;
-use crate::socket::Kind;
+use crate::options::timestamping::change_stamps;
+use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use core::time::Duration;
 use switchboard_abi::Errno;
@@ -35,6 +36,12 @@ impl Stamp {
 impl Host {
     /// SIOCGSTAMP, SIOCGSTAMPNS: `ENOENT` before the first datagram. `ENOTTY` where there are no datagrams of the Internet.
     pub fn receive_stamp(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<Duration, Errno> {
+        if !matches!(self.kind(id)?, Kind::Unix(_) | Kind::Netlink(_)) {
+            // sock_gettstamp(): from now on what comes in is stamped.
+            change_stamps(self, cx, id, |common| {
+                common.flags.insert(CommonFlags::STAMPED);
+            })?;
+        }
         match self.kind(id)? {
             Kind::Unix(_) | Kind::Netlink(_) => Err(Errno::ENOTTY),
             Kind::Tcp(_) => Err(Errno::ENOENT),

@@ -357,6 +357,9 @@ impl Host {
             if socket.common.stamps()
                 && looked
                 && let Some(at) = view.last_receive()
+                // What came before anybody wanted a stamp has none (tcp_recv_timestamp()); of datagrams Linux tells
+                // the time at which they are read instead.
+                && at >= self.stamped_since
             {
                 let at = cx.realtime.saturating_sub(cx.now.saturating_sub(at));
                 control::stamps(cx, &socket.common, Some(at), false, &mut control);

@@ -27,6 +27,8 @@ pub(crate) struct UdpSocket {
     pub(crate) corked: Option<Corked>,
     /// Where a corked datagram went, and from which address if one was chosen: see [`UdpSocket::astray`].
     pub(super) flow: Option<Box<Flow>>,
+    /// The next plain send looks for the connection's way (sk_dst_check() finds none), and finds it.
+    pub(super) no_way: bool,
     pub(crate) offload: Offload,
     pub(crate) stamp: Stamp,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
@@ -43,6 +45,7 @@ impl UdpSocket {
             shut: ShutdownBits::default(),
             corked: None,
             flow: None,
+            no_way: false,
             offload: Offload::default(),
             stamp: Stamp::default(),
             told: None,
@@ -52,12 +55,7 @@ impl UdpSocket {
     /// Where a connected IPv4 socket really sends: a corked datagram leaves its destination in inet->cork.fl, which
     /// the fast path of udp_sendmsg() takes for the connection's until it is connected anew.
     pub(super) fn astray(&self) -> Option<Flow> {
-        self.flow.as_deref().copied()
-    }
-
-    /// sk_dst_reset(): the way is looked for anew, and found where the connection goes.
-    pub(crate) fn forget_way(&mut self) {
-        self.flow = None;
+        self.flow.as_deref().copied().filter(|_| !self.no_way)
     }
 
     pub(crate) fn stray(&mut self, to: SocketAddrV4) {
@@ -192,7 +190,7 @@ impl Host {
             // __ip4_datagram_connect() writes to inet->cork.fl: what is held back goes there, too.
             let peer = self.stack.udp_peer(handle).unwrap_or(remote);
             let s = self.udp_mut(id)?;
-            s.flow = None;
+            (s.flow, s.no_way) = (None, false);
             if let Some(corked) = s.corked.as_mut().filter(|c| c.to.dst.is_ipv6()) {
                 // The addresses of IPv6 stood in the same place: what leaves arrives nowhere.
                 corked.to.lose();
@@ -203,6 +201,13 @@ impl Host {
         }
         self.collect_stack_events();
         Ok(())
+    }
+
+    /// sk_dst_reset(): a datagram socket looks for its way anew, and finds it where the connection goes.
+    pub(crate) fn forget_way(&mut self, id: SocketId) {
+        if let Ok(s) = self.udp_mut(id) {
+            s.no_way = true;
+        }
     }
 
     /// udp_abort(): somebody else takes the connection away.

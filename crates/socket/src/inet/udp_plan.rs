@@ -19,6 +19,8 @@ pub(crate) struct UdpSendPlan {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) more: bool,
+    /// A plain send of a connected IPv4 socket, which keeps the way that it finds (sk_dst_set()).
+    pub(super) finds_way: bool,
     pub(super) cookie: Cookie,
     /// A MSG_ZEROCOPY notice is wanted.
     pub(super) notice: bool,
@@ -63,6 +65,14 @@ pub(super) fn egress(dst: IpAddr, inet: &InetOptions) -> (Option<IpAddr>, Option
             (None, sticky.or_else(|| picked(ip, inet)))
         }
     })
+}
+
+impl InetOptions {
+    /// Whether IP options name a router to go by (`ip_opt.srr`).
+    pub(super) fn routes_by_source(&self) -> bool {
+        let extra = self.rare.as_deref().and_then(|rare| rare.extra.as_ref());
+        extra.is_some_and(|extra| extra.first_hop().is_some())
+    }
 }
 
 /// `IPV6_MULTICAST_IF` or `IPV6_UNICAST_IF`.
@@ -125,6 +135,7 @@ impl UdpSendPlan {
             flow_label: None,
             whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
             more: flags & MSG_MORE != 0,
+            finds_way: false,
             probe: flags & MSG_PROBE != 0,
             confirm: flags & MSG_CONFIRM != 0,
             segment: 0,

@@ -47,9 +47,12 @@ impl Host {
         let corked_to = corked.map(|c| c.to.dst);
         let v4 = i32::from(common.domain) == AF_INET;
         let on_link = request.flags & MSG_DONTROUTE != 0 || common.has(CommonFlags::DONTROUTE);
+        // udp_sendmsg() takes these for `connected`, and the others' way for one of their own.
+        let plain = v4 && !on_link && !request.control.concerns_ip() && !s.inet.routes_by_source();
+        let plain = plain && connected.is_some_and(|peer| !peer.ip().is_multicast());
         let astray = match (s.astray(), connected) {
             // One that is held back itself has the connection's port.
-            (Some((to, src)), Some(peer)) if v4 && !on_link && !request.control.concerns_ip() => {
+            (Some((to, src)), Some(peer)) if plain => {
                 let port = if more { peer.port() } else { to.port() };
                 Some((SocketAddr::new(to.ip(), port), src))
             }
@@ -113,6 +116,7 @@ impl Host {
             plan.device = corked.to.device;
         }
         plan.probe |= lost;
+        plan.finds_way = plain && request.name.is_none() && corked_to.is_none();
         plan.notice = common.wants_notice(request.flags);
         plan.more |= s.offload.cork;
         plan.segment = s.offload.segment;
@@ -150,6 +154,9 @@ impl Host {
         let size = s.corked.as_ref().map_or(plan.segment, |c| c.to.segment);
         let in_pieces = size > 0 && whole > usize::from(size);
         self.udp_check_size(s, &plan, whole + 8, in_pieces, route)?;
+        if !in_pieces && joins {
+            self.udp_check_room(s, common.sndbuf, &plan, request.len)?;
+        }
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
         if let Some(errno) = self.udp_pending_error(s).filter(|_| !joins) {
             return Err(match dst {
@@ -186,7 +193,8 @@ impl Host {
         mut plan: UdpSendPlan,
         data: Payload,
     ) {
-        let Ok(s) = self.udp(id) else { return };
+        let Ok(s) = self.udp_mut(id) else { return };
+        s.no_way &= !plan.finds_way;
         let (handle, corks) = (s.handle, s.corks(&plan));
         if plan.confirm {
             self.datagram_confirm(cx, handle, &plan);

@@ -193,7 +193,7 @@ pub(super) fn get_meminfo(
             info[5] = h.stack.tcp_outq(s.handle) as u32;
         }
         Kind::Udp(s) => {
-            info[0] = h.stack.udp_receive_memory(s.handle);
+            info[0] = h.stack.udp_receive_memory(s.handle) + s.inet.errors.charged();
             info[8] = h.stack.udp_drops(s.handle);
         }
         // What was sent is charged to the sender until it is read.

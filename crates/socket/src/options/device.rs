@@ -98,7 +98,7 @@ impl Host {
             Kind::Udp(s) => {
                 let handle = s.handle;
                 self.stack.udp_set(handle, UdpSet::Device(device));
-                self.udp_mut(id)?.forget_way();
+                self.forget_way(id);
             }
             Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
         }

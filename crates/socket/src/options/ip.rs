@@ -63,6 +63,7 @@ pub(super) fn set_tos(
     if options.tos != tos {
         options.tos = tos;
         h.get_mut(id)?.common.priority = tos_priority(tos);
+        h.forget_way(id);
     }
     tell_tcp(h, cx, id, TcpSet::Tos(tos));
     Ok(())

@@ -351,10 +351,26 @@ fn set_policy(
         return Err(Errno::EPERM);
     }
     let v6 = i32::from(h.get(id)?.common.domain) == AF_INET6;
+    read_policy(
+        a,
+        if ipsec || v6 {
+            Errno::EOPNOTSUPP
+        } else {
+            Errno::EINVAL
+        },
+    )
+}
+
+/// xfrm_user_policy(): nothing at all takes the socket's policies away, which has none; one that is given is read and then
+/// `refused`.
+fn read_policy(a: &SetArg<'_>, refused: Errno) -> Result<(), Errno> {
+    /// PAGE_SIZE
+    const MOST: usize = 4096;
     match a.len {
-        0 => Err(Errno::EMSGSIZE),
-        _ if ipsec || v6 => Err(Errno::EOPNOTSUPP),
-        _ => Err(Errno::EINVAL),
+        0 if a.null => Ok(()),
+        1..=MOST if a.raw.len() < a.len => Err(Errno::EFAULT),
+        1..=MOST => Err(refused),
+        _ => Err(Errno::EMSGSIZE),
     }
 }
 
@@ -385,8 +401,7 @@ pub(super) fn set_xfrm_policy6(
 ) -> Result<(), Errno> {
     match cx.cred.caps.contains(Caps::NET_ADMIN) {
         false => Err(Errno::EPERM),
-        true if a.len == 0 => Err(Errno::EMSGSIZE),
-        true => Err(Errno::EINVAL),
+        true => read_policy(a, Errno::EINVAL),
     }
 }
 

@@ -150,7 +150,7 @@ pub(crate) struct SetArg<'a> {
     /// `optlen`, which may be more.
     pub(crate) len: usize,
     pub(crate) word: Word,
-    /// `optval` is null, which do_ipv6_setsockopt() takes for an `int` of 0, and for nothing else.
+    /// `optval` is null, which do_ipv6_setsockopt() takes for an `int` of 0 and xfrm_user_policy() for no policy.
     pub(crate) null: bool,
 }
 
@@ -302,7 +302,12 @@ impl Host {
             raw: value.unwrap_or_default(),
             len,
             word,
-            null: value.is_none() && level == SOL_IPV6 && !raw6,
+            null: value.is_none()
+                && match level {
+                    SOL_IPV6 => !raw6,
+                    SOL_IP => matches!(name, IP_IPSEC_POLICY | IP_XFRM_POLICY),
+                    _ => false,
+                },
         };
         match level {
             // sk_setsockopt(), do_tcp_setsockopt() and udp_lib_setsockopt() read an int before they
@@ -433,6 +438,10 @@ impl Host {
             (SOL_SOCKET, _) => true,
             (_, Kind::Unix(_)) => return Err(Errno::EOPNOTSUPP),
             (SOL_NETLINK, Kind::Netlink(_)) => true,
+            // packet_ops_spkt has neither of the calls.
+            (_, Kind::Packet(_)) if i32::from(socket.common.ty) == SOCK_PACKET => {
+                return Err(Errno::EOPNOTSUPP);
+            }
             (SOL_PACKET, Kind::Packet(_)) => true,
             (_, Kind::Netlink(_) | Kind::Packet(_)) => return Err(Errno::ENOPROTOOPT),
             (SOL_TCP, Kind::Tcp(_)) => true,
@@ -454,7 +463,15 @@ impl Host {
     }
 
     /// rawv6_setsockopt() and rawv6_getsockopt() ask for the protocol first, and then for the name; both before a length.
+    /// do_raw_getsockopt() does it the other way round.
     pub fn check_icmpv6_option(&self, id: SocketId, level: i32, name: i32) -> Result<(), Errno> {
+        let v4 = i32::from(self.get(id)?.common.domain) == AF_INET;
+        if level == SOL_RAW && v4 {
+            return match name {
+                ICMP_FILTER => raw::only_protocol(self, id, IPPROTO_ICMP),
+                _ => Err(Errno::ENOPROTOOPT),
+            };
+        }
         if level != SOL_ICMPV6 || name == ICMPV6_FILTER {
             return Ok(());
         }

@@ -101,7 +101,7 @@ flag!(get_reuseport, set_reuseport_flag, REUSEPORT);
 flag!(get_broadcast, set_broadcast, BROADCAST);
 flag!(get_keepalive, set_keepalive_flag, KEEPALIVE);
 flag!(get_oobinline, set_oobinline_flag, OOBINLINE);
-flag!(get_dontroute, set_dontroute, DONTROUTE);
+flag!(get_dontroute, set_dontroute_flag, DONTROUTE);
 flag!(get_no_check, set_no_check, NO_CHECK);
 flag!(get_wifi_status, set_wifi_status, WIFI_STATUS);
 flag!(get_nofcs, set_nofcs, NOFCS);
@@ -331,6 +331,18 @@ pub(super) fn get_mark(h: &Host, _: &Cx<'_>, id: SocketId, a: &GetArg) -> Result
     Ok(OptValue::int(h.get(id)?.common.rare().mark as i32, a))
 }
 
+/// `SO_DONTROUTE`: even one that was set already makes the socket look for its way again.
+pub(super) fn set_dontroute(
+    h: &mut Host,
+    cx: &mut Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+) -> Result<(), Errno> {
+    set_dontroute_flag(h, cx, id, a)?;
+    h.forget_way(id);
+    Ok(())
+}
+
 /// `SO_MARK`: whatever the value, it takes who may mark.
 pub(super) fn set_mark(
     h: &mut Host,
@@ -345,6 +357,7 @@ pub(super) fn set_mark(
     let common = &mut h.get_mut(id)?.common;
     if value != common.rare().mark {
         common.rare_mut().mark = value;
+        h.forget_way(id);
     }
     match h.kind(id)? {
         Kind::Tcp(s) => {

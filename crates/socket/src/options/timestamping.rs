@@ -65,27 +65,49 @@ impl Common {
     pub(crate) fn stamps(&self) -> bool {
         self.has(CommonFlags::TIMESTAMP) || self.rare().stamping.flags.contains(Sof::RX_SOFTWARE)
     }
+
+    /// SK_FLAGS_TIMESTAMP: whether the socket has everything stamped that comes in, for whomever it is. `SO_TIMESTAMP`
+    /// and kin do for as long as the socket is open, `SO_TIMESTAMPING` until it is switched off.
+    pub(crate) fn enables_stamps(&self) -> bool {
+        self.has(CommonFlags::STAMPED) || self.rare().stamping.flags.contains(Sof::RX_SOFTWARE)
+    }
 }
 
 /// __sock_set_timestamps(). Which of the forms it is stays known when the option is switched off.
 fn set_stamp(
     h: &mut Host,
+    cx: &Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
     new: bool,
     nanos: bool,
 ) -> Result<(), Errno> {
     let on = a.bool()?;
-    let flags = &mut h.get_mut(id)?.common.flags;
-    flags.set(CommonFlags::TIMESTAMP, on);
-    flags.set(CommonFlags::TIMESTAMPNS, on && nanos);
-    if on {
-        flags.set(CommonFlags::TIMESTAMP_NEW, new);
-    }
-    stamps_changed(h, id)
+    change_stamps(h, cx, id, |common| {
+        let flags = &mut common.flags;
+        flags.set(CommonFlags::TIMESTAMP, on);
+        flags.set(CommonFlags::TIMESTAMPNS, on && nanos);
+        if on {
+            flags.set(CommonFlags::TIMESTAMP_NEW, new);
+            flags.insert(CommonFlags::STAMPED);
+        }
+    })
 }
 
-fn stamps_changed(h: &mut Host, id: SocketId) -> Result<(), Errno> {
+/// Changes what a socket says of time stamps, with what follows from it.
+pub(crate) fn change_stamps(
+    h: &mut Host,
+    cx: &Cx<'_>,
+    id: SocketId,
+    change: impl FnOnce(&mut Common),
+) -> Result<(), Errno> {
+    if h.sockets.change_stamps(id, change) {
+        h.stamped_since = cx.now;
+        if let Kind::Tcp(s) = h.kind(id)? {
+            let handle = s.handle;
+            h.stack.tcp_forget_receive(handle);
+        }
+    }
     let socket = h.get(id)?;
     if let Kind::Udp(s) = &socket.kind {
         let (handle, on) = (s.handle, socket.common.stamps());
@@ -98,11 +120,11 @@ macro_rules! stamp {
     ($get:ident, $set:ident, $new:literal, $nanos:literal, $is:expr) => {
         pub(super) fn $set(
             h: &mut Host,
-            _: &mut Cx<'_>,
+            cx: &mut Cx<'_>,
             id: SocketId,
             a: &SetArg<'_>,
         ) -> Result<(), Errno> {
-            set_stamp(h, id, a, $new, $nanos)
+            set_stamp(h, cx, id, a, $new, $nanos)
         }
 
         pub(super) fn $get(
@@ -155,7 +177,13 @@ stamp!(
 );
 
 /// sock_set_timestamping(): an `int` of flags, or a whole `struct so_timestamping`.
-fn set_timestamping(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Result<(), Errno> {
+fn set_timestamping(
+    h: &mut Host,
+    cx: &Cx<'_>,
+    id: SocketId,
+    a: &SetArg<'_>,
+    new: bool,
+) -> Result<(), Errno> {
     let value = a.int()?;
     if a.len == 8 {
         // The clock of a device, which counts with BIND_PHC only.
@@ -199,28 +227,28 @@ fn set_timestamping(h: &mut Host, id: SocketId, a: &SetArg<'_>, new: bool) -> Re
             Some(_) => Errno::EINVAL,
         });
     }
-    let common = &mut h.get_mut(id)?.common;
-    common.flags.set(CommonFlags::TIMESTAMP_NEW, new);
-    common.rare_mut().stamping = Stamping { flags, key };
-    stamps_changed(h, id)
+    change_stamps(h, cx, id, |common| {
+        common.flags.set(CommonFlags::TIMESTAMP_NEW, new);
+        common.rare_mut().stamping = Stamping { flags, key };
+    })
 }
 
 pub(super) fn set_timestamping_old(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    set_timestamping(h, id, a, false)
+    set_timestamping(h, cx, id, a, false)
 }
 
 pub(super) fn set_timestamping_new(
     h: &mut Host,
-    _: &mut Cx<'_>,
+    cx: &mut Cx<'_>,
     id: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    set_timestamping(h, id, a, true)
+    set_timestamping(h, cx, id, a, true)
 }
 
 fn get_timestamping(h: &Host, id: SocketId, a: &GetArg, new: bool) -> Result<OptValue, Errno> {

@@ -12,8 +12,7 @@
 //! gets it.
 //!
 //! # Limits
-//! No SOCK_PACKET. An interface
-//! without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
+//! An interface without a link layer that is not `lo` carries IP packets and nothing else: another frame is ENOBUFS, as from a device
 //! that drops it.
 //!
 //! See [packet(7)](https://man7.org/linux/man-pages/man7/packet.7.html).
@@ -23,6 +22,7 @@ pub(crate) mod memory;
 mod receive;
 pub(crate) mod ring;
 mod send;
+mod spkt;
 mod stamps;
 pub(crate) mod tx_ring;
 pub(crate) mod vnet;
@@ -137,7 +137,7 @@ impl Host {
         if !cx.cred.caps.contains(Caps::NET_RAW) {
             return Err(Errno::EPERM);
         }
-        if ty != SOCK_RAW && ty != SOCK_DGRAM {
+        if !matches!(ty, SOCK_RAW | SOCK_DGRAM | SOCK_PACKET) {
             return Err(Errno::ESOCKTNOSUPPORT);
         }
         // "weird, but documented": the argument is in network order.
@@ -203,13 +203,18 @@ impl Host {
 
     /// packet_bind(): a protocol of zero leaves the one that it has.
     pub(crate) fn packet_bind(&mut self, id: SocketId, raw: &[u8]) -> Result<(), Errno> {
-        let (protocol, index) = read_bind(raw)?;
-        if self.packet(id)?.fanout.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        let bound = match index {
-            0 => None,
-            index => Some(self.link(index).ok_or(Errno::ENODEV)?.index()),
+        let (protocol, bound) = if self.is_spkt(id) {
+            self.spkt_bind(raw)?
+        } else {
+            let (protocol, index) = read_bind(raw)?;
+            if self.packet(id)?.fanout.is_some() {
+                return Err(Errno::EINVAL);
+            }
+            let bound = match index {
+                0 => None,
+                index => Some(self.link(index).ok_or(Errno::ENODEV)?.index()),
+            };
+            (protocol, bound)
         };
         let is_up = |index| self.stack.interface(index).is_some_and(Interface::is_up);
         let up = bound.is_none_or(is_up);
@@ -230,6 +235,9 @@ impl Host {
     /// packet_getname(): there is no peer.
     pub(crate) fn packet_getsockname(&self, id: SocketId) -> Result<SockAddr, Errno> {
         let s = self.packet(id)?;
+        if self.is_spkt(id) {
+            return Ok(self.spkt_getsockname(s.interface));
+        }
         let interface = s.interface.and_then(|index| self.stack.interface(index));
         Ok(SockAddr::Link(LinkAddr {
             protocol: s.protocol,
@@ -248,6 +256,10 @@ impl Host {
         id: SocketId,
         len: usize,
     ) -> Result<Arc<dyn memory::RingMemory>, Errno> {
+        if self.is_spkt(id) {
+            // sock_no_mmap()
+            return Err(Errno::ENODEV);
+        }
         self.packet(id)?.ring_memory(len)
     }
 

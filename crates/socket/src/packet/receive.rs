@@ -234,8 +234,8 @@ impl Host {
     /// packet_rcv(): queues the frame if the socket's filter lets it pass and there is room.
     pub(super) fn packet_take(&mut self, id: SocketId, seen: &Seen) {
         let Ok(socket) = self.get(id) else { return };
-        let raw = i32::from(socket.common.ty) == SOCK_RAW;
-        let start = if raw { 0 } else { LINK };
+        let cooked = i32::from(socket.common.ty) == SOCK_DGRAM;
+        let start = if cooked { LINK } else { 0 };
         let whole = (seen.headers.len() + seen.data.len()).saturating_sub(start);
         let kept = match self.packet_filtered(id, seen, start, whole) {
             Some(0) => return,
@@ -431,14 +431,17 @@ impl Host {
                     n
                 },
             msg_flags: if n < len { MSG_TRUNC } else { 0 },
-            name: Some(SockAddr::Link(LinkAddr {
-                protocol: frame.protocol,
-                interface: frame.interface.get(),
-                device: device_kind(frame.interface),
-                kind: frame.kind,
-                address: Some(frame.source),
-                whole: true,
-            })),
+            name: Some(match self.is_spkt(id) {
+                true => self.spkt_name(frame.interface, frame.protocol),
+                false => SockAddr::Link(LinkAddr {
+                    protocol: frame.protocol,
+                    interface: frame.interface.get(),
+                    device: device_kind(frame.interface),
+                    kind: frame.kind,
+                    address: Some(frame.source),
+                    whole: true,
+                }),
+            }),
             control,
             effect: if peek {
                 RecvEffect::Looked(frame.at)

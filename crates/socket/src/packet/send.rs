@@ -31,6 +31,10 @@ pub(crate) struct PacketSendPlan {
 }
 
 impl PacketSendPlan {
+    pub(super) fn of(way: Way) -> PacketSendPlan {
+        PacketSendPlan { way, told: None }
+    }
+
     /// The bytes of a ring's frames.
     pub(crate) fn told(&self) -> Option<usize> {
         self.told
@@ -39,7 +43,7 @@ impl PacketSendPlan {
 
 /// Where a frame goes, and as what.
 #[derive(Clone, Debug)]
-struct Way {
+pub(super) struct Way {
     interface: IfIndex,
     protocol: u16,
     /// The bytes of PACKET_VNET_HDR in front of the frame.
@@ -47,6 +51,19 @@ struct Way {
     /// The destination of SOCK_DGRAM, whose link header is the layer's to write.
     to: Option<[u8; 6]>,
     cookie: Cookie,
+}
+
+impl Way {
+    /// Of a frame with its link header.
+    pub(super) fn of_frame(interface: IfIndex, protocol: u16, cookie: Cookie) -> Way {
+        Way {
+            interface,
+            protocol,
+            vnet: 0,
+            to: None,
+            cookie,
+        }
+    }
 }
 
 impl Host {
@@ -57,6 +74,9 @@ impl Host {
         id: SocketId,
         request: &SendRequest<'_>,
     ) -> Result<Attempt<SendPlan>, Fail> {
+        if self.is_spkt(id) {
+            return self.spkt_try_send(cx, id, request);
+        }
         let socket = self.get(id)?;
         let s = self.packet(id)?;
         let dgram = i32::from(socket.common.ty) == SOCK_DGRAM;

@@ -67,9 +67,10 @@ impl UnixAddr {
     fn from_name(name: SockAddr) -> UnixAddr {
         match name {
             SockAddr::Unix(bytes) => UnixAddr(bytes),
-            SockAddr::Inet(_) | SockAddr::Netlink { .. } | SockAddr::Link(_) => {
-                UnixAddr(Arc::from([]))
-            }
+            SockAddr::Inet(_)
+            | SockAddr::Netlink { .. }
+            | SockAddr::Link(_)
+            | SockAddr::Device(_) => UnixAddr(Arc::from([])),
         }
     }
 }

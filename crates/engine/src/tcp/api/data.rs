@@ -78,6 +78,11 @@ impl Stack {
         self.tcp_view(id).last_receive()
     }
 
+    /// What has been received came at no time that is known.
+    pub fn tcp_forget_receive(&mut self, id: TcpId) {
+        self.tcp.open_mut(id).conn.ack.unstamped = true;
+    }
+
     /// The window is nearly closed, so that a reader who waits for more waits for ever (tcp_epollin_ready).
     pub fn tcp_window_is_tight(&self, id: TcpId) -> bool {
         self.tcp_view(id).window_is_tight()

@@ -106,8 +106,8 @@ impl Stack {
             syn_count: opts.syn_count_or(&self.sysctl),
             quickack: !conn.ack.pingpong,
             user_timeout: opts.user_timeout().unwrap_or_default(),
-            window_clamp: match opts.window_clamp() {
-                0 => conn.window_clamp,
+            window_clamp: match conn.window_clamp {
+                0 => opts.window_clamp(),
                 n => n,
             },
             linger2: match opts.linger2() {
