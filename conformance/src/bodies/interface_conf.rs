@@ -7,7 +7,8 @@ use super::netlink_route::{
     ifaddr6, ip6, shown,
 };
 use super::tun::{
-    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, half, ifreq, set_iff, set_up, sum, tun,
+    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, half, ifreq, packet, set_iff, set_up,
+    sum, tun,
 };
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
@@ -30,6 +31,7 @@ tests! {
     ipv6_is_switched_off [ROOT],
     ipv6_of_a_link_is_switched_off [ROOT | FILES],
     mtu_of_ipv6 [ROOT | FILES],
+    paths_that_are_not_discovered [ROOT | FILES],
 }
 
 const SIOCSIFFLAGS: u64 = 0x8914;
@@ -506,4 +508,36 @@ fn index(k: &mut dyn Kernel, name: &str) -> Got<u32> {
     eq!(got, 0);
     k.close(fd);
     Ok(u32::from(half(&request)))
+}
+
+fn paths_that_are_not_discovered(k: &mut dyn Kernel) -> Outcome {
+    let link = tun(k, "path0", TUN | NO_PI)?;
+    set_up(k, "path0")?;
+    for (value, discover) in [("0", libc::IP_PMTUDISC_WANT), ("1", 0), ("3", 0), ("0", 1)] {
+        ret!(k.set_tunable("ipv4/ip_no_pmtu_disc", value)?, 1);
+        for (family, kind, protocol) in [
+            (AF_INET, SOCK_STREAM, 0),
+            (AF_INET, SOCK_RAW, libc::IPPROTO_UDP),
+            (AF_INET6, SOCK_DGRAM, 0),
+            (AF_INET, SOCK_DGRAM, 0),
+        ] {
+            let fd = ok!(k.socket(family, kind, protocol));
+            let got = k.get_int(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER)?;
+            eq!((value, family, kind, got), (value, family, kind, discover));
+            if family == AF_INET6 {
+                // IPv6 always discovers.
+                eq!(
+                    k.get_int(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER)?,
+                    1
+                );
+            } else if kind == SOCK_DGRAM {
+                ret!(k.sendto(fd, b"x", 0, &Addr::v4(OTHER, 9)), 1);
+                let packet = packet(k, link, 0)?;
+                eq!((value, packet[6]), (value, (discover as u8) << 6));
+            }
+            k.close(fd);
+        }
+    }
+    k.close(link);
+    Ok(())
 }

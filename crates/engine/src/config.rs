@@ -82,6 +82,13 @@ pub struct Sysctl {
     pub ip6frag_time: Duration,
     /// net.ipv4.route.mtu_expires: how long a path MTU is believed.
     pub ip_rt_mtu_expires: Duration,
+    /// net.ipv6.route.mtu_expires: the same of IPv6.
+    pub ip6_rt_mtu_expires: Duration,
+    /// net.ipv4.route.min_pmtu: a path MTU that is smaller is not believed.
+    pub ip_rt_min_pmtu: u32,
+    /// net.ipv4.ip_no_pmtu_disc: 0 path MTUs are discovered; 1 they are not, and what does not fit makes the path that of
+    /// `ip_rt_min_pmtu`; 2 it is not heard either; 3 it is heard of protocols that can tell whether it is true (TCP).
+    pub ip_no_pmtu_disc: u8,
     /// net.ipv4.icmp_echo_ignore_all.
     pub icmp_echo_ignore_all: bool,
     /// net.ipv4.icmp_echo_ignore_broadcasts.
@@ -260,6 +267,9 @@ impl Default for Sysctl {
             ip6frag_high_thresh: 4 << 20,
             ip6frag_time: Duration::from_secs(60),
             ip_rt_mtu_expires: Duration::from_secs(600),
+            ip6_rt_mtu_expires: Duration::from_secs(600),
+            ip_rt_min_pmtu: 552,
+            ip_no_pmtu_disc: 0,
             icmp_echo_ignore_all: false,
             icmp_echo_ignore_broadcasts: true,
             // Unreachable, source quench, time exceeded, parameter problem.

@@ -174,12 +174,33 @@ impl Stack {
             IcmpMessage::Other { .. } => {}
             // icmp_unreach: of fragments that did not meet IPv4's senders are not told.
             IcmpMessage::TimeExceeded { code: 1, .. } if !ip.is_v6() => {}
+            // icmp_unreach(): who may tell that a packet was too big.
+            IcmpMessage::Unreachable {
+                code: Unreachable::PacketTooBig,
+                ref original,
+                ..
+            } if !ip.is_v6()
+                && (self.sysctl.ip_no_pmtu_disc == 2
+                    || (self.sysctl.ip_no_pmtu_disc == 3 && original.protocol != 6)) => {}
             // icmp_socket_deliver, icmpv6_notify: eight octets of what it is about have to be there.
             error
                 if error
                     .original()
                     .is_some_and(|quoted| quoted.transport.len() < 8) => {}
-            error => {
+            mut error => {
+                let not_heard = !matches!(self.sysctl.ip_no_pmtu_disc, 0 | 3);
+                if let (
+                    IcmpMessage::Unreachable {
+                        code: Unreachable::PacketTooBig,
+                        mtu,
+                        ..
+                    },
+                    true,
+                    false,
+                ) = (&mut error, not_heard, ip.is_v6())
+                {
+                    *mtu = 0;
+                }
                 if self.udp.has_raw() {
                     self.raw_icmp_error(now, interface, &ip, &error);
                 }

@@ -12,9 +12,8 @@ use crate::time::Instant;
 
 /// Destinations remembered.
 const MOST: usize = 4096;
-/// ip_rt_min_pmtu, below which IPv4 does not go, and IPv6's least (RFC 8200, 5).
-const LEAST: u32 = 552;
-const LEAST_V6: u32 = 1280;
+/// IPv6's least (RFC 8200, 5).
+pub(crate) const LEAST_V6: u32 = 1280;
 
 #[derive(Debug)]
 pub(crate) struct PathMtus {
@@ -40,16 +39,14 @@ impl PathMtus {
         route
     }
 
-    /// A router says that packets to `dst` must not be larger than `mtu`; `now_takes` is what was sent until now. Says
-    /// whether that is news.
-    pub(crate) fn learn(&mut self, dst: IpAddr, mtu: u32, now_takes: u32, until: Instant) -> bool {
-        if mtu >= now_takes {
-            return false;
-        }
-        let mtu = match dst {
-            IpAddr::V4(_) => mtu.max(LEAST),
-            IpAddr::V6(_) => mtu.max(LEAST_V6),
-        };
+    /// A router says that packets to `dst` must not be larger than `mtu`, which is believed `until` then; `now_takes` is
+    /// what was sent until now. Says whether that is news.
+    pub(crate) fn learn(
+        &mut self,
+        dst: IpAddr,
+        (mtu, until): (u32, Instant),
+        now_takes: u32,
+    ) -> bool {
         if mtu >= now_takes {
             return false;
         }

@@ -38,7 +38,7 @@ use crate::link::Departure;
 use crate::multicast::Groups;
 use crate::nat::Nat;
 use crate::neigh::Neighbours;
-use crate::pmtu::PathMtus;
+use crate::pmtu::{self, PathMtus};
 use crate::policy::{Flow, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
@@ -497,8 +497,12 @@ impl Stack {
         let Ok(route) = self.route(dst, None, None) else {
             return;
         };
-        let until = now + self.sysctl.ip_rt_mtu_expires;
-        if route.kind == RouteKind::Unicast && self.path_mtus.learn(dst, mtu, route.mtu, until) {
+        let (least, time) = match dst {
+            IpAddr::V4(_) => (self.sysctl.ip_rt_min_pmtu, self.sysctl.ip_rt_mtu_expires),
+            IpAddr::V6(_) => (pmtu::LEAST_V6, self.sysctl.ip6_rt_mtu_expires),
+        };
+        let told = (mtu.max(least), now + time);
+        if route.kind == RouteKind::Unicast && self.path_mtus.learn(dst, told, route.mtu) {
             self.routes.touch();
             self.ip_arm();
         }

@@ -37,8 +37,8 @@ use raw::Datagram;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{
-    BindRequest, EventKind, Family, IfIndex, RouteInfo, RouteKind, SendExtra, SocketHandle, TcpId,
-    UdpId, UdpSet,
+    BindRequest, EventKind, Family, IfIndex, RouteInfo, RouteKind, SendExtra, SocketHandle, Sysctl,
+    TcpId, UdpId, UdpSet,
 };
 
 /// Which socket of the layer stands for which of the engine's, by the engine's index; those of TCP are
@@ -167,8 +167,9 @@ bitflags::bitflags! {
     }
 }
 
-/// `IP_PMTUDISC_WANT`, which net.ipv4.ip_no_pmtu_disc = 0 makes the default.
+/// `IP_PMTUDISC_WANT`, and `IP_PMTUDISC_DONT`, which net.ipv4.ip_no_pmtu_disc makes the default.
 const PMTUDISC_WANT: u8 = 1;
+const PMTUDISC_DONT: u8 = 0;
 
 /// Options that few sockets have.
 #[derive(Clone, Debug, Default)]
@@ -206,8 +207,12 @@ pub(crate) struct RareOptions {
 
 impl InetOptions {
     /// `IP_MULTICAST_ALL` is on for sockets of AF_INET only.
-    fn of(family: Family) -> InetOptions {
+    fn of(family: Family, sysctl: &Sysctl) -> InetOptions {
         let mut options = InetOptions::new();
+        // inet_create(), inet6_create(): IPv6 always wants it.
+        if sysctl.ip_no_pmtu_disc != 0 {
+            options.discover = PMTUDISC_DONT;
+        }
         options
             .flags
             .set(InetFlags::MULTICAST_ALL, family == Family::V4);
@@ -326,7 +331,7 @@ impl Host {
     fn new_options(&self, family: Family) -> InetOptions {
         InetOptions {
             v6only: family == Family::V6 && self.stack.sysctl().bindv6only,
-            ..InetOptions::of(family)
+            ..InetOptions::of(family, self.stack.sysctl())
         }
     }
 
@@ -336,6 +341,7 @@ impl Host {
         let kind = Kind::Tcp(tcp::TcpSocket::new(handle, self.new_options(family)));
         let id = self.sockets.insert(Socket { common, kind });
         self.stack.tcp_set_name(handle, Some(id.to_u64()));
+        self.discover_as_told(id);
         id
     }
 
@@ -354,7 +360,15 @@ impl Host {
         )));
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_udp(handle, Some(id));
+        self.discover_as_told(id);
         id
+    }
+
+    /// The engine's sockets discover path MTUs if nothing else is said.
+    fn discover_as_told(&mut self, id: SocketId) {
+        if self.stack.sysctl().ip_no_pmtu_disc != 0 {
+            self.inet_flags_changed(id);
+        }
     }
 
     /// The socket that stands for one of the engine's, unless it is closed.

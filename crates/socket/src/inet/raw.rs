@@ -104,10 +104,12 @@ impl Host {
             _ => self.stack.ping_open(family),
         };
         self.stack.udp_set(handle, UdpSet::ReuseAddr(true));
-        let socket = super::udp::UdpSocket::new(handle, InetOptions::of(family));
+        let socket =
+            super::udp::UdpSocket::new(handle, InetOptions::of(family, self.stack.sysctl()));
         let kind = Kind::Udp(Box::new(socket));
         let id = self.sockets.insert(Socket { common, kind });
         self.inet.set_udp(handle, Some(id));
+        self.discover_as_told(id);
         id
     }
 

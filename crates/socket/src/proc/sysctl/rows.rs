@@ -17,6 +17,8 @@ const INT_MIN: i64 = i32::MIN as i64;
 const UINT: i64 = u32::MAX as i64;
 /// Seconds are jiffies in an `int` at Linux's HZ of 250.
 const SECONDS: i64 = INT / 250;
+/// SKB_TRUESIZE(ETH_FRAME_LEN): what a packet counts in a queue of neighbours.
+const PACKET: i64 = 1514 + 256 + 320;
 /// SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF of socket(7): the smallest buffers.
 const MIN_RCVBUF: i64 = 2304;
 const MIN_SNDBUF: i64 = 4608;
@@ -367,6 +369,11 @@ pub(super) const ROWS: &[Row] = &[
     stored("ipv4/ip_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/tcp_early_demux", BYTE, 1, ONLY_SPEED),
     stored("ipv4/udp_early_demux", BYTE, 1, ONLY_SPEED),
+    number!("ipv4/ip_no_pmtu_disc", Uint, BYTE, ip_no_pmtu_disc),
+    time!("ipv4/route/mtu_expires", (-SECONDS, SECONDS), from_secs, as_secs, ip_rt_mtu_expires),
+    time!("ipv6/route/mtu_expires", (-SECONDS, SECONDS), from_secs, as_secs, ip6_rt_mtu_expires),
+    number!("ipv4/route/min_pmtu", Int, (68, INT), ip_rt_min_pmtu),
+    stored("ipv4/ipfrag_low_thresh", NATURAL, 3_145_728, "without effect on Linux too, since 4.17"),
     number!("ipv4/ipfrag_high_thresh", Int, NATURAL, ipfrag_high_thresh),
     time!("ipv4/ipfrag_time", NATURAL, from_secs, as_secs, ipfrag_time),
     number!("ipv6/ip6frag_high_thresh", Int, NATURAL, ip6frag_high_thresh),
@@ -428,6 +435,15 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_base_mss", Int, ANY, tcp_base_mss),
     number!("ipv4/tcp_mtu_probe_floor", Int, (48, 65_535), tcp_mtu_probe_floor),
     number!("ipv4/tcp_ecn", Uint, (0, 2), tcp_ecn),
+    stored("ipv4/tcp_adv_win_scale", (-31, 31), 1, "without effect on Linux too, since 6.6"),
+    fixed("ipv4/tcp_no_metrics_save", 1, "1: no measures of past connections are kept; another value is EINVAL"),
+    fixed("ipv4/tcp_autocorking", 0, "0: small writes do not wait for a driver; another value is EINVAL"),
+    fixed("ipv4/tcp_recovery", 1, "1: RACK (RFC 8985); another value is EINVAL"),
+    fixed("ipv4/tcp_reordering", 3, "3; another value is EINVAL"),
+    fixed("ipv4/tcp_max_reordering", 300, "300; another value is EINVAL"),
+    fixed("ipv4/tcp_min_snd_mss", 48, "48; another value is EINVAL"),
+    fixed("ipv4/tcp_ecn_fallback", 1, "1: a SYN that is sent again asks for no ECN; another value is EINVAL"),
+    fixed("ipv4/tcp_workaround_signed_windows", 0, "0: windows are unsigned; another value is EINVAL"),
     fixed("ipv4/tcp_fack", 0, "without effect on Linux too; another value is EINVAL"),
     row("ipv4/tcp_congestion_control", Done, "", Form::Text, (0, 0), Value::Text {
         get: |host| host.stack.sysctl().tcp_congestion_control.name().into(),
@@ -533,6 +549,16 @@ pub(super) const ROWS: &[Row] = &[
     ra!("ipv6/conf/*/router_solicitation_max_interval", (-SECONDS, SECONDS), max_interval),
     row("ipv6/conf/*/mtu", Done, "1280 to the interface's; `all` and `default` are only kept", Form::Int, (1280, INT), Value::Mtu),
 
+    row("ipv4/neigh/*/retrans_time", Done, "", Form::Int, ANY, Value::Neigh {
+        // proc_dointvec_userhz_jiffies(): hundredths of a second.
+        get: |params| params.retrans_time.as_millis() as i64 / 10,
+        set: |params, value| params.retrans_time = Duration::from_millis(value.max(0) as u64 * 10),
+    }),
+    neigh!("*/neigh/*/base_reachable_time", (-SECONDS, SECONDS), from_secs, as_secs, base_reachable_time),
+    row("*/neigh/*/unres_qlen", Done, "", Form::Int, (0, INT / PACKET), Value::Neigh {
+        get: |params| i64::from(params.queue_bytes) / PACKET,
+        set: |params, value| params.queue_bytes = (value * PACKET) as u32,
+    }),
     stored("*/neigh/*/anycast_delay", ANY, 100, NO_PROXIES),
     fixed("*/neigh/*/app_solicit", 0, "0: no daemon resolves; another value is EINVAL"),
     neigh!("*/neigh/*/base_reachable_time_ms", (1, INT), from_millis, as_millis, base_reachable_time),
