@@ -15,6 +15,7 @@ use libc::{
 
 tests! {
     somaxconn_bounds_the_backlog [ROOT],
+    busy_read_is_the_default [ROOT],
     default_ttl [ROOT],
     default_hop_limit [ROOT],
     ephemeral_ports [ROOT],
@@ -78,6 +79,22 @@ fn somaxconn_bounds_the_backlog(k: &mut dyn Kernel) -> Outcome {
         let (fd, _) = k.tcp_listener(AF_INET, 100)?;
         // tcpi_sacked of a listener is its backlog.
         eq!(info(k, fd, 28)?, 3);
+        Ok(())
+    })
+}
+
+fn busy_read_is_the_default(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    with(k, "core/busy_read", "7", |k| {
+        for (family, ty) in [
+            (AF_INET, SOCK_STREAM),
+            (AF_INET6, SOCK_DGRAM),
+            (AF_UNIX, SOCK_STREAM),
+            (libc::AF_NETLINK, libc::SOCK_RAW),
+        ] {
+            let got = option_of(k, family, ty, SOL_SOCKET, libc::SO_BUSY_POLL)?;
+            eq!((family, got), (family, 7));
+        }
         Ok(())
     })
 }

@@ -112,6 +112,12 @@ pub struct Sysctl {
     /// net.ipv4.tcp_allowed_congestion_control: which of them a user without CAP_NET_ADMIN may choose, in the order of
     /// [`Algorithm::ALL`].
     pub tcp_allowed_congestion_control: [bool; Algorithm::ALL.len()],
+    /// net.core.busy_read: SO_BUSY_POLL of new sockets, in microseconds.
+    pub busy_read: u32,
+    /// net.ipv4.tcp_mem and udp_mem, in pages, which are only kept: there is no memory pressure.
+    pub tcp_mem: [u32; 3],
+    /// See `tcp_mem`.
+    pub udp_mem: [u32; 3],
     /// net.ipv4.tcp_rmem: least, default and greatest receive buffer.
     pub tcp_rmem: [u32; 3],
     /// net.ipv4.tcp_wmem: least, default and greatest send buffer.
@@ -283,6 +289,10 @@ impl Default for Sysctl {
             tcp_congestion_control: Algorithm::default(),
             // As of a kernel whose default is cubic.
             tcp_allowed_congestion_control: [true, true, false],
+            busy_read: 0,
+            // Of a host with 16 GiB.
+            tcp_mem: [188_982, 251_976, 377_964],
+            udp_mem: [377_964, 503_952, 755_928],
             tcp_rmem: [4096, 131_072, 32 << 20],
             tcp_wmem: [4096, 16_384, 4_194_304],
             tcp_fin_timeout: Duration::from_secs(60),

@@ -324,7 +324,9 @@ impl Host {
             sndtimeo: None,
             linger: Linger::default(),
             filter: None,
-            rare: None,
+            // sock_init_data(): SO_BUSY_POLL is net.core.busy_read.
+            rare: (sysctl.busy_read > 0)
+                .then(|| Box::new(crate::options::rare::Rare::polling(sysctl.busy_read))),
         }
     }
 

@@ -40,6 +40,14 @@ pub(crate) struct TxTime {
 static DEFAULT: Rare = Rare::new();
 
 impl Rare {
+    /// With SO_BUSY_POLL.
+    pub(crate) fn polling(microseconds: u32) -> Rare {
+        Rare {
+            busy_poll: microseconds,
+            ..Rare::new()
+        }
+    }
+
     const fn new() -> Rare {
         Rare {
             mark: 0,

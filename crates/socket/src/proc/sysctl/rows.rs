@@ -167,6 +167,28 @@ macro_rules! limit {
     };
 }
 
+/// tcp_mem and udp_mem, which nothing presses on.
+macro_rules! memory {
+    ($name:literal, $field:ident) => {
+        row(
+            $name,
+            Stored,
+            NO_PRESSURE,
+            Form::Int,
+            NATURAL,
+            Value::Vector {
+                len: 3,
+                whole: true,
+                get: |host| host.stack.sysctl().$field.map(i64::from),
+                set: |host, values| {
+                    host.stack.sysctl_mut().$field = values.map(|n| n as u32);
+                    true
+                },
+            },
+        )
+    };
+}
+
 /// tcp_rmem and tcp_wmem.
 macro_rules! three {
     ($name:literal, $field:ident) => {
@@ -312,6 +334,8 @@ pub(super) const ROWS: &[Row] = &[
     stored("core/message_burst", ANY, 10, NO_LOG),
     stored("core/message_cost", (INT_MIN, SECONDS), 5, NO_LOG),
     stored("core/warnings", ANY, 0, NO_LOG),
+    number!("core/busy_read", Uint, NATURAL, busy_read),
+    stored("core/busy_poll", NATURAL, 0, NO_DEVICE),
     stored("core/dev_weight", (1, INT), 64, NO_DEVICE),
     stored("core/netdev_budget", ANY, 300, NO_DEVICE),
     stored("core/netdev_budget_usecs", NATURAL, 8000, NO_DEVICE),
@@ -388,6 +412,8 @@ pub(super) const ROWS: &[Row] = &[
     stored("ipv4/udp_rmem_min", (1, INT), 4096, NO_PRESSURE),
     stored("ipv4/udp_wmem_min", (1, INT), 4096, NO_PRESSURE),
 
+    memory!("ipv4/tcp_mem", tcp_mem),
+    memory!("ipv4/udp_mem", udp_mem),
     three!("ipv4/tcp_rmem", tcp_rmem),
     three!("ipv4/tcp_wmem", tcp_wmem),
     time!("ipv4/tcp_fin_timeout", (-SECONDS, SECONDS), from_secs, as_secs, tcp_fin_timeout),
@@ -435,6 +461,12 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_base_mss", Int, ANY, tcp_base_mss),
     number!("ipv4/tcp_mtu_probe_floor", Int, (48, 65_535), tcp_mtu_probe_floor),
     number!("ipv4/tcp_ecn", Uint, (0, 2), tcp_ecn),
+    stored("ipv4/tcp_low_latency", ANY, 0, "without effect on Linux too, since 4.14"),
+    fixed("ipv4/tcp_app_win", 31, "31: of a window nothing is kept back; another value is EINVAL"),
+    fixed("ipv4/tcp_tso_win_divisor", 3, "3; another value is EINVAL"),
+    fixed("ipv4/tcp_pacing_ss_ratio", 200, "200; another value is EINVAL"),
+    fixed("ipv4/tcp_pacing_ca_ratio", 120, "120; another value is EINVAL"),
+    fixed("ipv4/ip_dynaddr", 0, "0: a connection keeps its address; another value is EINVAL"),
     stored("ipv4/tcp_adv_win_scale", (-31, 31), 1, "without effect on Linux too, since 6.6"),
     fixed("ipv4/tcp_no_metrics_save", 1, "1: no measures of past connections are kept; another value is EINVAL"),
     fixed("ipv4/tcp_autocorking", 0, "0: small writes do not wait for a driver; another value is EINVAL"),
