@@ -85,6 +85,14 @@ fn somaxconn_bounds_the_backlog(k: &mut dyn Kernel) -> Outcome {
 
 fn busy_read_is_the_default(k: &mut dyn Kernel) -> Outcome {
     k.own_network()?;
+    // Of poll(2) and select(2), and of no socket.
+    with(k, "core/busy_poll", "9", |k| {
+        eq!(
+            option_of(k, AF_INET, SOCK_STREAM, SOL_SOCKET, libc::SO_BUSY_POLL)?,
+            0
+        );
+        Ok(())
+    })?;
     with(k, "core/busy_read", "7", |k| {
         for (family, ty) in [
             (AF_INET, SOCK_STREAM),
