@@ -45,6 +45,7 @@ mod netlink_changes;
 mod netlink_dumps;
 mod netlink_families;
 mod netlink_generic;
+mod netlink_qdisc;
 mod netlink_route;
 mod netlink_settings;
 mod netlink_socket;
@@ -161,6 +162,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_generic::TESTS,
     netlink_dumps::TESTS,
     netlink_route::TESTS,
+    netlink_qdisc::TESTS,
     netlink_settings::TESTS,
     netlink_socket::TESTS,
     packet::TESTS,

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard-bpf",
             "switchboard-wire",
             "switchboard-engine",
+            "switchboard-device",
         ],
     ),
     (

@@ -20,6 +20,11 @@ impl Probability {
         Probability(libm::round(fraction * f64::from(u32::MAX)) as u32)
     }
 
+    /// From the number that netem is given for it.
+    pub const fn from_bits(bits: u32) -> Probability {
+        Probability(bits)
+    }
+
     /// From a percentage, as tc(8) takes it.
     pub fn percent(percent: f64) -> Probability {
         Probability::new(percent / 100.0)

@@ -1,5 +1,6 @@
 //! How long a packet is on its way: `delay TIME [JITTER [CORRELATION]] [distribution NAME]` of tc-netem(8).
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use switchboard_engine::Instant;
@@ -123,9 +124,11 @@ fn inverse_normal(p: f64) -> f64 {
 }
 
 /// The delays of one direction of a link.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Delays {
     numbers: Correlated,
+    /// In place of a distribution: how far off the delays are, in jitters of 8192 each, all as likely.
+    pub(crate) table: Option<Arc<[i16]>>,
 }
 
 impl Delays {
@@ -136,7 +139,13 @@ impl Delays {
         }
         let bits = self.numbers.next(random, config.correlation);
         let jitter = config.jitter.as_nanos().min(u64::MAX.into()) as i128;
-        let off = match config.distribution.deviation(bits % STEPS) {
+        let deviation = match self.table.as_deref() {
+            Some(table) if !table.is_empty() => {
+                Some(f64::from(table[bits as usize % table.len()]) / 8192.0)
+            }
+            _ => config.distribution.deviation(bits % STEPS),
+        };
+        let off = match deviation {
             None => ((i128::from(bits) * 2 * jitter) >> 32) - jitter,
             Some(jitters) => libm::round(jitters * jitter as f64) as i128,
         };

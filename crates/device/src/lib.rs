@@ -28,6 +28,7 @@ mod nat;
 #[cfg(feature = "host")]
 mod outlet;
 mod pipe;
+mod qdisc;
 mod queue;
 mod random;
 mod segment;
@@ -52,6 +53,9 @@ pub use nat::{
 #[cfg(feature = "host")]
 pub use outlet::Outlet;
 pub use pipe::{Label, Pipe, PipeConfig, Rate, Reorder};
+pub use qdisc::{
+    Discipline, NetemConfig, QdiscChain, QdiscCounters, QdiscLen, RateSpec, TbfConfig,
+};
 pub use queue::{FifoConfig, QueueConfig};
 pub use random::Random;
 pub use segment::{

@@ -16,6 +16,7 @@
 //! [`Pipe::poll_timeout`] is the time of the next arrival, or of the next packet leaving the queue.
 
 use alloc::collections::BinaryHeap;
+use alloc::sync::Arc;
 use core::cmp::{Ordering, Reverse};
 use core::net::IpAddr;
 use core::time::Duration;
@@ -149,8 +150,9 @@ pub struct Pipe {
     /// When the transmitter is done with its packet.
     free_at: Instant,
     under_way: BinaryHeap<Reverse<UnderWay>>,
-    /// How many packets these are.
+    /// How many packets these are, and their bytes.
     flying: usize,
+    flying_bytes: u64,
     launched: u64,
     counters: PipeCounters,
 }
@@ -205,6 +207,7 @@ impl Pipe {
             free_at: Instant::BOOT,
             under_way: BinaryHeap::new(),
             flying: 0,
+            flying_bytes: 0,
             launched: 0,
             counters: PipeCounters::default(),
             config,
@@ -231,6 +234,16 @@ impl Pipe {
         self.flying
     }
 
+    /// The bytes of those.
+    pub(crate) fn bytes_under_way(&self) -> u64 {
+        self.flying_bytes
+    }
+
+    /// From now on delays are spread as a table of tc(8) says.
+    pub(crate) fn set_table(&mut self, table: Arc<[i16]>) {
+        self.delays.table = Some(table);
+    }
+
     /// Makes it another from `now` on. What is on its way arrives when it would have; what waits keeps waiting, in the
     /// queue that there is now. When the pipe goes down, all of it is lost.
     pub fn change(&mut self, now: Instant, random: &mut Random, config: PipeConfig) {
@@ -241,7 +254,7 @@ impl Pipe {
                 self.counters.down += 1;
             }
             self.counters.down += self.flying as u64;
-            self.flying = 0;
+            (self.flying, self.flying_bytes) = (0, 0);
             self.under_way.clear();
         }
         if old.queue != config.queue || old.mtu != config.mtu {
@@ -389,6 +402,7 @@ impl Pipe {
             self.delays.arrival(random, &self.config.delay, at)
         };
         self.flying += waiting.frame.segments() as usize;
+        self.flying_bytes += waiting.frame.total_len() as u64;
         let number = self.launched;
         self.launched += 1;
         self.under_way.push(Reverse(UnderWay {
@@ -433,6 +447,7 @@ impl Pipe {
         let Reverse(arrived) = self.under_way.pop()?;
         let segments = arrived.frame.segments();
         self.flying -= segments as usize;
+        self.flying_bytes -= arrived.frame.total_len() as u64;
         self.counters.delivered += u64::from(segments);
         self.counters.delivered_bytes += arrived.frame.total_len() as u64;
         Some((arrived.at, arrived.frame, arrived.label))

@@ -56,6 +56,9 @@ pub struct Host {
     pub(crate) kept: crate::proc::Kept,
     /// What has been opened of /dev/net/tun, if anything ever was.
     pub(crate) tuns: Option<Box<crate::tun::Tuns>>,
+    /// What packets wait in, if tc(8) made anything; and the handle it gave out last.
+    pub(crate) queues: Option<Box<crate::queues::Queues>>,
+    pub(crate) last_qdisc_handle: u32,
     /// See [`tell_sent`](Self::tell_sent).
     pub(crate) tells_sent: bool,
     /// Since when any socket has wanted to know when something came in: see `Common::enables_stamps`.
@@ -83,6 +86,8 @@ impl Host {
             make_ring: crate::packet::memory::own,
             kept: crate::proc::Kept::new(),
             tuns: None,
+            queues: None,
+            last_qdisc_handle: 0,
             tells_sent: false,
             stamped_since: switchboard_engine::Instant::BOOT,
         }
@@ -644,7 +649,7 @@ impl Host {
     /// /dev/net/tun is its descriptor's.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Departure> {
         loop {
-            let next = self.stack.poll_frame(now);
+            let next = self.queued_frame(now);
             self.collect_stack_events();
             match next {
                 Some(departure) if self.tuns.is_some() => {
@@ -669,6 +674,7 @@ impl Host {
             .poll_timeout()
             .into_iter()
             .chain(self.ring_timeout())
+            .chain(self.queues_timeout())
             .min()
     }
 
@@ -677,6 +683,7 @@ impl Host {
         self.asked_at = now;
         self.stack.handle_timeout(now);
         self.collect_stack_events();
+        self.run_queues(now);
         self.handle_ring_timeout(now);
     }
 

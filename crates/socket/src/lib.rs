@@ -34,6 +34,7 @@ mod netlink;
 mod options;
 mod packet;
 mod proc;
+mod queues;
 mod socket;
 mod sure;
 mod table;

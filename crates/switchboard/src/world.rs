@@ -163,7 +163,7 @@ impl World {
     pub(crate) fn settle(&mut self, host: usize) -> bool {
         self.hosts[host].tell(&mut self.trash);
         self.hosts[host].touch(host, &mut self.touched);
-        if self.wires.is_plugged_in(host) {
+        if self.wires.is_plugged_in(host) || self.hosts[host].layer.has_queues() {
             self.carry(vec![host]);
         }
         if self.is_virtual() {

@@ -312,9 +312,9 @@ impl Room {
         }
     }
 
-    /// Whether what a host sends goes anywhere: by a wire, or to a descriptor of /dev/net/tun.
+    /// Whether what a host sends goes anywhere: by a wire, to a descriptor of /dev/net/tun, or through a queue of tc(8).
     fn leads_out(&self, host: usize) -> bool {
-        self.wires.is_plugged_in(host) || self.supervisors[host].has_tuns()
+        self.wires.is_plugged_in(host) || self.supervisors[host].sends_frames()
     }
 
     /// Carries packets between the hosts, beginning with these, until none moves now.

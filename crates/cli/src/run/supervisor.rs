@@ -221,9 +221,9 @@ impl Supervisor {
         next
     }
 
-    /// Whether the host has interfaces of /dev/net/tun.
-    pub(super) fn has_tuns(&self) -> bool {
-        self.host.has_tuns()
+    /// Whether the host has interfaces of /dev/net/tun, or queues.
+    pub(super) fn sends_frames(&self) -> bool {
+        self.host.has_tuns() || self.host.has_queues()
     }
 
     /// Timers of the stack, timeouts of parked calls.

@@ -320,9 +320,10 @@ pub fn transfer(seed: u64, path: Path, len: usize, tune: impl Fn(&mut Sysctl)) -
     pair.finish(Duration::from_secs(3600))[0]
 }
 
-/// How many flows share a bottleneck, and the time between the starts of two.
+/// How many flows share a bottleneck, and the time between the starts of two; without chances a seed is a start.
 pub const FLOWS: usize = 4;
 pub const BETWEEN_STARTS: Duration = Duration::from_millis(100);
+const LATER: Duration = Duration::from_micros(1700);
 
 /// What each of some flows has got, in bytes, between two times after the last began.
 pub fn shares(
@@ -335,7 +336,7 @@ pub fn shares(
     let mut pair = Pair::new(seed, path, |s| s.tcp_congestion_control = algorithm);
     for _ in 0..FLOWS {
         pair.start(usize::MAX / 2);
-        pair.run_for(BETWEEN_STARTS);
+        pair.run_for(BETWEEN_STARTS + LATER * (seed.max(1) - 1) as u32);
     }
     let before = pair.run_for(from);
     let after = pair.run_for(to - from);

@@ -71,6 +71,11 @@ impl Stack {
         self.interfaces.change(IfIndex::LO, |_| {});
     }
 
+    /// Whether it is.
+    pub fn loopback_is_carried(&self) -> bool {
+        self.interfaces.lo_is_carried
+    }
+
     /// Whether a packet on `lo` would be the next to come in; not when `loop_back` has a reason to drop it.
     #[inline]
     pub(crate) fn loopback_is_free(&self) -> bool {

@@ -39,8 +39,8 @@ use bytes::Bytes;
 pub(crate) use message::{CREATE, Refusal};
 use queue::{Dump, Queued};
 pub(crate) use route::{
-    AddressKey, AddressNote, LINK, MAIN, NOWHERE, RouteWanted, Teller, UNICAST, USER_METRIC,
-    network,
+    AddressKey, AddressNote, LINK, MAIN, NOWHERE, QdiscEntry, RouteWanted, Teller, UNICAST,
+    USER_METRIC, network,
 };
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;

@@ -46,7 +46,9 @@ impl Host {
         let form = Form::part(RTM_NEWLINK, request, asker.port);
         let links = self.stack.interfaces();
         Ok(Answer::dump(
-            links.map(|i| link(i, &form, 0).finish()).collect(),
+            links
+                .map(|i| self.link_message(i, &form, 0).finish())
+                .collect(),
         ))
     }
 
@@ -71,7 +73,7 @@ impl Host {
     pub(super) fn one_link(&self, asker: &Asker, request: &Request<'_>) -> Result<Answer, Refusal> {
         let found = self.link_named(request)?.ok_or(Errno::ENODEV)?;
         let form = Form::part(RTM_NEWLINK, request, asker.port);
-        Ok(Answer::One(link(found, &form, 0).finish()))
+        Ok(Answer::One(self.link_message(found, &form, 0).finish()))
     }
 
     /// rtnl_dellink(): of the links only those of /dev/net/tun are of a kind that can be taken away.
@@ -100,8 +102,9 @@ impl Host {
             self.remove_address(teller, index, &address);
         }
         self.remove_rules_of(teller, index);
+        self.drop_queues(index);
         if let Some(interface) = self.stack.interface(index) {
-            let message = link(interface, &Form::news(RTM_DELLINK), u32::MAX);
+            let message = self.link_message(interface, &Form::news(RTM_DELLINK), u32::MAX);
             self.tell(teller, GROUP_LINK, message);
         }
         if let Some(interface) = self.stack.interface(index) {
@@ -114,9 +117,14 @@ impl Host {
     /// A link is there, or another since it was told of last.
     pub(crate) fn tell_link(&mut self, teller: &Teller, index: IfIndex) {
         if let Some(interface) = self.stack.interface(index) {
-            let message = link(interface, &Form::news(RTM_NEWLINK), u32::MAX);
+            let message = self.link_message(interface, &Form::news(RTM_NEWLINK), u32::MAX);
             self.tell(teller, GROUP_LINK, message);
         }
+    }
+
+    fn link_message(&self, interface: &Interface, form: &Form, change: u32) -> Message {
+        let qdisc = self.root_qdisc(interface.index());
+        link(interface, qdisc, form, change)
     }
 
     /// rtnl_newlink() and do_setlink()
@@ -245,7 +253,7 @@ impl Host {
         if changed != 0 || before != after || renamed {
             // rtmsg_ifinfo() tells what changed of the flags; of everything else that all may have.
             let mask = if changed != 0 { changed } else { u32::MAX };
-            let message = link(interface, &Form::news(RTM_NEWLINK), mask);
+            let message = self.link_message(interface, &Form::news(RTM_NEWLINK), mask);
             self.tell(teller, GROUP_LINK, message);
         }
         // Of IPv4's routes that go nobody is told (fib_flush()).
@@ -297,7 +305,7 @@ fn limits_of_lo(m: &mut Message) {
 }
 
 /// rtnl_fill_ifinfo()
-fn link(interface: &Interface, form: &Form, change: u32) -> Message {
+fn link(interface: &Interface, qdisc: &str, form: &Form, change: u32) -> Message {
     let lo = interface.is_loopback();
     let mut head = [0; IFINFOMSG];
     head[2..4].copy_from_slice(&interface.link_type().to_ne_bytes());
@@ -327,7 +335,7 @@ fn link(interface: &Interface, form: &Form, change: u32) -> Message {
     m.put_u32(31, 1);
     m.put_u32(32, 1);
     m.put(33, &[u8::from(interface.has_carrier())]);
-    m.put_text(6, "noqueue");
+    m.put_text(6, qdisc);
     if !interface.is_tunnel() {
         m.put(IFLA_ADDRESS, &interface.hardware());
         m.put(2, &[if lo { 0 } else { 0xff }; 6]);

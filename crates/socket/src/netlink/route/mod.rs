@@ -15,6 +15,7 @@ mod router;
 mod rows;
 mod rule;
 mod settings;
+mod tc;
 
 use super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::queue::Queued;
@@ -29,6 +30,7 @@ use switchboard_engine::{TABLE_LOCAL, TABLE_MAIN};
 pub(crate) use address::{AddressKey, AddressNote};
 pub(crate) use fib::RouteWanted;
 pub(crate) use rows::{UNICAST, USER_METRIC};
+pub(crate) use tc::QdiscEntry;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -46,6 +48,8 @@ const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWRULE: u16 = 32;
 const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
+const RTM_NEWQDISC: u16 = 36;
+const RTM_DELQDISC: u16 = 37;
 const RTM_GETQDISC: u16 = 38;
 const RTM_NEWPREFIX: u16 = 52;
 const RTM_NEWNDUSEROPT: u16 = 68;
@@ -323,7 +327,9 @@ impl Host {
             (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),
             (RTM_DELNEIGH, _) => self.delete_neigh(asker, request, family),
             (RTM_GETQDISC, true) => Ok(self.qdisc_dump(request, asker.port)),
-            (RTM_GETQDISC, false) => self.one_qdisc(request),
+            (RTM_GETQDISC, false) => self.one_qdisc(asker, request),
+            (RTM_NEWQDISC, _) => self.new_qdisc(asker, request),
+            (RTM_DELQDISC, _) => self.delete_qdisc(asker, request),
             // There is nothing of it on a virtual host.
             (RTM_GETTCLASS | RTM_GETTFILTER | RTM_GETCHAIN | RTM_GETNSID, true) => {
                 Ok(Answer::dump(Vec::new()))
@@ -346,7 +352,11 @@ impl Host {
 
     /// rtnl_notify()
     fn tell(&mut self, teller: &Teller, group: u32, message: Message) {
-        let bytes = message.finish();
+        self.tell_bytes(teller, group, message.finish());
+    }
+
+    /// rtnl_notify(), of several messages at once.
+    fn tell_bytes(&mut self, teller: &Teller, group: u32, bytes: Vec<u8>) {
         let Some(id) = teller.echo else {
             return self.netlink_tell(teller.now, group, bytes);
         };

@@ -1,27 +1,21 @@
-//! What is read only: queueing disciplines, settings that others are told of (netconf), labels of addresses.
+//! What is read only: settings that others are told of (netconf), labels of addresses.
 
-use super::super::message::{Answer, Refusal, Request, attribute};
-use super::{Form, word_of};
+use super::super::message::{Answer, Refusal, Request};
+use super::Form;
 use crate::host::Host;
 use alloc::format;
-use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{Conf, Tunable4};
 
 /// The messages of answers.
-const NEW_QDISC: u16 = 36;
 const NEW_LABEL: u16 = 72;
 const NEW_NETCONF: u16 = 80;
 
-/// `sizeof(struct tcmsg)`, `sizeof(struct ifaddrlblmsg)`, and of `struct netconfmsg` with its padding.
-const TCMSG: usize = 20;
+/// `sizeof(struct ifaddrlblmsg)`, and of `struct netconfmsg` with its padding.
 const LABEL: usize = 12;
 const NETCONF: usize = 4;
-
-/// `TC_H_ROOT`
-const ROOT: u32 = u32::MAX;
 
 /// `NETCONFA_IFINDEX_ALL`, `NETCONFA_IFINDEX_DEFAULT`.
 const ALL: i32 = -1;
@@ -43,44 +37,6 @@ const LABELS: [(u128, u8, u32); 10] = [
 ];
 
 impl Host {
-    /// tc_dump_qdisc(): every interface has the one that keeps no queue.
-    pub(super) fn qdisc_dump(&self, request: &Request<'_>, port: u32) -> Answer {
-        if request.body().len() < TCMSG {
-            return Answer::no_dump(Errno::EINVAL);
-        }
-        let all = self.stack.interfaces().map(|interface| {
-            let mut head = vec![0; 4];
-            head.extend(interface.index().get().to_ne_bytes());
-            // tcm_handle, tcm_parent, and in tcm_info how many hold it.
-            for word in [0, ROOT, 2] {
-                head.extend(word.to_ne_bytes());
-            }
-            let mut m = Form::part(NEW_QDISC, request, port).message(&head);
-            // TCA_KIND, TCA_HW_OFFLOAD, TCA_STATS2 (TCA_STATS_BASIC and TCA_STATS_QUEUE), TCA_STATS: what passes is not counted.
-            m.put_text(1, "noqueue");
-            m.put(12, &[0]);
-            let mut nested = attribute(1, &[0; 16]);
-            nested.extend(attribute(3, &[0; 20]));
-            m.put(7, &nested);
-            m.put(3, &[0; 40]);
-            m.finish()
-        });
-        Answer::dump(all.collect())
-    }
-
-    /// tc_get_qdisc(): one without a queue is not told of by itself.
-    pub(super) fn one_qdisc(&self, request: &Request<'_>) -> Result<Answer, Refusal> {
-        let head = request.body().get(..TCMSG).ok_or(Errno::EINVAL)?;
-        let word = |at: usize| word_of(&head[at..at + 4]);
-        let (index, handle, parent) = (word(4)?, word(8)?, word(12)?);
-        self.link(index as i32).ok_or(Errno::ENODEV)?;
-        match (parent, handle) {
-            (ROOT, 0) => Ok(Answer::Done),
-            (ROOT, _) => Err(Errno::EINVAL.into()),
-            _ => Err(Errno::ENOENT.into()),
-        }
-    }
-
     /// inet_netconf_dump_devconf(), inet6_netconf_dump_devconf(): of `family`, or of both.
     pub(super) fn netconf_dump(
         &self,
