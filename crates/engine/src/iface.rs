@@ -594,6 +594,9 @@ impl Interfaces {
         let Some(interface) = self.get_mut(index) else {
             return;
         };
+        if addr.is_ipv6() && interface.disabled6 {
+            return;
+        }
         if !interface.addresses.contains(&address) {
             interface.addresses.push(address);
         }

@@ -239,7 +239,7 @@ impl Stack {
         self.interfaces.add(config)
     }
 
-    /// Adds an address, and with it the connected subnet. An unknown interface is ignored.
+    /// Adds an address, and with it the connected subnet. An unknown interface is ignored, and IPv6 where it is switched off.
     pub fn add_address(&mut self, interface: IfIndex, addr: IpAddr, prefix_len: u8) {
         self.routes.touch();
         self.interfaces.add_address(interface, addr, prefix_len);

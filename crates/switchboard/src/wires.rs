@@ -193,7 +193,7 @@ impl Wires {
         delay: Duration,
     ) -> io::Result<(IfIndex, Plug)> {
         self.may_attach(network, addresses)?;
-        let stack = layer.stack_mut();
+        let stack = layer.stack();
         let name = (0..)
             .map(|n| format!("eth{n}"))
             .find(|name| stack.interfaces().all(|i| i.name() != name))
@@ -206,10 +206,12 @@ impl Wires {
         let mac = Mac([0x02, 0x53, a, b, c, number]);
         let config = InterfaceConfig { name, mtu };
         let index = if network_of.is_ethernet() {
-            stack.add_ethernet(config, mac)
+            layer.stack_mut().add_ethernet(config, mac)
         } else {
-            stack.add_interface(config)
+            layer.stack_mut().add_interface(config)
         };
+        layer.inherit_conf(index);
+        let stack = layer.stack_mut();
         for &(addr, prefix_len) in addresses {
             stack.add_address(index, addr, prefix_len);
         }

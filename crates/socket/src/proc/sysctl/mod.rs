@@ -400,7 +400,7 @@ impl Host {
     }
 
     /// An interface is new: it has what `default` has (inetdev_init(), ipv6_add_dev()).
-    pub(crate) fn inherit_conf(&mut self, index: IfIndex) {
+    pub fn inherit_conf(&mut self, index: IfIndex) {
         let Some(interface) = self.stack.interface(index) else {
             return;
         };

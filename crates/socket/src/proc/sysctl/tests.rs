@@ -151,3 +151,37 @@ fn who_may() {
     let flush = host.tunable("net.ipv4.route.flush").expect("a tunable");
     assert!(!flush.permits(&Cred::root(1), true, false));
 }
+
+#[test]
+fn a_new_interface_has_what_default_has() {
+    let mut host = host();
+    for (name, value) in [
+        ("net.ipv6.conf.default.disable_ipv6", "1"),
+        ("net.ipv4.conf.default.send_redirects", "0"),
+        ("net.ipv4.conf.default.rp_filter", "2"),
+    ] {
+        host.set_sysctl(name, value).unwrap();
+    }
+    let config = switchboard_engine::InterfaceConfig {
+        name: "eth0".to_string(),
+        mtu: 1500,
+    };
+    let mac = switchboard_wire::Mac([2, 0, 0, 0, 0, 1]);
+    let eth = host.stack_mut().add_ethernet(config, mac);
+    host.inherit_conf(eth);
+    host.stack_mut()
+        .add_address(eth, "fd00::1".parse().unwrap(), 64);
+    assert_eq!(host.stack().interface(eth).unwrap().addresses(), &[]);
+    for (name, value) in [
+        ("net.ipv6.conf.eth0.disable_ipv6", "1\n"),
+        ("net.ipv4.conf.eth0.send_redirects", "0\n"),
+        ("net.ipv4.conf.eth0.rp_filter", "2\n"),
+    ] {
+        assert_eq!(host.sysctl(name).unwrap(), value);
+    }
+    // Another name, and what was said goes with it.
+    host.rename_kept("eth0", Some("lan"));
+    assert!(host.kept.contains_key("ipv6/conf/lan/disable_ipv6"));
+    host.rename_kept("lan", None);
+    assert!(!host.kept.keys().any(|name| name.contains("/lan/")));
+}
