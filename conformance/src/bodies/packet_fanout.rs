@@ -25,6 +25,7 @@ tests! {
     own_frames_unseen [ROOT],
     leaving [ROOT],
     outgoing_ignored_by_the_group [ROOT],
+    fragments_are_joined [ROOT],
 }
 
 const SOL_PACKET: i32 = 263;
@@ -427,5 +428,92 @@ fn outgoing_ignored_by_the_group(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, SOL_PACKET, 23, 1), 0);
     send(k, b"abc")?;
     eq!(counts(k, &[fd]), [2]);
+    Ok(())
+}
+
+/// An IPv4 packet from 127.0.0.1 to itself of a protocol that nobody has: a piece of another.
+fn piece(id: u16, at: u16, more: bool, options: &[u8], data: &[u8]) -> Vec<u8> {
+    let header = 20 + options.len();
+    let mut bytes = vec![0x40 | (header / 4) as u8, 0];
+    bytes.extend((header as u16 + data.len() as u16).to_be_bytes());
+    bytes.extend(id.to_be_bytes());
+    bytes.extend((at / 8 | u16::from(more) << 13).to_be_bytes());
+    bytes.extend([64, 253, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+    bytes.extend(options);
+    let sum: u32 = bytes
+        .chunks_exact(2)
+        .map(|half| u32::from(u16::from_be_bytes([half[0], half[1]])))
+        .sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+/// PACKET_FANOUT_FLAG_DEFRAG: who is chosen gets the whole packet, in the place of its last piece.
+fn fragments_are_joined(k: &mut dyn Kernel) -> Outcome {
+    const FLAG_DEFRAG: u16 = 0x8000;
+    const NOTHING: [Vec<u8>; 0] = [];
+    k.own_network()?;
+    for ty in [SOCK_RAW, SOCK_DGRAM] {
+        let mut all = vec![];
+        for _ in 0..2 {
+            let fd = open(k, ty, IP)?;
+            ret!(join(k, fd, 7, LB | FLAG_DEFRAG), 0);
+            all.push(fd);
+        }
+        let plain = open(k, ty, IP)?;
+        err!(join(k, plain, 7, LB), EINVAL);
+        let told = k.get_int(all[0], SOL_PACKET, FANOUT)?;
+        eq!(told as u32, 0x8001_0007);
+        let sender = open(k, SOCK_RAW, 0)?;
+        let send = |k: &mut dyn Kernel, packet: Vec<u8>| {
+            let bytes = frame(IP, &packet);
+            let sent = k.sendto(sender, &bytes, 0, &ll(IP, LO));
+            eq!(sent, bytes.len() as i64);
+            let frames = all.iter().filter_map(|fd| next(k, *fd));
+            let found: Vec<Vec<u8>> = frames.map(|(data, _)| data).collect();
+            Ok::<_, crate::check::Stop>(found)
+        };
+        let shown = |packet: Vec<u8>| match ty {
+            SOCK_RAW => vec![frame(IP, &packet)],
+            _ => vec![packet],
+        };
+        let (a, b, both) = (
+            [b'a'; 16],
+            [b'b'; 9],
+            [&[b'a'; 16][..], &[b'b'; 9]].concat(),
+        );
+        eq!(send(k, piece(1, 0, true, &[], &a))?, NOTHING);
+        eq!(
+            send(k, piece(1, 16, false, &[], &b))?,
+            shown(piece(1, 0, false, &[], &both))
+        );
+        // In whatever order; the options are the first piece's.
+        let options = [1, 1, 1, 0];
+        eq!(send(k, piece(2, 16, false, &[], &b))?, NOTHING);
+        let whole = piece(2, 0, false, &options, &both);
+        eq!(send(k, piece(2, 0, true, &options, &a))?, shown(whole));
+        // What is whole is shown as it is.
+        let whole = piece(3, 0, false, &[], b"whole");
+        eq!(send(k, whole.clone())?, shown(whole));
+        // The same again is passed over, and what overlaps is the end of all of them.
+        eq!(send(k, piece(4, 0, true, &[], &a))?, NOTHING);
+        eq!(send(k, piece(4, 0, true, &[], &a))?, NOTHING);
+        eq!(send(k, piece(4, 8, true, &[], &a))?, NOTHING);
+        eq!(send(k, piece(4, 16, false, &[], &b))?, NOTHING);
+        eq!(
+            send(k, piece(4, 0, true, &[], &a))?,
+            shown(piece(4, 0, false, &[], &both))
+        );
+        let bytes = k.recv(plain, &mut [0; 100], 0);
+        let link = if ty == SOCK_RAW { 14 } else { 0 };
+        eq!(bytes, link + 36);
+        all.push(plain);
+        all.push(sender);
+        for fd in all {
+            k.close(fd);
+        }
+    }
     Ok(())
 }

@@ -23,6 +23,7 @@ use switchboard_wire::{
 use crate::extended::Arrived;
 use crate::hash::{KeyedMap, KeyedState};
 use crate::iface::IfIndex;
+use crate::stack::Stack;
 use crate::time::Instant;
 
 /// What a piece costs beside its bytes, and a queue: about what Linux's structures take.
@@ -267,6 +268,72 @@ impl Fragments {
             interface: queue.interface,
             first: queue.first.map(|first| first.packet),
         })
+    }
+}
+
+impl Stack {
+    /// ip_check_defrag: a piece of an IPv4 packet came by somebody who is not its receiver. The packet, if that makes it
+    /// whole; what is no piece is given back as it is.
+    pub fn join_seen(
+        &mut self,
+        now: Instant,
+        interface: IfIndex,
+        packet: Packet,
+    ) -> Option<Packet> {
+        let extended = match &packet.body {
+            Body::Extended(extended) if !packet.ip.is_v6() => extended,
+            _ => return Some(packet),
+        };
+        let Some(fragment) = extended.fragment else {
+            return Some(packet);
+        };
+        let ip = packet.ip;
+        let (protocol, bytes) = match &extended.body {
+            Body::Other { protocol, payload } => (*protocol, payload.clone()),
+            body => (body.protocol(false), Bytes::from(emit_body(&ip, body))),
+        };
+        let arrived = Arrived {
+            at: now,
+            options: None,
+            answer: None,
+            // IPv4's options, which the whole packet has from its first piece.
+            headers: extended.headers.clone(),
+            fragment_size: 0,
+        };
+        let piece = Piece {
+            interface,
+            fragment: Fragment {
+                ident: u32::from(ip.ident),
+                ..fragment
+            },
+            arrived: Box::new(arrived),
+            packet,
+            protocol,
+            bytes,
+        };
+        let deadline = now + self.sysctl.ipfrag_time;
+        let high = self.sysctl.ipfrag_high_thresh as usize;
+        let hash = *self.fragments.queues.hasher();
+        let queues = (self.seen_fragments).get_or_insert_with(|| Box::new(Fragments::new(hash)));
+        let joined = queues.join(piece, deadline, high);
+        self.ip_arm();
+        let Joined::Whole(whole) = joined else {
+            return None;
+        };
+        let Whole {
+            ip,
+            protocol,
+            bytes,
+            arrived,
+        } = *whole;
+        let body = Body::Other {
+            protocol,
+            payload: bytes,
+        };
+        let options = arrived.headers.into_iter().next();
+        let options = options.map(|header| header.bytes).unwrap_or_default();
+        let body = Extended::with_options(options, None, body);
+        Some(Packet { ip, body })
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Stack {
     /// What the packet that a transport has just now came with, if that is more than a plain header.
     pub(crate) arriving: Option<Box<Arrived>>,
     pub(crate) fragments: Fragments,
+    /// Pieces that somebody sees who is not their receiver.
+    pub(crate) seen_fragments: Option<Box<Fragments>>,
     pub(crate) path_mtus: PathMtus,
     /// For both of these.
     ip_timer: TimerId,
@@ -209,6 +211,7 @@ impl Stack {
             group_reports: Reports::new(group_timer),
             arriving: None,
             fragments: Fragments::new(hash),
+            seen_fragments: None,
             path_mtus: PathMtus::new(hash),
             ip_timer,
             taps: None,
@@ -464,12 +467,18 @@ impl Stack {
 
     /// Packets of a version that came in pieces and are not whole yet, and the bytes that they take.
     pub fn fragments_held(&self, v6: bool) -> (usize, usize) {
-        (self.fragments.len(v6), self.fragments.memory(v6))
+        let all = [Some(&self.fragments), self.seen_fragments.as_deref()];
+        let held = all.into_iter().flatten();
+        held.fold((0, 0), |(packets, bytes), queues| {
+            (packets + queues.len(v6), bytes + queues.memory(v6))
+        })
     }
 
     /// Sets the timer for what is first: a packet in pieces to be given up, a path MTU to be forgotten.
     pub(crate) fn ip_arm(&mut self) {
-        let first = self.fragments.next_deadline();
+        let seen = self.seen_fragments.as_ref();
+        let seen = seen.and_then(|queues| queues.next_deadline());
+        let first = self.fragments.next_deadline().into_iter().chain(seen).min();
         let second = self.path_mtus.next_deadline();
         let deadline = first.into_iter().chain(second).min();
         self.timers
@@ -485,6 +494,10 @@ impl Stack {
                 let interface = expired.interface;
                 self.icmp_error(now, interface, Cast::Unicast, &first, Fault::Reassembly);
             }
+        }
+        if let Some(queues) = &mut self.seen_fragments {
+            // frag_expire_skip_icmp(): their sender hears nothing of it.
+            while queues.expire(now).is_some() {}
         }
         if self.path_mtus.expire(now) {
             self.routes.touch();

@@ -413,7 +413,7 @@ pub(super) const ROWS: &[OptionRow] = &[
         "not with a ring (EINVAL); a frame of several segments (gso_type) is EINVAL"),
     row(SOL_PACKET, PACKET_VNET_HDR_SZ, "PACKET_VNET_HDR_SZ", Packet, Done, Some(packet::get_vnet_hdr_sz), Some(packet::set_vnet_hdr::<true>)),
     noted(row(SOL_PACKET, PACKET_FANOUT, "PACKET_FANOUT", Packet, Done, Some(packet::get_fanout), Some(packet::set_fanout)),
-        "PACKET_FANOUT_FLAG_DEFRAG is refused"),
+        "PACKET_FANOUT_FLAG_DEFRAG joins IPv4's fragments, as on Linux, and not IPv6's"),
     row(SOL_PACKET, PACKET_FANOUT_DATA, "PACKET_FANOUT_DATA", Packet, Done, None, Some(packet::set_fanout_data)),
     row(SOL_PACKET, PACKET_ROLLOVER_STATS, "PACKET_ROLLOVER_STATS", Packet, Done, Some(packet::get_rollover_stats), None),
     // SOL_UDP

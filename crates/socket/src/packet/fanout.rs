@@ -3,9 +3,7 @@
 //! # Theory of operation
 //! A group has one hook in place of its members' (`prot_hook`): all of them hear the same protocol of the same interface. A frame goes to
 //! the member that the group's way of choosing names; that member's filter, queue and ring are then as ever.
-//!
-//! # Limits
-//! PACKET_FANOUT_FLAG_DEFRAG is refused: fragments are not put together for a group.
+//! With PACKET_FANOUT_FLAG_DEFRAG the pieces of an IPv4 packet are put together before one is chosen.
 
 use super::PacketSocket;
 use super::receive::{PACKET_OUTGOING, Seen};
@@ -15,10 +13,12 @@ use crate::table::SocketId;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use switchboard_abi::Errno;
 use switchboard_bpf::classic::{Insn, Program};
 use switchboard_bpf::ebpf::ProgramKind;
 use switchboard_engine::IfIndex;
+use switchboard_wire::{emit, parse};
 
 /// `PACKET_FANOUT_*` of linux/if_packet.h.
 const HASH: u8 = 0;
@@ -139,9 +139,9 @@ fn scale(hash: u32, members: usize) -> usize {
     ((u64::from(hash) * members as u64) >> 32) as usize
 }
 
-/// __skb_get_hash_symmetric(): the same for both directions of a flow. A fragment has no ports.
-pub(super) fn flow_hash(seen: &Seen) -> u32 {
-    let mut bytes = [0; 128];
+/// The first bytes behind the link header, and how many there are.
+fn beginning<const N: usize>(seen: &Seen) -> ([u8; N], usize) {
+    let mut bytes = [0; N];
     let mut len = 0;
     let network = seen.headers.get(LINK..).unwrap_or_default();
     for piece in core::iter::once(network).chain(seen.data.iter().map(|chunk| &chunk[..])) {
@@ -149,6 +149,19 @@ pub(super) fn flow_hash(seen: &Seen) -> u32 {
         bytes[len..len + n].copy_from_slice(&piece[..n]);
         len += n;
     }
+    (bytes, len)
+}
+
+/// ip_is_fragment(), of what begins like an IPv4 packet.
+fn is_fragment(seen: &Seen) -> bool {
+    let (bytes, len) = beginning::<20>(seen);
+    let at = u16::from_be_bytes([bytes[6], bytes[7]]) & 0x3fff;
+    seen.protocol == ETH_P_IP && len == 20 && bytes[0] >> 4 == 4 && bytes[0] & 15 >= 5 && at != 0
+}
+
+/// __skb_get_hash_symmetric(): the same for both directions of a flow. A fragment has no ports.
+pub(super) fn flow_hash(seen: &Seen) -> u32 {
+    let (bytes, len) = beginning::<128>(seen);
     let bytes = &bytes[..len];
     let (from, to, protocol, transport) = match (seen.protocol, bytes.first()) {
         (ETH_P_IP, Some(first)) if len >= 20 => {
@@ -194,9 +207,6 @@ impl Host {
         let s = self.packet(id)?;
         if s.fanout.is_some() {
             return Err(Errno::EALREADY);
-        }
-        if flags & FLAG_DEFRAG != 0 {
-            return Err(Errno::EINVAL);
         }
         let rolls = kind == ROLLOVER || flags & FLAG_ROLLOVER != 0;
         if flags & FLAG_UNIQUEID != 0 {
@@ -328,6 +338,17 @@ impl Host {
             return;
         }
         let (count, kind, flags) = (group.members.len(), group.kind, group.flags);
+        let whole;
+        let seen = match flags & FLAG_DEFRAG != 0 && is_fragment(seen) {
+            true => match self.fanout_joined(seen) {
+                Some(joined) => {
+                    whole = joined;
+                    &whole
+                }
+                None => return,
+            },
+            false => seen,
+        };
         let hash = || flow_hash(seen);
         let mut place = match kind {
             LB => {
@@ -357,6 +378,32 @@ impl Host {
             let id = *id;
             self.packet_take(id, seen);
         }
+    }
+
+    /// ip_check_defrag(): the packet of which this is the last piece that was missing.
+    fn fanout_joined(&mut self, seen: &Seen) -> Option<Seen> {
+        let mut bytes = Vec::from(seen.headers.get(LINK..).unwrap_or_default());
+        seen.data
+            .iter()
+            .for_each(|chunk| bytes.extend_from_slice(chunk));
+        let as_it_is = |data: Bytes| Seen {
+            headers: seen.headers.slice(..LINK),
+            data: data.into(),
+            unsummed: None,
+            ..*seen
+        };
+        let length = bytes.get(2..4).unwrap_or_default();
+        let length = length.iter().fold(0, |n, b| n << 8 | usize::from(*b));
+        let header = usize::from(bytes.first().map_or(0, |first| first & 15)) * 4;
+        // What is no packet is left to who gets it.
+        if length > bytes.len() || length < header {
+            return Some(as_it_is(bytes.into()));
+        }
+        let Ok(packet) = parse(&bytes[..length]) else {
+            return Some(as_it_is(bytes.into()));
+        };
+        let whole = self.stack.join_seen(seen.at, seen.interface, packet)?;
+        Some(as_it_is(emit(&whole).into()))
     }
 
     /// fanout_demux_bpf(). What comes in has lost its link header by then.
