@@ -525,6 +525,15 @@ fn owner_is_told(k: &mut dyn Kernel) -> Outcome {
     k.drop_privileges();
     let (_, addr) = k.tcp_listener(AF_INET, 1)?;
     eq!(line(k, "tcp", 1, &lo4(addr.port()))?[7].as_str(), "65534");
+    // Of sockets that were never bound, too.
+    let client = k.tcp_socket(AF_INET, NB)?;
+    k.connect_now(client, &addr)?;
+    let port = k.sockname(client)?.port();
+    eq!(line(k, "tcp", 1, &lo4(port))?[7].as_str(), "65534");
+    let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+    ret!(k.listen(fd, 1), 0);
+    let any = format!("00000000:{:04X}", k.sockname(fd)?.port());
+    eq!(line(k, "tcp", 1, &any)?[7].as_str(), "65534");
     let udp = ok!(k.socket(AF_INET, SOCK_DGRAM, 0));
     ret!(k.bind(udp, &Addr::lo4(0)), 0);
     let port = k.sockname(udp)?.port();

@@ -230,9 +230,21 @@ impl Connection {
         self.set_pacing(self.opts.max_pacing());
         self.init_rcv_mss();
         self.expand_send_buffer(cx);
+        self.init_window_clamp();
         let initial = super::congestion::INITIAL_WINDOW * u32::from(self.advmss);
         self.tune.space = self.rcv_wnd.min(initial);
         self.tune.since = cx.now;
+    }
+
+    /// tcp_init_buffer_space, with net.ipv4.tcp_app_win as it is by default.
+    fn init_window_clamp(&mut self) {
+        let (full, segment) = (self.full_space(), u32::from(self.advmss));
+        self.window_clamp = self.window_clamp.min(full);
+        // One segment is kept back.
+        if self.window_clamp > 2 * segment && self.window_clamp + segment > full {
+            self.window_clamp = full.saturating_sub(segment).max(2 * segment);
+        }
+        self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
     }
 
     /// What the peer's SYN announces.

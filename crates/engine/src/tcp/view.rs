@@ -29,6 +29,11 @@ impl Stack {
         self.tcp.open_mut(id).name = name.unwrap_or(NAMELESS);
     }
 
+    /// Whose it is (sk_uid), which bind tells as well.
+    pub fn tcp_set_owner(&mut self, id: TcpId, uid: u32) {
+        self.tcp.open_mut(id).uid = uid;
+    }
+
     /// The name it was given; none when it has none or is closed.
     #[inline]
     pub fn tcp_name(&self, id: TcpId) -> Option<u64> {

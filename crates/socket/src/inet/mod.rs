@@ -340,6 +340,7 @@ impl Host {
     fn new_tcp(&mut self, cx: &mut Cx<'_>, domain: i32, family: Family) -> SocketId {
         let common = self.new_common(cx, domain, SOCK_STREAM, IPPROTO_TCP);
         let handle = self.stack.tcp_open(family);
+        self.stack.tcp_set_owner(handle, common.uid);
         let kind = Kind::Tcp(tcp::TcpSocket::new(handle, self.new_options(family)));
         let id = self.sockets.insert(Socket { common, kind });
         self.stack.tcp_set_name(handle, Some(id.to_u64()));

@@ -10,7 +10,7 @@ use super::{
 };
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
 use switchboard_engine::{
@@ -27,6 +27,8 @@ const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 /// IFAPROT_KERNEL_RA
 const BY_RA: u8 = 2;
+/// IFAPROT_KERNEL_LO: of ::1, as addrconf makes it.
+const OF_LO: u8 = 1;
 
 /// IFA_F_PERMANENT, IFA_F_SECONDARY, IFA_F_TENTATIVE, IFA_F_DADFAILED
 const PERMANENT: u32 = 0x80;
@@ -195,6 +197,8 @@ impl Host {
         );
         if traits.by_router {
             m.put(IFA_PROTO, &[BY_RA]);
+        } else if interface.is_loopback() && address.addr == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+            m.put(IFA_PROTO, &[OF_LO]);
         }
         m
     }
