@@ -36,6 +36,7 @@ mod ip_options;
 mod ipv6_headers;
 mod lingering;
 mod listen;
+mod manual;
 mod mmsg;
 mod msg_header;
 mod multicast;
@@ -152,6 +153,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     ipv6_headers::TESTS,
     lingering::TESTS,
     listen::TESTS,
+    manual::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,
     multicast::TESTS,

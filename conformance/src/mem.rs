@@ -54,6 +54,12 @@ impl Edge {
         self
     }
 
+    /// Makes the second page write-only.
+    pub(crate) fn write_only(self) -> Edge {
+        self.protect(1, libc::PROT_WRITE);
+        self
+    }
+
     /// The address `before` bytes before the edge.
     pub(crate) fn at(&self, before: usize) -> u64 {
         assert!(before <= 2 * PAGE);

@@ -257,7 +257,16 @@ impl RemoteMemory {
             };
             match Errno::check(moved as i64) {
                 Ok(moved) => return Ok(moved as usize),
-                Err(Errno(libc::EFAULT)) => return Ok(0),
+                // It wants pages that are mapped to be read, where a system call reads those that are mapped to be written.
+                Err(Errno(libc::EFAULT)) => {
+                    return match direction {
+                        Direction::Read => {
+                            let read = self.transfer_through_proc(direction, local, remote);
+                            Ok(read.unwrap_or(0))
+                        }
+                        Direction::Write => Ok(0),
+                    };
+                }
                 Err(Errno(libc::ESRCH)) => return Err(MemoryError::Gone),
                 Err(Errno(libc::ENOSYS)) => NO_PROCESS_VM.store(true, Relaxed),
                 Err(Errno(libc::EPERM)) => {}

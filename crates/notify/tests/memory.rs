@@ -209,6 +209,28 @@ fn protections_hold_both_ways() {
     }
 }
 
+/// process_vm_readv(2) refuses what a processor without such a protection lets the kernel read.
+#[test]
+fn pages_to_be_written_are_read() {
+    let base = guarded(2);
+    // SAFETY: our mapping, which nobody else uses.
+    unsafe {
+        base.write(7);
+        let protected = libc::mprotect(base.cast(), PAGE, libc::PROT_WRITE);
+        assert_eq!(protected, 0);
+    }
+    let kid = Kid::fork(pauses);
+    for memory in [
+        RemoteMemory::new(kid.0),
+        RemoteMemory::new(kid.0).through_proc(),
+    ] {
+        let mut out = [0; 2 * PAGE];
+        assert_eq!(memory.read(base as u64, &mut out[..8]), Ok(8));
+        assert_eq!(out[0], 7);
+        assert_eq!(memory.read(base as u64, &mut out), Ok(PAGE));
+    }
+}
+
 #[test]
 fn a_dead_process_is_gone() {
     let kid = Kid::fork(|| 0);

@@ -340,7 +340,7 @@ impl Host {
             RecvEffect::Netlink(effect) => self.netlink_commit_recv(cx.now.as_nanos(), id, effect),
             RecvEffect::Packet(effect) => self.packet_commit_recv(cx, id, effect),
             RecvEffect::PacketStamp(effect) => self.packet_commit_stamp(id, effect),
-            RecvEffect::Error(effect) => self.commit_recv_error(id, effect),
+            RecvEffect::Error(effect) => self.commit_recv_error(cx, id, effect),
             RecvEffect::PathMtu(effect) => self.commit_path_mtu(id, effect),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A relative path starts at the program's current directory, an absolute one at its root. When
 //! the supervisor runs as root and the program does not, the file system is asked with the
-//! program's fsuid, fsgid and groups, so that the kernel's own permission checks decide.
+//! program's fsuid, fsgid and groups, and without capabilities that it lacks, so that the kernel's own permission
+//! checks decide.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -11,9 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use switchboard_abi::Errno;
-use switchboard_notify::Processes;
-use switchboard_socket::{Cred, Inode, Paths};
+use switchboard_notify::{Processes, Status};
+use switchboard_socket::{Inode, Paths};
 
 use super::opens::path_in_proc;
 
@@ -24,7 +26,6 @@ pub(super) struct TargetPaths<'a> {
     pub(super) tid: i32,
     /// The call's socket, which is bound.
     pub(super) fd: Option<i32>,
-    pub(super) cred: &'a Cred,
 }
 
 fn errno(error: rustix::io::Errno) -> Errno {
@@ -121,8 +122,12 @@ impl TargetPaths<'_> {
 
     /// A program that is gone makes nothing any more.
     fn umask(&mut self) -> Result<u32, Errno> {
+        self.status().map(|status| status.umask)
+    }
+
+    fn status(&self) -> Result<Status, Errno> {
         let status = self.processes.borrow_mut().status(self.tid);
-        status.map(|status| status.umask).map_err(|_| Errno::ENOENT)
+        status.map_err(|_| Errno::ENOENT)
     }
 }
 
@@ -130,7 +135,7 @@ impl Paths for TargetPaths<'_> {
     fn create(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
         let mode = self.mode()?;
-        let _as_target = AsTarget::enter(self.cred);
+        let _as_target = AsTarget::enter(&self.status()?);
         fs::mknodat(&dir, name, FileType::Socket, mode, 0).map_err(errno)?;
         let made = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;
         Ok(Inode {
@@ -142,14 +147,14 @@ impl Paths for TargetPaths<'_> {
     fn check_create(&mut self, path: &[u8]) -> Result<(), Errno> {
         // As Linux finds out: by making the file, and unlinking it again.
         let (dir, name) = self.start(path)?;
-        let _as_target = AsTarget::enter(self.cred);
+        let _as_target = AsTarget::enter(&self.status()?);
         fs::mknodat(&dir, name, FileType::Socket, Mode::empty(), 0).map_err(errno)?;
         fs::unlinkat(&dir, name, AtFlags::empty()).map_err(errno)
     }
 
     fn resolve(&mut self, path: &[u8]) -> Result<Inode, Errno> {
         let (dir, name) = self.start(path)?;
-        let _as_target = AsTarget::enter(self.cred);
+        let _as_target = AsTarget::enter(&self.status()?);
         let found =
             fs::openat(&dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
         // unix_find_bsd(): write permission first, the type after it.
@@ -176,33 +181,64 @@ fn proc_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
+/// What passes over the permissions of files, capabilities(7).
+const OVER_PERMISSIONS: CapabilitySet = CapabilitySet::DAC_OVERRIDE
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER);
+
 /// The supervisor's thread with a program's file-system identity, until dropped.
 struct AsTarget {
-    restore: Option<Vec<u32>>,
+    restore: Option<Restore>,
+}
+
+struct Restore {
+    groups: Vec<u32>,
+    /// When some were taken away.
+    caps: Option<CapabilitySets>,
 }
 
 impl AsTarget {
-    fn enter(cred: &Cred) -> AsTarget {
+    fn enter(who: &Status) -> AsTarget {
+        let (uid, gid) = (who.uid[3], who.gid[3]);
+        let lacks =
+            OVER_PERMISSIONS.difference(CapabilitySet::from_bits_truncate(who.cap_effective));
         // Only root can be somebody else, and only needs to be.
-        if !rustix::process::geteuid().is_root() || (cred.euid == 0 && cred.egid == 0) {
+        if !rustix::process::geteuid().is_root() || (uid == 0 && gid == 0 && lacks.is_empty()) {
             return AsTarget { restore: None };
         }
         let groups = rustix::process::getgroups().unwrap_or_default();
-        set_groups(&cred.groups);
-        set_fs(libc::SYS_setfsgid, cred.egid);
-        set_fs(libc::SYS_setfsuid, cred.euid);
+        let own = capabilities(None).ok();
+        set_groups(&who.groups);
+        set_fs(libc::SYS_setfsgid, gid);
+        // This takes the capabilities of files from everybody but root.
+        set_fs(libc::SYS_setfsuid, uid);
+        let mut caps = None;
+        if uid == 0
+            && let Some(own) = own
+        {
+            let effective = own.effective.difference(lacks);
+            if set_capabilities(None, CapabilitySets { effective, ..own }).is_ok() {
+                caps = Some(own);
+            }
+        }
         AsTarget {
-            restore: Some(groups.iter().map(|g| g.as_raw()).collect()),
+            restore: Some(Restore {
+                groups: groups.iter().map(|g| g.as_raw()).collect(),
+                caps,
+            }),
         }
     }
 }
 
 impl Drop for AsTarget {
     fn drop(&mut self) {
-        if let Some(groups) = &self.restore {
+        if let Some(own) = &self.restore {
+            if let Some(caps) = own.caps {
+                let _ = set_capabilities(None, caps);
+            }
             set_fs(libc::SYS_setfsuid, 0);
             set_fs(libc::SYS_setfsgid, 0);
-            set_groups(groups);
+            set_groups(&own.groups);
         }
     }
 }

@@ -242,11 +242,16 @@ impl Host {
     }
 
     /// sock_dequeue_err_skb(): the next entry's error becomes the pending one.
-    pub(crate) fn commit_recv_error(&mut self, id: SocketId, _: ErrorRecvEffect) {
+    pub(crate) fn commit_recv_error(&mut self, cx: &Cx<'_>, id: SocketId, _: ErrorRecvEffect) {
         let Ok(options) = self.inet_options_mut(id) else {
             return;
         };
         let Some(entry) = options.errors.pop() else {
+            return;
+        };
+        // sock_recv_timestamp() of ip_recv_error(): an entry is received as a datagram is.
+        self.note_stamp(cx, id, entry.stamped.unwrap_or(cx.now));
+        let Ok(options) = self.inet_options_mut(id) else {
             return;
         };
         let next = options.errors.get(0).map(|entry| entry.error);

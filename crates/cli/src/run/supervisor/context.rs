@@ -24,7 +24,6 @@ impl Supervisor {
             processes: &self.processes,
             tid,
             fd: None,
-            cred,
         };
         let mut cx = Cx {
             now,
@@ -58,7 +57,6 @@ impl Supervisor {
             processes: &self.processes,
             tid: call.tid,
             fd,
-            cred,
         };
         let mut cx = Cx {
             now,
