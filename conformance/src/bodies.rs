@@ -50,6 +50,7 @@ mod netlink_qdisc;
 mod netlink_route;
 mod netlink_settings;
 mod netlink_socket;
+mod netlink_strict;
 mod odd_descriptors;
 mod opt_buffers;
 mod opt_common;
@@ -167,6 +168,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_qdisc::TESTS,
     netlink_settings::TESTS,
     netlink_socket::TESTS,
+    netlink_strict::TESTS,
     packet::TESTS,
     packet_fanout::TESTS,
     packet_old::TESTS,

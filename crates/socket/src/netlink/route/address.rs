@@ -6,7 +6,7 @@ use super::rows::{Aged, Row, TO_HOST, brought};
 use super::{
     Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
     IFADDRMSG, LINK, LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
-    family_of, octets, text_of, word_of,
+    family_of, octets, strict, text_of, word_of,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,6 +24,7 @@ const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFA_TARGET_NETNSID: u16 = 10;
 const IFA_PROTO: u16 = 11;
 /// IFAPROT_KERNEL_RA
 const BY_RA: u8 = 2;
@@ -248,6 +249,8 @@ impl Host {
             let text = "ipv4: Invalid values in header for address dump request";
             return Err(Refusal::new(Errno::EINVAL, text));
         }
+        let text = "ipv4: Unsupported attribute in dump request";
+        strict::only(asker, request, IFADDRMSG, &[IFA_TARGET_NETNSID], text)?;
         let only = IfIndex::new(word_of(&head[4..])?);
         Ok(match only {
             Some(index) if self.stack.interface(index).is_none() => Err(Answer::NoDump {

@@ -7,7 +7,7 @@ use super::rows::{BLACKHOLE, PROHIBIT, Row, THROW, UNICAST, UNREACHABLE, USER_ME
 use super::{
     Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY,
     RTA_MULTIPATH, RTA_OIF, RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE,
-    RTM_NEWROUTE, RTMSG, Teller, bits, family_of, network, word_of,
+    RTM_NEWROUTE, RTMSG, Teller, bits, family_of, network, strict, word_of,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -114,6 +114,8 @@ impl Host {
             if flags & !(CLONED | PREFIX) != 0 {
                 return Err(refuse("Invalid flags for FIB dump request"));
             }
+            let text = "Unsupported attribute in dump request";
+            strict::only(asker, request, RTMSG, &[RTA_TABLE, RTA_OIF], text)?;
             let mut table = u32::from(table);
             if let Some(data) = request.attribute(RTMSG, RTA_TABLE) {
                 table = word_of(data)?;

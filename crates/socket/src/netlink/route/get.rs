@@ -5,7 +5,7 @@ use super::super::serve::Asker;
 use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
 use super::{
     Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_MARK, RTA_OIF, RTA_PREFSRC,
-    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets,
+    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets, strict,
     word_of,
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,12 +31,13 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let any: IpAddr = match i32::from(family) {
             AF_INET => Ipv4Addr::UNSPECIFIED.into(),
             AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
             _ => return Err(Errno::EOPNOTSUPP.into()),
         };
+        let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        strict::one_route(asker, request, head, any.is_ipv6())?;
         let addr = |kind| request.address(RTMSG, family, kind);
         let word = |kind| request.word(RTMSG, kind);
         let (dst, src) = (addr(RTA_DST)?.unwrap_or(any), addr(RTA_SRC)?);
@@ -48,6 +49,11 @@ impl Host {
         if word_of(&head[8..])? & FIB_MATCH != 0 {
             let text = "Only the way of a packet, not the route that leads it";
             return Err(Refusal::new(Errno::EOPNOTSUPP, text));
+        }
+        // A connection to :: is one to ::1, and a packet is not.
+        let default = |row: &Row| row.to.is_ipv6() && row.len == 0;
+        if dst == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.route_rows().iter().any(default) {
+            return Err(Errno::ENETUNREACH.into());
         }
         let device = match word(RTA_OIF)?.and_then(IfIndex::new) {
             Some(index) if self.stack.interface(index).is_none() => {

@@ -3,7 +3,7 @@
 use super::super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::super::serve::Asker;
 use super::{
-    Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, text_of, word_of,
+    Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, strict, text_of, word_of,
 };
 use crate::inet::interface::{InterfaceSetting, interface_flags};
 use alloc::string::String;
@@ -15,8 +15,10 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_TXQLEN: u16 = 13;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_TARGET_NETNSID: u16 = 46;
 const IFLA_ALT_IFNAME: u16 = 53;
 
 /// IFF_UP, and IFF_LOWER_UP, which ioctl(2) does not tell.
@@ -42,6 +44,14 @@ impl Host {
                 let text = "Filter by device index not supported for link dumps";
                 return Err(Refusal::new(Errno::EINVAL, text));
             }
+            let known = [
+                IFLA_MASTER,
+                IFLA_LINKINFO,
+                IFLA_EXT_MASK,
+                IFLA_TARGET_NETNSID,
+            ];
+            let text = "Unsupported attribute in link dump request";
+            strict::only(asker, request, IFINFOMSG, &known, text)?;
         }
         let form = Form::part(RTM_NEWLINK, request, asker.port);
         let links = self.stack.interfaces();

@@ -15,6 +15,7 @@ mod router;
 mod rows;
 mod rule;
 mod settings;
+mod strict;
 mod tc;
 
 use super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
@@ -322,7 +323,7 @@ impl Host {
             (RTM_GETRULE, true) => Ok(self.rule_dump(asker, request, family)),
             (RTM_NEWRULE, _) => self.new_rule(asker, request, family),
             (RTM_DELRULE, _) => self.delete_rule(asker, request, family),
-            (RTM_GETNEIGH, true) => self.neigh_dump(asker, request, family),
+            (RTM_GETNEIGH, true) => dumped(self.neigh_dump(asker, request, family)),
             (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
             (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),
             (RTM_DELNEIGH, _) => self.delete_neigh(asker, request, family),

@@ -9,7 +9,7 @@ use super::super::message::{
 };
 use super::super::serve::Asker;
 use super::{
-    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, family_of, octets, word_of,
+    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, family_of, octets, strict, word_of,
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -64,6 +64,17 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
+        // neigh_valid_dump_req()
+        if asker.strict {
+            let refuse = |text| Refusal::new(Errno::EINVAL, text);
+            let head: Option<&[u8; NDMSG]> = request.body().first_chunk();
+            let head = head.ok_or(refuse("Invalid header for neighbor dump request"))?;
+            if head[1..10] != [0; 9] || head[10] & !NTF_PROXY != 0 || head[11] != 0 {
+                return Err(refuse("Invalid values in header for neighbor dump request"));
+            }
+            let text = "Unsupported attribute in neighbor dump request";
+            strict::only(asker, request, NDMSG, &[NDA_IFINDEX, NDA_MASTER], text)?;
+        }
         let word = |kind| {
             let data = request.attribute(NDMSG, kind);
             data.and_then(|data| word_of(data).ok()).unwrap_or(0)

@@ -97,6 +97,20 @@ fn action_of(rule: &Rule) -> (u8, u32) {
 
 impl Host {
     pub(super) fn rule_dump(&self, asker: &Asker, request: &Request<'_>, family: u8) -> Answer {
+        // fib_valid_dumprule_req()
+        if asker.strict {
+            let refuse = |text| Answer::no_dump(Refusal::new(Errno::EINVAL, text));
+            let body = request.body();
+            if body.len() < HEAD {
+                return refuse("Invalid header for fib rule dump request");
+            }
+            if body[1..HEAD].iter().any(|b| *b != 0) {
+                return refuse("Invalid values in header for fib rule dump request");
+            }
+            if body.len() > HEAD {
+                return refuse("Invalid data after header in fib rule dump request");
+            }
+        }
         // fib_nl_dumprule()
         if family != 0 && of_ip(family) == 0 {
             return Answer::no_dump(Errno::EAFNOSUPPORT);
