@@ -437,7 +437,7 @@ fn piece(id: u16, at: u16, more: bool, options: &[u8], data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x40 | (header / 4) as u8, 0];
     bytes.extend((header as u16 + data.len() as u16).to_be_bytes());
     bytes.extend(id.to_be_bytes());
-    bytes.extend((at / 8 | u16::from(more) << 13).to_be_bytes());
+    bytes.extend(((at / 8) | (u16::from(more) << 13)).to_be_bytes());
     bytes.extend([64, 253, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
     bytes.extend(options);
     let sum: u32 = bytes

@@ -173,7 +173,7 @@ impl Host {
             return self.change_qdisc(asker, request, &asked, place);
         }
         // A change to another kind makes one all the same.
-        if !flag(CREATE) && !(changes && asked.handle == 0 && there.is_some()) {
+        if !(flag(CREATE) || changes && asked.handle == 0 && there.is_some()) {
             let text = "Qdisc not found. To create specify NLM_F_CREATE flag";
             return refuse(Errno::ENOENT, text);
         }
