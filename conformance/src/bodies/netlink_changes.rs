@@ -58,6 +58,10 @@ fn link_changes(k: &mut dyn Kernel) -> Outcome {
             Some(77u32.to_ne_bytes().to_vec())
         );
         eq!(change(k, NEWROUTE, CREATE, &rt_lo([10, 9, 0, 0], 16))?, 0);
+        // RTN_BLACKHOLE leaves by no link.
+        let mut hole = rt([10, 8, 0, 0], 16, 0);
+        hole[7] = 6;
+        eq!(change(k, NEWROUTE, CREATE, &hole)?, 0);
         eq!(change(k, NEWLINK, 0, &set(1, 0, 1))?, 0);
         let down = link(k)?;
         eq!(down.body[8..12].to_vec(), 8u32.to_ne_bytes().to_vec());
@@ -66,6 +70,8 @@ fn link_changes(k: &mut dyn Kernel) -> Outcome {
         eq!(addresses(k)?.len(), 1);
         eq!(dump(k, GETADDR, &[10, 0, 0, 0, 0, 0, 0, 0])?.len(), 0);
         eq!(has_route(k, [10, 9, 0, 0], 16)?, 0);
+        eq!(has_route(k, [10, 8, 0, 0], 16)?, 1);
+        eq!(change(k, DELROUTE, 0, &hole)?, 0);
         eq!(
             change(k, NEWROUTE, CREATE, &rt_lo([10, 9, 0, 0], 16))?,
             libc::ENETDOWN

@@ -43,7 +43,7 @@ use crate::policy::{Flow, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::ports::{BindTable, Transport};
 use crate::report::IcmpReport;
 use crate::reports::Reports;
-use crate::route::{self, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
+use crate::route::{self, Leads, RouteConfig, RouteError, RouteInfo, RouteKind, Routes};
 use crate::tag::Tag;
 use crate::taps::Taps;
 use crate::tcp::{StampReports, TcpTable};
@@ -277,9 +277,11 @@ impl Stack {
             self.touch_groups(interface);
             self.arp_notify(interface);
         }
-        // fib_sync_down_dev(): what leaves by an interface that is down goes for good.
+        // fib_sync_down_dev(): what leaves by an interface that is down goes for good. IPv4's that lead nowhere leave by none.
         if let InterfaceChange::Up(false) = change {
-            self.routes.remove(|route| route.interface == interface);
+            let leaves = |route: &RouteConfig| route.prefix.is_ipv6() || route.leads == Leads::On;
+            self.routes
+                .remove(|route| route.interface == interface && leaves(route));
         }
         if let InterfaceChange::DisableV6(true) = change {
             self.routes
