@@ -161,6 +161,7 @@ fn run(args: Args) -> Result<bool, String> {
         in_process: args.in_process,
         timeout_ms: args.timeout_ms,
         quiet: args.quiet,
+        again: if arm == Arm::Host { 2 } else { 0 },
     };
     // Once here, for the error; each body makes its own.
     make(arm, entry, Needs::empty())?;

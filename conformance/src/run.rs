@@ -14,10 +14,14 @@ impl std::fmt::Display for Summary {
             failed,
             skipped,
             expected,
+            again,
         } = self;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")?;
         if *expected > 0 {
             write!(f, ", {expected} failed as expected")?;
+        }
+        if *again > 0 {
+            write!(f, ", {again} run again")?;
         }
         Ok(())
     }
@@ -35,6 +39,9 @@ pub struct RunOptions {
     pub timeout_ms: i32,
     /// Print only failures and the summary.
     pub quiet: bool,
+    /// How often a body that fails is run again: others use the ports of a machine, too, and what is a stranger's doing does not
+    /// come twice. Each time is told.
+    pub again: usize,
 }
 
 /// What came out.
@@ -48,6 +55,8 @@ pub struct Summary {
     pub skipped: usize,
     /// Bodies that failed as the arm's expectation file says.
     pub expected: usize,
+    /// Times that a body which had failed was run again.
+    pub again: usize,
 }
 
 /// Runs each test on a fresh kernel of `make` and prints one line for it.
@@ -71,7 +80,16 @@ pub fn run_tests(
         } else if options.in_process {
             (test.body)(&mut *make(test.needs))
         } else {
-            forked(test, make, options.timeout_ms)
+            let mut outcome = forked(test, make, options.timeout_ms);
+            for _ in 0..options.again {
+                let Err(Stop::Fail(reason)) = &outcome else {
+                    break;
+                };
+                writeln!(out, "again {name}: {reason}")?;
+                summary.again += 1;
+                outcome = forked(test, make, options.timeout_ms);
+            }
+            outcome
         };
         match (outcome, listed) {
             (Ok(()), Some((Kind::Failure, reason))) => {

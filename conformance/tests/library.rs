@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         in_process: false,
         timeout_ms: 60_000,
         quiet: true,
+        again: 0,
     };
     let mut out = std::io::stdout();
     let mut good = true;

@@ -43,12 +43,21 @@ const IN_USE: i64 = -(libc::EADDRINUSE as i64);
 
 /// LOOPBACK4_IPV6: of a socket whose IPv6 address connect(2) chose. What bind(2) is given speaks IPv6 only.
 fn a_connection_of_ipv6_stands_for_ipv4(k: &mut dyn Kernel) -> Outcome {
-    let tcp = k.tcp(AF_INET6)?;
-    let port = k.sockname(tcp.client)?.port();
-    eq!(binds(k, SOCK_STREAM, [0; 4], port)?, IN_USE);
-    eq!(binds(k, SOCK_STREAM, [127, 0, 0, 1], port)?, 0);
-    eq!(binds(k, SOCK_STREAM, [127, 0, 0, 6], port)?, 0);
-    eq!(binds(k, SOCK_STREAM, [0; 4], tcp.addr.port())?, 0);
+    // The port that it got may be somebody's in IPv4 already, if only in TIME_WAIT: that is not so thrice.
+    for last in [false, false, true] {
+        let tcp = k.tcp(AF_INET6)?;
+        let port = k.sockname(tcp.client)?.port();
+        eq!(binds(k, SOCK_STREAM, [0; 4], port)?, IN_USE);
+        let got = [
+            binds(k, SOCK_STREAM, [127, 0, 0, 1], port)?,
+            binds(k, SOCK_STREAM, [127, 0, 0, 6], port)?,
+            binds(k, SOCK_STREAM, [0; 4], tcp.addr.port())?,
+        ];
+        if last || got == [0; 3] {
+            eq!(got, [0; 3]);
+            break;
+        }
+    }
 
     let (_, addr) = k.udp(AF_INET6)?;
     let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
