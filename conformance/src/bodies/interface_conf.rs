@@ -7,8 +7,8 @@ use super::netlink_route::{
     ifaddr6, ip6, shown,
 };
 use super::tun::{
-    NO_PI, OTHER, OURS, SIOCGIFHWADDR, TAP, TUN, another, half, ifreq, packet, set_iff, set_up,
-    sum, tun,
+    NO_PI, OTHER, OURS, SIOCGIFHWADDR, SIOCGIFMTU, SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFNETMASK, TAP,
+    TUN, address, another, half, ifreq, packet, set_iff, set_up, sum, tun,
 };
 use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
@@ -34,25 +34,14 @@ tests! {
     paths_that_are_not_discovered [ROOT | FILES],
 }
 
-const SIOCSIFFLAGS: u64 = 0x8914;
-const SIOCSIFADDR: u64 = 0x8916;
-const SIOCGIFMTU: u64 = 0x8921;
 const SIOCGIFINDEX: u64 = 0x8933;
 const SIOCGIFNETMASK: u64 = 0x891b;
-const SIOCSIFNETMASK: u64 = 0x891c;
 const MAC: [u8; 6] = [2, 9, 9, 9, 9, 9];
 
 fn set(k: &mut dyn Kernel, conf: &str, name: &str, value: &str) -> Outcome {
     let name = format!("ipv4/conf/{conf}/{name}");
     ret!(k.set_tunable(&name, value)?, value.len());
     Ok(())
-}
-
-fn address(ip: [u8; 4]) -> [u8; 16] {
-    let mut out = [0; 16];
-    out[..2].copy_from_slice(&(AF_INET as u16).to_ne_bytes());
-    out[4..8].copy_from_slice(&ip);
-    out
 }
 
 /// Another address in the place of the interface's, with 24 bits.
@@ -226,6 +215,17 @@ fn said(k: &mut dyn Kernel, fd: Fd, wait: u64) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
     }
 }
 
+/// 10.9.0.1/24 on the TAP interface arp0, and 192.0.2.1/24 on arp1.
+fn two_links(k: &mut dyn Kernel) -> Got<(Fd, Fd)> {
+    let fd = tun(k, "arp0", TAP | NO_PI)?;
+    set_up(k, "arp0")?;
+    let other = another(k)?;
+    eq!(set_iff(k, other, "arp1", TUN | NO_PI).0, 0);
+    set_up(k, "arp1")?;
+    has(k, "arp1", [192, 0, 2, 1])?;
+    Ok((fd, other))
+}
+
 fn answers_for(k: &mut dyn Kernel, fd: Fd, source: [u8; 4], target: [u8; 4]) -> Got<bool> {
     says(k, fd, 1, source, target)?;
     let want = (2, target.to_vec(), source.to_vec());
@@ -233,12 +233,7 @@ fn answers_for(k: &mut dyn Kernel, fd: Fd, source: [u8; 4], target: [u8; 4]) -> 
 }
 
 fn arp_for_own_addresses(k: &mut dyn Kernel) -> Outcome {
-    let fd = tun(k, "arp0", TAP | NO_PI)?;
-    set_up(k, "arp0")?;
-    let other = another(k)?;
-    eq!(set_iff(k, other, "arp1", TUN | NO_PI).0, 0);
-    set_up(k, "arp1")?;
-    has(k, "arp1", [192, 0, 2, 1])?;
+    let (fd, other) = two_links(k)?;
     let elsewhere = [192, 0, 2, 1];
     for (ignore, own, others, stranger) in [
         ("0", true, true, true),
@@ -296,12 +291,7 @@ fn arp_of_strangers(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn arp_by_a_proxy(k: &mut dyn Kernel) -> Outcome {
-    let fd = tun(k, "arp0", TAP | NO_PI)?;
-    set_up(k, "arp0")?;
-    let other = another(k)?;
-    eq!(set_iff(k, other, "arp1", TUN | NO_PI).0, 0);
-    set_up(k, "arp1")?;
-    has(k, "arp1", [192, 0, 2, 1])?;
+    let (fd, other) = two_links(k)?;
     let behind = [192, 0, 2, 77];
     // Linux waits for up to proxy_delay.
     ret!(k.set_tunable("ipv4/neigh/arp0/proxy_delay", "0")?, 1);

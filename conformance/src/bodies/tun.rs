@@ -45,10 +45,10 @@ pub(super) const TUNSETQUEUE: u64 = 0x4004_54d9;
 const TUNSETCARRIER: u64 = 0x4004_54e2;
 
 const SIOCGIFFLAGS: u64 = 0x8913;
-const SIOCSIFFLAGS: u64 = 0x8914;
-const SIOCSIFADDR: u64 = 0x8916;
-const SIOCSIFNETMASK: u64 = 0x891c;
-const SIOCGIFMTU: u64 = 0x8921;
+pub(super) const SIOCSIFFLAGS: u64 = 0x8914;
+pub(super) const SIOCSIFADDR: u64 = 0x8916;
+pub(super) const SIOCSIFNETMASK: u64 = 0x891c;
+pub(super) const SIOCGIFMTU: u64 = 0x8921;
 const SIOCSIFHWADDR: u64 = 0x8924;
 pub(super) const SIOCGIFHWADDR: u64 = 0x8927;
 const SIOCGIFTXQLEN: u64 = 0x8942;
@@ -119,7 +119,7 @@ fn inet(k: &mut dyn Kernel) -> Got<Fd> {
     Ok(ok!(k.socket(AF_INET, SOCK_DGRAM, 0)))
 }
 
-fn address(ip: [u8; 4]) -> [u8; 16] {
+pub(super) fn address(ip: [u8; 4]) -> [u8; 16] {
     let mut out = [0; 16];
     out[..2].copy_from_slice(&(AF_INET as u16).to_ne_bytes());
     out[4..8].copy_from_slice(&ip);
