@@ -82,6 +82,8 @@ struct World {
     listeners: BTreeSet<SocketId>,
     /// Urgent data was sent: a stream may have a byte less.
     urgent: bool,
+    /// Raw sockets of IPv6 may put a checksum into what they send (IPV6_CHECKSUM).
+    summed: bool,
     /// A receive was followed by more to receive: that needs a wake-up.
     arrived: Option<SocketId>,
     /// An option of this socket was set: as in Linux, who sets it looks for himself.
@@ -116,6 +118,7 @@ impl World {
             parked: Vec::new(),
             listeners: BTreeSet::new(),
             urgent: false,
+            summed: false,
             arrived: None,
             changed: None,
         }
@@ -376,6 +379,7 @@ impl World {
         trace(|| format!("setsockopt {id:?} {level} {name} {value:?} = {result:?}"));
         note(("setsockopt", level, name, result));
         self.changed = Some(id);
+        self.summed |= name == IPV6_CHECKSUM && result.is_ok();
         let known = self.known.get_mut(&id).expect("an open socket");
         known.low_water |= (level, name) == (SOL_SOCKET, SO_RCVLOWAT);
     }

@@ -148,7 +148,8 @@ impl World {
         let data = received.data.to_vec();
         let known = &self.known[&id];
         // What the host speaks itself has headers, and quotes, that do not count.
-        if known.ty == SOCK_RAW && matches!(known.protocol, 1 | 6 | 17 | 58 | 136) {
+        let headed = matches!(known.protocol, 1 | 6 | 17 | 58 | 136);
+        if known.ty == SOCK_RAW && (headed || self.summed) {
             return;
         }
         // A raw socket of IPv4 hears the header too, with its options.
