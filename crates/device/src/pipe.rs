@@ -256,6 +256,8 @@ impl Pipe {
             self.counters.down += self.flying as u64;
             (self.flying, self.flying_bytes) = (0, 0);
             self.under_way.clear();
+            // So is what it was transmitting.
+            self.free_at = self.free_at.min(now);
         }
         if old.queue != config.queue || old.mtu != config.mtu {
             let key = (random.u64(), random.u64());
@@ -392,7 +394,8 @@ impl Pipe {
             return;
         }
         let Reorder { chance, gap } = self.config.reorder;
-        let overtakes = self.in_order + 1 >= gap && self.reorderings.happens(random, chance);
+        let overtakes =
+            self.in_order.saturating_add(1) >= gap && self.reorderings.happens(random, chance);
         let arrival = if overtakes {
             self.counters.reordered += 1;
             self.in_order = 0;

@@ -398,3 +398,24 @@ fn codel_keeps_the_queue_short_and_a_fifo_does_not() {
     let codel = longest(QueueConfig::Codel(CodelConfig::default()));
     assert!(codel * 2 < fifo, "{codel} {fifo}");
 }
+
+#[test]
+fn what_was_being_transmitted_when_it_went_down_keeps_nobody_waiting() {
+    // A packet of 100 bytes takes 800 ms.
+    let slow = PipeConfig {
+        rate: Some(Rate::bits(1000)),
+        ..PipeConfig::default()
+    };
+    let mut random = random(1);
+    let mut pipe = Pipe::new(slow, &mut random);
+    for n in 0..3 {
+        pipe.send(at(0), &mut random, packet(n, 100));
+    }
+    let down = PipeConfig { up: false, ..slow };
+    pipe.change(at(10), &mut random, down);
+    pipe.change(at(20), &mut random, slow);
+    pipe.send(at(30), &mut random, packet(7, 100));
+    let (arrival, arrived) = pipe.poll_arrival(at(2000), &mut random).unwrap();
+    assert_eq!((arrival, port(&arrived)), (at(830), 7));
+    assert_eq!(pipe.counters().down, 3);
+}
