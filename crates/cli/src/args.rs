@@ -74,7 +74,7 @@ pub(crate) struct RunArgs {
     pub(crate) sysctl: Vec<String>,
     /// Write all packets on the interfaces of the run's host to FILE, as pcapng: for tshark, wireshark and their like.
     ///
-    /// Checksums are those that the packets would have on a wire.
+    /// Checksums are those that the packets would have on a wire, and a comment names the program that sends or gets each.
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
     /// Let each packet on the run's interfaces take TIME to arrive, such as 20ms; units are s, ms and us.

@@ -17,6 +17,7 @@ mod mirror;
 mod names;
 mod opens;
 pub(crate) mod outside;
+mod owners;
 mod parking;
 mod paths;
 mod procfs;
@@ -49,6 +50,7 @@ use inherited::Inherited;
 use loopback::Loopback;
 use opens::Names;
 use outside::Outside;
+use owners::Owners;
 use room::Room;
 use supervisor::Supervisor;
 use trace::Trace;
@@ -210,6 +212,7 @@ fn start(args: &RunArgs) -> Result<u8, Failure> {
     ));
     room.supervisors[number].trace = trace;
     room.supervisors[number].loopback = loopback;
+    room.supervisors[number].owners = args.pcap.is_some().then(Owners::default);
     room.supervisors[number].etc = etc;
     room.supervisors[number].caps = capability::all(&args.cap);
     if let Some(outside) = outside {

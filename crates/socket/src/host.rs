@@ -229,6 +229,20 @@ impl Host {
         }
     }
 
+    /// The protocol and the port by which packets of an Internet socket are known; of a ping socket it is the identifier of
+    /// its echoes. None as long as it has none.
+    pub fn port(&self, id: SocketId) -> Option<(u8, u16)> {
+        let port = match &self.get(id).ok()?.kind {
+            Kind::Tcp(s) => self.stack.tcp_local(s.handle)?.port(),
+            Kind::Udp(s) => self.stack.udp_local(s.handle).port(),
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => return None,
+        };
+        let common = &self.get(id).ok()?.common;
+        let raw = i32::from(common.ty) == switchboard_abi::number::SOCK_RAW;
+        let protocol = u8::try_from(common.protocol).ok()?;
+        (port != 0 && !raw).then_some((protocol, port))
+    }
+
     /// getpeername(2).
     pub fn getpeername(&self, id: SocketId) -> Result<SockAddr, Errno> {
         match self.kind(id)? {

@@ -65,12 +65,12 @@ impl Capture {
 }
 
 impl Tap {
-    /// A frame, `at` this time since the epoch.
-    pub fn frame(&self, at: Duration, seen: Seen, frame: &Frame) {
+    /// A frame, `at` this time since the epoch. `comment` is shown next to it: which program it is of.
+    pub fn frame(&self, at: Duration, seen: Seen, frame: &Frame, comment: Option<&str>) {
         let file = &self.capture.file;
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         if file.error.is_none() {
-            let bytes = capture_frame(self.number, at, seen, frame, None);
+            let bytes = capture_frame(self.number, at, seen, frame, comment);
             file.error = file.writer.write_all(&bytes).err();
         }
     }

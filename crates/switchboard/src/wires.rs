@@ -9,12 +9,13 @@ use crate::network::{Medium, Network};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 use switchboard_device::{AttachError, Cable, End, Outlet, Pipe, PipeConfig, Seen, SegmentConfig};
 use switchboard_engine::{
     Departure, IfIndex, Instant, InterfaceChange, InterfaceConfig, NeighState,
 };
-use switchboard_wire::{FrameBody, Mac};
+use switchboard_wire::{Frame, FrameBody, Mac};
 
 pub use crate::capture::{Capture, Tap};
 pub use crate::network::Plug;
@@ -30,6 +31,11 @@ pub trait Hosts {
     /// The next frame that leaves a host.
     fn departure(&mut self, now: Instant, host: usize) -> Option<Departure> {
         self.layer(host).poll_frame(now)
+    }
+
+    /// Which program of a host has sent a frame, or gets it, as captures tell it next to the packet.
+    fn program_of(&self, _host: usize, _seen: Seen, _frame: &Frame) -> Option<Rc<str>> {
+        None
     }
 }
 
@@ -335,8 +341,12 @@ impl Wires {
             while let Some(index) = busy.pop() {
                 let wired = &mut self.hosts[index];
                 while let Some(outgoing) = hosts.departure(now, index) {
-                    for tap in wired.taps.get(&outgoing.interface).into_iter().flatten() {
-                        tap.frame(at, Seen::Outbound, &outgoing.frame);
+                    if let Some(taps) = wired.taps.get(&outgoing.interface) {
+                        let program = hosts.program_of(index, Seen::Outbound, &outgoing.frame);
+                        for tap in taps {
+                            let frame = &outgoing.frame;
+                            tap.frame(at, Seen::Outbound, frame, program.as_deref());
+                        }
                     }
                     if let Some(plug) = wired.plugs.get(&outgoing.interface) {
                         let network = plug.network;
@@ -360,9 +370,11 @@ impl Wires {
                         self.cut_off[network] += u64::from(frame.segments());
                         continue;
                     }
-                    let taps = self.hosts[member.host].taps.get(&member.interface);
-                    for tap in taps.into_iter().flatten() {
-                        tap.frame(at, Seen::Inbound, &frame);
+                    if let Some(taps) = self.hosts[member.host].taps.get(&member.interface) {
+                        let program = hosts.program_of(member.host, Seen::Inbound, &frame);
+                        for tap in taps {
+                            tap.frame(at, Seen::Inbound, &frame, program.as_deref());
+                        }
                     }
                     let layer = hosts.layer(member.host);
                     layer.deliver_frame(now, member.interface, frame);

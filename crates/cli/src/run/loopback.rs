@@ -13,6 +13,7 @@ use switchboard_socket::Host;
 use switchboard_wire::FrameBody;
 
 use super::outside::NetMode;
+use super::owners::Owners;
 use crate::args::RunArgs;
 
 /// Which of a seed's streams of chances is that of `lo`.
@@ -74,7 +75,13 @@ impl Loopback {
     }
 
     /// Carries what is sent on `lo`, until nothing moves now. `realtime` is `now` since the epoch.
-    pub(super) fn carry(&mut self, host: &mut Host, now: Instant, realtime: Duration) {
+    pub(super) fn carry(
+        &mut self,
+        host: &mut Host,
+        owners: Option<&Owners>,
+        now: Instant,
+        realtime: Duration,
+    ) {
         for _ in 0..BUDGET {
             self.send(host, now);
             // One at a time: what it makes the host send comes behind what is on its way.
@@ -83,7 +90,8 @@ impl Loopback {
                 return;
             };
             if let Some(tap) = &self.tap {
-                tap.frame(realtime, Seen::Inbound, &frame);
+                let program = owners.and_then(|owners| owners.of_both(&frame));
+                tap.frame(realtime, Seen::Inbound, &frame, program.as_deref());
             }
             if let FrameBody::Ip(packet) = frame.body {
                 host.deliver_tagged(now, IfIndex::LO, label.tag, packet);

@@ -21,10 +21,11 @@ use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::time::Timespec;
 use smallvec::SmallVec;
 use switchboard::wires::{Hosts, Wires};
-use switchboard_device::{Cable, Outlet, PipeConfig};
+use switchboard_device::{Cable, Outlet, PipeConfig, Seen};
 use switchboard_engine::{Departure, IfIndex, Instant};
 use switchboard_notify::{Closings, Notification};
 use switchboard_socket::Host;
+use switchboard_wire::Frame;
 
 use super::clock::Clock;
 use super::mirror::Mirror;
@@ -416,6 +417,10 @@ impl Hosts for Delivered<'_> {
 
     fn departure(&mut self, now: Instant, host: usize) -> Option<Departure> {
         self.supervisors[host].departure(now)
+    }
+
+    fn program_of(&self, host: usize, seen: Seen, frame: &Frame) -> Option<Rc<str>> {
+        self.supervisors[host].owners.as_ref()?.of(seen, frame)
     }
 }
 

@@ -47,6 +47,7 @@ use super::memory::TargetMemory;
 use super::mirror::Mirror;
 use super::names::Named;
 use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
+use super::owners::Owners;
 use super::parking::{Parking, Waiter};
 use super::procfs::OpenFiles;
 use super::remembered::{Outcome, Remembered};
@@ -83,6 +84,8 @@ pub(super) struct Supervisor {
     remembered: Remembered,
     pub(super) trace: Option<Trace>,
     pub(super) loopback: Option<Loopback>,
+    /// Which programs packets are of, where somebody captures them.
+    pub(super) owners: Option<Owners>,
     names: Rc<Names>,
     /// Files under /etc that are this host's, and what they say; those of one with a name follow from it.
     pub(super) etc: Vec<(String, String)>,
@@ -175,6 +178,7 @@ impl Supervisor {
             remembered: Remembered::default(),
             trace: None,
             loopback: None,
+            owners: None,
             closing: Vec::new(),
             woken: Vec::new(),
             lingering: HashMap::new(),
@@ -603,6 +607,12 @@ impl Supervisor {
             let progress = pending.attempt(host, cx, &mut memory, files);
             (progress, files.take_end(pending.socket()))
         });
+        if let Some(owners) = &mut self.owners
+            && let Some(socket) = pending.socket()
+            && let Some(place) = self.host.port(socket)
+        {
+            owners.note(place, call.tid);
+        }
         match progress {
             Progress::Blocked(parked) => {
                 // It may have taken or queued part of it.
@@ -681,7 +691,8 @@ impl Supervisor {
         }
         for _ in 0..ROUNDS {
             if let Some(loopback) = &mut self.loopback {
-                loopback.carry(&mut self.host, self.clock.now(), self.clock.realtime());
+                let (now, realtime) = (self.clock.now(), self.clock.realtime());
+                loopback.carry(&mut self.host, self.owners.as_ref(), now, realtime);
             }
             self.show_events();
             self.answer_names();

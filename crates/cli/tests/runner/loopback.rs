@@ -123,6 +123,9 @@ fn a_capture_has_every_packet() {
     // A section header, and the data in full.
     assert_eq!(file[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
     assert!(file.iter().filter(|byte| **byte == b'x').count() >= 100_000);
+    // Next to each packet whose it is.
+    let name_and_pid = file.windows(5).filter(|bytes| *bytes == b"perl[").count();
+    assert!(name_and_pid >= 5, "{name_and_pid}");
     let tshark = Command::new("tshark")
         .args(["-r", name, "-o", "tcp.check_checksum:TRUE", "-T", "fields"])
         .args([
