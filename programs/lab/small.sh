@@ -100,6 +100,8 @@ END
 "$SWITCHBOARD" lab --output routed routed.toml >routed.log 2>&1 || { cat routed.log >&2; fail "routed"; }
 is "the capture's magic" 0a0d0d0a "$(od -An -tx1 -N4 routed/left.pcapng | tr -d ' ')"
 has '^serves b$' routed/server.out
+# Packets of a program have its name next to them.
+has 'python3[.0-9]*\[[0-9]*\]' routed/left.pcapng
 
 # Whoever is not as expected is named, and so is the reason.
 cat >fails.toml <<'END'
@@ -260,4 +262,71 @@ wait $lab || status=$?
 is "the session's end" 0 $status
 # What the partition kept from arriving counts as dropped.
 has '^lan  *[0-9].* [1-9][0-9]*$' session.log
+# Started again, a program goes on with its files; what `set` says of the MTU is the interface's; and exec hands on what is not
+# UTF-8. The session has the name of a word of ctl's.
+cat >links.toml <<'END'
+time_limit = "30s"
+[host.a]
+[host.b]
+[program.again]
+host = "a"
+run = "echo run"
+[program.waits]
+host = "b"
+run = "sleep 60"
+[[event]]
+after = "again"
+at = "300ms"
+do = ["start again", "set lan/a mtu 1300"]
+END
+"$SWITCHBOARD" lab --output restarted links.toml >links.log 2>&1 &
+lab=$!
+for try in $(seq 100); do
+    [ "$(cat restarted/again.out 2>/dev/null)" = $'run\nrun' ] && break
+    sleep 0.1
+done
+is "what was written before" $'run\nrun' "$(cat restarted/again.out)"
+cat >mtu.py <<'END'
+import fcntl, socket, struct
+name = fcntl.ioctl(socket.socket(), 0x8921, struct.pack("16si12x", b"eth0", 0))  # SIOCGIFMTU
+print(struct.unpack("16si12x", name)[1])
+END
+is "the MTU" "1300 1500" "$(for host in a b; do "$SWITCHBOARD" exec links $host -- python3 mtu.py; done | xargs)"
+is "bytes" "376 012 377" "$("$SWITCHBOARD" exec links a -- printf '%s\n%s' $'\376' $'\377' | od -An -to1 | xargs)"
+"$SWITCHBOARD" ctl links ps >ps
+has '^waits ' ps
+
+# Of several at once each has a name of its own, and the word that is a name leads to its lab.
+printf 'duration = "5s"\n[host.a]\n' >crowd.toml
+for n in 1 2 3 4 5 6; do
+    "$SWITCHBOARD" lab --quiet --session crowd crowd.toml >/dev/null 2>&1 &
+done
+for try in $(seq 100); do
+    "$SWITCHBOARD" ctl >names
+    [ "$(wc -l <names)" = 7 ] && break
+    sleep 0.01
+done
+is "names" "crowd crowd-2 crowd-3 crowd-4 crowd-5 crowd-6 links" "$(xargs <names)"
+"$SWITCHBOARD" ctl links ps >ps
+has '^waits ' ps
+
+# A signal ends a lab in order: what there is to say is said, and no socket and no directory of one is left.
+kill -INT $lab
+status=0
+wait $lab || status=$?
+is "an interrupted lab" 130 $status
+has '^switchboard: ended by SIGINT$' links.log
+has '^waits  *b  *ended by signal 15 .* -$' links.log
+wait
+[ ! -e "$XDG_RUNTIME_DIR/switchboard" ] || fail "the sessions' directory is left"
+
+# A name that would be another path, and no place for a socket.
+status=0
+"$SWITCHBOARD" lab --session ../x short.toml 2>error || status=$?
+is "a name that is none" 125 $status
+has '^switchboard: --session "../x": letters, digits' error
+status=0
+XDG_RUNTIME_DIR=$PWD/none "$SWITCHBOARD" lab short.toml >/dev/null 2>error || status=$?
+is "no place for a socket" 125 $status
+has "^switchboard: no control socket in $PWD/none/switchboard: No such file.* XDG_RUNTIME_DIR" error
 echo "small: done"

@@ -40,7 +40,7 @@ pub(crate) fn rate(text: &str) -> Result<u64, String> {
     if !(1.0..=1e15).contains(&bits) {
         return Err("a rate is at least 1 bit and at most 1000000 gbit".into());
     }
-    Ok(bits as u64)
+    Ok(bits.round() as u64)
 }
 
 /// `1%`, `0.1%`.

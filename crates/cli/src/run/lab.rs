@@ -43,6 +43,11 @@ pub(crate) fn lab(args: &LabArgs) -> ExitCode {
 
 fn start(args: &LabArgs) -> Result<u8, Failure> {
     let path = &args.file;
+    if let Some(name) = &args.session
+        && !file::is_session_name(name)
+    {
+        return Err(setup(format!("--session {name:?}: {}", file::NO_SESSION)));
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|error| setup(format!("{}: {error}", path.display())))?;
     let mut plan = file::parse(path, &text).map_err(setup)?;

@@ -92,6 +92,13 @@ pub(super) fn parse(plan: &Plan, words: &[&str]) -> Result<Action, String> {
             if sets.iter().any(Vec::is_empty) {
                 return Err("partition: a set without hosts".into());
             }
+            for (n, set) in sets.iter().enumerate() {
+                let also = |host: &&usize| sets[..n].iter().any(|other| other.contains(host));
+                if let Some(host) = set.iter().find(also) {
+                    let name = &plan.hosts[*host].name;
+                    return Err(format!("partition: {name} is in two sets"));
+                }
+            }
             Ok(Action::Partition { sets })
         }
         ("heal", []) => Ok(Action::Heal),
@@ -125,6 +132,14 @@ pub(super) fn find_signal(name: &str) -> Result<i32, String> {
     match name.parse() {
         Ok(number @ 1..=64) => Ok(number),
         _ => Err(format!("no signal {name:?}")),
+    }
+}
+
+/// `SIGTERM`
+pub(super) fn signal_name(signal: i32) -> String {
+    match SIGNALS.iter().find(|(_, number)| *number == signal) {
+        Some((name, _)) => format!("SIG{name}"),
+        None => format!("signal {signal}"),
     }
 }
 

@@ -19,6 +19,10 @@ impl Subnet {
         let (addr, len) = text.split_once('/').ok_or_else(wanted)?;
         let addr: IpAddr = addr.parse().map_err(|_| wanted())?;
         let len: u8 = len.parse().map_err(|_| wanted())?;
+        let first_is_0 = matches!(addr, IpAddr::V4(v4) if v4.octets()[0] == 0);
+        if addr.is_multicast() || addr.is_loopback() || first_is_0 {
+            return Err(format!("{text:?} is no subnet of hosts"));
+        }
         let longest = if addr.is_ipv4() { 30 } else { 126 };
         if len > longest {
             return Err(format!(
@@ -56,6 +60,16 @@ impl Subnet {
         addr.is_ipv4() == self.addr.is_ipv4() && other.nth(0) == self.nth(0)
     }
 
+    /// Whether they have an address in common.
+    fn overlaps(self, other: Subnet) -> bool {
+        let (short, long) = if self.len < other.len {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        short.contains(long.addr)
+    }
+
     /// How many hosts have room in it.
     fn room(self) -> u64 {
         let bits = if self.addr.is_ipv4() { 32 } else { 128 };
@@ -68,14 +82,39 @@ impl Subnet {
     }
 }
 
-/// Numbers networks: the n-th is 10.0.n.0/24 and fd00:0:0:n::/64, larger ones 10.128+n.0.0/16.
+/// Numbers networks: the n-th is 10.0.n.0/24 and fd00:0:0:n::/64, larger ones 10.128+n.0.0/16; one whose number the file has
+/// given away gets the highest that is free.
 #[derive(Default)]
 pub(super) struct Numbers {
     small: u32,
     large: u32,
+    taken: Vec<Subnet>,
 }
 
 impl Numbers {
+    /// A subnet is what the file has said.
+    pub(super) fn give(&mut self, subnet: Option<Subnet>) {
+        self.taken.extend(subnet);
+    }
+
+    /// The subnet, or another one like it that is nobody's.
+    pub(super) fn free(&mut self, wish: Subnet) -> Subnet {
+        let of_number = |n: u32| {
+            let addr = match wish.addr {
+                IpAddr::V4(_) if wish.len == 16 => Ipv4Addr::new(10, n as u8, 0, 0).into(),
+                IpAddr::V4(_) => Ipv4Addr::new(10, 0, n as u8, 0).into(),
+                IpAddr::V6(_) => Ipv6Addr::new(0xfd00, 0, 0, n as u16, 0, 0, 0, 0).into(),
+            };
+            Subnet { addr, ..wish }
+        };
+        let is_free = |subnet: &Subnet| !self.taken.iter().any(|other| other.overlaps(*subnet));
+        let others = (1..=254).rev().map(of_number);
+        let free = std::iter::once(wish).chain(others).find(is_free);
+        let free = free.unwrap_or(wish);
+        self.taken.push(free);
+        free
+    }
+
     /// The subnets of the next network, which has so many hosts.
     pub(super) fn next(&mut self, hosts: usize) -> [Subnet; 2] {
         self.small += 1;

@@ -24,6 +24,9 @@ use super::addresses;
 use super::plan::{HostPlan, Kind, Plan};
 use crate::args::LabArgs;
 
+/// A switch hands on what its cables take, each of which has an MTU of its own.
+const SWITCH_MTU: u32 = 65_535;
+
 /// A lab before anything runs in it.
 pub(super) struct Built {
     pub(super) room: Room,
@@ -165,6 +168,7 @@ fn loopbacks(
             let capture = capture.map_err(|error| unwritten("capture", &path, error))?;
             tap = Some(capture.tap(0));
             captures.push((path, capture));
+            room.supervisors[number].owners.get_or_insert_default();
         }
         let supervisor = &mut room.supervisors[number];
         supervisor.host.stack_mut().carry_loopback(true);
@@ -205,17 +209,12 @@ fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {
     let now = room.clock.now();
     let mut all = Vec::new();
     for network in &plan.networks {
-        let mtu = network.members.iter().map(|member| member.out.mtu).min();
-        let mtu = mtu.unwrap_or(PipeConfig::default().mtu);
         let number = match network.kind {
             Kind::Segment => room.wires.add_segment(SegmentConfig {
-                mtu,
+                mtu: SWITCH_MTU,
                 ..SegmentConfig::default()
             }),
-            Kind::Link => room.wires.add_link(PipeConfig {
-                mtu,
-                ..PipeConfig::default()
-            }),
+            Kind::Link => room.wires.add_link(PipeConfig::default()),
         };
         let mut plugs = Vec::new();
         for member in &network.members {
@@ -227,10 +226,8 @@ fn wires(plan: &Plan, room: &mut Room) -> Result<Vec<Vec<Plug>>, Failure> {
                 let host = &plan.hosts[member.host].name;
                 setup(format!("{} of {host}: {error}", network.name))
             })?;
-            if member.out.mtu != mtu {
-                let change = InterfaceChange::Mtu(member.out.mtu);
-                layer.stack_mut().change_interface(interface, change);
-            }
+            let change = InterfaceChange::Mtu(member.out.mtu);
+            layer.stack_mut().change_interface(interface, change);
             if network.asks {
                 layer.stack_mut().solicit_routers(now, interface);
             }
@@ -355,6 +352,7 @@ fn captures(
         let capture = Capture::start(&names, Box::new(file)).map_err(failed)?;
         for (number, (host, index)) in (0..).zip(taps) {
             room.wires.tap(host, index, capture.tap(number));
+            room.supervisors[host].owners.get_or_insert_default();
         }
         captures.push((path, capture));
         Ok(())

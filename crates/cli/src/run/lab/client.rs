@@ -1,10 +1,13 @@
 //! `switchboard ctl` and `switchboard exec`: the other end of a lab's control socket.
 
-use std::io::{BufRead, BufReader, IoSlice, Write};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
@@ -14,6 +17,11 @@ use super::super::signals::Signals;
 use super::{action, session};
 use crate::args::{CtlArgs, ExecArgs};
 use crate::{complain, show};
+
+/// What is said where there is no lab any more.
+pub(super) const ENDED: &str = "the lab has ended";
+/// How long `switchboard ctl` waits. A lab answers at once, unless the machine is very busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Words of `switchboard ctl` that are no session's name.
 fn verbs() -> impl Iterator<Item = &'static str> {
@@ -34,7 +42,7 @@ impl Client {
             None => only_session()?,
         };
         let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
                 format!("no lab {name:?} runs; {}", known())
             }
             _ => format!("{name}: {error}"),
@@ -47,7 +55,16 @@ impl Client {
     pub(super) fn send(&mut self, request: &Value) -> Result<(), String> {
         let line = format!("{request}\n");
         let sent = self.stream.write_all(line.as_bytes());
-        sent.map_err(|error| format!("the lab does not hear: {error}"))
+        sent.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => ENDED.into(),
+            _ => format!("the lab does not hear: {error}"),
+        })
+    }
+
+    /// An answer that takes longer will not come: the lab is stopped, for instance.
+    pub(super) fn wait_at_most(&self, time: Duration) {
+        // Without it we wait as long as it takes.
+        let _ = self.stream.set_read_timeout(Some(time));
     }
 
     /// The next answer; none when the lab has ended.
@@ -58,13 +75,19 @@ impl Client {
             Ok(_) => serde_json::from_str(&line)
                 .map(Some)
                 .map_err(|error| format!("the lab's answer is not understood: {error}")),
-            Err(error) => Err(format!("the lab does not answer: {error}")),
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionReset => Ok(None),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    Err("the lab does not answer: is it stopped, or the machine busy?".into())
+                }
+                _ => Err(format!("the lab does not answer: {error}")),
+            },
         }
     }
 
     pub(super) fn ask(&mut self, request: &Value) -> Result<Value, String> {
         self.send(request)?;
-        let answer = self.answer()?.ok_or("the lab has ended")?;
+        let answer = self.answer()?.ok_or(ENDED)?;
         match answer.get("error").and_then(Value::as_str) {
             Some(what) => Err(what.to_owned()),
             None => Ok(answer),
@@ -104,9 +127,21 @@ fn only_session() -> Result<String, String> {
 
 pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    let is_verb = |word: &str| verbs().any(|verb| verb == word);
     let (name, words) = match words.as_slice() {
-        [] => return show(&format!("{}\n", sessions().join("\n")), ExitCode::SUCCESS),
-        [first, ..] if verbs().any(|verb| verb == *first) => (None, words.as_slice()),
+        [] => {
+            let names: String = sessions().iter().map(|name| format!("{name}\n")).collect();
+            return show(&names, ExitCode::SUCCESS);
+        }
+        // A lab may have the name of a verb, such as that of links.toml: two verbs follow each other then.
+        [name, rest @ ..]
+            if is_verb(name)
+                && rest.first().is_some_and(|word| is_verb(word))
+                && sessions().iter().any(|known| known == name) =>
+        {
+            (Some(*name), rest)
+        }
+        [first, ..] if is_verb(first) => (None, words.as_slice()),
         [name, rest @ ..] => (Some(*name), rest),
     };
     if words.is_empty() {
@@ -114,7 +149,10 @@ pub(crate) fn ctl(args: &CtlArgs) -> ExitCode {
         complain(&format!("what is to be done? {}", verbs.join(", ")));
         return ExitCode::from(SETUP_FAILED);
     }
-    let answer = Client::connect(name).and_then(|mut client| client.ask(&json!({ "do": words })));
+    let answer = Client::connect(name).and_then(|mut client| {
+        client.wait_at_most(PATIENCE);
+        client.ask(&json!({ "do": words }))
+    });
     match answer {
         Ok(answer) => {
             let text = answer
@@ -140,23 +178,26 @@ pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     }
 }
 
+/// What is not UTF-8 goes as a list of bytes.
+fn text(text: &OsStr) -> Value {
+    match text.to_str() {
+        Some(text) => text.into(),
+        None => text.as_bytes().into(),
+    }
+}
+
 /// The exit status of the program.
 fn run(args: &ExecArgs) -> Result<u8, String> {
     let mut client = Client::connect(Some(&args.session))?;
-    let text = |text: std::ffi::OsString| {
-        text.into_string()
-            .map_err(|text| format!("{text:?} is not UTF-8, which goes through here"))
-    };
-    let run: Result<Vec<String>, String> = args.program.iter().cloned().map(text).collect();
-    let mut env = Vec::new();
-    for (name, value) in std::env::vars_os() {
-        env.extend([text(name)?, text(value)?]);
-    }
+    let run: Vec<Value> = args.program.iter().map(|word| text(word)).collect();
+    let env: Vec<Value> = std::env::vars_os()
+        .flat_map(|(name, value)| [text(&name), text(&value)])
+        .collect();
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
     let cwd = std::env::current_dir().map_err(|error| format!("the working directory: {error}"))?;
     let request = json!({ "exec": {
-        "host": args.host, "run": run?, "env": env, "cwd": cwd.to_string_lossy(),
+        "host": args.host, "run": run, "env": env, "cwd": text(cwd.as_os_str()),
         "umask": umask.as_raw_mode(),
     }});
     // Before anything is started that they are for.
@@ -186,7 +227,7 @@ fn run(args: &ExecArgs) -> Result<u8, String> {
         if client.answers.buffer().is_empty() && !wait(&client.stream, &signals)? {
             continue;
         }
-        let answer = client.answer()?.ok_or("the lab has ended")?;
+        let answer = client.answer()?.ok_or(ENDED)?;
         if let Some(status) = answer.get("exit").and_then(Value::as_u64) {
             return Ok(status as u8);
         }

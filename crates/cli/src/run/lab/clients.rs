@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 
 use serde_json::{Value, json};
 
@@ -183,8 +184,7 @@ impl Director {
     fn exec(&mut self, client: usize, exec: &Value, fds: Vec<OwnedFd>) -> Result<(), String> {
         let texts = |name: &str| -> Vec<OsString> {
             let all = exec.get(name).and_then(Value::as_array);
-            let all = all.into_iter().flatten().filter_map(Value::as_str);
-            all.map(OsString::from).collect()
+            all.into_iter().flatten().filter_map(text).collect()
         };
         let host = exec.get("host").and_then(Value::as_str).unwrap_or_default();
         let host = action::find_host(&self.plan, host)?;
@@ -201,7 +201,7 @@ impl Director {
         let umask = exec.get("umask").and_then(Value::as_u64).unwrap_or(0o022) as u32;
         let stdio = [Some(stdin), Some(stdout), Some(stderr)];
         let mut spawn = programs::spawn(&run, umask, stdio).environment(environment);
-        if let Some(directory) = exec.get("cwd").and_then(Value::as_str) {
+        if let Some(directory) = exec.get("cwd").and_then(text) {
             spawn = spawn.current_dir(directory);
         }
         // In the place of one that a client has waited for until its end: the table does not grow with each.
@@ -223,4 +223,14 @@ impl Director {
         }
         Ok(())
     }
+}
+
+/// A string, or the bytes of one that is not UTF-8.
+fn text(value: &Value) -> Option<OsString> {
+    if let Some(text) = value.as_str() {
+        return Some(text.into());
+    }
+    let bytes = value.as_array()?.iter();
+    let bytes = bytes.map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok()));
+    bytes.collect::<Option<Vec<u8>>>().map(OsString::from_vec)
 }

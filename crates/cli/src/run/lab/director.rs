@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard_device::Cable;
-use switchboard_engine::Instant;
+use switchboard_engine::{Instant, InterfaceChange};
 
 use super::super::guard::Guard;
 use super::super::room::{FIRST_OWN, Room};
@@ -75,8 +75,7 @@ impl Director {
         args: &LabArgs,
     ) -> Result<Director, Failure> {
         let name = args.session.as_deref().unwrap_or(&plan.name);
-        let session = Session::start(name)
-            .map_err(|error| setup(format!("no control socket for {name}: {error}")))?;
+        let session = Session::start(name).map_err(setup)?;
         let room = &built.room;
         let watched = room
             .watch(&signals, SIGNAL)
@@ -360,7 +359,8 @@ impl Director {
                     Some(own) => own.run[0].clone(),
                     None => self.programs[number].name.clone(),
                 };
-                let what = programs::not_started(&run, &error);
+                let directory = self.plan.programs.get(number).map(|own| own.cwd.as_path());
+                let what = programs::not_started(&run, directory, &error);
                 self.programs[number].state = State::Failed;
                 match self.programs[number].client {
                     Some(client) => {
@@ -477,6 +477,9 @@ impl Director {
                     // It was tried when it was understood.
                     let _ = netem::apply(config, &words);
                 });
+                if words.contains(&"mtu") {
+                    self.change_interfaces(cables);
+                }
             }
             Action::Partition { sets } => {
                 let wires = &mut self.built.room.wires;
@@ -509,6 +512,21 @@ impl Director {
             }
         }
         Ok(())
+    }
+
+    /// Interfaces send what the cables take that their hosts send into.
+    fn change_interfaces(&mut self, cables: &Cables) {
+        let network = &self.plan.networks[cables.network];
+        let plugs = &self.built.plugs[cables.network];
+        let room = &mut self.built.room;
+        for (member, plug) in network.members.iter().zip(plugs) {
+            if let Some(interface) = room.wires.interface(*plug)
+                && let Some(mtu) = room.wires.pipe(*plug, Cable::Up).map(|p| p.config().mtu)
+            {
+                let stack = room.supervisors[member.host].host.stack_mut();
+                stack.change_interface(interface, InterfaceChange::Mtu(mtu));
+            }
+        }
     }
 
     /// Changes cables; `both`: in both directions where a member is named.

@@ -90,6 +90,8 @@ pub(super) const SCHEMA: &[(&str, Known)] = &[
 
 /// How long a lab may take that does not say.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Of a session.
+const LONGEST_NAME: usize = 48;
 /// More than a network of ours numbers by itself.
 const MOST_HOSTS: usize = 4096;
 
@@ -115,7 +117,10 @@ fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
         None => {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let plain = |c: char| if is_plain(c) { c } else { '-' };
-            stem.chars().map(plain).collect()
+            let name = stem.trim_start_matches('.').chars().map(plain);
+            // The path of a socket has 107 bytes (unix(7)).
+            let name: String = name.take(LONGEST_NAME).collect();
+            if name.is_empty() { "lab".into() } else { name }
         }
     };
     let time = |name: &str| table.get(name).map(|value| value.time()).transpose();
@@ -158,12 +163,13 @@ fn lab(path: &Path, table: &Table<'_>) -> Result<Plan> {
     }
     for value in table
         .get("event")
-        .map_or(Ok(Vec::new()), |value| value.list())?
+        .map_or(Ok(Vec::new()), |value| value.one_or_more())?
     {
         let event = event(&plan, &value)?;
         plan.events.push(event);
     }
-    check_order(&plan, table)?;
+    checks::order(&plan, table)?;
+    checks::results(table)?;
     Ok(plan)
 }
 
@@ -171,10 +177,18 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
+/// What is wrong with the name of a session.
+pub(super) const NO_SESSION: &str =
+    "letters, digits, -, _ and . make a name, 48 at most, and the first is no dot";
+
+pub(super) fn is_session_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_plain) && !name.starts_with('.')
+}
+
 fn session_name(value: &Value<'_>) -> Result<String> {
     let name = value.text()?;
-    if name.is_empty() || !name.chars().all(is_plain) || name.starts_with('.') {
-        return Err(value.problem("letters, digits, -, _ and . make a name"));
+    if !is_session_name(name) {
+        return Err(value.problem(NO_SESSION));
     }
     Ok(name.to_owned())
 }
@@ -250,8 +264,12 @@ fn each<T: FromStr<Err: fmt::Display>>(table: &Table<'_>, key: &str) -> Result<V
         .get(key)
         .map_or(Ok(Vec::new()), |value| value.one_or_more())?;
     let parse = |value: &Value<'_>| {
-        let parsed = value.text()?.parse();
-        parsed.map_err(|error: T::Err| value.problem(error.to_string()))
+        let text = value.text()?;
+        let parsed = text.parse();
+        parsed.map_err(|error: T::Err| match error.to_string() {
+            said if said.contains(&format!("{text:?}")) => value.problem(said),
+            said => value.problem(format!("{text:?}: {said}")),
+        })
     };
     values.iter().map(parse).collect()
 }
@@ -348,6 +366,16 @@ fn route(value: &Value<'_>) -> Result<RoutePlan> {
 
 fn networks(table: &Table<'_>, plan: &mut Plan) -> Result<()> {
     let mut numbers = addresses::Numbers::default();
+    for key in ["segment", "link"] {
+        for (_, value) in (table.get(key)).map_or(Ok(Vec::new()), |value| value.named())? {
+            let table = value.table(NETWORK)?;
+            for key in ["subnet", "subnet6"] {
+                let given = table.get(key).and_then(|value| value.text().ok());
+                // What is wrong with one is said where it is used.
+                numbers.give(given.and_then(|text| Subnet::parse(text).ok()));
+            }
+        }
+    }
     for (kind, key) in [(Kind::Segment, "segment"), (Kind::Link, "link")] {
         for (name, value) in table
             .get(key)
@@ -404,7 +432,7 @@ fn network(
     };
     let mut members: Vec<Member> = Vec::new();
     let hosts = table.need("hosts")?;
-    for value in hosts.list()? {
+    for value in hosts.one_or_more()? {
         let host = action::find_host(plan, value.text()?).map_err(|what| value.problem(what))?;
         if members.iter().any(|member| member.host == host) {
             return Err(value.problem(format!("{:?} is named twice", value.text()?)));
@@ -425,7 +453,7 @@ fn network(
     for (key, automatic) in [("subnet", automatic[0]), ("subnet6", automatic[1])] {
         match table.get(key) {
             None if automatic.addr.is_ipv6() && !plan.ipv6 => {}
-            None => subnets.push(automatic),
+            None => subnets.push(numbers.free(automatic)),
             Some(value) if value.text()? == "none" => {}
             Some(value) if key == "subnet6" && value.text()? == "auto" => asks = true,
             Some(value) => {
@@ -522,15 +550,22 @@ fn program(path: &Path, plan: &mut Plan, name: &str, value: &Value<'_>) -> Resul
     } else {
         command.texts()?
     };
-    if run.is_empty() {
+    if run.first().is_none_or(String::is_empty) {
         return Err(command.problem("names no program"));
+    }
+    if run.iter().any(|word| word.contains('\0')) {
+        return Err(command.problem("no argument has a zero byte"));
     }
     let mut env = Vec::new();
     for (name, value) in table
         .get("env")
         .map_or(Ok(Vec::new()), |value| value.named())?
     {
-        env.push((name, value.words()?));
+        let text = value.words()?;
+        if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
+            return Err(value.problem("a variable's name has no =, and neither has a zero byte"));
+        }
+        env.push((name, text));
     }
     let cwd = match table.get("cwd") {
         Some(value) => relative(path, &value)?,
@@ -559,7 +594,10 @@ fn ready(table: &Table<'_>) -> Result<Ready> {
     };
     let ready = value.table(READY)?;
     match (ready.get("port"), ready.get("line"), ready.get("exit")) {
-        (Some(port), None, None) => Ok(Ready::Port(port.number()?)),
+        (Some(port), None, None) => match port.number()? {
+            0 => Err(port.problem("no program listens at port 0")),
+            port => Ok(Ready::Port(port)),
+        },
         (None, Some(line), None) => Ok(Ready::Line(regex(&line)?)),
         (None, None, Some(exit)) if exit.truth()? => Ok(Ready::Exit),
         _ => Err(value.problem("one of port, line and exit = true is wanted")),
@@ -603,6 +641,11 @@ fn expect(table: &Table<'_>) -> Result<Expect> {
                 .collect::<Result<Vec<u8>>>()?,
         ),
     };
+    if let (Some(statuses), Some(value)) = (&status, table.get("status"))
+        && statuses.is_empty()
+    {
+        return Err(value.problem("no status would be as expected"));
+    }
     Ok(Expect {
         status,
         output: all("output")?,
@@ -614,6 +657,11 @@ fn after(plan: &Plan, own: usize, value: &Value<'_>) -> Result<Vec<usize>> {
     let Some(value) = value.table(PROGRAM)?.get("after") else {
         return Ok(Vec::new());
     };
+    if plan.programs[own].by_event {
+        return Err(
+            value.problem("start = false says that an event starts it, or `switchboard ctl`")
+        );
+    }
     let mut after = Vec::new();
     for value in value.one_or_more()? {
         let other =
@@ -654,31 +702,7 @@ fn event(plan: &Plan, value: &Value<'_>) -> Result<EventPlan> {
     })
 }
 
-/// Who waits for itself, over others, would never start.
-fn check_order(plan: &Plan, table: &Table<'_>) -> Result<()> {
-    let mut started = vec![false; plan.programs.len()];
-    loop {
-        let before = started.iter().filter(|started| **started).count();
-        for (number, program) in plan.programs.iter().enumerate() {
-            started[number] |= program.after.iter().all(|other| started[*other]);
-        }
-        if started.iter().all(|started| *started) {
-            return Ok(());
-        }
-        if started.iter().filter(|started| **started).count() == before {
-            let stuck = started.iter().position(|started| !started).unwrap_or(0);
-            let name = &plan.programs[stuck].name;
-            let programs = table.need("program")?.named()?;
-            let value = programs.iter().find(|(known, _)| known == name);
-            let what = "waits for itself, over what it comes after";
-            return Err(match value {
-                Some((_, value)) => value.problem(what),
-                None => table.problem(what),
-            });
-        }
-    }
-}
-
+mod checks;
 mod tried;
 
 #[cfg(test)]

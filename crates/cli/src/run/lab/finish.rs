@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::TIMED_OUT;
+use super::action;
 use super::director::{Director, Ending};
 use super::plan::Kind;
 use super::programs::{Program, State};
@@ -64,7 +65,12 @@ impl Director {
                 wrong.push(what);
                 status = TIMED_OUT;
             }
-            Some(Ending::Interrupted(signal)) => return 128 + signal as u8,
+            Some(Ending::Interrupted(signal)) => {
+                // Who was interrupted has not done what it might have.
+                self.print_summary(true);
+                complain(&format!("ended by {}", action::signal_name(signal)));
+                return 128 + signal as u8;
+            }
         }
         for (program, own) in self.programs.iter_mut().zip(&self.plan.programs) {
             if matches!(program.state, State::Waiting | State::Failed) {
@@ -79,17 +85,21 @@ impl Director {
                 status = status.max(1);
             }
         }
-        let summary = self.summary();
-        self.output.text(&summary);
-        self.output.end();
+        self.print_summary(false);
         for what in wrong {
             complain(&what);
         }
         status
     }
 
+    fn print_summary(&mut self, interrupted: bool) {
+        let summary = self.summary(interrupted);
+        self.output.text(&summary);
+        self.output.end();
+    }
+
     /// The table at the end.
-    fn summary(&self) -> String {
+    fn summary(&self, interrupted: bool) -> String {
         let head = ["PROGRAM", "HOST", "END", "TIME", "LINES", "RESULT"];
         let mut rows = vec![head.map(String::from).to_vec()];
         for program in self
@@ -110,10 +120,10 @@ impl Director {
                 },
                 time.unwrap_or("-".into()),
                 program.lines.to_string(),
-                if program.wrong.is_some() {
-                    "FAIL"
-                } else {
-                    "ok"
+                match (&program.wrong, interrupted) {
+                    (Some(_), _) => "FAIL",
+                    (None, true) => "-",
+                    (None, false) => "ok",
                 }
                 .to_owned(),
             ]);

@@ -51,6 +51,14 @@ impl<'w> Words<'w> {
         self.words.next_if(|next| **next == word).is_some()
     }
 
+    /// What there is in place of what is missing.
+    fn missing(&mut self, what: &str) -> String {
+        match self.words.peek() {
+            Some(word) => format!("{word:?} is there, and {what} is missing"),
+            None => format!("{what} is missing"),
+        }
+    }
+
     fn percent(&mut self) -> Result<Option<Probability>, String> {
         let word = self.number();
         word.map(|word| units::percent(word).map(Probability::percent))
@@ -64,7 +72,9 @@ impl<'w> Words<'w> {
     /// `PERCENT [CORRELATION]`
     fn chance(&mut self) -> Result<Chance, String> {
         Ok(Chance {
-            probability: self.percent()?.ok_or("a percentage is missing")?,
+            probability: self
+                .percent()?
+                .ok_or_else(|| self.missing("a percentage"))?,
             correlation: self.percent()?.unwrap_or_default(),
         })
     }
@@ -93,7 +103,7 @@ fn one(config: &mut PipeConfig, word: &str, words: &mut Words<'_>) -> Result<(),
     match word {
         "delay" => {
             config.delay = Delay {
-                delay: words.time()?.ok_or("delay: a time is missing")?,
+                delay: words.time()?.ok_or_else(|| words.missing("a time"))?,
                 jitter: words.time()?.unwrap_or_default(),
                 correlation: words.percent()?.unwrap_or_default(),
                 distribution: Distribution::default(),
@@ -162,7 +172,9 @@ fn distribution(name: &str) -> Result<Distribution, String> {
 fn loss(words: &mut Words<'_>) -> Result<Loss, String> {
     let rest = |p: Probability| Probability::new(1.0 - p.as_f64());
     if words.word("gemodel") {
-        let p = words.percent()?.ok_or("gemodel: a percentage is missing")?;
+        let p = words
+            .percent()?
+            .ok_or_else(|| words.missing("a percentage"))?;
         return Ok(Loss::GilbertElliott {
             p,
             r: words.percent()?.unwrap_or(rest(p)),
@@ -171,7 +183,9 @@ fn loss(words: &mut Words<'_>) -> Result<Loss, String> {
         });
     }
     if words.word("state") {
-        let p13 = words.percent()?.ok_or("state: a percentage is missing")?;
+        let p13 = words
+            .percent()?
+            .ok_or_else(|| words.missing("a percentage"))?;
         return Ok(Loss::State {
             p13,
             p31: words.percent()?.unwrap_or(rest(p13)),
@@ -224,11 +238,11 @@ fn parameters(
     }
     loop {
         if words.word("target") {
-            codel.target = words.time()?.ok_or("target: a time is missing")?;
+            codel.target = words.time()?.ok_or_else(|| words.missing("a time"))?;
         } else if words.word("interval") {
-            codel.interval = words.time()?.ok_or("interval: a time is missing")?;
+            codel.interval = words.time()?.ok_or_else(|| words.missing("a time"))?;
         } else if words.word("ce_threshold") {
-            codel.ce_threshold = Some(words.time()?.ok_or("ce_threshold: a time is missing")?);
+            codel.ce_threshold = Some(words.time()?.ok_or_else(|| words.missing("a time"))?);
         } else if words.word("limit") {
             codel.limit = words.count()?;
         } else if words.word("ecn") {
@@ -251,27 +265,31 @@ fn parameters(
     }
 }
 
-/// In one line, for people: what is not as on a wire that does nothing.
+/// In one line: what is not as on a wire that does nothing, in words that [`apply`] takes.
 pub(super) fn describe(config: &PipeConfig) -> String {
     let plain = PipeConfig::default();
     let mut parts = Vec::new();
     if !config.up {
         parts.push("down".to_owned());
     }
-    if config.delay.delay > Duration::ZERO || config.delay.jitter > Duration::ZERO {
-        let mut text = format!("delay {:?}", config.delay.delay);
-        if config.delay.jitter > Duration::ZERO {
-            text += &format!(" {:?}", config.delay.jitter);
+    let delay = &config.delay;
+    if delay.delay > Duration::ZERO || delay.jitter > Duration::ZERO {
+        let mut text = format!("delay {}", time(delay.delay));
+        if delay.jitter > Duration::ZERO {
+            text += &format!(" {}", time(delay.jitter));
+            text += &correlation(delay.correlation);
         }
         parts.push(text);
     }
-    match config.loss {
-        Loss::Random(chance) if chance == Chance::NEVER => {}
-        Loss::Random(chance) => parts.push(format!("loss {}", percent(chance.probability))),
-        Loss::GilbertElliott { p, r, .. } => {
-            parts.push(format!("loss gemodel {} {}", percent(p), percent(r)));
-        }
-        Loss::State { p13, .. } => parts.push(format!("loss state {}", percent(p13))),
+    match delay.distribution {
+        Distribution::Uniform => {}
+        Distribution::Normal => parts.push("distribution normal".into()),
+        Distribution::Pareto => parts.push("distribution pareto".into()),
+        Distribution::ParetoNormal => parts.push("distribution paretonormal".into()),
+    }
+    parts.extend(describe_loss(&config.loss));
+    if config.loss_marks {
+        parts.push("ecn".into());
     }
     for (name, chance) in [
         ("reorder", config.reorder.chance),
@@ -279,29 +297,152 @@ pub(super) fn describe(config: &PipeConfig) -> String {
         ("corrupt", config.corrupt),
     ] {
         if chance != Chance::NEVER {
-            parts.push(format!("{name} {}", percent(chance.probability)));
+            parts.push(format!("{name} {}", describe_chance(chance)));
+        }
+        if name == "reorder" && config.reorder.gap > 0 {
+            parts.push(format!("gap {}", config.reorder.gap));
         }
     }
     if let Some(rate) = config.rate {
-        parts.push(format!("rate {}", bits(rate.bits_per_second as f64)));
+        let mut text = format!("rate {}", describe_rate(rate.bits_per_second));
+        if rate.overhead > 0 {
+            text += &format!(" {}", rate.overhead);
+        }
+        parts.push(text);
     }
-    match config.queue {
-        QueueConfig::Fifo(_) => {}
-        QueueConfig::Codel(_) => parts.push("codel".into()),
-        QueueConfig::FqCodel(_) => parts.push("fq_codel".into()),
+    if config.limit != plain.limit {
+        parts.push(format!("limit {}", config.limit));
     }
+    parts.extend(describe_queue(config));
     if config.mtu != plain.mtu {
         parts.push(format!("mtu {}", config.mtu));
     }
     parts.join(" ")
 }
 
-fn percent(probability: Probability) -> String {
-    let percent = (probability.as_f64() * 1e4).round() / 1e2;
-    format!("{percent}%")
+fn describe_loss(loss: &Loss) -> Option<String> {
+    match *loss {
+        Loss::Random(chance) if chance == Chance::NEVER => None,
+        Loss::Random(chance) => Some(format!("loss {}", describe_chance(chance))),
+        Loss::GilbertElliott { p, r, bad, good } => {
+            let mut text = format!("loss gemodel {} {}", percent(p), percent(r));
+            if (bad, good) != (Probability::ALWAYS, Probability::NEVER) {
+                text += &format!(" {} {}", percent(bad), percent(good));
+            }
+            Some(text)
+        }
+        Loss::State {
+            p13,
+            p31,
+            p32,
+            p23,
+            p14,
+        } => {
+            let mut text = format!("loss state {} {}", percent(p13), percent(p31));
+            if (p32, p23, p14) != (Probability::NEVER, Probability::ALWAYS, Probability::NEVER) {
+                text += &format!(" {} {} {}", percent(p32), percent(p23), percent(p14));
+            }
+            Some(text)
+        }
+    }
 }
 
-/// `12.5mbit`
+fn describe_queue(config: &PipeConfig) -> Option<String> {
+    let (name, codel, plain, fq) = match &config.queue {
+        queue if *queue == QueueConfig::default() => return None,
+        QueueConfig::Fifo(fifo) if fifo.packets == u32::MAX => {
+            return Some(format!("queue bfifo {}", fifo.bytes));
+        }
+        QueueConfig::Fifo(fifo) => return Some(format!("queue pfifo {}", fifo.packets)),
+        QueueConfig::Codel(codel) => ("codel", codel, CodelConfig::default(), None),
+        QueueConfig::FqCodel(fq) => (
+            "fq_codel",
+            &fq.codel,
+            FqCodelConfig::default().codel,
+            Some(fq),
+        ),
+    };
+    let mut text = format!("queue {name}");
+    // Without a word it is what the rate needs.
+    if codel.target != plain.target || config.rate.is_some() {
+        text += &format!(" target {}", time(codel.target));
+    }
+    if codel.interval != plain.interval {
+        text += &format!(" interval {}", time(codel.interval));
+    }
+    if let Some(threshold) = codel.ce_threshold {
+        text += &format!(" ce_threshold {}", time(threshold));
+    }
+    if codel.limit != plain.limit {
+        text += &format!(" limit {}", codel.limit);
+    }
+    if codel.ecn != plain.ecn {
+        text += if codel.ecn { " ecn" } else { " noecn" };
+    }
+    if let Some(fq) = fq {
+        let plain = FqCodelConfig::default();
+        for (name, value, usual) in [
+            ("flows", fq.flows.into(), plain.flows.into()),
+            ("quantum", fq.quantum.into(), plain.quantum.into()),
+            ("memory_limit", fq.memory_limit, plain.memory_limit),
+        ] {
+            if value != usual {
+                text += &format!(" {name} {value}");
+            }
+        }
+    }
+    Some(text)
+}
+
+/// `1.5mbit`, or as many bits as there are where that would be another rate.
+fn describe_rate(bits: u64) -> String {
+    let units = [("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1000)];
+    let unit = units
+        .iter()
+        .find(|(_, size)| bits >= *size && bits.is_multiple_of(size / 10));
+    match unit {
+        Some((unit, size)) => format!("{}{unit}", bits as f64 / *size as f64),
+        None => format!("{bits}bit"),
+    }
+}
+
+/// `1% 30%`
+fn describe_chance(chance: Chance) -> String {
+    percent(chance.probability) + &correlation(chance.correlation)
+}
+
+fn correlation(correlation: Probability) -> String {
+    match correlation {
+        Probability::NEVER => String::new(),
+        correlation => format!(" {}", percent(correlation)),
+    }
+}
+
+/// Behind the point.
+const MOST_DIGITS: usize = 8;
+
+/// With as many digits as it takes to be the same again: a probability has 32 bits.
+fn percent(probability: Probability) -> String {
+    let percent = probability.as_f64() * 100.0;
+    let text = |digits: usize| format!("{percent:.digits$}");
+    let same = |text: &String| text.parse().map(Probability::percent) == Ok(probability);
+    let shortest = (0..MOST_DIGITS).map(text).find(same);
+    shortest.unwrap_or_else(|| text(MOST_DIGITS)) + "%"
+}
+
+/// `1.5ms`
+fn time(time: Duration) -> String {
+    let nanos = time.as_nanos() as f64;
+    if nanos < 1e6 {
+        format!("{}us", nanos / 1e3)
+    } else if nanos < 1e9 {
+        format!("{}ms", nanos / 1e6)
+    } else {
+        format!("{}s", nanos / 1e9)
+    }
+}
+
+/// `12.5mbit`, about.
 pub(super) fn bits(bits: f64) -> String {
     for (unit, size) in [("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)] {
         if bits >= size {
@@ -353,6 +494,34 @@ mod tests {
         assert_eq!(set("loss 5% none").unwrap(), PipeConfig::default());
     }
 
+    /// What `switchboard ctl links` shows can be said to `switchboard ctl set`.
+    #[test]
+    fn what_is_shown_is_understood() {
+        for text in [
+            "",
+            "delay 300us",
+            "delay 20ms 5ms 25% distribution paretonormal",
+            "delay 1.5s loss 0.001% 30%",
+            "loss 0.1% ecn",
+            "loss gemodel 1% 10%",
+            "loss gemodel 1% 10% 70% 0.1%",
+            "loss state 1% 99% 5% 50% 0.2%",
+            "reorder 25% 50% gap 5 duplicate 1% corrupt 0.1%",
+            "rate 10mbit 38 limit 100 queue pfifo 50",
+            "rate 1.5gbit queue bfifo 30000 mtu 9000",
+            "rate 64kbit queue codel target 5ms ecn",
+            "queue fq_codel target 3ms interval 50ms ce_threshold 1ms limit 7 noecn flows 16 quantum 300 memory_limit 9999",
+        ] {
+            let config = set(text).expect(text);
+            let shown = describe(&config);
+            assert_eq!(set(&shown).expect(&shown), config, "{text}: {shown}");
+        }
+        assert_eq!(
+            describe(&set("loss 0.1% delay 2ms").unwrap()),
+            "delay 2ms loss 0.1%"
+        );
+    }
+
     #[test]
     fn what_is_wrong_is_said() {
         for (text, word) in [
@@ -365,6 +534,8 @@ mod tests {
             ("queue red", "fq_codel"),
             ("limit x", "not a number"),
             ("mtu 10", "68"),
+            ("delay -5ms", "\"-5ms\" is there, and a time is missing"),
+            ("loss gemodel", "a percentage is missing"),
         ] {
             let error = set(text).expect_err(text);
             assert!(error.contains(word), "{text}: {error}");

@@ -14,6 +14,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ratatui::crossterm;
+
 /// How much may wait for the terminal.
 const MOST: usize = 1 << 20;
 /// Colours that are read well on dark and light.
@@ -159,7 +161,9 @@ impl Writer {
                 Err(mpsc::RecvTimeoutError::Timeout) if self.terminal => {
                     let running = self.running.load(Ordering::Relaxed);
                     let time = start.elapsed().as_secs();
-                    let _ = write!(io::stderr(), "\r\x1b[K{time} s, {running} programs run");
+                    let width = crossterm::terminal::size().map_or(80, |(width, _)| width);
+                    let line = progress_line(time, running, width);
+                    let _ = write!(io::stderr(), "\r\x1b[K{line}");
                     progress = true;
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -168,6 +172,18 @@ impl Writer {
         }
         let _ = io::stdout().flush();
     }
+}
+
+/// No wider than the terminal, since what wraps cannot be taken away again.
+fn progress_line(seconds: u64, running: usize, width: u16) -> String {
+    let programs = if running == 1 {
+        "program runs"
+    } else {
+        "programs run"
+    };
+    let mut line = format!("{seconds} s, {running} {programs}");
+    line.truncate(usize::from(width).saturating_sub(1));
+    line
 }
 
 /// The bytes of a stream in lines.
@@ -180,10 +196,11 @@ pub(super) struct Lines {
 const LONGEST: usize = 64 * 1024;
 
 impl Lines {
-    /// `file` gets the bytes as they are; its mode is what `umask` leaves, since ours leaves all.
-    pub(super) fn new(file: Option<&Path>, umask: u32) -> io::Result<Lines> {
+    /// `file` gets the bytes as they are, behind those of earlier starts if it goes `on`; its mode is what `umask` leaves,
+    /// since ours leaves all.
+    pub(super) fn new(file: Option<&Path>, umask: u32, on: bool) -> io::Result<Lines> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create(true).truncate(!on).append(on);
         options.mode(0o666 & !umask);
         Ok(Lines {
             partial: Vec::new(),
@@ -234,11 +251,18 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::Lines;
+    use super::{Lines, progress_line};
+
+    #[test]
+    fn progress_fits_the_terminal() {
+        assert_eq!(progress_line(7, 1, 80), "7 s, 1 program runs");
+        assert_eq!(progress_line(12, 345, 20), "12 s, 345 programs ");
+        assert_eq!(progress_line(12, 345, 0), "");
+    }
 
     #[test]
     fn bytes_become_lines() {
-        let mut lines = Lines::new(None, 0).unwrap();
+        let mut lines = Lines::new(None, 0, false).unwrap();
         assert!(lines.push(b"one").is_empty());
         assert_eq!(
             lines.push(b" line\r\ntwo\n\nth"),

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
@@ -125,8 +126,17 @@ pub(super) fn spawn(run: &[OsString], umask: u32, stdio: [Option<OwnedFd>; 3]) -
         .stdio(stdio)
 }
 
-/// Why a program was not started, in one line.
-pub(super) fn not_started(run: &str, error: &SpawnError) -> String {
+/// Why a program was not started, in one line. `directory`: where it was to be, if that is the plan's.
+pub(super) fn not_started(run: &str, directory: Option<&Path>, error: &SpawnError) -> String {
+    match (error, directory) {
+        (SpawnError::WorkingDirectory(errno), Some(directory)) => {
+            format!("cwd: {}: {errno}", directory.display())
+        }
+        (error, _) => not_executed(run, error),
+    }
+}
+
+fn not_executed(run: &str, error: &SpawnError) -> String {
     match error {
         SpawnError::Exec(errno) if errno.0 == libc::ENOENT => {
             format!("{run}: not found: is it installed, is the path right?")

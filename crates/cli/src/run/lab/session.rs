@@ -4,6 +4,7 @@
 //! 0700): whoever can connect may start programs as the lab's user.
 
 use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 
@@ -59,25 +62,21 @@ pub(super) enum Heard {
 }
 
 impl Session {
-    /// Under the name, or the name with a number when a session has it.
-    pub(super) fn start(name: &str) -> io::Result<Session> {
+    /// Under the name, or the name with a number when a session has it. The error is one line.
+    pub(super) fn start(name: &str) -> Result<Session, String> {
         let directory = directory();
-        let mut builder = std::fs::DirBuilder::new();
-        match builder.mode(0o700).create(&directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        // In /tmp somebody else may have been here first.
-        let found = std::fs::symlink_metadata(&directory)?;
-        if !found.is_dir()
-            || found.uid() != rustix::process::geteuid().as_raw()
-            || found.mode() & 0o077 != 0
-        {
-            return Err(io::Error::other(format!(
-                "{} is not ours alone",
+        let failed = |error: io::Error| {
+            let runtime = "XDG_RUNTIME_DIR, if it is set, has to be a directory of this user's";
+            format!(
+                "no control socket in {}: {error}; {runtime}",
                 directory.display()
-            )));
-        }
+            )
+        };
+        let lock = Lock::of(&directory, true).map_err(failed)?;
+        Session::start_in(name, &lock).map_err(failed)
+    }
+
+    fn start_in(name: &str, _lock: &Lock) -> io::Result<Session> {
         for number in 1..1000 {
             let name = match number {
                 1 => name.to_owned(),
@@ -92,7 +91,7 @@ impl Session {
                 }
                 Err(_) => {}
             }
-            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+            let before = rustix::process::umask(Mode::from_raw_mode(0o177));
             let listener = UnixListener::bind(&path);
             rustix::process::umask(before);
             let listener = listener?;
@@ -178,7 +177,50 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let lock = Lock::of(&directory(), false);
         let _ = std::fs::remove_file(&self.path);
+        // The last one takes the directory away, which is not empty for any other.
+        let _ = std::fs::remove_dir(directory());
+        drop(lock);
+    }
+}
+
+/// Keeps other sessions from starting and ending: a socket that nobody listens at yet looks like one that was left behind.
+struct Lock {
+    _directory: File,
+}
+
+impl Lock {
+    /// Of the sessions' directory, which is made if it is not there and is to be.
+    fn of(path: &Path, make: bool) -> io::Result<Lock> {
+        // Each time it was taken away meanwhile, another session has ended.
+        for _ in 0..1000 {
+            if make
+                && let Err(error) = DirBuilder::new().mode(0o700).create(path)
+                && error.kind() != ErrorKind::AlreadyExists
+            {
+                return Err(error);
+            }
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let directory = match rustix::fs::open(path, flags, Mode::empty()) {
+                Ok(directory) => File::from(directory),
+                Err(Errno::NOENT) if make => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // In /tmp somebody else may have been here first.
+            let found = directory.metadata()?;
+            if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+                return Err(io::Error::other("it is not this user's alone"));
+            }
+            rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
+            let there = std::fs::symlink_metadata(path);
+            if there.is_ok_and(|there| there.ino() == found.ino() && there.dev() == found.dev()) {
+                return Ok(Lock {
+                    _directory: directory,
+                });
+            }
+        }
+        Err(ErrorKind::NotFound.into())
     }
 }
 
@@ -204,8 +246,8 @@ impl Connection {
             match got {
                 Ok(message) if message.bytes == 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(message) => self.input.extend_from_slice(&bytes[..message.bytes]),
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
             if self.input.len() > LONGEST {

@@ -29,11 +29,13 @@ impl Director {
                 .results
                 .as_ref()
                 .map(|dir| dir.join(format!("{name}.{suffix}")));
-            let lines =
-                Lines::new(path.as_deref(), self.built.umask.as_raw_mode()).map_err(|error| {
-                    let path = path.unwrap_or_default();
-                    format!("{}: {error}", path.display())
-                })?;
+            // A program that is started again goes on with its files.
+            let again = self.programs[number].started.is_some();
+            let umask = self.built.umask.as_raw_mode();
+            let lines = Lines::new(path.as_deref(), umask, again).map_err(|error| {
+                let path = path.unwrap_or_default();
+                format!("{}: {error}", path.display())
+            })?;
             let kind = if place == 0 { OUT } else { ERR };
             let watched = self.built.room.watch(&ours, token(kind, number));
             watched.map_err(|error| error.to_string())?;

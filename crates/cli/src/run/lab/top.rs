@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ratatui::Frame;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
@@ -14,13 +14,17 @@ use ratatui::widgets::{Block, Row, Table};
 use serde_json::{Value, json};
 
 use super::super::SETUP_FAILED;
-use super::client::Client;
+use super::client::{Client, ENDED};
 use super::netem::bits;
 use crate::args::TopArgs;
 use crate::complain;
 
 /// How often the lab is asked.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How long it may take to answer. No key is looked at meanwhile.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How many rows a page is.
+const PAGE: usize = 10;
 
 pub(crate) fn top(args: &TopArgs) -> ExitCode {
     let client = Client::connect(args.session.as_deref());
@@ -35,49 +39,50 @@ pub(crate) fn top(args: &TopArgs) -> ExitCode {
         complain("top wants a terminal; `switchboard ctl links` and `ps` do without");
         return ExitCode::from(SETUP_FAILED);
     }
+    client.wait_at_most(PATIENCE);
     let mut terminal = ratatui::init();
     let mut view = View::default();
     let ended = loop {
         match client.ask(&json!({ "status": true })) {
             Ok(status) => view.update(status),
             // Nothing is left to see.
-            Err(_) => break Ok(()),
+            Err(what) if what == ENDED => break Ok(()),
+            Err(what) => break Err(what),
         }
-        if let Err(error) = terminal.draw(|frame| view.draw(frame)) {
-            break Err(error);
-        }
-        match is_over() {
+        let asked = terminal.draw(|frame| view.draw(frame));
+        let asked = asked.and_then(|_| wait(&mut view));
+        match asked.map_err(|error| format!("the terminal: {error}")) {
             Ok(true) => break Ok(()),
             Ok(false) => {}
-            Err(error) => break Err(error),
+            Err(what) => break Err(what),
         }
     };
     ratatui::restore();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("the terminal: {error}"));
+        Err(what) => {
+            complain(&what);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Waits until the next look. Whether the user has seen enough.
-fn is_over() -> io::Result<bool> {
+/// Waits until the next look, which is at once when the user wants to see something else. Whether he has seen enough.
+fn wait(view: &mut View) -> io::Result<bool> {
     if !event::poll(INTERVAL)? {
         return Ok(false);
     }
-    let Event::Key(key) = event::read()? else {
-        return Ok(false);
-    };
-    let interrupt = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-    let quit = matches!(key.code, KeyCode::Char('q') | KeyCode::Esc);
-    Ok(key.kind == KeyEventKind::Press && (quit || interrupt))
+    match event::read()? {
+        Event::Key(key) if key.kind == KeyEventKind::Press => Ok(view.key(key)),
+        _ => Ok(false),
+    }
 }
 
 /// What was told last, and the rates since the time before.
 #[derive(Default)]
 struct View {
+    /// How many rows of each table are above what is shown.
+    above: usize,
     status: Value,
     /// Bytes each direction had sent, calls each host had made, and when.
     before: HashMap<String, u64>,
@@ -102,6 +107,24 @@ fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 }
 
 impl View {
+    /// Whether it ends.
+    fn key(&mut self, key: KeyEvent) -> bool {
+        let rows = ["hosts", "links", "programs"].map(|name| list(&self.status, name).len());
+        let last = rows.into_iter().max().unwrap_or(0).saturating_sub(1);
+        match key.code {
+            KeyCode::Char('c') => return key.modifiers.contains(KeyModifiers::CONTROL),
+            KeyCode::Char('q') | KeyCode::Esc => return true,
+            KeyCode::Down | KeyCode::Char('j') => self.above += 1,
+            KeyCode::Up | KeyCode::Char('k') => self.above = self.above.saturating_sub(1),
+            KeyCode::PageDown => self.above += PAGE,
+            KeyCode::PageUp => self.above = self.above.saturating_sub(PAGE),
+            KeyCode::Home => self.above = 0,
+            _ => {}
+        }
+        self.above = self.above.min(last);
+        false
+    }
+
     fn update(&mut self, status: Value) {
         let at = status
             .get("time")
@@ -134,7 +157,9 @@ impl View {
     }
 
     fn draw(&self, frame: &mut Frame<'_>) {
+        // Many hosts leave room for links.
         let hosts = list(&self.status, "hosts").len() as u16 + 3;
+        let hosts = hosts.min((frame.area().height / 3).max(4));
         let [head, hosts, links, programs] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Max(hosts),
@@ -147,7 +172,10 @@ impl View {
             n => format!("   {n} partitions"),
         };
         let name = text(&self.status, "session");
-        let title = format!("{name}   {:.0} s{partitions}   q quits", self.at);
+        let title = format!(
+            "{name}   {:.0} s{partitions}   q quits, arrows scroll",
+            self.at
+        );
         frame.render_widget(Line::from(title).style(Modifier::BOLD), head);
         self.hosts(frame, hosts);
         self.links(frame, links);
@@ -165,7 +193,7 @@ impl View {
                 format!("{:.0}", self.rate(&format!("host {name}"))),
             ])
         });
-        table(
+        self.table(
             frame,
             area,
             "hosts",
@@ -197,7 +225,7 @@ impl View {
                 _ => row.style(Style::new().fg(Color::Yellow)),
             }
         });
-        table(
+        self.table(
             frame,
             area,
             "links",
@@ -215,7 +243,7 @@ impl View {
                 number(program, "lines").to_string(),
             ])
         });
-        table(
+        self.table(
             frame,
             area,
             "programs",
@@ -223,19 +251,29 @@ impl View {
             rows,
         );
     }
-}
 
-fn table<'r, const N: usize>(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    title: &'r str,
-    head: [&'r str; N],
-    rows: impl Iterator<Item = Row<'r>>,
-) {
-    let widths = [Constraint::Fill(1); N];
-    let head = Row::new(head).style(Modifier::DIM);
-    let table = Table::new(rows, widths).header(head);
-    frame.render_widget(table.block(Block::bordered().title(title)), area);
+    /// From the row on that is the first to be shown; the last ones stay where there are no more.
+    fn table<'r, const N: usize>(
+        &self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        title: &'r str,
+        head: [&'r str; N],
+        rows: impl Iterator<Item = Row<'r>>,
+    ) {
+        let rows: Vec<Row<'r>> = rows.collect();
+        // The border and the head.
+        let room = area.height.saturating_sub(3) as usize;
+        let above = self.above.min(rows.len().saturating_sub(room));
+        let title = match rows.len() {
+            count if count > room => format!("{title}, {count}"),
+            _ => title.to_owned(),
+        };
+        let widths = [Constraint::Fill(1); N];
+        let head = Row::new(head).style(Modifier::DIM);
+        let table = Table::new(rows.into_iter().skip(above), widths).header(head);
+        frame.render_widget(table.block(Block::bordered().title(title)), area);
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +299,48 @@ mod tests {
         let screen = terminal.backend().to_string();
         for word in ["lan/a", "1mbit", "loss 1%", "server", "1 partitions"] {
             assert!(screen.contains(word), "{word}: {screen}");
+        }
+    }
+
+    /// As text, on a terminal of this size.
+    fn drawn(view: &View, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| view.draw(frame)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_hundred_hosts_leave_room_for_links_and_are_scrolled_through() {
+        let hosts = (0..100).map(|n| json!({ "name": format!("h{n}") }));
+        let links = (0..100).map(|n| json!({ "name": format!("lan/h{n}"), "is": "" }));
+        let mut view = View::default();
+        view.update(json!({ "session": "x", "time": 1.0,
+            "hosts": hosts.collect::<Vec<_>>(), "links": links.collect::<Vec<_>>(),
+            "programs": [{ "name": "server", "host": "h0", "state": "ready" }] }));
+        let screen = drawn(&view, 80, 24);
+        for word in ["hosts, 100", "lan/h0 ", "server"] {
+            assert!(screen.contains(word), "{word}: {screen}");
+        }
+        for _ in 0..50 {
+            assert!(!view.key(KeyCode::PageDown.into()));
+        }
+        let screen = drawn(&view, 80, 24);
+        for word in ["h99", "lan/h99", "server"] {
+            assert!(screen.contains(word), "{word}: {screen}");
+        }
+        view.key(KeyCode::Home.into());
+        assert!(drawn(&view, 80, 24).contains("lan/h0 "));
+        assert!(view.key(KeyCode::Char('q').into()));
+    }
+
+    #[test]
+    fn no_terminal_is_too_small() {
+        let mut view = View::default();
+        view.update(
+            json!({ "session": "x", "hosts": [{ "name": "a" }], "links": [], "programs": [] }),
+        );
+        for (width, height) in [(1, 1), (20, 5), (20, 24), (300, 2)] {
+            drawn(&view, width, height);
         }
     }
 }

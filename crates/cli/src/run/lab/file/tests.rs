@@ -110,6 +110,33 @@ fn hosts_alone_are_on_one_segment() {
 }
 
 #[test]
+fn a_subnet_that_the_file_names_is_given_to_nobody_else() {
+    let text = "[host.a]\n[host.b]\n[segment.one]\nhosts = [\"a\", \"b\"]\nsubnet = \"10.0.2.0/23\"\n\
+        [segment.two]\nhosts = [\"a\", \"b\"]\n[segment.wide]\nhosts = [\"a\"]";
+    let plan = parsed(text).unwrap();
+    let firsts = plan
+        .networks
+        .iter()
+        .map(|network| network.members[0].addresses[0].0);
+    let firsts: Vec<String> = firsts.map(|addr| addr.to_string()).collect();
+    assert_eq!(firsts, ["10.0.2.1", "10.0.254.1", "10.0.253.1"]);
+}
+
+#[test]
+fn names_of_files_make_names_of_sessions() {
+    for (path, name) in [
+        ("a b.toml", "a-b"),
+        (".toml", "toml"),
+        ("links.toml", "links"),
+    ] {
+        assert_eq!(parse(Path::new(path), "[host.a]").unwrap().name, name);
+    }
+    let long = format!("{}.toml", "x".repeat(200));
+    let name = parse(Path::new(&long), "[host.a]").unwrap().name;
+    assert!(is_session_name(&name), "{name}");
+}
+
+#[test]
 fn nobody_outside_has_a_route_behind_a_translation() {
     let text = r#"
 [host.inner]
@@ -187,6 +214,54 @@ fn errors_name_line_and_key() {
         (
             "[host.a]\nrouter = true\nnat.kind = \"symmetric\"\nnat.outside = \"x\"",
             "dir/lab.toml:4: host.a.nat.outside: the host is on no network \"x\"",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost = \"a\"\nrun = \"x\"\nready.port = 0",
+            "dir/lab.toml:5: program.p.ready.port: no program listens at port 0",
+        ),
+        (
+            "[host.a]\ncap = \"net_admin\"\npublish = \"80\"",
+            "dir/lab.toml:3: host.a.publish: \"80\": [ADDRESS:]PORT:PORT",
+        ),
+        (
+            "[host.a]\n[program.a]\nrun = [\"\"]",
+            "dir/lab.toml:3: program.a.run: names no program",
+        ),
+        (
+            "[host.a]\n[program.a]\nrun = [\"x\", \"\\u0000\"]",
+            "dir/lab.toml:3: program.a.run: no argument has a zero byte",
+        ),
+        (
+            "[host.a]\n[program.a]\nrun = \"x\"\nenv.\"a=b\" = 1",
+            "dir/lab.toml:4: program.a.env.a=b: a variable's name has no =",
+        ),
+        (
+            "[host.a]\n[program.a]\nrun = \"x\"\nexpect.status = []",
+            "dir/lab.toml:4: program.a.expect.status: no status would be",
+        ),
+        (
+            "name = \".x\"\n[host.a]",
+            "dir/lab.toml:1: name: letters, digits",
+        ),
+        (
+            "[host.a]\n[segment.s]\nhosts = \"a\"\nsubnet = \"224.0.0.0/24\"",
+            "dir/lab.toml:4: segment.s.subnet: \"224.0.0.0/24\" is no subnet of hosts",
+        ),
+        (
+            "[host.a]\npcap = \"x\"\n[segment.s]\nhosts = \"a\"\npcap = \"x\"",
+            "dir/lab.toml:5: segment.s.pcap: host.a.pcap is written to this file, too",
+        ),
+        (
+            "[host.a]\n[program.p]\nhost = \"a\"\nrun = \"x\"\nstart = false\n[[event]]\nafter = \"p\"\ndo = \"start p\"",
+            "dir/lab.toml:2: program.p: waits for itself, over what the events come after",
+        ),
+        (
+            "[host.a]\n[program.q]\nhost = \"a\"\nrun = \"x\"\n[program.p]\nhost = \"a\"\nrun = \"x\"\nstart = false\nafter = \"q\"",
+            "dir/lab.toml:9: program.p.after: start = false says that an event starts it",
+        ),
+        (
+            "[host.a]\n[host.b]\n[event]\nat = \"1s\"\ndo = \"partition a | b a\"",
+            "dir/lab.toml:5: event.do: partition: a is in two sets",
         ),
         (
             "[host.in]",
