@@ -272,6 +272,35 @@ fn neighbours_by_netlink() {
     assert_eq!((told[24], &told[32..36]), (2, &[10, 0, 0, 2][..]));
 }
 
+/// `ip route get`: the host hears its own broadcasts, and groups that it is in.
+#[test]
+fn routes_to_many_are_local_where_the_host_hears_them() {
+    let lan = lan(1);
+    let mut p = Program::on(&lan.hosts[0]);
+    let fd = p.socket(16, 3, 0);
+    let kernel = [16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut flags_of = |to: [u8; 4]| {
+        // RTM_GETROUTE, NLM_F_REQUEST; AF_INET, 32 bits; RTA_DST and RTA_OIF
+        let mut m = vec![44, 0, 0, 0, 26, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        m.extend([2, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 1, 0]);
+        m.extend(to);
+        m.extend([8, 0, 4, 0, 2, 0, 0, 0]);
+        m[0] = m.len() as u8;
+        p.send(fd, &m, &kernel);
+        let answer = p.recv(fd).unwrap();
+        // RTM_NEWROUTE
+        assert_eq!(answer[4], 24, "{answer:?}");
+        u32::from_ne_bytes(answer[24..28].try_into().unwrap())
+    };
+    // RTM_F_CLONED; RTCF_LOCAL, RTCF_BROADCAST, RTCF_MULTICAST
+    let (cloned, local, all, group) = (0x200, 0x8000_0000, 0x1000_0000, 0x2000_0000);
+    assert_eq!(flags_of([10, 0, 0, 2]), cloned);
+    assert_eq!(flags_of([10, 0, 0, 255]), cloned | local | all);
+    assert_eq!(flags_of([255, 255, 255, 255]), cloned | local | all);
+    assert_eq!(flags_of([224, 0, 0, 1]), cloned | local | group);
+    assert_eq!(flags_of([224, 0, 0, 9]), cloned | group);
+}
+
 /// What answers on TCP, or is said to by MSG_CONFIRM, is not asked again whether it is there.
 #[test]
 fn who_answers_is_not_asked() {

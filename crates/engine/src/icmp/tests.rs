@@ -5,6 +5,8 @@ use bytes::Bytes;
 use super::*;
 use crate::config::Config;
 use crate::iface::InterfaceConfig;
+use crate::policy::TABLE_MAIN;
+use crate::route::{Leads, RouteConfig};
 
 const ETH0: IfIndex = IfIndex::new(2).unwrap();
 
@@ -174,4 +176,65 @@ fn inside_the_host_nothing_is_limited() {
         stack.run_loopback(Instant::BOOT);
     }
     assert_eq!(stack.counters().icmp_out_msgs, 100);
+}
+
+/// RFC 1122, 3.2.2.2 and RFC 4861, 8.3 have hosts follow these; Linux need not (accept_redirects), and a host here does not.
+#[test]
+fn redirects_are_not_followed() {
+    for (own, router, other, far, net) in [
+        ("10.0.0.1", "10.0.0.254", "10.0.0.9", "192.0.2.7", "0.0.0.0"),
+        ("fd00::1", "fd00::fe", "fd00::9", "2001:db8::7", "::"),
+    ] {
+        let mut stack = host();
+        stack.add_route(RouteConfig {
+            prefix: ip(net),
+            prefix_len: 0,
+            gateway: Some(ip(router)),
+            interface: ETH0,
+            source: None,
+            metric: 0,
+            protocol: 3,
+            scope: 0,
+            table: TABLE_MAIN,
+            leads: Leads::On,
+            share: None,
+        });
+        let before = stack.route(ip(far), None, None).unwrap();
+        assert_eq!(before.next_hop, ip(router));
+        let octets = |addr: IpAddr| match addr {
+            IpAddr::V4(addr) => addr.octets().to_vec(),
+            IpAddr::V6(addr) => addr.octets().to_vec(),
+        };
+        let quoted = switchboard_wire::emit(&datagram(own, far));
+        let message = match ip(other) {
+            // The router to go to is in the header, and the packet behind it.
+            IpAddr::V4(addr) => IcmpMessage::Other {
+                kind: 5,
+                code: 1,
+                rest: addr.into(),
+                payload: quoted.into(),
+            },
+            // Both addresses, and the packet as an option of its own.
+            IpAddr::V6(_) => {
+                let mut payload = [octets(ip(other)), octets(ip(far))].concat();
+                payload.extend([4, ((8 + quoted.len()) / 8) as u8, 0, 0, 0, 0, 0, 0]);
+                payload.extend(quoted);
+                IcmpMessage::Other {
+                    kind: 137,
+                    code: 0,
+                    rest: 0,
+                    payload: payload.into(),
+                }
+            }
+        };
+        let mut header = IpHeader::new(ip(router), ip(own));
+        header.hop_limit = 255;
+        let redirect = Packet {
+            ip: header,
+            body: Body::Icmp(message),
+        };
+        stack.deliver(Instant::BOOT, ETH0, redirect);
+        assert_eq!(stack.route(ip(far), None, None), Ok(before));
+        assert_eq!(out(&mut stack), []);
+    }
 }

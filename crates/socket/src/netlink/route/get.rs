@@ -107,7 +107,17 @@ impl Host {
             RouteKind::Broadcast => TO_ALL,
             RouteKind::Local | RouteKind::Unicast => 0,
         };
-        let flags = CLONED | kind | if lo { TO_THIS_HOST } else { 0 };
+        // __mkroute_output(): the host hears broadcasts of its own, and groups that it has joined there.
+        let heard = match found.kind {
+            RouteKind::Broadcast => true,
+            RouteKind::Multicast => {
+                let all = Ipv4Addr::new(224, 0, 0, 1);
+                let groups = self.stack.groups_on(found.interface);
+                to == all || groups.iter().any(|(group, _)| *group == to)
+            }
+            RouteKind::Local | RouteKind::Unicast => false,
+        };
+        let flags = CLONED | kind | if lo || heard { TO_THIS_HOST } else { 0 };
         let mut head = row.head(flags);
         if src.is_some() {
             head[2] = 32;
