@@ -46,8 +46,10 @@ mod netlink_changes;
 mod netlink_dumps;
 mod netlink_families;
 mod netlink_generic;
+mod netlink_policies;
 mod netlink_qdisc;
 mod netlink_route;
+mod netlink_rules;
 mod netlink_settings;
 mod netlink_socket;
 mod netlink_strict;
@@ -164,7 +166,9 @@ pub(crate) const ALL: &[&[Test]] = &[
     netlink_families::TESTS,
     netlink_generic::TESTS,
     netlink_dumps::TESTS,
+    netlink_policies::TESTS,
     netlink_route::TESTS,
+    netlink_rules::TESTS,
     netlink_qdisc::TESTS,
     netlink_settings::TESTS,
     netlink_socket::TESTS,

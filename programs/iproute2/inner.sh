@@ -82,14 +82,23 @@ sleep 0.3 # it joins its groups
     say ip rule add oif lo nop pref 61
     say ip rule add not from 10.0.0.0/8 lookup main suppress_prefixlength 0 pref 62
     say ip rule add lookup 300 pref 63
+    say ip rule add ipproto udp dport 5000-6000 table 100 pref 64
+    say ip rule add tos 0x10 uidrange 5-9 table 100 pref 65
+    say ip rule add sport 77 dport 1-9 prohibit pref 66
+    say ip rule add ipproto tcp sport 77 prohibit pref 67
     say ip -6 rule add fwmark 3 table 300
     say ip rule show
     say ip -6 rule show
+    say ip mrule show
     for mark in 0 7 9 23; do
         say python3 "$HERE/way.py" AF_INET SOCK_STREAM $mark
         say python3 "$HERE/way.py" AF_INET SOCK_DGRAM $mark
     done
     say ip route get 10.6.0.1 mark 7
+    say ip route get 10.6.0.1 ipproto udp dport 5500
+    say ip route get 10.6.0.1 ipproto udp dport 6001
+    say ip route get 10.6.0.1 ipproto tcp sport 77
+    say ip route get 10.6.0.1 tos 0x10
     say ip route get 10.4.0.1
     say ip route get 127.0.0.1
     say ip route show table 100

@@ -6,6 +6,7 @@ use super::netlink_route::{
     ASK, CREATE, DELADDR, DELROUTE, EXCL, GETADDR, GETROUTE, NEWADDR, NEWROUTE, added, addresses,
     alone, change, has_route, ifaddr, ifaddr6, ip6, routes, rt, rt_lo, shown,
 };
+use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
@@ -23,6 +24,7 @@ tests! {
     strict_dumps [ROOT],
     routes_in_order [ROOT],
     addresses_without_prefix_routes [ROOT],
+    sources_by_scope [ROOT],
 }
 
 const NEWLINK: u16 = 16;
@@ -336,6 +338,49 @@ fn routes_in_order(k: &mut dyn Kernel) -> Outcome {
 }
 
 /// IFA_F_NODAD 2, IFA_F_NOPREFIXROUTE 0x200, IFA_F_PERMANENT 0x80.
+/// From which address a datagram to there would come.
+fn source_to(k: &mut dyn Kernel, to: [u8; 4]) -> Got<Option<[u8; 4]>> {
+    let fd = ok!(k.socket(libc::AF_INET, libc::SOCK_DGRAM, 0));
+    let done = k.connect(fd, &Addr::v4(to, 9));
+    let own = k.sockname(fd)?;
+    ok!(k.close(fd));
+    let ip = own.0[4..8].try_into().ok();
+    Ok(ip.filter(|_| done == 0))
+}
+
+fn sources_by_scope(k: &mut dyn Kernel) -> Outcome {
+    alone(k, |k| {
+        // RT_SCOPE_HOST, RT_SCOPE_LINK, RT_SCOPE_UNIVERSE
+        for (last, scope) in [(7u8, 254u8), (8, 253), (6, 0)] {
+            let mut body = ifaddr([10, last, 0, 1], 24);
+            body[3] = scope;
+            eq!(change(k, NEWADDR, CREATE | EXCL, &body)?, 0);
+        }
+        let to = [10, 9, 0, 1];
+        // An address of a narrower scope than the route's is no source.
+        for (scope, source) in [(0, [10, 6, 0, 1]), (253, [10, 8, 0, 1])] {
+            let mut route = rt([10, 9, 0, 0], 16, scope);
+            route.extend(attribute(4, &1u32.to_ne_bytes()));
+            eq!(change(k, NEWROUTE, CREATE, &route)?, 0);
+            eq!((scope, source_to(k, to)?), (scope, Some(source)));
+            eq!(change(k, DELROUTE, 0, &route)?, 0);
+        }
+        // The narrow ones are listed first, and those of one scope by their age.
+        let all: Vec<u8> = addresses(k)?.iter().map(|a| a.0[1]).collect();
+        eq!(all, vec![0, 7, 8, 6]);
+        // IFA_F_NOPREFIXROUTE: the address is this host's, and not the subnet as a whole.
+        let mut body = ifaddr([10, 5, 0, 1], 24);
+        body.extend(attribute(8, &0x200u32.to_ne_bytes()));
+        eq!(change(k, NEWADDR, CREATE | EXCL, &body)?, 0);
+        eq!(source_to(k, [10, 5, 0, 1])?, Some([10, 5, 0, 1]));
+        eq!(source_to(k, [10, 5, 0, 77])?, None);
+        eq!(source_to(k, [10, 6, 0, 77])?, Some([10, 6, 0, 1]));
+        eq!(has_route(k, [10, 5, 0, 0], 24)?, 0);
+        eq!(has_route(k, [10, 6, 0, 0], 24)?, 1);
+        Ok(())
+    })
+}
+
 fn addresses_without_prefix_routes(k: &mut dyn Kernel) -> Outcome {
     alone(k, |k| {
         for (last, flags) in [(1u16, 0x202u32), (2, 2), (3, 0x200), (4, 0)] {

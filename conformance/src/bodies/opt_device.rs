@@ -27,6 +27,7 @@ tests! {
     accepted_socket_inherits,
     set_after_bind_counts,
     link_local_scope_is_a_binding,
+    scope_stays_where_bind_fails,
     peername,
     peername_of_unconnected,
 }
@@ -333,8 +334,31 @@ fn set_after_bind_counts(k: &mut dyn Kernel) -> Outcome {
     Ok(())
 }
 
+fn scope_stays_where_bind_fails(k: &mut dyn Kernel) -> Outcome {
+    // No interface has the address.
+    let ip = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77, 0x77];
+    for kind in [libc::SOCK_DGRAM, libc::SOCK_STREAM] {
+        for (scope, errno, bound) in [
+            (1, libc::EADDRNOTAVAIL, 1),
+            (NOWHERE, libc::ENODEV, NOWHERE),
+            (0, libc::EINVAL, 0),
+        ] {
+            let fd = ok!(k.socket(libc::AF_INET6, kind, 0));
+            let mut addr = Addr::v6(ip, 0);
+            addr.0[24..28].copy_from_slice(&scope.to_ne_bytes());
+            eq!(k.bind(fd, &addr), -i64::from(errno));
+            eq!(
+                (kind, k.get_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX)?),
+                (kind, bound)
+            );
+            ok!(k.close(fd));
+        }
+    }
+    Ok(())
+}
+
 fn link_local_scope_is_a_binding(k: &mut dyn Kernel) -> Outcome {
-    // A scope id that names no interface is refused; the socket stays unbound to any.
+    // A scope id that names no interface is refused.
     let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM, 0));
     let mut raw = Addr::lo6(0).0;
     // fe80::1

@@ -76,6 +76,13 @@ impl Stack {
         let flow = Flow {
             src: Some(ip.src),
             input: Some(interface),
+            protocol: body.protocol(ip.is_v6()),
+            ports: match body {
+                Body::Tcp(segment) => (segment.src_port, segment.dst_port),
+                Body::Udp(datagram) => (datagram.src_port, datagram.dst_port),
+                _ => (0, 0),
+            },
+            tos: ip.tos,
             ..Flow::to(ip.dst)
         };
         let found = route::lookup(&self.interfaces, &self.routes, &flow);

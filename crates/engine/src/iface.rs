@@ -120,6 +120,8 @@ pub struct AddressTraits {
     pub without_subnet: bool,
     /// It was made of what a router advertises.
     pub by_router: bool,
+    /// RT_SCOPE_*: how far an IPv4 address means something. 0: everywhere.
+    pub scope: u8,
 }
 
 /// ARPHRD_ETHER, ARPHRD_LOOPBACK and ARPHRD_NONE of linux/if_arp.h.
@@ -131,6 +133,8 @@ const ARPHRD_NONE: u16 = 0xfffe;
 const QUEUE_LEN: u32 = 1000;
 /// The same of a TUN interface (TUN_READQ_SIZE).
 const TUNNEL_QUEUE_LEN: u32 = 500;
+/// RT_SCOPE_HOST
+const RT_SCOPE_HOST: u8 = 254;
 /// IPV6_MIN_MTU: an interface that carries less has no IPv6.
 const IPV6_MIN_MTU: u32 = 1280;
 
@@ -241,6 +245,14 @@ impl Interface {
         let mut all = self.traits.iter();
         let found = all.find(|(of, _)| *of == addr);
         found.map_or(AddressTraits::default(), |(_, traits)| *traits)
+    }
+
+    /// RT_SCOPE_*: how far an IPv4 address means something.
+    pub(crate) fn scope(&self, addr: IpAddr) -> u8 {
+        match addr.is_loopback() {
+            true => RT_SCOPE_HOST,
+            false => self.traits(addr).scope,
+        }
     }
 
     /// The addresses about which something is special.
@@ -392,8 +404,8 @@ impl Interface {
             .map(|a| a.addr)
     }
 
-    /// Adds an address where Linux lists it: in IPv4 behind the primary ones or behind all, in IPv6 before what has a
-    /// smaller scope.
+    /// Adds an address where Linux lists it: in IPv4 behind the primary ones that are not of a wider scope or behind all, in IPv6
+    /// before what has a smaller scope.
     pub(crate) fn insert(&mut self, address: InterfaceAddress) {
         if address.addr.is_ipv4() {
             self.conf.settle();
@@ -404,9 +416,18 @@ impl Interface {
                 .iter()
                 .any(|a| a.prefix_len == address.prefix_len && a.covers(address.peer));
             let is_secondary = |a: &InterfaceAddress| self.primary(a).is_some();
-            self.addresses
-                .iter()
-                .position(|a| a.addr.is_ipv6() || (!secondary && is_secondary(a)))
+            let own = self.scope(address.addr);
+            // inet_insert_ifa()
+            let goes_before = |a: &InterfaceAddress| {
+                a.addr.is_ipv4() && !is_secondary(a) && self.scope(a.addr) >= own
+            };
+            match secondary {
+                true => self.addresses.iter().position(|a| a.addr.is_ipv6()),
+                false => {
+                    let last = self.addresses.iter().rposition(goes_before);
+                    Some(last.map_or(0, |last| last + 1))
+                }
+            }
         } else {
             let scope = crate::route::scope_of(address.addr);
             self.addresses
@@ -670,6 +691,7 @@ impl Interfaces {
             } else if interface.is_loopback()
                 && address.addr.is_ipv4()
                 && !address.addr.to_canonical().is_loopback()
+                && !interface.traits(address.addr).without_subnet
                 && !self.local_nets.contains(address)
             {
                 // fib_add_ifaddr(): the whole subnet is the host's own.

@@ -60,7 +60,7 @@ pub use neigh::{
     DadParams, NeighLimits, NeighParams, NeighState, Neighbour, RaParams, RouterNews,
     solicited_node,
 };
-pub use policy::{Flow, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+pub use policy::{Flow, Ports, Rule, RuleAction, Service, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 pub use ports::{BindError, BindRequest, Family};
 pub use report::IcmpReport;
 pub use route::{Leads, RouteConfig, RouteError, RouteInfo, RouteKind, Share};
@@ -74,4 +74,6 @@ pub use tcp::{
     UrgentView,
 };
 pub use time::Instant;
-pub use udp::{RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet, datagram_memory};
+pub use udp::{
+    RawSettings, UdpError, UdpReceived, UdpSend, UdpSendError, UdpSet, Way, datagram_memory,
+};

@@ -2,7 +2,8 @@
 //!
 //! Rules are tried by priority, among equals in the order in which they came, until a table has a route. As on Linux the
 //! first rule is the table of the host's own addresses, which no other rule can come before here; then, if nobody has
-//! added any, the tables main and default. A packet is told from others by addresses, mark and interfaces.
+//! added any, the tables main and default. A packet is told from others by addresses, mark and interfaces, type of service,
+//! protocol, ports and the user whose socket it is of.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -30,6 +31,14 @@ pub struct Flow {
     pub input: Option<IfIndex>,
     /// Its mark: SO_MARK.
     pub mark: u32,
+    /// Its protocol (IPPROTO_*), or 0 where none is known.
+    pub protocol: u8,
+    /// Its source port and its destination port, in the host's byte order, or 0.
+    pub ports: (u16, u16),
+    /// Its type of service or traffic class, of which the upper six bits count.
+    pub tos: u8,
+    /// The user whose socket it is of; 0 for the host itself.
+    pub uid: u32,
 }
 
 impl Flow {
@@ -41,6 +50,51 @@ impl Flow {
             device: None,
             input: None,
             mark: 0,
+            protocol: 0,
+            ports: (0, 0),
+            tos: 0,
+            uid: 0,
+        }
+    }
+}
+
+/// Ports that a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// From the one to the other (FRA_SPORT_RANGE, FRA_DPORT_RANGE).
+    Range(u16, u16),
+    /// Those that are the first, in the bits of the second (FRA_SPORT_MASK, FRA_DPORT_MASK).
+    Masked(u16, u16),
+}
+
+impl Ports {
+    fn has(self, port: u16) -> bool {
+        match self {
+            Ports::Range(first, last) => (first..=last).contains(&port),
+            Ports::Masked(value, mask) => (value ^ port) & mask == 0,
+        }
+    }
+}
+
+/// Types of service that a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `tos` of the rule's header, which of IPv4 leaves out the upper three bits (INET_DSCP_LEGACY_TOS_MASK).
+    Legacy(u8),
+    /// FRA_DSCP and FRA_DSCP_MASK, in the place that they have in a header: the upper six bits.
+    Full(u8, u8),
+}
+
+impl Service {
+    /// DSCP without the ECN bits, and IPv4's part of it that was once the type of service.
+    const DSCP: u8 = 0xfc;
+    const LEGACY: u8 = 0x1c;
+
+    fn has(self, tos: u8, v6: bool) -> bool {
+        match self {
+            Service::Legacy(value) if v6 => value == tos & Service::DSCP,
+            Service::Legacy(value) => value == tos & Service::LEGACY,
+            Service::Full(value, mask) => (value ^ tos) & mask & Service::DSCP == 0,
         }
     }
 }
@@ -83,6 +137,16 @@ pub struct Rule {
     pub mark: u32,
     /// The bits of the mark that count.
     pub mask: u32,
+    /// The protocol, if it counts (FRA_IP_PROTO).
+    pub ip_protocol: Option<u8>,
+    /// The source ports.
+    pub src_ports: Option<Ports>,
+    /// The destination ports.
+    pub dst_ports: Option<Ports>,
+    /// The types of service.
+    pub service: Option<Service>,
+    /// The users, from the one to the other (FRA_UID_RANGE).
+    pub users: Option<(u32, u32)>,
     /// Routes with a prefix that is not longer are no routes (FRA_SUPPRESS_PREFIXLEN).
     pub suppress: Option<u8>,
     /// Who made it (RTPROT_*), which is only kept.
@@ -103,6 +167,11 @@ impl Rule {
             output: None,
             mark: 0,
             mask: 0,
+            ip_protocol: None,
+            src_ports: None,
+            dst_ports: None,
+            service: None,
+            users: None,
             suppress: None,
             protocol: 2,
         }
@@ -123,7 +192,12 @@ impl Rule {
             && self.output.is_none_or(|by| flow.device == Some(by))
             && (self.mark ^ flow.mark) & self.mask == 0
             && within(self.src, flow.src)
-            && within(self.dst, Some(flow.dst));
+            && within(self.dst, Some(flow.dst))
+            && self.ip_protocol.is_none_or(|own| own == flow.protocol)
+            && self.src_ports.is_none_or(|own| own.has(flow.ports.0))
+            && self.dst_ports.is_none_or(|own| own.has(flow.ports.1))
+            && self.service.is_none_or(|own| own.has(flow.tos, self.v6))
+            && (self.users).is_none_or(|(first, last)| (first..=last).contains(&flow.uid));
         fits != self.invert
     }
 }

@@ -283,7 +283,7 @@ pub(crate) fn lookup_in(
         let without = dst.is_ipv6() && src.is_none() && !interfaces.has_v6_address();
         if without { RouteError::NoSource } else { error }
     })?;
-    let (interface, next_hop, preferred) = egress;
+    let (interface, next_hop, preferred, scope) = egress;
     let link = interfaces
         .get(interface)
         .filter(|link| link.is_up())
@@ -293,7 +293,7 @@ pub(crate) fn lookup_in(
         // fib_info_update_nhc_saddr(): IPv4 looks from the gateway.
         None => {
             let towards = if dst.is_ipv4() { next_hop } else { dst };
-            select_source(interfaces, link, towards).ok_or(RouteError::NoSource)?
+            select_source(interfaces, link, towards, scope).ok_or(RouteError::NoSource)?
         }
     };
     // __mkroute_output(): 127.0.0.0/8 stays inside.
@@ -332,8 +332,11 @@ fn info(
     }
 }
 
-/// Outgoing interface, next hop and the route's preferred source.
-type Egress = (IfIndex, IpAddr, Option<IpAddr>);
+/// Outgoing interface, next hop, the route's preferred source and its scope.
+type Egress = (IfIndex, IpAddr, Option<IpAddr>, u8);
+
+/// RT_SCOPE_LINK
+const LINK: u8 = 253;
 
 /// By which interface a packet leaves, and which table says so.
 fn egress(
@@ -350,7 +353,7 @@ fn egress(
             .broadcast_interface(v4)
             .filter(|_| !v4.is_broadcast());
         if let Some(interface) = subnet.filter(|&subnet| device.is_none_or(|d| d == subnet)) {
-            return Ok(((interface, dst, None), TABLE_LOCAL));
+            return Ok(((interface, dst, None, LINK), TABLE_LOCAL));
         }
         // ip_route_output_key_hash: a group or 255.255.255.255 leaves by the interface of a chosen source.
         let by_source = device.is_none() && (v4.is_broadcast() || v4.is_multicast());
@@ -358,7 +361,7 @@ fn egress(
             .filter(|_| by_source)
             .and_then(|src| interfaces.owner(src));
         if let Some(interface) = owner {
-            return Ok(((interface, dst, None), TABLE_MAIN));
+            return Ok(((interface, dst, None, LINK), TABLE_MAIN));
         }
     }
     // Every interface but lo has a multicast route in IPv6 (ff00::/8 in the local table).
@@ -367,14 +370,14 @@ fn egress(
             .iter()
             .find(|i| !i.is_loopback() && device.is_none_or(|device| i.index() == device));
         return link
-            .map(|i| ((i.index(), dst, None), TABLE_LOCAL))
+            .map(|i| ((i.index(), dst, None, LINK), TABLE_LOCAL))
             .ok_or(RouteError::Unreachable);
     }
     let found = (routes.policy).lookup(flow, |table| in_table(interfaces, routes, flow, table));
     match (found, device) {
         (Some(found), _) => found,
         // ip_route_output_key_hash: a socket bound to a device treats everything as on that link.
-        (None, Some(device)) if dst.is_ipv4() => Ok(((device, dst, None), TABLE_MAIN)),
+        (None, Some(device)) if dst.is_ipv4() => Ok(((device, dst, None, LINK), TABLE_MAIN)),
         (None, _) => Err(RouteError::Unreachable),
     }
 }
@@ -412,7 +415,8 @@ fn in_table(
         && added.is_none_or(|route| address.prefix_len >= route.prefix_len)
     {
         // IPv4: the subnet route prefers the address that made it. IPv6: RFC 6724 decides.
-        let egress = (interface, dst, Some(address.addr).filter(IpAddr::is_ipv4));
+        let preferred = Some(address.addr).filter(IpAddr::is_ipv4);
+        let egress = (interface, dst, preferred, LINK);
         return Some(Ok((egress, address.prefix_len)));
     }
     let route = match added?.share {
@@ -421,7 +425,8 @@ fn in_table(
     };
     let error = match route.leads {
         Leads::On => {
-            let egress = (route.interface, route.gateway.unwrap_or(dst), route.source);
+            let next = route.gateway.unwrap_or(dst);
+            let egress = (route.interface, next, route.source, route.scope);
             return Some(Ok((egress, route.prefix_len)));
         }
         Leads::Back => return None,
@@ -467,11 +472,16 @@ fn longer(old: &crate::iface::InterfaceAddress, new: &crate::iface::InterfaceAdd
 
 /// [`select_source`] on an interface.
 pub(crate) fn source_on(interfaces: &Interfaces, index: IfIndex, dst: IpAddr) -> Option<IpAddr> {
-    select_source(interfaces, interfaces.get(index)?, dst)
+    select_source(interfaces, interfaces.get(index)?, dst, LINK)
 }
 
-/// The source address when neither sender nor route chose one.
-fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Option<IpAddr> {
+/// The source address when neither sender nor route chose one. An IPv4 address of a narrower scope than the route's is none.
+fn select_source(
+    interfaces: &Interfaces,
+    link: &Interface,
+    dst: IpAddr,
+    route_scope: u8,
+) -> Option<IpAddr> {
     let all = || {
         interfaces
             .iter()
@@ -487,14 +497,27 @@ fn select_source(interfaces: &Interfaces, link: &Interface, dst: IpAddr) -> Opti
         IpAddr::V4(_) => {
             let own = || link.addresses().iter().filter(|a| a.addr.is_ipv4());
             // Those of 127.0.0.0/8 are of the host's scope, too narrow for what goes further.
-            let wide = |a: &&crate::iface::InterfaceAddress| match a.addr {
-                IpAddr::V4(addr) => !addr.is_loopback(),
-                IpAddr::V6(_) => false,
+            let wide = |a: &&crate::iface::InterfaceAddress| {
+                link.scope(a.addr) <= route_scope && link.primary(a).is_none()
+            };
+            // in_dev_select_addr(): that of another interface has to mean something there.
+            let other = || {
+                let fits = |i: &Interface, a: &crate::iface::InterfaceAddress| {
+                    let scope = i.scope(a.addr);
+                    a.addr.is_ipv4()
+                        && scope != LINK
+                        && scope <= route_scope
+                        && i.primary(a).is_none()
+                };
+                interfaces
+                    .iter()
+                    .find_map(|i| i.addresses().iter().find(|a| fits(i, a)))
             };
             own()
                 .filter(wide)
                 .find(|a| a.covers(dst))
                 .or_else(|| own().find(wide))
+                .or_else(other)
                 .or_else(|| own().next())
                 .or_else(|| all().find(|a| a.addr.is_ipv4()))
                 .map(|a| a.addr)

@@ -85,6 +85,8 @@ pub enum UdpSet {
     Device(Option<IfIndex>),
     /// SO_MARK, by which rules tell packets from others.
     Mark(u32),
+    /// Whose socket it is, by which rules tell packets from others.
+    Owner(u32),
     /// SO_RCVBUF as the kernel keeps it: twice what was asked for.
     ReceiveBuffer(u32),
     /// What counts against SO_RCVBUF besides the datagrams.
@@ -153,6 +155,21 @@ struct Space {
     demux: Demux,
 }
 
+/// How a datagram is to go, as far as its sender says so; the rest is as the socket has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// From which address.
+    pub src: Option<IpAddr>,
+    /// By which interface.
+    pub device: Option<IfIndex>,
+    /// SO_MARK of a message of its own.
+    pub mark: Option<u32>,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// To which port, in the host's byte order.
+    pub port: u16,
+}
+
 /// What kind of datagram socket it is.
 #[derive(Debug)]
 enum Role {
@@ -160,6 +177,16 @@ enum Role {
     Lite(lite::Coverage),
     Raw(Box<raw::Raw>),
     Ping,
+}
+
+impl Role {
+    /// What rules know of the ports of what the socket sends.
+    fn ports(&self, own: u16, to: u16) -> (u16, u16) {
+        match self {
+            Role::Udp | Role::Lite(_) => (own, to),
+            Role::Raw(_) | Role::Ping => (0, 0),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -299,6 +326,17 @@ impl UdpSocket {
         })
     }
 
+    /// Its protocol, IPPROTO_*.
+    fn protocol(&self) -> u8 {
+        match (&self.role, self.family) {
+            (Role::Udp, _) => 17,
+            (Role::Lite(_), _) => 136,
+            (Role::Raw(raw), _) => raw.protocol(),
+            (Role::Ping, Family::V4) => 1,
+            (Role::Ping, Family::V6) => 58,
+        }
+    }
+
     /// The source address that bind(2) or connect(2) fixed: not a wildcard, nor an address of many.
     fn fixed_source(&self) -> Option<IpAddr> {
         let addr = self.local.ip();
@@ -388,14 +426,7 @@ impl Stack {
     }
 
     /// How a datagram to `dst` would go, from the hints rather than what the socket has itself.
-    pub fn udp_route(
-        &self,
-        id: UdpId,
-        dst: IpAddr,
-        src_hint: Option<IpAddr>,
-        device_hint: Option<IfIndex>,
-        mark_hint: Option<u32>,
-    ) -> Result<RouteInfo, RouteError> {
+    pub fn udp_route(&self, id: UdpId, dst: IpAddr, hints: Way) -> Result<RouteInfo, RouteError> {
         let socket = self.udp.open(id);
         // An IPv6 address that an earlier connect(2) chose is no source for IPv4; one that bind(2) chose has another in
         // its place, unless the socket speaks IPv6 alone. The other way round there is none: the socket's one address
@@ -406,7 +437,7 @@ impl Stack {
             Some(src) if no_v4(&src) && !socket.attributes.v6only => Some(STAND_IN.into()),
             fixed => fixed,
         };
-        let src = src_hint.or(fixed);
+        let src = hints.src.or(fixed);
         // ip_route_output_key_hash: the unspecified destination is the source, and this host takes what goes there even
         // where the address is not its own (IP_TRANSPARENT, which the caller has asked for).
         if let (IpAddr::V4(to), Some(IpAddr::V4(from))) = (dst, src)
@@ -424,8 +455,12 @@ impl Stack {
         }
         self.route_of(&Flow {
             src,
-            device: device_hint.or(socket.attributes.device),
-            mark: mark_hint.unwrap_or(socket.attributes.mark),
+            device: hints.device.or(socket.attributes.device),
+            mark: hints.mark.unwrap_or(socket.attributes.mark),
+            protocol: socket.protocol(),
+            ports: socket.role.ports(socket.local.port(), hints.port),
+            tos: hints.tos,
+            uid: socket.attributes.uid,
             ..Flow::to(dst)
         })
     }
@@ -438,6 +473,11 @@ impl Stack {
             UdpSet::ReuseAddr(on) => attributes.reuse_addr = on,
             UdpSet::ReusePort(on) => attributes.reuse_port = on,
             UdpSet::Device(device) => attributes.device = device,
+            UdpSet::Owner(uid) => {
+                attributes.uid = uid;
+                socket.route = None;
+                return;
+            }
             UdpSet::Mark(mark) => {
                 attributes.mark = mark;
                 socket.route = None;

@@ -82,7 +82,7 @@ const ROWS: &[SupportRow] = &[
     row(Family, "IPPROTO_UDPLITE SOCK_DGRAM", Done, "UDP-Lite, of both families"),
     row(Family, "IPPROTO_SCTP, IPPROTO_MPTCP", Refused, "EPROTONOSUPPORT"),
     row(Family, "AF_NETLINK", Done, "of these protocols; others are EPROTONOSUPPORT"),
-    row(Family, "NETLINK_ROUTE", Done, "links, addresses, routes and neighbours, read and changed; rules, queueing disciplines, netconf, address labels and groups, read; no new links, no proxies, unicast routes of the table main"),
+    row(Family, "NETLINK_ROUTE", Done, "links, addresses, routes and neighbours, read and changed; rules by address, mark, interface, port, protocol, user and type of service; queueing disciplines, netconf, address labels, groups and tables of neighbours, read; no new links, no proxies, unicast routes of the table main"),
     row(Family, "RTM_NEWQDISC, RTM_DELQDISC", Done, "tc(8): netem (no slots, no cells), tbf, fq_codel, codel, pfifo, bfifo, pfifo_fast, noqueue; tbf and netem with one behind them; others are ENOENT; no classes, no filters, no estimators, no size tables"),
     row(Family, "NETLINK_SOCK_DIAG", Done, "TCP, UDP, UDP-Lite, AF_UNIX, AF_NETLINK and AF_PACKET; SOCK_DESTROY of TCP and UDP"),
     row(Family, "NETLINK_USERSOCK", Done, "to a group alone send(2) returns the length, where Linux says ECONNREFUSED and sends all the same"),

@@ -765,6 +765,7 @@ impl Stack {
             // Whether its prefix is on the link is said apart.
             without_subnet: true,
             by_router: true,
+            scope: 0,
         };
         self.set_address_traits(interface, addr.into(), traits);
         if old.is_none() {

@@ -74,6 +74,11 @@ fn who_is_meant_goes_the_other_way() {
         input: Some(input),
         ..from("10.0.0.9")
     };
+    let to_port = |protocol, port| Flow {
+        protocol,
+        ports: (0, port),
+        ..there
+    };
     let (mark, mask) = (0x17, 0xf);
     let prefix = |net: &str, len| Some((ip(net), len));
     for (rule, about, not_about) in [
@@ -118,6 +123,59 @@ fn who_is_meant_goes_the_other_way() {
                 ..BASE
             },
             bound,
+            Some(there),
+        ),
+        (
+            Rule {
+                ip_protocol: Some(17),
+                dst_ports: Some(Ports::Range(5000, 6000)),
+                ..BASE
+            },
+            to_port(17, 6000),
+            Some(to_port(17, 6001)),
+        ),
+        (
+            Rule {
+                ip_protocol: Some(17),
+                ..BASE
+            },
+            to_port(17, 1),
+            Some(to_port(6, 1)),
+        ),
+        (
+            Rule {
+                src_ports: Some(Ports::Masked(0x50, 0xf0)),
+                ..BASE
+            },
+            Flow {
+                ports: (0x1253, 0),
+                ..there
+            },
+            Some(to_port(17, 0x53)),
+        ),
+        (
+            Rule {
+                // What was once the type of service leaves out the upper three bits.
+                service: Some(Service::Legacy(0x10)),
+                ..BASE
+            },
+            Flow { tos: 0x32, ..there },
+            Some(Flow { tos: 0x14, ..there }),
+        ),
+        (
+            Rule {
+                service: Some(Service::Full(0x10, 0xfc)),
+                ..BASE
+            },
+            Flow { tos: 0x12, ..there },
+            Some(Flow { tos: 0x30, ..there }),
+        ),
+        (
+            Rule {
+                users: Some((1000, 1999)),
+                ..BASE
+            },
+            Flow { uid: 1999, ..there },
             Some(there),
         ),
         (

@@ -367,9 +367,9 @@ impl Stack {
         }
         let route = self.route_of(&Flow {
             src: chosen,
-            device: socket.device,
-            mark: socket.mark,
-            ..Flow::to(remote.ip())
+            // tcp_v4_connect(): a port that bind(2) has not brought yet is none.
+            ports: (socket.conn.tuple.local_port, remote.port()),
+            ..socket.flow(remote.ip())
         })?;
         if matches!(route.kind, RouteKind::Broadcast | RouteKind::Multicast) {
             // RFC 9293, 3.9.2.2.

@@ -145,8 +145,8 @@ impl Stack {
         let flow = Flow {
             src: Some(tuple.local),
             device,
-            mark: socket.mark,
-            ..Flow::to(tuple.remote)
+            ports: (tuple.local_port, tuple.remote_port),
+            ..socket.flow(tuple.remote)
         };
         let route = self.route_of(&flow).ok()?;
         let opts = &socket.conn.opts;

@@ -275,9 +275,8 @@ impl Stack {
                 let tuple = &socket.conn.tuple;
                 let flow = Flow {
                     src: Some(tuple.local),
-                    device: socket.device,
-                    mark: socket.mark,
-                    ..Flow::to(tuple.remote)
+                    ports: (tuple.local_port, tuple.remote_port),
+                    ..socket.flow(tuple.remote)
                 };
                 let found = crate::route::lookup(interfaces, routes, &flow);
                 // Without a route the segment is lost, and sent again later, as any other.

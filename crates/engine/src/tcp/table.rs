@@ -27,6 +27,7 @@ use crate::event::{EventKind, SocketHandle, TcpId};
 use crate::filter::{Choice, Filters, GroupFilter};
 use crate::hash::{KeyedMap, KeyedState, Random, sip_round};
 use crate::iface::IfIndex;
+use crate::policy::Flow;
 use crate::ports::BindKey;
 use crate::route::RouteInfo;
 use crate::stack::Hint;
@@ -66,6 +67,23 @@ pub(crate) struct Socket {
     pub(crate) pending: EventKind,
     /// What the layer above calls it, or [`NAMELESS`].
     pub(crate) name: u64,
+}
+
+/// IPPROTO_TCP
+const TCP: u8 = 6;
+
+impl Socket {
+    /// What rules look at in a packet of the socket's to `dst`, but for address and ports.
+    pub(crate) fn flow(&self, dst: IpAddr) -> Flow {
+        Flow {
+            device: self.device,
+            mark: self.mark,
+            protocol: TCP,
+            tos: self.conn.opts.tos_of(dst.is_ipv6()),
+            uid: self.uid,
+            ..Flow::to(dst)
+        }
+    }
 }
 
 /// How the segment came that made a passive connection (mc_index and mc_ttl, mcast_oif and mcast_hops).

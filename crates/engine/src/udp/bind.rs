@@ -2,10 +2,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::{Attributes, Role, any, canonical};
+use super::{Attributes, Role, Way, any, canonical};
 use crate::event::UdpId;
 use crate::filter::Filters;
-use crate::iface::IfIndex;
 use crate::ports::{BindError, BindKey, BindRequest, Family};
 use crate::route::RouteError;
 use crate::stack::Stack;
@@ -99,23 +98,26 @@ impl Stack {
         id: UdpId,
         remote: SocketAddr,
     ) -> Result<(), RouteError> {
-        self.udp_connect_by(now, id, remote, None, None)
+        self.udp_connect_by(now, id, remote, Way::default())
     }
 
     /// [`udp_connect`](Self::udp_connect) with a source address and an interface of the caller's choice
-    /// (IP_MULTICAST_IF, IP_UNICAST_IF).
+    /// (IP_MULTICAST_IF, IP_UNICAST_IF), and a type of service.
     pub fn udp_connect_by(
         &mut self,
         _now: Instant,
         id: UdpId,
         remote: SocketAddr,
-        src: Option<IpAddr>,
-        device: Option<IfIndex>,
+        way: Way,
     ) -> Result<(), RouteError> {
         self.udp_autobind(id)
             .map_err(|_| RouteError::PortsExhausted)?;
         let remote = canonical(remote);
-        let route = self.udp_route(id, remote.ip(), src, device, None)?;
+        let way = Way {
+            port: remote.port(),
+            ..way
+        };
+        let route = self.udp_route(id, remote.ip(), way)?;
         let generation = self.routes.generation();
         self.udp_unregister(id);
         let socket = self.udp.open_mut(id);

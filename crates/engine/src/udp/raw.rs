@@ -65,6 +65,11 @@ impl Raw {
         Raw { protocol, settings }
     }
 
+    /// As a packet's header has it.
+    pub(super) fn protocol(&self) -> u8 {
+        self.protocol as u8
+    }
+
     /// icmp_filter and icmpv6_filter: whether the socket does not want to hear of this.
     fn filters(&self, v6: bool, body: &[u8]) -> bool {
         match (self.protocol, body) {

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use switchboard_wire::{Body, IpHeader, Packet, Payload, UdpDatagram};
 
-use super::{Role, canonical, segment};
+use super::{Role, Way, canonical, segment};
 use crate::event::UdpId;
 use crate::extended::SendExtra;
 use crate::iface::IfIndex;
@@ -160,14 +160,8 @@ impl Stack {
 
     /// MSG_CONFIRM: the caller knows that whoever takes the datagram on its link is there. Its way is that of
     /// [`udp_route`](Self::udp_route).
-    pub fn udp_confirm(
-        &mut self,
-        now: Instant,
-        id: UdpId,
-        dst: IpAddr,
-        (src, device, mark): (Option<IpAddr>, Option<IfIndex>, u32),
-    ) {
-        if let Ok(route) = self.udp_route(id, dst, src, device, Some(mark)) {
+    pub fn udp_confirm(&mut self, now: Instant, id: UdpId, dst: IpAddr, way: Way) {
+        if let Ok(route) = self.udp_route(id, dst, way) {
             self.neigh_confirm(now, &route);
         }
     }
@@ -264,7 +258,16 @@ impl Stack {
             {
                 Ok(route)
             }
-            _ => self.udp_route(id, dst, send.src, send.device, Some(send.tag.mark)),
+            _ => {
+                let way = Way {
+                    src: send.src,
+                    device: send.device,
+                    mark: Some(send.tag.mark),
+                    tos: send.tos.unwrap_or(0),
+                    port: send.dst.port(),
+                };
+                self.udp_route(id, dst, way)
+            }
         }
     }
 }

@@ -303,7 +303,7 @@ fn the_loopback_broadcast_reaches_wildcards_and_its_own_address() {
     let cast = open(&mut stack, reuse("127.255.255.255:53"));
     let sender = bound(&mut stack, "0.0.0.0:1");
     let route = stack
-        .udp_route(sender, "127.255.255.255".parse().unwrap(), None, None, None)
+        .udp_route(sender, "127.255.255.255".parse().unwrap(), Way::default())
         .unwrap();
     assert_eq!(route.kind, RouteKind::Broadcast);
     send(&mut stack, sender, "127.255.255.255:53", b"all").unwrap();
@@ -570,4 +570,26 @@ fn a_closed_socket_is_a_callers_bug() {
     stack.udp_close(id);
     let _ = stack.udp_open(Family::V4);
     stack.udp_local(id);
+}
+
+#[test]
+fn rules_look_at_the_owner() {
+    let mut stack = stack();
+    let rule = crate::policy::Rule {
+        action: crate::policy::RuleAction::Prohibit,
+        users: Some((1000, 1000)),
+        ..crate::policy::Rule::of_table(false, 10, 254)
+    };
+    stack.add_rule(rule);
+    let to = "192.0.2.1".parse().unwrap();
+    for (uid, error) in [
+        (999, RouteError::Unreachable),
+        (1000, RouteError::Prohibited),
+        (0, RouteError::Unreachable),
+    ] {
+        // Nobody has bound it yet.
+        let id = stack.udp_open(Family::V4);
+        stack.udp_set(id, UdpSet::Owner(uid));
+        assert_eq!(stack.udp_route(id, to, Way::default()), Err(error), "{uid}");
+    }
 }

@@ -357,6 +357,7 @@ impl Host {
         handle: UdpId,
     ) -> SocketId {
         let common = self.new_common(cx, domain, SOCK_DGRAM, protocol);
+        self.stack.udp_set(handle, UdpSet::Owner(common.uid));
         let kind = Kind::Udp(Box::new(udp::UdpSocket::new(
             handle,
             self.new_options(family),
@@ -474,6 +475,8 @@ impl Host {
                 // The address means something on its interface only.
                 let index = IfIndex::new(addr.scope_id()).or(device);
                 let index = index.ok_or(Errno::EINVAL)?;
+                // The socket is bound to it from here on, whatever becomes of the call, and even if there is no such interface.
+                self.set_device(id, index.get())?;
                 device = Some(index);
             }
             if device.is_some_and(|index| self.stack.interface(index).is_none()) {

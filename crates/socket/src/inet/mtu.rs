@@ -79,13 +79,7 @@ impl Host {
             return Ok(());
         }
         let find = || {
-            let found = self.stack.udp_route(
-                s.handle,
-                plan.via(),
-                plan.src,
-                plan.device,
-                Some(plan.cookie.tag.mark),
-            );
+            let found = self.stack.udp_route(s.handle, plan.via(), plan.way());
             found.map_err(crate::error::route)
         };
         let route = match route {
@@ -142,13 +136,7 @@ impl Host {
         if plan.dst.is_ipv4() || s.held() + more + 8 + plan.beside() + 40 <= ALWAYS {
             return Ok(());
         }
-        let route = self.stack.udp_route(
-            s.handle,
-            plan.via(),
-            plan.src,
-            plan.device,
-            Some(plan.cookie.tag.mark),
-        );
+        let route = self.stack.udp_route(s.handle, plan.via(), plan.way());
         let Ok(route) = route else { return Ok(()) };
         let mtu = route.mtu as usize;
         let before = s.held() + 8 + plan.beside() + 40;

@@ -104,6 +104,7 @@ impl Host {
             _ => self.stack.ping_open(family),
         };
         self.stack.udp_set(handle, UdpSet::ReuseAddr(true));
+        self.stack.udp_set(handle, UdpSet::Owner(common.uid));
         let socket =
             super::udp::UdpSocket::new(handle, InetOptions::of(family, self.stack.sysctl()));
         let kind = Kind::Udp(Box::new(socket));
@@ -158,6 +159,10 @@ impl Host {
                 return Err(Errno::EINVAL);
             }
             if needs_scope(a.ip()) {
+                // rawv6_bind(): the socket is bound to it, whatever becomes of the call.
+                if a.scope_id() != 0 {
+                    self.set_device(id, a.scope_id())?;
+                }
                 device = Some(self.scope(a.scope_id(), bound)?);
             }
             (*a.ip()).into()

@@ -17,7 +17,7 @@ use core::net::{IpAddr, SocketAddr, SocketAddrV4};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
-use switchboard_engine::{BindRequest, Family, RouteKind, UdpId};
+use switchboard_engine::{BindRequest, Family, RouteKind, UdpId, Way};
 
 pub(crate) struct UdpSocket {
     pub(crate) handle: UdpId,
@@ -171,16 +171,24 @@ impl Host {
             return Err(Errno::ENETUNREACH);
         }
         self.bind_to_scope(id, remote)?;
-        let (src, device) = egress(remote.ip(), &self.udp(id)?.inet);
+        let inet = &self.udp(id)?.inet;
+        let (src, device) = egress(remote.ip(), inet);
+        let way = Way {
+            src,
+            device,
+            mark: None,
+            tos: super::udp_plan::tos_to(remote.ip(), inet),
+            port: remote.port(),
+        };
         let route = self
             .stack
-            .udp_route(handle, remote.ip(), src, device, None)
+            .udp_route(handle, remote.ip(), way)
             .map_err(crate::error::route)?;
         self.udp_check_broadcast(id, route.kind)?;
         let on_link = self.get(id)?.common.has(CommonFlags::DONTROUTE);
         super::check_on_link(&route, on_link)?;
         self.stack
-            .udp_connect_by(cx.now, handle, remote, src, device)
+            .udp_connect_by(cx.now, handle, remote, way)
             .map_err(crate::error::route)?;
         let options = self.inet_options_mut(id)?;
         if options.rare(|rare| rare.flow_label) != label {

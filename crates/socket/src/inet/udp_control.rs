@@ -90,6 +90,7 @@ impl Host {
         let flow = Flow {
             device,
             mark: plan.cookie.tag.mark,
+            tos: plan.tos.unwrap_or(0),
             ..Flow::to(plan.via())
         };
         let route = self.stack.route_of(&flow).ok()?;

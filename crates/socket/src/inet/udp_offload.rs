@@ -8,6 +8,7 @@ use crate::mask::PollMask;
 use crate::table::SocketId;
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
+use switchboard_engine::Way;
 use switchboard_wire::Payload;
 
 /// The datagrams that one UDP_SEGMENT send may make (UDP_MAX_SEGMENTS).
@@ -91,8 +92,12 @@ impl Host {
         self.udp_let_go(id, charged);
         let len = corked.data.len();
         corked.to.src = corked.to.src.or(corked.from);
-        let (dst, src) = (corked.to.dst.ip(), corked.to.src);
-        let route = self.stack.udp_route(handle, dst, src, None, None);
+        let way = Way {
+            device: None,
+            mark: None,
+            ..corked.to.way()
+        };
+        let route = self.stack.udp_route(handle, corked.to.dst.ip(), way);
         let mtu = route.map_or(0, |route| route.mtu);
         let lite = self.get(id)?.is_lite();
         let s = self.udp(id)?;
@@ -123,10 +128,7 @@ impl Host {
     ) -> Option<(UdpSendPlan, Payload)> {
         let s = self.udp(id).ok()?;
         let held = to.more && !s.held_back();
-        let route = || {
-            let mark = Some(to.cookie.tag.mark);
-            (self.stack).udp_route(s.handle, to.via(), to.src, to.device, mark)
-        };
+        let route = || (self.stack).udp_route(s.handle, to.via(), to.way());
         let from = held.then(route).and_then(Result::ok);
         let s = self.udp_mut(id).ok()?;
         let charged = s.charge();

@@ -8,7 +8,7 @@ use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
-use switchboard_engine::{IfIndex, IpOptions, SendExtra, UdpSend};
+use switchboard_engine::{IfIndex, IpOptions, SendExtra, UdpSend, Way};
 use switchboard_wire::Payload;
 
 #[derive(Clone, Debug)]
@@ -50,6 +50,14 @@ pub(crate) struct Corked {
     pub(super) to: UdpSendPlan,
     /// The address it leaves from, whatever becomes of the socket's (inet->cork.fl).
     pub(super) from: Option<IpAddr>,
+}
+
+/// The type of service, or the traffic class, of the socket's options.
+pub(super) fn tos_to(dst: IpAddr, inet: &InetOptions) -> u8 {
+    match dst {
+        IpAddr::V4(_) => inet.tos,
+        IpAddr::V6(_) => inet.tclass,
+    }
 }
 
 /// From which address and by which interface the socket's options want a datagram to go.
@@ -131,7 +139,7 @@ impl UdpSendPlan {
             },
             cookie,
             notice: false,
-            tos: Some(if dst.is_ipv4() { inet.tos } else { inet.tclass }),
+            tos: Some(tos_to(dst.ip(), inet)),
             flow_label: None,
             whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
             more: flags & MSG_MORE != 0,
@@ -153,6 +161,17 @@ impl UdpSendPlan {
     pub(super) fn via(&self) -> IpAddr {
         let hop = self.extra.as_ref().and_then(|extra| extra.first_hop());
         hop.unwrap_or(self.dst.ip())
+    }
+
+    /// The same, as the route is asked for.
+    pub(super) fn way(&self) -> Way {
+        Way {
+            src: self.src,
+            device: self.device,
+            mark: Some(self.cookie.tag.mark),
+            tos: self.tos.unwrap_or(0),
+            port: self.dst.port(),
+        }
     }
 
     /// What stands between the IP header and the datagram.

@@ -14,7 +14,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr::{self, SIN6_LEN_RFC2133, SOCKADDR_IN_SIZE};
-use switchboard_engine::{RouteInfo, SocketHandle, UdpId};
+use switchboard_engine::{RouteInfo, SocketHandle, UdpId, Way};
 use switchboard_wire::Payload;
 
 impl Host {
@@ -173,7 +173,15 @@ impl Host {
         if plan.segment > 0 || s.corked.is_some() {
             let find = || {
                 self.stack
-                    .udp_route(handle, dst.ip(), plan.src, None, None)
+                    .udp_route(
+                        handle,
+                        dst.ip(),
+                        Way {
+                            device: None,
+                            mark: None,
+                            ..plan.way()
+                        },
+                    )
                     .ok()
             };
             let mtu = route.or_else(find).map_or(0, |route| route.mtu);
@@ -230,9 +238,8 @@ impl Host {
 
     /// skb_set_dst_pending_confirm(), dst_confirm_neigh(): MSG_CONFIRM is about the neighbour of this message.
     pub(super) fn datagram_confirm(&mut self, cx: &Cx<'_>, handle: UdpId, plan: &UdpSendPlan) {
-        let (to, mark) = (plan.via(), plan.cookie.tag.mark);
         self.stack
-            .udp_confirm(cx.now, handle, to, (plan.src, plan.device, mark));
+            .udp_confirm(cx.now, handle, plan.via(), plan.way());
     }
 
     /// Where a datagram that is none of a connected socket's goes. ip_route_output_key_hash(): a
@@ -266,13 +273,7 @@ impl Host {
             });
         }
         self.stack
-            .udp_route(
-                handle,
-                plan.via(),
-                plan.src,
-                plan.device,
-                Some(plan.cookie.tag.mark),
-            )
+            .udp_route(handle, plan.via(), plan.way())
             .map_err(crate::error::route)
     }
 

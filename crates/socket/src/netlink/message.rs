@@ -1,6 +1,7 @@
 //! `struct nlmsghdr` and its attributes, in and out.
 
 use super::NetlinkFlags;
+use super::policy::Shape;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 
@@ -27,6 +28,8 @@ const ACK_TLVS: u16 = 0x200;
 /// `NLMSGERR_ATTR_MSG`, `NLMSGERR_ATTR_OFFS`
 const ERROR_TEXT: u16 = 1;
 const ERROR_OFFSET: u16 = 2;
+/// `NLMSGERR_ATTR_MISS_TYPE`
+const ERROR_MISSING: u16 = 5;
 
 /// What a request gets.
 pub(super) enum Answer {
@@ -72,6 +75,10 @@ pub(crate) struct Refusal {
     pub(super) text: Option<&'static str>,
     /// The attribute that is at fault, as an offset in the message.
     pub(super) at: Option<usize>,
+    /// What it should have been.
+    pub(super) policy: Option<Shape>,
+    /// The type of one that is not there and should be.
+    pub(super) missing: Option<u16>,
 }
 
 impl Refusal {
@@ -79,21 +86,32 @@ impl Refusal {
         errno: None,
         text: None,
         at: None,
+        policy: None,
+        missing: None,
     };
 
     pub(super) const fn new(errno: Errno, text: &'static str) -> Refusal {
         Refusal {
             errno: Some(errno),
             text: Some(text),
-            at: None,
+            ..Refusal::NONE
         }
     }
 }
 
 impl Refusal {
+    /// The same, told in other words.
+    pub(super) fn reworded(self, text: &'static str) -> Refusal {
+        Refusal {
+            text: Some(text),
+            ..self
+        }
+    }
+
     /// Whether there is more to tell than the errno, to somebody who wants to know (NETLINK_EXT_ACK).
     fn told(&self, socket: NetlinkFlags) -> bool {
-        socket.contains(NetlinkFlags::EXT_ACK) && (self.text.is_some() || self.at.is_some())
+        socket.contains(NetlinkFlags::EXT_ACK)
+            && (self.text.is_some() || self.at.is_some() || self.missing.is_some())
     }
 
     /// netlink_ack_tlv_fill()
@@ -103,6 +121,12 @@ impl Refusal {
         }
         if let Some(at) = self.at {
             m.put_u32(ERROR_OFFSET, at as u32);
+        }
+        if let Some(shape) = self.policy {
+            shape.put(m);
+        }
+        if let Some(kind) = self.missing {
+            m.put_u32(ERROR_MISSING, kind.into());
         }
     }
 }
@@ -136,8 +160,16 @@ impl<'a> Request<'a> {
         &self.bytes[HEADER..]
     }
 
-    /// The attribute of this type behind a family header of `skip` bytes.
+    /// The attribute of this type behind a family header of `skip` bytes; of several the last, as nla_parse() has it.
     pub(super) fn attribute(&self, skip: usize, wanted: u16) -> Option<&'a [u8]> {
+        let all = attributes(self.body().get(align(skip)..)?);
+        all.filter(|(kind, _)| *kind == wanted)
+            .last()
+            .map(|(_, data)| data)
+    }
+
+    /// The first attribute of this type.
+    pub(super) fn first(&self, skip: usize, wanted: u16) -> Option<&'a [u8]> {
         let mut all = attributes(self.body().get(align(skip)..)?);
         all.find(|(kind, _)| *kind == wanted).map(|(_, data)| data)
     }

@@ -20,6 +20,7 @@
 mod diag;
 mod generic;
 mod message;
+mod policy;
 mod queue;
 mod route;
 mod serve;

@@ -6,7 +6,7 @@ use super::rows::{Aged, Row, TO_HOST, brought};
 use super::{
     Form, GROUP_V4_ADDRESS, GROUP_V4_ROUTE, GROUP_V6_ADDRESS, GROUP_V6_ROUTE, HOST, Host,
     IFADDRMSG, LINK, LOCAL, RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE, Teller, UNIVERSE,
-    family_of, octets, strict, text_of, word_of,
+    family_of, octets, policies, text_of, word_of,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,13 +18,12 @@ use switchboard_engine::{
     RouteConfig, Tunable4,
 };
 
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
+pub(super) const IFA_ADDRESS: u16 = 1;
+pub(super) const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
-const IFA_TARGET_NETNSID: u16 = 10;
 const IFA_PROTO: u16 = 11;
 /// IFAPROT_KERNEL_RA
 const BY_RA: u8 = 2;
@@ -134,7 +133,9 @@ impl Host {
     pub(super) fn brought(&self, interface: &Interface, address: &InterfaceAddress) -> Vec<Row> {
         let mut rows = brought(interface, address);
         if interface.traits(address.addr).without_subnet {
-            rows.retain(|row| row.table == LOCAL);
+            // Of `lo` the subnet is in the table local, too.
+            let subnet = |row: &Row| row.kind == TO_HOST && row.to != address.addr;
+            rows.retain(|row| row.table == LOCAL && !subnet(row));
         }
         // Its route lasts as long as it does.
         let valid = interface
@@ -166,7 +167,7 @@ impl Host {
     }
 
     /// inet_fill_ifaddr(), inet6_fill_ifaddr()
-    fn address_message(
+    pub(super) fn address_message(
         &self,
         form: &Form,
         interface: &Interface,
@@ -233,66 +234,6 @@ impl Host {
         cache
     }
 
-    /// inet_valid_dump_ifaddr_req(): which interface's addresses are asked for; or that there is no such interface.
-    pub(super) fn dump_of_one(
-        &self,
-        asker: &Asker,
-        request: &Request<'_>,
-    ) -> Result<Result<Option<IfIndex>, Answer>, Refusal> {
-        if !asker.strict {
-            return Ok(Ok(None));
-        }
-        let text = "ipv4: Invalid header for address dump request";
-        let head: &[u8; IFADDRMSG] =
-            (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
-        if head[1..4] != [0; 3] {
-            let text = "ipv4: Invalid values in header for address dump request";
-            return Err(Refusal::new(Errno::EINVAL, text));
-        }
-        let text = "ipv4: Unsupported attribute in dump request";
-        strict::only(asker, request, IFADDRMSG, &[IFA_TARGET_NETNSID], text)?;
-        let only = IfIndex::new(word_of(&head[4..])?);
-        Ok(match only {
-            Some(index) if self.stack.interface(index).is_none() => Err(Answer::NoDump {
-                why: Errno::ENODEV.into(),
-                filtered: true,
-            }),
-            only => Ok(only),
-        })
-    }
-
-    pub(super) fn address_dump(
-        &self,
-        asker: &Asker,
-        request: &Request<'_>,
-        family: u8,
-    ) -> Result<Answer, Refusal> {
-        let only = match self.dump_of_one(asker, request)? {
-            Ok(only) => only,
-            Err(none) => return Ok(none),
-        };
-        let form = Form::part(RTM_NEWADDR, request, asker.port);
-        let mut messages = Vec::new();
-        for wanted in [AF_INET as u8, AF_INET6 as u8] {
-            if family != 0 && family != wanted {
-                continue;
-            }
-            let all = self.stack.interfaces();
-            for interface in all.filter(|i| only.is_none_or(|only| i.index() == only)) {
-                let own = interface.addresses().iter();
-                for address in own.filter(|a| family_of(a.addr) == wanted) {
-                    let secondary = interface.primary(address).is_some();
-                    let m = self.address_message(&form, interface, address, secondary);
-                    messages.push(m.finish());
-                }
-            }
-        }
-        Ok(Answer::Dump {
-            messages,
-            filtered: only.is_some(),
-        })
-    }
-
     fn wanted<'a>(&self, request: &Request<'a>, family: u8) -> Result<Wanted<'a>, Refusal> {
         let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let (v4, prefix_len) = (i32::from(family) == AF_INET, head[1]);
@@ -300,12 +241,11 @@ impl Host {
         let (local, address) = (given(IFA_LOCAL)?, given(IFA_ADDRESS)?);
         let peer = address.or(local);
         let addr = if v4 { local } else { local.or(address) };
-        let none = if v4 {
-            "ipv4: Local address is not supplied"
-        } else {
-            "ipv6: address not supplied"
+        let none = match v4 {
+            true => Refusal::new(Errno::EINVAL, "ipv4: Local address is not supplied"),
+            false => Errno::EINVAL.into(),
         };
-        let addr = addr.ok_or(Refusal::new(Errno::EINVAL, none))?;
+        let addr = addr.ok_or(none)?;
         let given_broadcast = match given(IFA_BROADCAST)? {
             Some(IpAddr::V4(all)) if v4 => Some(all),
             _ => None,
@@ -336,6 +276,7 @@ impl Host {
         family: u8,
     ) -> Result<Answer, Refusal> {
         let v4 = is_v4(family)?;
+        request.check(IFADDRMSG, policies::addr(!v4), false)?;
         let known = [
             IFA_ADDRESS,
             IFA_LOCAL,
@@ -486,6 +427,7 @@ impl Host {
             deprecated: times.0 == 0,
             without_subnet: flags & NOPREFIXROUTE != 0,
             by_router: false,
+            scope: if v4 { wanted.scope } else { UNIVERSE },
         };
         self.add_address(&teller, index, address, (note, traits), probe);
         Ok(Answer::Done)
@@ -513,9 +455,10 @@ impl Host {
         probe: bool,
     ) {
         self.address_notes.insert(key(index, &address), note);
+        // Where it stands among the others depends on them.
+        self.stack.set_address_traits(index, address.addr, traits);
         self.stack
             .change_interface(index, InterfaceChange::Add(address));
-        self.stack.set_address_traits(index, address.addr, traits);
         if let (true, IpAddr::V6(addr)) = (probe, address.addr) {
             let now = switchboard_engine::Instant::from_nanos(teller.now);
             self.stack.probe_address(now, index, addr);
@@ -541,6 +484,7 @@ impl Host {
         family: u8,
     ) -> Result<Answer, Refusal> {
         let v4 = is_v4(family)?;
+        request.check(IFADDRMSG, policies::addr(!v4), false)?;
         let head: &[u8; IFADDRMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let prefix_len = head[1];
         let given = |kind| request.address(IFADDRMSG, family, kind);

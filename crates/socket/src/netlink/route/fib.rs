@@ -7,7 +7,7 @@ use super::rows::{BLACKHOLE, PROHIBIT, Row, THROW, UNICAST, UNREACHABLE, USER_ME
 use super::{
     Form, HOST, Host, LINK, LOCAL, MAIN, NOWHERE, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY,
     RTA_MULTIPATH, RTA_OIF, RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE,
-    RTM_NEWROUTE, RTMSG, Teller, bits, family_of, network, strict, word_of,
+    RTM_NEWROUTE, RTMSG, Teller, bits, family_of, network, policies, strict, word_of,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -114,6 +114,7 @@ impl Host {
             if flags & !(CLONED | PREFIX) != 0 {
                 return Err(refuse("Invalid flags for FIB dump request"));
             }
+            request.check(RTMSG, &policies::ROUTE4, true)?;
             let text = "Unsupported attribute in dump request";
             strict::only(asker, request, RTMSG, &[RTA_TABLE, RTA_OIF], text)?;
             let mut table = u32::from(table);
@@ -158,6 +159,14 @@ impl Host {
 
     /// rtm_to_fib_config(), rtm_to_fib6_config()
     fn route_wanted(&self, request: &Request<'_>, family: u8) -> Result<RouteWanted, Refusal> {
+        if matches!(i32::from(family), AF_INET | AF_INET6) {
+            let policy = policies::route(i32::from(family) == AF_INET6);
+            // nlmsg_validate_deprecated() tells nothing of a short header.
+            if request.body().len() < RTMSG && i32::from(family) == AF_INET {
+                return Err(Errno::EINVAL.into());
+            }
+            request.check(RTMSG, policy, false)?;
+        }
         let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
         let [
             _,

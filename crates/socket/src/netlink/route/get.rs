@@ -3,10 +3,11 @@
 use super::super::message::{Answer, Refusal, Request};
 use super::super::serve::Asker;
 use super::rows::{BROADCAST, MULTICAST, Row, TO_HOST, UNICAST, put_v6_rest};
+use super::strict::{RTA_DPORT, RTA_IP_PROTO, RTA_SPORT};
 use super::{
     Form, Host, MAIN, RTA_CACHEINFO, RTA_DST, RTA_GATEWAY, RTA_IIF, RTA_MARK, RTA_OIF, RTA_PREFSRC,
-    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets, strict,
-    word_of,
+    RTA_PRIORITY, RTA_SRC, RTA_TABLE, RTA_UID, RTM_NEWROUTE, RTMSG, UNIVERSE, bits, octets,
+    policies, strict, word_of,
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
@@ -23,6 +24,28 @@ const LOOKUP_TABLE: u32 = 0x1000;
 /// RTM_F_FIB_MATCH: the route itself is asked for.
 const FIB_MATCH: u32 = 0x2000;
 
+/// IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP6: u8 = 58;
+
+/// rtm_getroute_parse_ip_proto(): which protocol's way is asked for.
+fn protocol_of(request: &Request<'_>, v6: bool) -> Result<u8, Refusal> {
+    match (
+        request
+            .attribute(RTMSG, RTA_IP_PROTO)
+            .and_then(<[u8]>::first),
+        v6,
+    ) {
+        (None, _) => Ok(0),
+        (Some(&own @ (TCP | UDP)), _) | (Some(&own @ ICMP), false) | (Some(&own @ ICMP6), true) => {
+            Ok(own)
+        }
+        _ => Err(Refusal::new(Errno::EOPNOTSUPP, "Unsupported ip proto")),
+    }
+}
+
 impl Host {
     /// inet_rtm_getroute(), inet6_rtm_getroute()
     pub(super) fn one_route(
@@ -36,7 +59,15 @@ impl Host {
             AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
             _ => return Err(Errno::EOPNOTSUPP.into()),
         };
-        let head: &[u8; RTMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
+        let text = match any.is_ipv6() {
+            false => "ipv4: Invalid header for route get request",
+            true => "ipv6: Invalid header for get route request",
+        };
+        let head: &[u8; RTMSG] =
+            (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
+        if !asker.strict {
+            request.check(RTMSG, policies::route(any.is_ipv6()), false)?;
+        }
         strict::one_route(asker, request, head, any.is_ipv6())?;
         let addr = |kind| request.address(RTMSG, family, kind);
         let word = |kind| request.word(RTMSG, kind);
@@ -61,10 +92,20 @@ impl Host {
             }
             device => device,
         };
+        let port = |kind| -> Result<u16, Refusal> {
+            let data = request.attribute(RTMSG, kind);
+            Ok(data
+                .and_then(<[u8]>::first_chunk)
+                .map_or(0, |raw| u16::from_be_bytes(*raw)))
+        };
         let flow = Flow {
             src,
             device,
             mark: word(RTA_MARK)?.unwrap_or(0),
+            protocol: protocol_of(request, any.is_ipv6())?,
+            ports: (port(RTA_SPORT)?, port(RTA_DPORT)?),
+            tos: head[3],
+            uid: word(RTA_UID)?.unwrap_or(asker.uid),
             ..Flow::to(dst)
         };
         let found = self.stack.route_of(&flow).map_err(crate::error::route)?;

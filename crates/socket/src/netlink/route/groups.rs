@@ -24,7 +24,7 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let only = match self.dump_of_one(asker, request)? {
+        let only = match self.dump_of_one(asker, request, family)? {
             Ok(only) => only,
             Err(none) => return Ok(none),
         };

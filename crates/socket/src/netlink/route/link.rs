@@ -3,7 +3,8 @@
 use super::super::message::{Answer, CREATE, EXCL, Message, Refusal, Request};
 use super::super::serve::Asker;
 use super::{
-    Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, strict, text_of, word_of,
+    Form, GROUP_LINK, Host, IFINFOMSG, RTM_DELLINK, RTM_NEWLINK, Teller, policies, strict, text_of,
+    word_of,
 };
 use crate::inet::interface::{InterfaceSetting, interface_flags};
 use alloc::string::String;
@@ -50,6 +51,7 @@ impl Host {
                 IFLA_EXT_MASK,
                 IFLA_TARGET_NETNSID,
             ];
+            request.check(IFINFOMSG, &policies::LINK, true)?;
             let text = "Unsupported attribute in link dump request";
             strict::only(asker, request, IFINFOMSG, &known, text)?;
         }
@@ -80,7 +82,28 @@ impl Host {
         }
     }
 
+    /// rtnl_valid_getlink_req()
+    fn valid_get_link(&self, asker: &Asker, request: &Request<'_>) -> Result<(), Refusal> {
+        let text = "Invalid header for get link";
+        let head: &[u8; IFINFOMSG] =
+            (request.body().first_chunk()).ok_or(Refusal::new(Errno::EINVAL, text))?;
+        if asker.strict && (head[1..4] != [0; 3] || head[8..] != [0; 8]) {
+            let text = "Invalid values in header for get link request";
+            return Err(Refusal::new(Errno::EINVAL, text));
+        }
+        request.check(IFINFOMSG, &policies::LINK, asker.strict)?;
+        let known = [
+            IFLA_IFNAME,
+            IFLA_ALT_IFNAME,
+            IFLA_EXT_MASK,
+            IFLA_TARGET_NETNSID,
+        ];
+        let text = "Unsupported attribute in get link request";
+        strict::only(asker, request, IFINFOMSG, &known, text)
+    }
+
     pub(super) fn one_link(&self, asker: &Asker, request: &Request<'_>) -> Result<Answer, Refusal> {
+        self.valid_get_link(asker, request)?;
         let found = self.link_named(request)?.ok_or(Errno::ENODEV)?;
         let form = Form::part(RTM_NEWLINK, request, asker.port);
         Ok(Answer::One(self.link_message(found, &form, 0).finish()))
@@ -92,6 +115,7 @@ impl Host {
         asker: &Asker,
         request: &Request<'_>,
     ) -> Result<Answer, Refusal> {
+        request.check(IFINFOMSG, &policies::LINK, false)?;
         let link = self.link_named(request)?.ok_or(Errno::ENODEV)?;
         let index = link.index();
         if !link.is_user() {
@@ -143,9 +167,7 @@ impl Host {
         asker: &Asker,
         request: &Request<'_>,
     ) -> Result<Answer, Refusal> {
-        if request.body().len() < IFINFOMSG {
-            return Err(Errno::EINVAL.into());
-        }
+        request.check(IFINFOMSG, &policies::LINK, false)?;
         // A request that names none finds none.
         let names = [IFLA_IFNAME, IFLA_ALT_IFNAME];
         let named = request.kinds(IFINFOMSG).any(|k| names.contains(&k));

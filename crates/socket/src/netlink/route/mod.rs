@@ -5,12 +5,15 @@
 //! be taken away one by one. What is left out is EOPNOTSUPP.
 
 mod address;
+mod addresses;
 mod fib;
 mod get;
 mod groups;
 mod hops;
 mod link;
 mod neigh;
+mod ntable;
+mod policies;
 mod router;
 mod rows;
 mod rule;
@@ -57,6 +60,7 @@ const RTM_NEWNDUSEROPT: u16 = 68;
 const RTM_GETTCLASS: u16 = 42;
 const RTM_GETTFILTER: u16 = 46;
 const RTM_GETMULTICAST: u16 = 58;
+const RTM_GETNEIGHTBL: u16 = 66;
 const RTM_GETADDRLABEL: u16 = 74;
 const RTM_GETNETCONF: u16 = 82;
 const RTM_GETNSID: u16 = 90;
@@ -312,6 +316,9 @@ impl Host {
             (RTM_NEWLINK | RTM_SETLINK, _) => self.change_link(asker, request),
             (RTM_DELLINK, _) => self.delete_link(asker, request),
             (RTM_GETADDR, true) => dumped(self.address_dump(asker, request, of_ip(family))),
+            (RTM_GETADDR, false) if i32::from(family) == AF_INET6 => {
+                self.one_address(asker, request)
+            }
             (RTM_NEWADDR, _) => self.new_address(asker, request, family),
             (RTM_DELADDR, _) => self.delete_address(asker, request, family),
             // Those of multicast forwarding, of which there are none.
@@ -327,6 +334,7 @@ impl Host {
             (RTM_GETNEIGH, false) => self.one_neigh(asker, request, family),
             (RTM_NEWNEIGH, _) => self.new_neigh(asker, request, family),
             (RTM_DELNEIGH, _) => self.delete_neigh(asker, request, family),
+            (RTM_GETNEIGHTBL, true) => dumped(self.neigh_tables(asker, request, family)),
             (RTM_GETQDISC, true) => Ok(self.qdisc_dump(request, asker.port)),
             (RTM_GETQDISC, false) => self.one_qdisc(asker, request),
             (RTM_NEWQDISC, _) => self.new_qdisc(asker, request),

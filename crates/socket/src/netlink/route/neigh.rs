@@ -2,14 +2,15 @@
 //!
 //! # Limits
 //! No proxies (NTF_PROXY), no bridges, no daemons (NTF_USE, NTF_MANAGED) and nothing that says who made an entry
-//! (NDA_PROTOCOL): EOPNOTSUPP. No tables' parameters (RTM_GETNEIGHTBL).
+//! (NDA_PROTOCOL): EOPNOTSUPP.
 
 use super::super::message::{
     Answer, CREATE, DUMP_FILTERED, EXCL, Message, REPLACE, Refusal, Request,
 };
 use super::super::serve::Asker;
 use super::{
-    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, family_of, octets, strict, word_of,
+    Form, GROUP_NEIGH, Host, RTM_DELNEIGH, RTM_NEWNEIGH, Teller, family_of, octets, policies,
+    strict, word_of,
 };
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -72,6 +73,7 @@ impl Host {
             if head[1..10] != [0; 9] || head[10] & !NTF_PROXY != 0 || head[11] != 0 {
                 return Err(refuse("Invalid values in header for neighbor dump request"));
             }
+            request.check(NDMSG, &policies::NEIGH, true)?;
             let text = "Unsupported attribute in neighbor dump request";
             strict::only(asker, request, NDMSG, &[NDA_IFINDEX, NDA_MASTER], text)?;
         }
@@ -104,23 +106,36 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
-        let head: &[u8; NDMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
-        let [_, _, _, _, _, _, _, _, state @ .., flags, kind] = *head;
+        // neigh_valid_get_req()
+        let refuse = |text| Refusal::new(Errno::EINVAL, text);
+        let head: &[u8; NDMSG] = (request.body().first_chunk())
+            .ok_or(refuse("Invalid header for neighbor get request"))?;
+        let [_, pad @ .., _, _, _, _, _, _, _, _] = *head;
+        let [.., state0, state1, flags, kind] = *head;
         let proxy = flags == NTF_PROXY;
-        if state != [0; 2] || kind != 0 || !(proxy || flags == 0) {
-            return Err(Errno::EINVAL.into());
+        if pad != [0; 3] || [state0, state1, kind] != [0; 3] {
+            return Err(refuse("Invalid values in header for neighbor get request"));
+        }
+        if !(proxy || flags == 0) {
+            return Err(refuse("Invalid flags in header for neighbor get request"));
         }
         let index = IfIndex::new(word_of(&head[4..8])?);
         if index.is_none() && !proxy {
             return Err(Refusal::new(Errno::EINVAL, "No device specified"));
         }
+        request.check(NDMSG, &policies::NEIGH, true)?;
         neigh_family(family)?;
-        if request.kinds(NDMSG).any(|kind| kind != NDA_DST) {
-            return Err(Errno::EINVAL.into());
-        }
-        let addr = request
-            .address(NDMSG, family, NDA_DST)?
-            .ok_or(Refusal::new(Errno::EINVAL, "Network address not specified"))?;
+        let text = "Invalid network address in neighbor get request";
+        let addr = match request.attribute(NDMSG, NDA_DST) {
+            Some(data) => Some(super::address_of(family, data).map_err(|_| refuse(text))?),
+            None => None,
+        };
+        let text = "Unsupported attribute in neighbor get request";
+        strict::only_known(request, NDMSG, &[NDA_DST], text)?;
+        let addr = addr.ok_or(Refusal {
+            missing: Some(NDA_DST),
+            ..Errno::EINVAL.into()
+        })?;
         if index.is_some_and(|index| self.stack.interface(index).is_none()) {
             return Err(Refusal::new(Errno::ENODEV, "Unknown device ifindex"));
         }
@@ -135,13 +150,31 @@ impl Host {
     }
 
     fn neigh_wanted(&self, request: &Request<'_>, family: u8) -> Result<Wanted, Refusal> {
-        neigh_family(family)?;
         let head: &[u8; NDMSG] = request.body().first_chunk().ok_or(Errno::EINVAL)?;
-        let addr = request
-            .address(NDMSG, family, NDA_DST)?
-            .ok_or(Refusal::new(Errno::EINVAL, "Network address not specified"))?;
-        let index = IfIndex::new(word_of(&head[4..8])?).ok_or(Errno::EINVAL)?;
-        let interface = self.stack.interface(index).ok_or(Errno::ENODEV)?;
+        let refuse = |text| Refusal::new(Errno::EINVAL, text);
+        let given = match request.kind {
+            // nlmsg_find_attr()
+            RTM_DELNEIGH => request.first(NDMSG, NDA_DST),
+            _ => request.attribute(NDMSG, NDA_DST),
+        };
+        let given = given.ok_or(refuse("Network address not specified"))?;
+        let index = IfIndex::new(word_of(&head[4..8])?);
+        let interface = match index {
+            Some(index) => Some(self.stack.interface(index).ok_or(Errno::ENODEV)?),
+            None => None,
+        };
+        if let (Some(data), Some(to)) = (request.attribute(NDMSG, NDA_LLADDR), interface)
+            && request.kind == RTM_NEWNEIGH
+            && to.is_ethernet()
+            && data.len() < 6
+        {
+            return Err(refuse("Invalid link address"));
+        }
+        neigh_family(family)?;
+        let len = if i32::from(family) == AF_INET { 4 } else { 16 };
+        let text = "Invalid network address";
+        let addr = super::address_of(family, given.get(..len).ok_or(refuse(text))?)?;
+        let (index, interface) = index.zip(interface).ok_or(Errno::EINVAL)?;
         if head[10] & !NTF_ROUTER != 0 || !interface.is_ethernet() {
             return Err(Errno::EOPNOTSUPP.into());
         }
@@ -159,6 +192,7 @@ impl Host {
         request: &Request<'_>,
         family: u8,
     ) -> Result<Answer, Refusal> {
+        request.check(NDMSG, &policies::NEIGH, false)?;
         let Wanted {
             interface,
             addr,

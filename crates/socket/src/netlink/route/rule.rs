@@ -1,19 +1,23 @@
 //! Rules: RTM_NEWRULE, RTM_DELRULE and their dump (ip-rule(8)).
 //!
 //! # Limits
-//! A packet is told from others by addresses, mark and interfaces that there are; type of service, users, protocols and
-//! ports, and jumps from rule to rule, are EOPNOTSUPP. The rule of the table local stays, and stays first.
+//! A packet is told from others by addresses, mark, interfaces that there are, type of service, users, protocol and ports;
+//! flow labels, realms, tunnels, other VRFs and jumps from rule to rule are EOPNOTSUPP. The rule of the table local stays, and stays
+//! first.
 
 use super::super::message::{Answer, EXCL, Message, Refusal, Request};
 use super::super::serve::Asker;
 use super::{
-    Form, Host, RTM_DELRULE, RTM_NEWRULE, Teller, bits, network, octets, of_ip, table_byte, text_of,
+    Form, Host, IP6MR, IPMR, RTM_DELRULE, RTM_NEWRULE, Teller, bits, network, octets, of_ip,
+    policies, table_byte, text_of, word_of,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switchboard_abi::Errno;
 use switchboard_abi::number::{AF_INET, AF_INET6};
-use switchboard_engine::{IfIndex, Rule, RuleAction, TABLE_LOCAL};
+use switchboard_engine::{
+    IfIndex, Ports, Rule, RuleAction, Service, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
 
 /// `sizeof(struct fib_rule_hdr)`
 const HEAD: usize = 12;
@@ -27,8 +31,16 @@ const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
 const FRA_FWMASK: u16 = 16;
 const FRA_OIFNAME: u16 = 17;
+const FRA_UID_RANGE: u16 = 20;
 const FRA_PROTOCOL: u16 = 21;
-const KNOWN: [u16; 10] = [
+const FRA_IP_PROTO: u16 = 22;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_DPORT_RANGE: u16 = 24;
+const FRA_DSCP: u16 = 25;
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
+const FRA_DSCP_MASK: u16 = 30;
+const KNOWN: [u16; 18] = [
     FRA_DST,
     FRA_SRC,
     FRA_IIFNAME,
@@ -38,9 +50,21 @@ const KNOWN: [u16; 10] = [
     FRA_TABLE,
     FRA_FWMASK,
     FRA_OIFNAME,
+    FRA_UID_RANGE,
     FRA_PROTOCOL,
+    FRA_IP_PROTO,
+    FRA_SPORT_RANGE,
+    FRA_DPORT_RANGE,
+    FRA_DSCP,
+    FRA_SPORT_MASK,
+    FRA_DPORT_MASK,
+    FRA_DSCP_MASK,
 ];
 
+/// Where a message has its family.
+const FAMILY_AT: usize = 16;
+/// The priority of the last rule.
+const LAST_PRIORITY: u32 = 0x7fff;
 /// FR_ACT_TO_TBL, FR_ACT_NOP, FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT, FR_ACT_MAX
 const TO_TABLE: u8 = 1;
 const NOP: u8 = 3;
@@ -81,6 +105,11 @@ impl Wanted {
             && (w.mask == 0 || w.mask == rule.mask)
             && (w.src.is_none() || w.src == rule.src)
             && (w.dst.is_none() || w.dst == rule.dst)
+            && (w.users.is_none() || w.users == rule.users)
+            && (w.ip_protocol.is_none() || w.ip_protocol == rule.ip_protocol)
+            && (w.src_ports.is_none() || w.src_ports == rule.src_ports)
+            && (w.dst_ports.is_none() || w.dst_ports == rule.dst_ports)
+            && (w.service.is_none() || w.service == rule.service)
     }
 }
 
@@ -112,16 +141,27 @@ impl Host {
             }
         }
         // fib_nl_dumprule()
-        if family != 0 && of_ip(family) == 0 {
+        if family != 0 && of_ip(family) == 0 && !matches!(family, IPMR | IP6MR) {
             return Answer::no_dump(Errno::EAFNOSUPPORT);
         }
         let form = Form::part(RTM_NEWRULE, request, asker.port);
-        // Of IPv4 first, as the families were registered.
+        // IPv4, multicast of both, IPv6: as the families were registered.
         let mut shown: Vec<&Rule> = self.stack.rules().collect();
         shown.retain(|rule| family == 0 || family_of(rule) == family);
-        shown.sort_by_key(|rule| rule.v6);
-        let messages = shown.iter().map(|rule| self.message(rule, &form).finish());
-        Answer::dump(messages.collect())
+        let own = |v6| shown.iter().filter(move |rule| rule.v6 == v6);
+        let told = |rule: &&Rule| self.message(rule, &form).finish();
+        let mut messages: Vec<Vec<u8>> = own(false).map(told).collect();
+        // ipmr_rules_init(), ip6mr_rules_init(): what multicast forwarding has from the start.
+        for (own, table) in [(IPMR, TABLE_DEFAULT), (IP6MR, TABLE_MAIN)] {
+            if family == 0 || family == own {
+                let rule = Rule::of_table(own == IP6MR, LAST_PRIORITY, table);
+                let mut message = self.message(&rule, &form).finish();
+                message[FAMILY_AT] = own;
+                messages.push(message);
+            }
+        }
+        messages.extend(own(true).map(told));
+        Answer::dump(messages)
     }
 
     /// fib_nl_fill_rule()
@@ -130,6 +170,9 @@ impl Host {
         let (action, table) = action_of(rule);
         let len = |prefix: Option<(IpAddr, u8)>| prefix.map_or(0, |(_, len)| len);
         head[..3].copy_from_slice(&[family_of(rule), len(rule.dst), len(rule.src)]);
+        if let Some(Service::Legacy(tos)) = rule.service {
+            head[3] = tos;
+        }
         head[4] = table_byte(table);
         head[7] = action;
         head[8..].copy_from_slice(&(if rule.invert { INVERT } else { 0 }).to_ne_bytes());
@@ -153,6 +196,33 @@ impl Host {
         }
         if rule.mark != 0 || rule.mask != 0 {
             m.put_u32(FRA_FWMASK, rule.mask);
+        }
+        if let Some((first, last)) = rule.users {
+            m.put(
+                FRA_UID_RANGE,
+                &range(first.to_ne_bytes(), last.to_ne_bytes()),
+            );
+        }
+        for (kind, mask_kind, ports) in [
+            (FRA_SPORT_RANGE, FRA_SPORT_MASK, rule.src_ports),
+            (FRA_DPORT_RANGE, FRA_DPORT_MASK, rule.dst_ports),
+        ] {
+            let (first, last, mask) = match ports {
+                Some(Ports::Range(first, last)) => (first, last, None),
+                Some(Ports::Masked(port, mask)) => (port, port, Some(mask)),
+                None => continue,
+            };
+            m.put(kind, &range(first.to_ne_bytes(), last.to_ne_bytes()));
+            if let Some(mask) = mask {
+                m.put(mask_kind, &mask.to_ne_bytes());
+            }
+        }
+        if let Some(protocol) = rule.ip_protocol {
+            m.put(FRA_IP_PROTO, &[protocol]);
+        }
+        if let Some(Service::Full(value, mask)) = rule.service {
+            m.put(FRA_DSCP, &[value >> 2]);
+            m.put(FRA_DSCP_MASK, &[mask >> 2]);
         }
         for (kind, prefix) in [(FRA_DST, rule.dst), (FRA_SRC, rule.src)] {
             if let Some((net, _)) = prefix {
@@ -178,10 +248,11 @@ impl Host {
                 return Err(Refusal::new(Errno::EAFNOSUPPORT, text));
             }
         };
+        let text = "Error parsing msg";
+        (request.check(HEAD, &policies::RULE, false)).map_err(|why| why.reworded(text))?;
         let flags = u32::from_ne_bytes(flags);
         let given: Vec<u16> = request.kinds(HEAD).collect();
         if action > LAST_ACTION
-            || tos != 0
             || flags & !INVERT != 0
             || given.iter().any(|kind| !KNOWN.contains(kind))
         {
@@ -213,6 +284,74 @@ impl Host {
         let table = word(FRA_TABLE)?.unwrap_or(table.into());
         let suppress = word(FRA_SUPPRESS_PREFIXLEN)?.filter(|len| *len != u32::MAX);
         let protocol = request.attribute(HEAD, FRA_PROTOCOL);
+        let byte = |kind| {
+            request
+                .attribute(HEAD, kind)
+                .and_then(<[u8]>::first)
+                .copied()
+        };
+        let faulty = |kind, text| request.refuse_at(HEAD, kind, Errno::EINVAL, text);
+        let ports = |kind, mask_kind, text| {
+            let half = |kind, at: usize| {
+                let data = request.attribute(HEAD, kind)?.get(at..at + 2)?;
+                Some(u16::from_ne_bytes([data[0], data[1]]))
+            };
+            // fib_rule_port_range_valid()
+            let given = half(kind, 0).zip(half(kind, 2));
+            if given.is_some_and(|(first, last)| first == 0 || last == u16::MAX || first > last) {
+                return Err(refuse(text));
+            }
+            // fib_nl2rule_port_mask()
+            let why = match (half(mask_kind, 0), given) {
+                (None, None) => return Ok(None),
+                // Of one port all bits count, and the mask is told.
+                (None, Some((first, last))) if first == last => {
+                    return Ok(Some(Ports::Masked(first, u16::MAX)));
+                }
+                (None, Some((first, last))) => return Ok(Some(Ports::Range(first, last))),
+                (Some(mask), Some((port, last))) if port == last && port & !mask == 0 => {
+                    return Ok(Some(Ports::Masked(port, mask)));
+                }
+                (Some(_), Some((first, last))) if first == last => "Invalid port mask",
+                (Some(_), Some(_)) => "Cannot specify port mask for port range",
+                (Some(_), None) => "Cannot specify port mask without port value",
+            };
+            Err(faulty(mask_kind, why))
+        };
+        let users = match request.attribute(HEAD, FRA_UID_RANGE) {
+            Some(data) => {
+                let first = word_of(data.get(..4).unwrap_or_default())?;
+                let last = word_of(data.get(4..8).unwrap_or_default())?;
+                if first > last || last == u32::MAX {
+                    return Err(refuse("Invalid uid range"));
+                }
+                Some((first, last))
+            }
+            None => None,
+        };
+        let service = match (tos, byte(FRA_DSCP), byte(FRA_DSCP_MASK)) {
+            // inet_validate_dscp()
+            _ if tos & 3 != 0 => {
+                return Err(refuse("Invalid dsfield (tos): ECN bits must be 0"));
+            }
+            // IPTOS_RT_MASK of IPv4
+            _ if tos & 0xe0 != 0 && any.is_ipv4() => return Err(refuse("Invalid tos")),
+            (1.., Some(_), _) => return Err(refuse("Cannot specify both TOS and DSCP")),
+            // fib4_rule_match(): 0 is any.
+            (0, None, None) => None,
+            (_, None, None) => Some(Service::Legacy(tos)),
+            (_, None, Some(_)) => {
+                let text = "Cannot specify DSCP mask without DSCP value";
+                return Err(faulty(FRA_DSCP_MASK, text));
+            }
+            (0, Some(value), mask) => {
+                let mask = mask.unwrap_or(0x3f);
+                if value & !mask != 0 {
+                    return Err(faulty(FRA_DSCP_MASK, "Invalid DSCP mask"));
+                }
+                Some(Service::Full(value << 2, mask << 2))
+            }
+        };
         let rule = Rule {
             v6: any.is_ipv6(),
             priority: word(FRA_PRIORITY)?.unwrap_or(0),
@@ -234,6 +373,11 @@ impl Host {
                 None if mark != 0 => u32::MAX,
                 mask => mask.unwrap_or(0),
             },
+            ip_protocol: byte(FRA_IP_PROTO).filter(|of| *of != 0),
+            src_ports: ports(FRA_SPORT_RANGE, FRA_SPORT_MASK, "Invalid sport range")?,
+            dst_ports: ports(FRA_DPORT_RANGE, FRA_DPORT_MASK, "Invalid dport range")?,
+            service,
+            users,
             suppress: suppress.map(|len| len.min(u8::MAX.into()) as u8),
             protocol: protocol.and_then(|data| data.first()).copied().unwrap_or(0),
         };
@@ -329,6 +473,11 @@ impl Host {
         };
         self.tell(teller, group, message);
     }
+}
+
+/// `struct fib_rule_uid_range`, `struct fib_rule_port_range`.
+fn range<const N: usize>(first: [u8; N], last: [u8; N]) -> Vec<u8> {
+    [first, last].concat()
 }
 
 /// Of a rule that there is none of here.
