@@ -5,6 +5,7 @@ use crate::registry::Test;
 mod bind;
 mod bpf;
 mod bpf_socket;
+mod combined;
 mod conflict_table;
 mod conflicts;
 mod connect;
@@ -126,6 +127,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     bind::TESTS,
     bpf::TESTS,
     bpf_socket::TESTS,
+    combined::TESTS,
     conflict_table::TESTS,
     conflicts::TESTS,
     connect::TESTS,

@@ -408,6 +408,10 @@ fn sockarray_rules(k: &mut dyn Kernel) -> Outcome {
     let unix = ok!(k.socket(AF_UNIX, SOCK_DGRAM, 0));
     ret!(put(k, map, 0, unix), -524);
     ret!(put(k, map, 0, all[0]), 0);
+    // The place comes before the socket (reuseport_array_update_check()).
+    let value = (unix as u64).to_ne_bytes();
+    err!(k.map_update(map, &key(0), &value, 1), EEXIST);
+    err!(k.map_update(map, &key(1), &value, 2), ENOENT);
     // One place for each socket.
     ret!(put(k, map, 1, all[0]), -i64::from(libc::EBUSY));
     let mut cookie = [0; 8];

@@ -48,7 +48,7 @@ const MOMENT: Duration = Duration::from_millis(60);
 /// Longer than the first probe of a window takes.
 const PROBE: Duration = Duration::from_millis(350);
 
-fn blocking(k: &mut dyn Kernel, fd: Fd) -> Fd {
+pub(super) fn blocking(k: &mut dyn Kernel, fd: Fd) -> Fd {
     k.fcntl(fd, libc::F_SETFL, 0);
     fd
 }
@@ -62,7 +62,7 @@ fn timeout(k: &mut dyn Kernel, fd: Fd, name: i32, millis: i64) -> Outcome {
 }
 
 /// A call in another thread, which is given time to block.
-fn meanwhile(
+pub(super) fn meanwhile(
     k: &mut dyn Kernel,
     call: impl FnOnce(&mut dyn Kernel) -> i64 + Send + 'static,
 ) -> Got<JoinHandle<i64>> {
@@ -80,7 +80,7 @@ fn meanwhile(
     Ok(thread)
 }
 
-fn ended(thread: JoinHandle<i64>) -> i64 {
+pub(super) fn ended(thread: JoinHandle<i64>) -> i64 {
     thread.join().unwrap_or(i64::MIN)
 }
 

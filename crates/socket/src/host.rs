@@ -587,6 +587,18 @@ impl Host {
         matches!(self.kind(id), Ok(Kind::Unix(s)) if s.is_stream())
     }
 
+    /// Whether splice(2) from the socket has come to urgent data, which it does not pass, inline or not
+    /// (tcp_splice_data_recv()).
+    pub fn splice_meets_urgent(&self, id: SocketId) -> bool {
+        match self.kind(id) {
+            Ok(Kind::Tcp(s)) => {
+                let view = self.stack.tcp_view(s.handle);
+                view.urgent().at_mark && view.recv_available() > 0
+            }
+            _ => false,
+        }
+    }
+
     /// Whether accept(2) would leave another connection to accept.
     pub fn leaves_acceptable(&self, plan: &AcceptPlan) -> bool {
         match self.kind(plan.listener) {

@@ -110,6 +110,11 @@ impl Table {
         Some((x.socket.as_mut()?, y.socket.as_mut()?))
     }
 
+    /// Whether any socket has what comes in stamped (netstamp_needed_key).
+    pub(crate) fn stamp_arrivals(&self) -> bool {
+        self.stamping > 0
+    }
+
     /// Changes what the socket says of time stamps. True when it is the first to want any.
     pub(crate) fn change_stamps(&mut self, id: SocketId, change: impl FnOnce(&mut Common)) -> bool {
         let Some(socket) = self.get_mut(id) else {

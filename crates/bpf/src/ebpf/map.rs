@@ -375,17 +375,22 @@ impl Map {
 
     /// Puts a socket in a sockarray.
     pub fn set_socket(&self, key: &[u8], socket: SocketRef, flags: u64) -> Result<(), Errno> {
+        let index = self.check_place(key, flags)?;
+        self.storage.lock().sockets[index] = Some(socket);
+        Ok(())
+    }
+
+    /// Whether [`Map::set_socket`] with these flags finds the place that it wants, and which it is.
+    pub fn check_place(&self, key: &[u8], flags: u64) -> Result<usize, Errno> {
         if flags > EXIST {
             return Err(Errno::INVAL);
         }
         let index = self.index(key).ok_or(Errno::TOO_BIG)? as usize;
-        let place = &mut self.storage.lock().sockets[index];
-        match place {
-            Some(_) if flags == NOEXIST => return Err(Errno::EXISTS),
-            None if flags == EXIST => return Err(Errno::NO_ENTRY),
-            _ => *place = Some(socket),
+        match self.storage.lock().sockets[index] {
+            Some(_) if flags == NOEXIST => Err(Errno::EXISTS),
+            None if flags == EXIST => Err(Errno::NO_ENTRY),
+            _ => Ok(index),
         }
-        Ok(())
     }
 
     /// The socket at a place of a sockarray.

@@ -246,6 +246,7 @@ impl Connection {
                 self.rtt.set_bounds(self.opts.timing().rto_bounds());
             }
             TcpSet::ReceiveBuffer(n) => self.set_recv_buffer(n),
+            TcpSet::RecvLowWater(n) => self.make_room_for(n),
             TcpSet::Congestion(algorithm) => {
                 self.cc.switch(algorithm, cx.now, self.ts_offset);
                 self.set_pacing(self.opts.max_pacing());
@@ -290,6 +291,21 @@ impl Connection {
         self.opts.recv_buffer_locked = true;
         if self.window_clamp > 0 {
             self.window_clamp = self.full_space();
+        }
+    }
+
+    /// tcp_set_rcvlowat(): a buffer whose size nobody has chosen holds what a reader waits for.
+    fn make_room_for(&mut self, bytes: u32) {
+        if self.opts.recv_buffer_locked {
+            return;
+        }
+        let space = u64::from(bytes) * 256 / u64::from(self.rcv_ratio);
+        let space = u32::try_from(space).unwrap_or(i32::MAX as u32);
+        if space > self.opts.recv_buffer {
+            self.opts.recv_buffer = space;
+            if self.window_clamp > 0 {
+                self.window_clamp = self.window_clamp.max(bytes);
+            }
         }
     }
 

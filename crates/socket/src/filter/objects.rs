@@ -100,6 +100,8 @@ impl Host {
         id: SocketId,
         flags: u64,
     ) -> Result<(), Errno> {
+        // reuseport_array_update_check(): the place comes before the socket.
+        map.check_place(key, flags).map_err(|e| Errno(e.0))?;
         let grouped = match &self.get(id)?.kind {
             Kind::Tcp(s) => self.stack.tcp_is_grouped(s.handle),
             Kind::Udp(s) if i32::from(self.get(id)?.common.protocol) == IPPROTO_UDP => {

@@ -60,13 +60,14 @@ impl Host {
             true => InetFlags::RECVERR6,
             false => InetFlags::RECVERR,
         });
+        let stamped = self.sockets.stamp_arrivals();
         match self.kind(id) {
             Ok(Kind::Tcp(s)) => {
                 // Only a connection that is being made has its errors queued; the engine has ended it. Any other is told, and
                 // goes on.
                 match self.stack.tcp_state(s.handle) {
                     State::Close => {
-                        let entry = queued(&report, errno, 0, options);
+                        let entry = queued(&report, errno, 0, options, stamped);
                         self.queue_error(id, entry);
                     }
                     _ if wanted => {
@@ -81,7 +82,8 @@ impl Host {
                 let udp = self.datagram(id) == Datagram::Udp;
                 if wanted {
                     // The payload is what stood behind the UDP header; raw and ping sockets get all, and no port.
-                    let mut entry = queued(&report, errno, if udp { 8 } else { 0 }, options);
+                    let skip = if udp { 8 } else { 0 };
+                    let mut entry = queued(&report, errno, skip, options, stamped);
                     if !udp && let Some(name) = &mut entry.name {
                         name.set_port(0);
                     }
@@ -184,7 +186,13 @@ impl Host {
 }
 
 /// The entry of an ICMP error; `skip` bytes of the quoted transport header do not belong to the payload.
-fn queued(report: &IcmpReport, errno: Errno, skip: usize, options: &InetOptions) -> QueuedError {
+fn queued(
+    report: &IcmpReport,
+    errno: Errno,
+    skip: usize,
+    options: &InetOptions,
+    stamped: bool,
+) -> QueuedError {
     let v6 = report.ip.is_v6();
     let (kind, code) = report.message.type_and_code(v6);
     let quoted = report.message.original();
@@ -226,7 +234,7 @@ fn queued(report: &IcmpReport, errno: Errno, skip: usize, options: &InetOptions)
         control: Vec::new(),
         charge: charge(size, v6),
         facts: Some(Facts::of_error(report)),
-        stamped: Some(report.at),
+        stamped: stamped.then_some(report.at),
     }
 }
 

@@ -174,6 +174,13 @@ impl Host {
         self.queue_error(id, entry);
     }
 
+    /// [`zerocopy_done`](Self::zerocopy_done) of the sends that were joined to one datagram.
+    pub(super) fn zerocopies_done(&mut self, id: SocketId, count: u32) {
+        for _ in 0..count {
+            self.zerocopy_done(id);
+        }
+    }
+
     /// __msg_zerocopy_callback(): a send with `MSG_ZEROCOPY` has let go of the caller's memory, which was copied. Notices
     /// of sends that follow each other become one.
     pub(crate) fn zerocopy_done(&mut self, id: SocketId) {

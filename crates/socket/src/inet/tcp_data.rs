@@ -230,12 +230,13 @@ impl Host {
             let mark = mark.wrapping_sub(skip);
             if mark > available || passed > 0 {
                 // Behind us, or not in the queue yet.
-            } else if mark == 0 && !inline && available > 0 {
-                hole = 1;
-                available -= 1;
-            } else if mark > 0 && mark < available {
+            } else if mark > 0 || held > 0 {
+                // "Are we at urgent data? Stop if we have read anything": also what was taken before the wait.
                 available = mark;
                 at_mark = true;
+            } else if !inline && available > 0 {
+                hole = 1;
+                available -= 1;
             }
         }
         let have = held + available;

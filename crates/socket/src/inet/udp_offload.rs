@@ -107,6 +107,7 @@ impl Host {
             let _ = self.stack.udp_send(cx.now, handle, send);
             self.collect_stack_events();
         }
+        self.zerocopies_done(id, corked.to.notices);
         Ok(())
     }
 
@@ -114,8 +115,9 @@ impl Host {
     pub(crate) fn udp_drop_corked(&mut self, id: SocketId) {
         if let Ok(s) = self.udp_mut(id) {
             let charged = s.charge();
-            s.corked = None;
+            let notices = s.corked.take().map_or(0, |corked| corked.to.notices);
             self.udp_let_go(id, charged);
+            self.zerocopies_done(id, notices);
         }
     }
 

@@ -22,8 +22,8 @@ pub(crate) struct UdpSendPlan {
     /// A plain send of a connected IPv4 socket, which keeps the way that it finds (sk_dst_set()).
     pub(super) finds_way: bool,
     pub(super) cookie: Cookie,
-    /// A MSG_ZEROCOPY notice is wanted.
-    pub(super) notice: bool,
+    /// How many of the sends that it is made of want a MSG_ZEROCOPY notice.
+    pub(super) notices: u32,
     /// IPv6's, if it is not to be made of addresses and ports.
     pub(super) flow_label: Option<u32>,
     /// Not to be sent in fragments (`IPV6_DONTFRAG`).
@@ -138,7 +138,7 @@ impl UdpSendPlan {
                 SocketAddr::V6(_) => inet.hops,
             },
             cookie,
-            notice: false,
+            notices: 0,
             tos: Some(tos_to(dst.ip(), inet)),
             flow_label: None,
             whole: dst.is_ipv6() && inet.has(InetFlags::DONTFRAG),
@@ -270,6 +270,7 @@ impl UdpSocket {
             to = UdpSendPlan {
                 more: to.more,
                 unsummed: to.unsummed,
+                notices: corked.to.notices + to.notices,
                 ..corked.to
             };
         }

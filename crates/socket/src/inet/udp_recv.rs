@@ -139,10 +139,9 @@ impl Host {
     ) -> Vec<ControlOut> {
         let mut out = Vec::new();
         let common = &socket.common;
+        let stamped = m.stamped && self.sockets.stamp_arrivals() && m.at >= self.stamped_since;
         let arrival = Arrival {
-            at: m
-                .stamped
-                .then(|| cx.realtime.saturating_sub(cx.now.saturating_sub(m.at))),
+            at: stamped.then(|| cx.realtime.saturating_sub(cx.now.saturating_sub(m.at))),
             drops: m.drops,
             tag: m.tag,
         };

@@ -117,7 +117,7 @@ impl Host {
         }
         plan.probe |= lost;
         plan.finds_way = plain && request.name.is_none() && corked_to.is_none();
-        plan.notice = common.wants_notice(request.flags);
+        plan.notices = u32::from(common.wants_notice(request.flags));
         plan.more |= s.offload.cork;
         plan.segment = s.offload.segment;
         plan.unsummed = s.is_unsummed(common, dst);
@@ -221,7 +221,7 @@ impl Host {
             (plan, data)
         };
         let cookie = to.cookie;
-        let notice = to.notice;
+        let notices = to.notices;
         let send = to.into_send(data);
         // The route and the size were looked at; what fails now is a datagram that was lost.
         let sent = (self.stack).udp_send_seen(cx.now, handle, send, cookie.keeps_packet());
@@ -229,9 +229,7 @@ impl Host {
             let packet = sent.as_ref().ok().and_then(Option::as_ref);
             self.datagram_sent(id, cx.now, &cookie, packet);
         }
-        if notice {
-            self.zerocopy_done(id);
-        }
+        self.zerocopies_done(id, notices);
         self.datagram_left(id);
         self.collect_stack_events();
     }

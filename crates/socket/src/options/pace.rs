@@ -297,7 +297,13 @@ pub(super) fn set_zerocopy(
     let value = a.int()?;
     let socket = h.get_mut(id)?;
     let protocol = i32::from(socket.common.protocol);
-    if matches!(socket.kind, Kind::Unix(_)) || !matches!(protocol, IPPROTO_TCP | IPPROTO_UDP) {
+    // A raw socket may have one of these protocols, too.
+    let sends_so = match socket.kind {
+        Kind::Tcp(_) => true,
+        Kind::Udp(_) => i32::from(socket.common.ty) == SOCK_DGRAM && protocol == IPPROTO_UDP,
+        Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => false,
+    };
+    if !sends_so {
         return Err(Errno::EOPNOTSUPP);
     }
     if !(0..=1).contains(&value) {

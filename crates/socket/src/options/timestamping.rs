@@ -110,7 +110,9 @@ pub(crate) fn change_stamps(
     }
     let socket = h.get(id)?;
     if let Kind::Udp(s) = &socket.kind {
-        let (handle, on) = (s.handle, socket.common.stamps());
+        // Who takes them tells of those, too, that another socket has made.
+        let takes = socket.common.rare().stamping.flags.contains(Sof::SOFTWARE);
+        let (handle, on) = (s.handle, socket.common.stamps() || takes);
         h.stack.udp_set(handle, UdpSet::Stamps(on));
     }
     Ok(())

@@ -123,17 +123,23 @@ impl Walk {
         }
     }
 
-    /// `SO_PEEK_OFF`: passes what lies before the offset of a peek.
-    pub(super) fn pass(&mut self, queue: &VecDeque<Chunk>, offset: usize) {
+    /// `SO_PEEK_OFF`: passes what lies before the offset of a peek, and says what is there. Only the front is looked at
+    /// by manage_oob(): an out-of-band byte further behind counts, and is seen, as any other.
+    pub(super) fn pass(&mut self, queue: &VecDeque<Chunk>, offset: usize, copied: bool) -> Next {
+        let front = self.next(queue, copied);
+        if front != Next::Chunk {
+            return front;
+        }
         let mut left = offset;
         while let Some(chunk) = self.left(queue) {
             if left < chunk {
                 self.offset += left;
-                return;
+                return Next::Chunk;
             }
             left -= chunk;
             self.step();
         }
+        Next::Empty
     }
 
     /// Passes what earlier entries of the same recvmmsg(2) have read: each stopped at a mark.

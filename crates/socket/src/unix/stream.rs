@@ -202,16 +202,17 @@ impl Host {
         let mut walk = Walk::new(unix, inline, peek);
         walk.skip(&unix.queue, request.skip.bytes);
         let peek_at = socket.common.peek_offset(request.flags, request.skip);
-        if let Some(offset) = peek_at {
-            walk.pass(&unix.queue, offset);
-        }
+        let mut passed = peek_at.map(|offset| walk.pass(&unix.queue, offset, held > 0));
         let start = walk;
         let drained = loop {
             // A peek that has seen something does not wait for more.
             if peek && met && walk.at >= unix.queue.len() {
                 break false;
             }
-            match walk.next(&unix.queue, held + copied > 0) {
+            let next = passed
+                .take()
+                .unwrap_or_else(|| walk.next(&unix.queue, held + copied > 0));
+            match next {
                 Next::Chunk => {}
                 // "Stop at the mark": no waiting for more.
                 Next::Mark => break false,

@@ -64,10 +64,7 @@ impl Pending {
                 return Ok(Reply::value(0).into());
             }
             let count = count.min(MAX_RW_COUNT as u64) as usize;
-            let flags = match env.files.nonblocking(out_fd) {
-                true => SPLICE_F_NONBLOCK,
-                false => 0,
-            };
+            let flags = pipe_flags(env, out_fd);
             self.target = Some(target);
             return self.socket_to_pipe(env, target, out_fd, count, flags);
         }
@@ -147,12 +144,14 @@ impl Pending {
                 self.splice_offsets(env, off_out, off_in)?;
                 env.files.check_open_for(fd_out, true)?;
                 let len = verified(len)?;
+                let flags = flags | pipe_flags(env, fd_out);
                 self.target = Some(target);
                 self.socket_to_pipe(env, target, fd_out, len, flags)
             }
             (None, Some(target)) if env.files.is_pipe(fd_in) => {
                 self.splice_offsets(env, off_in, off_out)?;
                 let len = verified(len)?;
+                let flags = flags | pipe_flags(env, fd_in);
                 self.target = Some(target);
                 self.pipe_to_socket(env, target, fd_in, len, flags)
             }
@@ -229,6 +228,13 @@ impl Pending {
         }
         let last =
             self.is_last(env, &target, 0) || nonblock && env.host.hears_splice_nonblock(target.id);
+        if env.host.splice_meets_urgent(target.id) {
+            // Nobody waits: there is something in the queue.
+            return match last {
+                true => Err(Errno::EAGAIN),
+                false => Ok(Reply::value(0).into()),
+            };
+        }
         let mut progress = RecvProgress::default();
         let mut request = RecvRequest {
             len: len.min(room),
@@ -316,6 +322,14 @@ fn verified(len: u64) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     Ok(len.min(MAX_RW_COUNT as u64) as usize)
+}
+
+/// do_splice(): `O_NONBLOCK` of the pipe is as good as the flag.
+fn pipe_flags(env: &mut Env<'_, '_>, pipe: i32) -> u32 {
+    match env.files.nonblocking(pipe) {
+        true => SPLICE_F_NONBLOCK,
+        false => 0,
+    }
 }
 
 fn finish_sendfile(
