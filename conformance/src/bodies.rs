@@ -99,11 +99,13 @@ mod stamp_ioctl;
 mod sysctl;
 mod sysctl_conf;
 mod sysctl_effects;
+mod sysctl_tcp;
 mod tcp_blocking;
 mod tcp_close;
 mod tcp_data;
 mod tcp_fastopen;
 mod tcp_md5;
+mod tcp_over;
 mod tcp_repair;
 mod tcp_urgent;
 mod tun;
@@ -220,11 +222,13 @@ pub(crate) const ALL: &[&[Test]] = &[
     sysctl::TESTS,
     sysctl_conf::TESTS,
     sysctl_effects::TESTS,
+    sysctl_tcp::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,
     tcp_data::TESTS,
     tcp_fastopen::TESTS,
     tcp_md5::TESTS,
+    tcp_over::TESTS,
     tcp_repair::TESTS,
     tcp_urgent::TESTS,
     tun::TESTS,

@@ -38,7 +38,7 @@ tests! {
 }
 
 /// Sets a tunable for a part of a body.
-fn with(
+pub(super) fn with(
     k: &mut dyn Kernel,
     name: &str,
     value: &str,

@@ -7,6 +7,9 @@ use core::time::Duration;
 use crate::ports::Choice;
 use crate::tcp::Algorithm;
 
+/// net.ipv4.tcp_reordering as it is by default: "three duplicate ACKs" (RFC 5681, 3.2).
+pub(crate) const REORDERING: u32 = 3;
+
 /// Makes a [`Stack`](crate::Stack).
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -205,6 +208,27 @@ pub struct Sysctl {
     pub tcp_thin_linear_timeouts: bool,
     /// net.ipv4.tcp_syn_linear_timeouts: SYNs sent again before the timeout doubles.
     pub tcp_syn_linear_timeouts: u8,
+    /// net.ipv4.tcp_recovery: 2 keeps RACK's window of reordering at a quarter of a round trip, 4 keeps it though enough
+    /// segments have arrived behind a hole; 1 is without effect (as on Linux since 6.17).
+    pub tcp_recovery: u8,
+    /// net.ipv4.tcp_reordering: how many segments may arrive before one that was sent earlier; of new sockets.
+    pub tcp_reordering: u32,
+    /// net.ipv4.tcp_max_reordering: how far that may grow.
+    pub tcp_max_reordering: u32,
+    /// net.ipv4.tcp_min_snd_mss: the least segment that is sent, its options included.
+    pub tcp_min_snd_mss: u32,
+    /// net.ipv4.tcp_app_win: a part of the window, by this power of two, is kept back; 0: not even one segment.
+    pub tcp_app_win: u8,
+    /// net.ipv4.tcp_pacing_ss_ratio: the pace in slow start, in percent of window by round-trip time.
+    pub tcp_pacing_ss_ratio: u32,
+    /// net.ipv4.tcp_pacing_ca_ratio: the same in congestion avoidance.
+    pub tcp_pacing_ca_ratio: u32,
+    /// net.ipv4.tcp_workaround_signed_windows: windows that are not scaled stay below 2^15.
+    pub tcp_workaround_signed_windows: bool,
+    /// net.ipv4.ip_dynaddr: a SYN that is sent again comes from another address if the host has lost the one it came from.
+    pub ip_dynaddr: u8,
+    /// net.ipv4.tcp_ecn_fallback: a SYN that is sent again does not ask for ECN.
+    pub tcp_ecn_fallback: bool,
 }
 
 impl Sysctl {
@@ -336,6 +360,16 @@ impl Default for Sysctl {
             tcp_rto_min: Duration::from_millis(200),
             tcp_thin_linear_timeouts: false,
             tcp_syn_linear_timeouts: 4,
+            tcp_recovery: 1,
+            tcp_reordering: REORDERING,
+            tcp_max_reordering: 300,
+            tcp_min_snd_mss: 48,
+            tcp_app_win: 31,
+            tcp_pacing_ss_ratio: 200,
+            tcp_pacing_ca_ratio: 120,
+            tcp_workaround_signed_windows: false,
+            ip_dynaddr: 0,
+            tcp_ecn_fallback: true,
         }
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use switchboard_wire::{SeqNum, TcpSegment};
 
-use super::connection::{Connection, Cx, MSS_MIN, Timed};
+use super::connection::{Connection, Cx, Timed};
 use super::recovery::Phase;
 use super::timers::Purpose;
 use crate::config::Sysctl;
@@ -37,8 +37,7 @@ impl Connection {
             self.challenge(cx);
             return AckVerdict::Discard;
         }
-        let old_window = self.snd_wnd;
-        self.update_send_window(segment);
+        let updated = self.update_send_window(cx.sysctl, segment);
         self.last_ack_received = cx.now;
         self.probes_out = 0;
         self.soft_error = None;
@@ -51,7 +50,7 @@ impl Connection {
             self.after_probe(cx.now);
             return AckVerdict::Accept;
         }
-        let duplicate = self.is_duplicate(segment, old_window);
+        let duplicate = !updated && self.is_duplicate(segment);
         // tcp_ack(): FLAG_FORWARD_PROGRESS, or nothing but an acknowledgment.
         self.path.confirmed |= ack != una || duplicate || !segment.options.sack.is_empty();
         if self.track.is_some()
@@ -159,16 +158,18 @@ impl Connection {
 
     /// RFC 9293, 3.10.7.4: "SND.WND should be updated" only by a newer segment (SND.WL1; Linux has no SND.WL2).
     #[inline]
-    fn update_send_window(&mut self, segment: &TcpSegment) {
+    fn update_send_window(&mut self, sysctl: &Sysctl, segment: &TcpSegment) -> bool {
         let window = u32::from(segment.window) << self.snd_wscale;
-        if self.is_newer_window(segment, window) {
+        let newer = self.is_newer_window(segment, window);
+        if newer {
             self.snd_wl1 = segment.seq;
             self.snd_wnd = window;
             if window > self.max_window {
                 self.max_window = window;
-                self.sync_mss();
+                self.sync_mss(sysctl);
             }
         }
+        newer
     }
 
     /// RFC 9293, 3.10.7.4, fifth step (tcp_may_update_window).
@@ -244,7 +245,7 @@ impl Connection {
 
     /// The effective MSS: path, peer's option, our own limit, less our options, and at most half of the largest window
     /// the peer ever had (tcp_sync_mss, tcp_bound_to_half_wnd).
-    pub(crate) fn sync_mss(&mut self) {
+    pub(crate) fn sync_mss(&mut self, sysctl: &Sysctl) {
         let ip = if self.tuple.remote.is_ipv6() { 40 } else { 20 };
         let mut options = if self.ts_ok { 12 } else { 0 };
         if self.opts.md5_key(self.tuple.remote).is_some() {
@@ -252,14 +253,18 @@ impl Connection {
         }
         // What the header's 16-bit length can say bounds what a path can carry, whatever its MTU.
         let mtu = self.path.mtu.min(0xffff);
-        let mut mss = mtu.saturating_sub(ip + 20).min(u32::from(self.mss_clamp));
         // icsk_ext_hdr_len: what IP has of its own.
         let beside = self.opts.extra().map_or(0, |extra| extra.len(ip == 40));
-        if let Some(search) = self.track.as_mut().and_then(|track| track.search.as_mut()) {
-            search.limit(mtu);
-            mss = mss.min(search.low().saturating_sub(ip + 20));
-        }
-        mss = mss.saturating_sub(options + beside as u32).max(MSS_MIN);
+        // The least segment is that with its options (tcp_mtu_to_mss).
+        let clamp = u32::from(self.mss_clamp);
+        let segment_in = |packet: u32| {
+            let mss = packet.saturating_sub(ip + 20).min(clamp);
+            let mss = mss
+                .saturating_sub(beside as u32)
+                .max(sysctl.tcp_min_snd_mss);
+            mss.saturating_sub(options).max(1)
+        };
+        let mut mss = segment_in(mtu);
         if self.max_window > 0 {
             let half = if self.max_window > 536 {
                 self.max_window / 2
@@ -267,8 +272,12 @@ impl Connection {
                 self.max_window
             };
             if mss > half {
-                mss = half.max(68 - 20 - options).max(MSS_MIN);
+                mss = half.max(48 - options);
             }
+        }
+        if let Some(search) = self.track.as_mut().and_then(|track| track.search.as_mut()) {
+            search.limit(mtu);
+            mss = mss.min(segment_in(search.low()));
         }
         if mss != self.mss {
             // The window is kept in segments, as in Linux, where it is counted so.

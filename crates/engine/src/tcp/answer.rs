@@ -151,7 +151,7 @@ impl Stack {
                     if let Some(route) = &mut socket.route {
                         route.mtu = mtu;
                     }
-                    conn.sync_mss();
+                    conn.sync_mss(&self.sysctl);
                     // What was too big is lost: send it again in smaller pieces now.
                     let mss = conn.mss;
                     conn.resend_outstanding(

@@ -286,8 +286,6 @@ pub(crate) struct Counters {
 pub(crate) const DEFAULT_RATIO: u8 = 128;
 /// RFC 9293, 3.7.1: the MSS when none was announced (TCP_MSS_DEFAULT).
 pub(crate) const MSS_DEFAULT: u32 = 536;
-/// Linux's tcp_min_snd_mss.
-pub(crate) const MSS_MIN: u32 = 48;
 
 impl Connection {
     /// A fresh socket.
@@ -430,6 +428,27 @@ impl Connection {
         (self.snd_max - self.snd_una).max(0) as u32
     }
 
+    /// What SIOCOUTQ counts: `write_seq - snd_una` of Linux, whose numbers the SYN and the FIN are.
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        match self.state {
+            State::Close | State::Listen => self.opts.left().0,
+            State::SynSent | State::SynRecv => self.outstanding(),
+            _ => self.queue.len() as u32 + u32::from(self.fin_queued && !self.fin_acked),
+        }
+    }
+
+    /// SIOCOUTQNSD: `write_seq - snd_nxt`.
+    pub(crate) fn never_sent(&self) -> u32 {
+        match self.state {
+            State::Close | State::Listen => self.opts.left().1,
+            State::SynSent | State::SynRecv => 0,
+            _ => {
+                let fin = u32::from(self.fin_queued && !self.fin_acked);
+                (self.write_seq() + fin - self.snd_max).max(0) as u32
+            }
+        }
+    }
+
     /// Bytes the application has not read, and the FIN not counted.
     #[inline]
     pub(crate) fn copied_seq(&self) -> SeqNum {
@@ -438,6 +457,10 @@ impl Connection {
 
     /// tcp_done: the connection is over, whatever the reason.
     pub(crate) fn done(&mut self) {
+        if self.state != State::Close {
+            let left = (self.unacknowledged(), self.never_sent());
+            self.opts.set_left(left);
+        }
         self.state = State::Close;
         self.rcv_shutdown = true;
         self.snd_shutdown = true;

@@ -55,9 +55,10 @@ impl Ecn {
 }
 
 impl Connection {
-    /// The flags of a first SYN (RFC 3168, 6.1.1); a repeated one does not ask, for routers that drop what they do not know.
+    /// The flags of a first SYN (RFC 3168, 6.1.1); a repeated one does not ask, for routers that drop what they
+    /// do not know, unless tcp_ecn_fallback is 0.
     pub(crate) fn ecn_syn_flags(&mut self, cx: Cx<'_>, first: bool) -> TcpFlags {
-        if cx.sysctl.tcp_ecn == 1 && first {
+        if cx.sysctl.tcp_ecn == 1 && (first || !cx.sysctl.tcp_ecn_fallback) {
             self.ecn |= Ecn::ASKED;
             TcpFlags::ECE | TcpFlags::CWR
         } else {
@@ -70,7 +71,9 @@ impl Connection {
         let agreed = self.ecn.contains(Ecn::ASKED)
             && flags.contains(TcpFlags::ECE)
             && !flags.contains(TcpFlags::CWR);
-        self.ecn = if agreed { Ecn::OK } else { Ecn::empty() };
+        // The timeout of a SYN has made the window smaller, too.
+        let kept = self.ecn & Ecn::REDUCED;
+        self.ecn = if agreed { Ecn::OK | kept } else { Ecn::empty() };
     }
 
     /// What the header of a segment says (RFC 3168, 6.1.2 to 6.1.4). `fresh`: it is data that was not sent before.
@@ -123,7 +126,7 @@ impl Connection {
 
     /// The next new data says that the window was reduced (tcp_ecn_queue_cwr).
     pub(crate) fn queue_cwr(&mut self) {
-        if self.ecn.contains(Ecn::OK) {
+        if self.ecn.intersects(Ecn::OK | Ecn::ASKED) {
             self.ecn |= Ecn::REDUCED;
         }
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, Cx};
 use super::ecn::Ecn;
 use super::state::State;
 use crate::time::Instant;
@@ -153,7 +153,8 @@ impl Connection {
         1 + acked + u32::from(self.fin_acked)
     }
 
-    pub(crate) fn info(&self, now: Instant) -> TcpInfo {
+    pub(crate) fn info(&self, cx: Cx<'_>) -> TcpInfo {
+        let now = cx.now;
         let us = |n: u32| Duration::from_micros(u64::from(n));
         let since = |at: Instant| {
             if at == Instant::BOOT {
@@ -169,7 +170,10 @@ impl Connection {
             None => {
                 let sacked = board.map_or(0, |board| board.sacked_segments());
                 let sacked = sacked.max(u32::from(self.recovery.dupacks));
-                (segments(self.outstanding()), sacked)
+                // tcp_write_queue_purge: what is over waits for no acknowledgment.
+                let over = self.state == State::Close;
+                let out = if over { 0 } else { self.outstanding() };
+                (segments(out), sacked)
             }
         };
         let timeouts = self.track.as_ref().map(|t| t.timeouts).unwrap_or_default();
@@ -185,8 +189,9 @@ impl Connection {
             syn_data: self.fastopen.as_ref().is_some_and(|f| f.acked || f.child),
             fastopen_child: self.fastopen.as_ref().is_some_and(|f| f.child),
             fastopen_client_fail: self.fastopen.as_ref().map_or(0, |f| f.fail as u8),
-            snd_wscale: self.snd_wscale,
-            rcv_wscale: self.rcv_wscale,
+            // Until they are agreed on there are none.
+            snd_wscale: if self.wscale_ok { self.snd_wscale } else { 0 },
+            rcv_wscale: if self.wscale_ok { self.rcv_wscale } else { 0 },
             rto: self.rtt.rto(),
             ato: us(self.ack.ato_us),
             snd_mss: self.mss,
@@ -210,7 +215,8 @@ impl Connection {
             snd_ssthresh: self.cc.ssthresh_segments(self.mss),
             snd_cwnd: self.cc.cwnd_segments(self.mss),
             advmss: u32::from(self.advmss),
-            reordering: self.track.as_ref().map_or(3, |t| u32::from(t.reordering)),
+            reordering: (self.track.as_ref())
+                .map_or_else(|| self.opts.reordering(), |t| t.reordering),
             rcv_rtt: us(self.tune.rtt_us),
             rcv_space: self.tune.space,
             total_retrans: self.counters.retrans,
@@ -219,7 +225,7 @@ impl Connection {
             bytes_received: self.received + u64::from(self.fin_received),
             segs_out: self.counters.segs_out,
             segs_in: self.counters.segs_in,
-            notsent_bytes: (self.write_seq() - self.snd_max).max(0) as u32,
+            notsent_bytes: self.never_sent(),
             // Linux says ~0 before the first sample.
             min_rtt: us(self.rtt.min_us()),
             data_segs_in: self.counters.data_segs_in,
@@ -231,7 +237,7 @@ impl Connection {
             // tcp_init_sock(): so until there is a sample.
             delivery_rate_app_limited: (self.track.as_ref())
                 .is_none_or(|t| t.rate.1 == 0 || t.rate.2),
-            pacing_rate: self.pacing_rate(),
+            pacing_rate: self.pacing_rate(cx.sysctl),
             max_pacing_rate: self.opts.max_pacing(),
             dsack_dups: self.track.as_ref().map_or(0, |t| t.duplicates),
             reord_seen: self.track.as_ref().map_or(0, |t| t.reordered),

@@ -157,7 +157,7 @@ impl Connection {
             State::Established
         };
         self.last_ack_received = cx.now;
-        self.sync_mss();
+        self.sync_mss(cx.sysctl);
         self.start_keepalive(cx);
         self.deadlines.retransmit = Instant::MAX;
         if self.outstanding() > 0 {
@@ -211,7 +211,7 @@ impl Connection {
         self.init_transfer(cx, slow);
         self.begin_search(cx, active);
         if active && self.searches_mtu() {
-            self.sync_mss();
+            self.sync_mss(cx.sysctl);
         }
         self.start_keepalive(cx);
         self.events |= EventKind::WRITABLE;
@@ -221,7 +221,7 @@ impl Connection {
     fn init_transfer(&mut self, cx: Cx<'_>, slow: bool) {
         // RFC 6582, 3.2 step 1: "the initial send sequence number".
         self.recovery = Recovery::new(self.snd_una - 1u32);
-        self.sync_mss();
+        self.sync_mss(cx.sysctl);
         self.cc = Congestion::new(self.opts.congestion, self.mss);
         if slow {
             self.cc.cwnd = self.mss;
@@ -230,18 +230,26 @@ impl Connection {
         self.set_pacing(self.opts.max_pacing());
         self.init_rcv_mss();
         self.expand_send_buffer(cx);
-        self.init_window_clamp();
+        self.init_window_clamp(cx);
         let initial = super::congestion::INITIAL_WINDOW * u32::from(self.advmss);
         self.tune.space = self.rcv_wnd.min(initial);
         self.tune.since = cx.now;
     }
 
-    /// tcp_init_buffer_space, with net.ipv4.tcp_app_win as it is by default.
-    fn init_window_clamp(&mut self) {
+    /// tcp_init_buffer_space.
+    fn init_window_clamp(&mut self, cx: Cx<'_>) {
         let (full, segment) = (self.full_space(), u32::from(self.advmss));
-        self.window_clamp = self.window_clamp.min(full);
+        let kept = cx.sysctl.tcp_app_win;
+        if self.window_clamp >= full {
+            self.window_clamp = full;
+            if kept > 0 && full > 4 * segment {
+                let part = full.checked_shr(u32::from(kept)).unwrap_or(0);
+                self.window_clamp = (full - part).max(4 * segment);
+            }
+        }
         // One segment is kept back.
-        if self.window_clamp > 2 * segment && self.window_clamp + segment > full {
+        let clamp = self.window_clamp;
+        if kept > 0 && clamp > 2 * segment && clamp.saturating_add(segment) > full {
             self.window_clamp = full.saturating_sub(segment).max(2 * segment);
         }
         self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
@@ -280,11 +288,11 @@ impl Connection {
         }
     }
 
-    fn init_buffers(&mut self, _cx: Cx<'_>) {
+    fn init_buffers(&mut self, cx: Cx<'_>) {
         // tcp_init_buffer_space: no more than the buffer holds.
         self.window_clamp = self.window_clamp.min(self.full_space());
         self.rcv_ssthresh = self.rcv_ssthresh.min(self.window_clamp);
-        self.sync_mss();
+        self.sync_mss(cx.sysctl);
     }
 
     /// RFC 9293, 3.10.7.4, with RFC 5961 and RFC 7323.

@@ -21,9 +21,10 @@ use super::sent::{Mark, Round, Scoreboard, Sent};
 use super::timers::Purpose;
 use crate::time::Instant;
 
-/// net.ipv4.tcp_reordering: "three duplicate ACKs" (RFC 5681, 3.2), and how far it may grow (tcp_max_reordering).
-const REORDERING: u16 = 3;
-const REORDERING_MAX: u16 = 300;
+/// Bits of net.ipv4.tcp_recovery: RACK's window of reordering does not grow with duplicates that are reported
+/// (TCP_RACK_STATIC_REO_WND), and is kept though enough has arrived behind a hole (TCP_RACK_NO_DUPTHRESH).
+const STATIC_WINDOW: u8 = 2;
+const NO_THRESHOLD: u8 = 4;
 /// How long what a peer seems to have dropped is waited for, at least.
 const RENEGED_MIN: core::time::Duration = core::time::Duration::from_millis(10);
 /// Recoveries that a wider reordering window lasts (TCP_RACK_RECOVERY_THRESH).
@@ -51,7 +52,7 @@ pub(crate) struct Track {
     pub(crate) tlp: Option<SeqNum>,
     pub(crate) tlp_again: bool,
     /// Reordering in segments, and whether any was seen.
-    pub(crate) reordering: u16,
+    pub(crate) reordering: u32,
     pub(crate) reordered: u32,
     // RFC 8985, 6.2 step 4.
     reo_steps: u8,
@@ -121,7 +122,7 @@ struct Kind {
 }
 
 impl Track {
-    pub(crate) fn new(now: Instant) -> Track {
+    pub(crate) fn new(now: Instant, reordering: u32) -> Track {
         Track {
             board: Scoreboard::default(),
             prior_cwnd: 0,
@@ -135,7 +136,7 @@ impl Track {
             new_first: false,
             tlp: None,
             tlp_again: false,
-            reordering: REORDERING,
+            reordering,
             reordered: 0,
             reo_steps: 1,
             reo_persist: 0,
@@ -184,7 +185,7 @@ impl Connection {
     /// Takes the track, made from what is outstanding if there was none.
     pub(crate) fn take_track(&mut self) -> Box<Track> {
         self.track.take().unwrap_or_else(|| {
-            let mut track = Box::new(Track::new(self.last_sent));
+            let mut track = Box::new(Track::new(self.last_sent, self.opts.reordering()));
             let mut from = self.snd_una;
             while from.lt(self.snd_max) {
                 let end = (from + self.mss.max(1)).min(self.snd_max);
@@ -233,7 +234,7 @@ impl Connection {
         }
         let larger = advanced && self.judge_probe(t);
         if !self.sack_ok {
-            self.count_duplicates(duplicate, advanced, &mut round);
+            self.count_duplicates(cx, t, (duplicate, advanced), &mut round);
         }
         self.judge_rtt(cx.now, segment, &round, advanced);
         if advanced {
@@ -254,7 +255,7 @@ impl Connection {
             self.on_duplicate_report(t, left, right, una);
         }
         if let Some(low) = round.reordered {
-            self.on_reordering(t, low);
+            self.on_reordering(cx, t, low);
         }
         t.new_first = false;
         if let Some(probed) = t.tlp
@@ -322,7 +323,7 @@ impl Connection {
         let wanted = self.path.tracked || self.cc.governs() || !idle;
         self.track = wanted.then_some(track);
         if larger {
-            self.sync_mss();
+            self.sync_mss(cx.sysctl);
         }
         if advanced && self.no_space {
             self.expand_send_buffer(cx);
@@ -339,21 +340,37 @@ impl Connection {
     }
 
     /// RFC 5681's duplicates of a peer without SACK stand for segments (tcp_add_reno_sack, tcp_remove_reno_sacks).
-    fn count_duplicates(&mut self, duplicate: bool, advanced: bool, round: &mut Round) {
+    fn count_duplicates(
+        &mut self,
+        cx: Cx<'_>,
+        t: &mut Track,
+        (duplicate, advanced): (bool, bool),
+        round: &mut Round,
+    ) {
         let mss = self.mss.max(1);
-        let dupacks = &mut self.recovery.dupacks;
+        let mut counted = u32::from(self.recovery.dupacks);
+        let mut acked = 0;
         if advanced {
             // One segment was the hole; the rest had been counted.
-            let beyond = (round.acked.div_ceil(mss) - 1).min(u32::from(*dupacks));
-            *dupacks -= beyond as u16;
+            acked = round.acked.div_ceil(mss);
+            let beyond = acked.saturating_sub(1).min(counted);
+            counted -= beyond;
             round.delivered = round.acked.saturating_sub(beyond * mss).max(1);
         } else if duplicate {
-            let most = ((self.snd_max - self.snd_una).max(0) as u32 / mss).max(1) - 1;
-            if u32::from(*dupacks) < most.max(1) {
-                *dupacks = dupacks.saturating_add(1);
-                round.delivered += mss;
-            }
+            counted += 1;
         }
+        // tcp_check_reno_reordering: more duplicates than segments that can have arrived, of which one was only late.
+        let out = t.board.segments();
+        let most = out - t.board.lost().div_ceil(mss).max(1).min(out);
+        if counted > most {
+            counted = most;
+            t.reordering = out.saturating_add(acked).min(cx.sysctl.tcp_max_reordering);
+            t.reordered = t.reordered.saturating_add(1);
+        }
+        if !advanced && counted > u32::from(self.recovery.dupacks) {
+            round.delivered += mss;
+        }
+        self.recovery.dupacks = counted.min(u32::from(u16::MAX)) as u16;
     }
 
     /// RFC 6298 with Karn's rule: of segments sent once; else by the timestamp (tcp_ack_update_rtt).
@@ -388,17 +405,21 @@ impl Connection {
     }
 
     /// tcp_check_sack_reordering.
-    fn on_reordering(&mut self, t: &mut Track, low: SeqNum) {
+    fn on_reordering(&mut self, cx: Cx<'_>, t: &mut Track, low: SeqNum) {
         // tcp_highest_sack_seq: when nothing is left there, what is acknowledged.
         let highest = if t.board.sacked() > 0 {
             t.board.highest
         } else {
             self.snd_una
         };
-        let distance = (highest - low).max(0) as u32 / self.mss.max(1);
-        t.reordering = t
-            .reordering
-            .max(distance.min(u32::from(REORDERING_MAX)) as u16);
+        if !low.lt(highest) {
+            return;
+        }
+        let distance = (highest - low) as u32;
+        if u64::from(distance) > u64::from(t.reordering) * u64::from(self.mss) {
+            let segments = distance.div_ceil(self.mss.max(1));
+            t.reordering = segments.min(cx.sysctl.tcp_max_reordering);
+        }
         t.reordered = t.reordered.saturating_add(1);
     }
 
@@ -511,12 +532,12 @@ impl Connection {
         advanced: bool,
     ) -> Option<Instant> {
         if self.sack_ok {
-            let window = self.reordering_window(t);
+            let window = self.reordering_window(cx, t);
             return t.board.detect(cx.now, window, round);
         }
         // tcp_newreno_mark_lost: RFC 6582, 3.2, and 3.2 step 3 for a partial acknowledgment.
         let fresh = self.recovery.phase < Phase::Recovery
-            && self.recovery.dupacks >= t.reordering
+            && u32::from(self.recovery.dupacks) >= t.reordering
             && self.snd_una.gt(self.recovery.recover);
         let partial = self.recovery.phase == Phase::Recovery && advanced;
         if fresh || partial {
@@ -526,8 +547,10 @@ impl Connection {
     }
 
     /// RACK_update_reo_wnd (RFC 8985, 6.2 step 4; tcp_rack_reo_wnd).
-    fn reordering_window(&mut self, t: &mut Track) -> u32 {
-        if t.reo_dsack && t.delivered >= t.reo_delivered {
+    fn reordering_window(&mut self, cx: Cx<'_>, t: &mut Track) -> u32 {
+        let recovery = cx.sysctl.tcp_recovery;
+        if recovery & STATIC_WINDOW != 0 {
+        } else if t.reo_dsack && t.delivered >= t.reo_delivered {
             t.reo_dsack = false;
             t.reo_steps = t.reo_steps.saturating_add(1);
             t.reo_persist = REO_PERSIST;
@@ -537,7 +560,7 @@ impl Connection {
         }
         if t.reordered == 0
             && (self.recovery.phase >= Phase::Recovery
-                || t.board.sacked_segments() >= u32::from(t.reordering))
+                || (recovery & NO_THRESHOLD == 0 && t.board.sacked_segments() >= t.reordering))
         {
             return 0;
         }
@@ -627,9 +650,11 @@ impl Connection {
         let limited = was_limited || growing || self.recovery.phase == Phase::Loss;
         if advanced {
             self.cwnd_limited = false;
-            if limited && round.delivered > 0 {
-                self.cc.on_ack(round.delivered, self.mss, cx.now, &self.rtt);
-            }
+        }
+        // tcp_may_raise_cwnd: where much is reordered, what arrives out of order counts as well.
+        let reordered = round.sacked > 0 && t.reordering > cx.sysctl.tcp_reordering;
+        if (advanced || reordered) && limited && round.delivered > 0 {
+            self.cc.on_ack(round.delivered, self.mss, cx.now, &self.rtt);
         }
     }
 
@@ -804,7 +829,7 @@ impl Connection {
             t.board.forget_sacked();
         }
         self.recovery.dupacks = 0;
-        let window = self.reordering_window(t);
+        let window = self.reordering_window(cx, t);
         let rtt = t.board.rack.rtt_us.max(self.rtt.srtt_us());
         let patience = core::time::Duration::from_micros(u64::from(rtt) + u64::from(window));
         let patience = if self.sack_ok && !reneged {
@@ -823,11 +848,10 @@ impl Connection {
         }
         t.board.lose_all(cx.now, patience);
         self.cc.after_timeout(self.in_flight_of(t), self.mss);
-        if fresh {
-            // A timeout amid duplicates: reordering was over-estimated.
-            if t.board.sacked_segments() >= u32::from(REORDERING) {
-                t.reordering = REORDERING;
-            }
+        // A timeout amid duplicates: reordering was over-estimated.
+        let usual = cx.sysctl.tcp_reordering;
+        if phase <= Phase::Disorder && t.board.sacked_segments() >= usual {
+            t.reordering = t.reordering.min(usual);
         }
         self.recovery.phase = Phase::Loss;
         self.recovery.recover = self.snd_max;
@@ -838,11 +862,11 @@ impl Connection {
         self.queue_cwr();
     }
 
-    /// Whether an acknowledgment is a duplicate as RFC 5681, 2 defines it.
-    pub(crate) fn is_duplicate(&self, segment: &TcpSegment, old_window: u32) -> bool {
+    /// Whether an acknowledgment that says nothing new of the window is a duplicate as RFC 5681, 2 defines it. The first
+    /// after a SYN always says something (tcp_may_update_window).
+    pub(crate) fn is_duplicate(&self, segment: &TcpSegment) -> bool {
         segment.ack == self.snd_una
             && segment.seq_len() == 0
             && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::FIN)
-            && self.snd_wnd == old_window
     }
 }

@@ -179,7 +179,7 @@ impl Stack {
         conn.opts.set_md5_keys(keys);
         // The option takes its part of each segment.
         if conn.state.is_synchronized() {
-            conn.sync_mss();
+            conn.sync_mss(&self.sysctl);
         }
         self.tcp.signs = true;
         Ok(())

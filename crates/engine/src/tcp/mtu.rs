@@ -9,7 +9,7 @@
 use switchboard_wire::{SeqNum, TcpSegment};
 
 use super::congestion::INFINITE_SSTHRESH;
-use super::connection::{Connection, Cx, MSS_MIN};
+use super::connection::{Connection, Cx};
 use super::loss::Track;
 use super::recovery::Phase;
 use crate::time::Instant;
@@ -114,7 +114,7 @@ impl Connection {
             Some(search) => (self.segment_in(search.low) / 2)
                 .min(cx.sysctl.tcp_base_mss)
                 .max(cx.sysctl.tcp_mtu_probe_floor)
-                .max(MSS_MIN),
+                .max(cx.sysctl.tcp_min_snd_mss),
         };
         let low = self.packet_of(mss);
         match &mut track.search {
@@ -123,7 +123,7 @@ impl Connection {
         }
         self.track = Some(track);
         let before = self.mss;
-        self.sync_mss();
+        self.sync_mss(cx.sysctl);
         self.keep_segments(before);
     }
 
@@ -169,13 +169,14 @@ impl Connection {
         let edge = self.snd_una + window;
         let quiet = self.recovery.phase() == Phase::Open && self.reassembly.is_none();
         let mut track = self.track.take()?;
-        let reordering = u32::from(track.reordering);
+        let reordering = track.reordering;
         let mut size = None;
         if let Some(search) = track.search.as_mut().filter(|search| !search.tried) {
             search.tried = true;
             let middle = (search.high + search.low) / 2;
             let mss = self.segment_in(middle);
-            let needed = mss + (reordering + 1) * self.mss;
+            let beside = reordering.saturating_add(1).saturating_mul(self.mss);
+            let needed = mss.saturating_add(beside);
             if search.probe.is_some() || !quiet || cwnd < PROBE_WINDOW {
             } else if middle > search.high
                 || search.high.saturating_sub(search.low) < cx.sysctl.tcp_probe_threshold

@@ -11,7 +11,7 @@ use super::fastopen::{FastOpenKeys, FastOpenOptions};
 use super::md5::{Key, Keys};
 use super::repair::Repair;
 use super::timing::Timing;
-use crate::config::Sysctl;
+use crate::config::{REORDERING, Sysctl};
 use crate::extended::SendExtra;
 
 /// Settings of one socket; an accepted connection inherits its listener's.
@@ -78,6 +78,10 @@ struct Rare {
     md5: Keys,
     /// SO_MAX_PACING_RATE; 0 was not set.
     max_pacing: u64,
+    /// Of the connection that is over: what was not acknowledged, and what not even sent, in sequence numbers.
+    left: (u32, u32),
+    /// net.ipv4.tcp_reordering when the socket was made, if it was not [`REORDERING`].
+    reordering: Option<u32>,
 }
 
 /// TCP_LINGER2: how long an orphan stays in FIN_WAIT2.
@@ -209,6 +213,9 @@ impl TcpOptionsSet {
         if sysctl.tcp_rto_min.as_micros() != u128::from(bounds.min_us) {
             set.rare_mut().timing.rto_min = Some(sysctl.tcp_rto_min);
         }
+        if sysctl.tcp_reordering != REORDERING {
+            set.rare_mut().reordering = Some(sysctl.tcp_reordering);
+        }
         set
     }
 
@@ -324,6 +331,23 @@ impl TcpOptionsSet {
             None | Some(0) => u64::MAX,
             Some(rate) => rate,
         }
+    }
+
+    /// What was left of a connection that is over, unacknowledged and unsent.
+    pub(crate) fn left(&self) -> (u32, u32) {
+        self.rare(|r| r.left).unwrap_or_default()
+    }
+
+    /// Most connections leave nothing, and need no place for it.
+    pub(crate) fn set_left(&mut self, left: (u32, u32)) {
+        if left != (0, 0) || self.rare.is_some() {
+            self.rare_mut().left = left;
+        }
+    }
+
+    /// How many segments may arrive before one that was sent earlier.
+    pub(crate) fn reordering(&self) -> u32 {
+        self.rare(|r| r.reordering).flatten().unwrap_or(REORDERING)
     }
 
     /// TCP_SYNCNT as set; 0 when it was not.
@@ -453,6 +477,7 @@ impl TcpOptionsSet {
         if let Some(rare) = &mut set.rare {
             rare.defer_accept = 0;
             rare.repair = Repair::default();
+            rare.left = (0, 0);
             rare.fastopen.queue = 0;
             rare.fastopen.keys = None;
         }

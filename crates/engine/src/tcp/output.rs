@@ -179,8 +179,8 @@ impl Connection {
         let mut len = unsent
             .min(window)
             .min(room)
-            .min(self.most_at_once(mss))
-            .min(self.paced_burst(mss));
+            .min(self.most_at_once(cx.sysctl, mss))
+            .min(self.paced_burst(cx.sysctl, mss));
         if len == unsent {
             let rest = len % mss;
             if rest != 0 && last && self.holds_partial(fin) {
@@ -518,7 +518,7 @@ impl Connection {
         sack: SackList,
     ) -> TcpSegment {
         let mut flags = flags;
-        let window = self.select_window();
+        let window = self.select_window(cx.sysctl);
         let urgent = self.urgent_pointer(seq, &mut flags);
         self.ack_sent();
         self.counters.segs_out += 1;

@@ -5,13 +5,11 @@
 use core::time::Duration;
 
 use super::connection::{Connection, Cx};
+use crate::config::Sysctl;
 use crate::time::Instant;
 
 /// The first segments of a connection are not paced (RFC 6928's window; tcp_update_skb_after_send).
 const UNPACED: u32 = 10;
-/// net.ipv4.tcp_pacing_ss_ratio and tcp_pacing_ca_ratio, percent.
-const SLOW_START: u64 = 200;
-const AVOIDANCE: u64 = 120;
 /// net.ipv4.tcp_tso_rtt_log
 const TSO_RTT_LOG: u32 = 9;
 
@@ -39,25 +37,25 @@ impl Pace {
 impl Connection {
     /// What the window and the round trip come to (tcp_update_pacing_rate), bytes a second; `None` before the first
     /// measurement.
-    fn window_rate(&self) -> Option<u64> {
+    fn window_rate(&self, sysctl: &Sysctl) -> Option<u64> {
         let srtt = u64::from(self.rtt.srtt_us());
         if srtt == 0 {
             return None;
         }
         let ratio = if self.cc.cwnd < self.cc.ssthresh / 2 {
-            SLOW_START
+            sysctl.tcp_pacing_ss_ratio
         } else {
-            AVOIDANCE
+            sysctl.tcp_pacing_ca_ratio
         };
         let window = u64::from(self.cc.cwnd.max(self.outstanding()));
-        Some(window * ratio * 10_000 / srtt)
+        Some(window * u64::from(ratio) * 10_000 / srtt)
     }
 
     /// sk_pacing_rate, bytes a second; `u64::MAX` when nothing says how much.
-    pub(crate) fn pacing_rate(&self) -> u64 {
+    pub(crate) fn pacing_rate(&self, sysctl: &Sysctl) -> u64 {
         let max = self.pace.as_ref().map_or(u64::MAX, |pace| pace.max);
-        let rate = self.cc.pacing_rate().or_else(|| self.window_rate());
-        rate.map_or(max, |rate| rate.max(1).min(max))
+        let rate = self.cc.pacing_rate().or_else(|| self.window_rate(sysctl));
+        rate.map_or(max, |rate| rate.min(max))
     }
 
     /// Whether a segment must wait. If so the timer is set for it.
@@ -77,8 +75,9 @@ impl Connection {
         if self.pace.is_none() || len == 0 || self.counters.data_segs_out < UNPACED {
             return;
         }
-        let rate = self.pacing_rate();
-        if rate == u64::MAX {
+        let rate = self.pacing_rate(cx.sysctl);
+        // With a ratio of 0 there is no pace.
+        if rate == u64::MAX || rate == 0 {
             return;
         }
         let Some(pace) = &mut self.pace else { return };
@@ -95,11 +94,11 @@ impl Connection {
 
     /// How much leaves at once: about a millisecond's worth (tcp_tso_autosize).
     #[inline]
-    pub(crate) fn paced_burst(&self, mss: u32) -> u32 {
+    pub(crate) fn paced_burst(&self, sysctl: &Sysctl, mss: u32) -> u32 {
         match &self.pace {
             None => u32::MAX,
             Some(_) => {
-                let burst = self.pacing_rate() >> 10;
+                let burst = self.pacing_rate(sysctl) >> 10;
                 (burst.min(1 << 20) as u32).max(2 * mss)
             }
         }
@@ -107,7 +106,7 @@ impl Connection {
 
     /// How much leaves as one packet (tcp_tso_autosize): about a millisecond's worth, and more the shorter the way is.
     #[inline]
-    pub(crate) fn most_at_once(&self, mss: u32) -> u32 {
+    pub(crate) fn most_at_once(&self, sysctl: &Sysctl, mss: u32) -> u32 {
         let most = self.path.max_payload;
         if most <= mss || !self.path.tracked {
             return most.max(mss);
@@ -122,7 +121,7 @@ impl Connection {
         let distance = self.rtt.min_us() >> TSO_RTT_LOG;
         if distance > 0 {
             bytes >>= distance.min(63);
-            bytes = bytes.saturating_add(self.pacing_rate() >> 10);
+            bytes = bytes.saturating_add(self.pacing_rate(sysctl) >> 10);
         }
         let segments = (bytes / u64::from(mss)).max(2);
         segments.min(u64::from(most / mss)).max(1) as u32 * mss

@@ -9,6 +9,8 @@ use super::connection::{Connection, Cx, MSS_DEFAULT, Out};
 use super::reassembly::Reassembly;
 use super::state::State;
 use super::timers::{DELACK_MAX, DELACK_MIN};
+use super::user::SIGNED_WINDOW;
+use crate::config::Sysctl;
 use crate::event::EventKind;
 use crate::time::Instant;
 
@@ -402,7 +404,7 @@ impl Connection {
 
     /// Chooses the window of a segment that leaves now, as the header carries it (tcp_select_window).
     #[inline]
-    pub(crate) fn select_window(&mut self) -> u16 {
+    pub(crate) fn select_window(&mut self, sysctl: &Sysctl) -> u16 {
         let current = self.receive_window();
         let mut window = self.next_window();
         if window < current {
@@ -410,7 +412,9 @@ impl Connection {
             let unit = 1u32 << self.rcv_wscale;
             window = current.div_ceil(unit) * unit;
         }
-        window = window.min(0xffff << self.rcv_wscale);
+        let signed = self.rcv_wscale == 0 && sysctl.tcp_workaround_signed_windows;
+        let most = if signed { SIGNED_WINDOW } else { 0xffff };
+        window = window.min(most << self.rcv_wscale);
         self.rcv_wnd = window;
         self.rcv_wup = self.rcv_nxt;
         (window >> self.rcv_wscale) as u16

@@ -156,7 +156,7 @@ impl Stack {
             }
             RepairOption::Timestamps => {}
         }
-        conn.sync_mss();
+        conn.sync_mss(&self.sysctl);
     }
 
     /// TCP_TIMESTAMP: where the clock stands.
@@ -189,7 +189,7 @@ impl Stack {
             conn.max_window = window.max_window;
             conn.rcv_wnd = window.rcv_wnd;
             conn.rcv_wup = SeqNum(window.rcv_wup);
-            conn.sync_mss();
+            conn.sync_mss(&self.sysctl);
         }
         possible
     }

@@ -13,6 +13,7 @@ use super::time_wait::TimeWaitVerdict;
 use crate::event::{EventKind, Queued, TcpId};
 use crate::iface::{IfIndex, Interfaces};
 use crate::policy::Flow;
+use crate::ports::BindKey;
 use crate::route::RouteInfo;
 use crate::stack::{Hint, Stack};
 use crate::time::Instant;
@@ -279,12 +280,19 @@ impl Stack {
                     ..socket.flow(tuple.remote)
                 };
                 let found = crate::route::lookup(interfaces, routes, &flow);
+                // ip_route_output_key_hash_rcu: from an address that IPv4 has no more nothing leaves.
+                let ours = tuple.local.is_ipv6()
+                    || socket.conn.opts.nonlocal()
+                    || interfaces.owner(tuple.local).is_some();
                 // Without a route the segment is lost, and sent again later, as any other.
-                socket.route = found.ok().map(|route| path_mtus.narrow(route));
+                socket.route = found
+                    .ok()
+                    .filter(|_| ours)
+                    .map(|route| path_mtus.narrow(route));
                 socket.route_generation = routes.generation();
                 if let Some(route) = &socket.route {
                     socket.conn.path = path_of(route, interfaces);
-                    socket.conn.sync_mss();
+                    socket.conn.sync_mss(sysctl);
                 }
             }
             let Some(route) = &socket.route else {
@@ -431,6 +439,48 @@ impl Stack {
         self.timers.arm(timer, deadline);
     }
 
+    /// The host has lost the address that a SYN came from before it was answered: the next one comes from another, unless
+    /// the program has chosen it (ip_dynaddr; inet_sk_reselect_saddr). IPv4 only, as in Linux.
+    fn tcp_reselect_source(&mut self, index: u32) {
+        let Kind::Socket(socket) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
+        let mut tuple = socket.conn.tuple;
+        let kept = socket.conn.state != State::SynSent
+            || socket.addr_locked
+            || tuple.local.is_ipv6()
+            || self.is_local(tuple.local);
+        if kept {
+            return;
+        }
+        let found = self.route_of(&Flow {
+            device: socket.device,
+            mark: socket.mark,
+            ..Flow::to(tuple.remote)
+        });
+        let Ok(route) = found else { return };
+        tuple.local = route.source;
+        if self.tcp.find(&tuple).is_some() {
+            return;
+        }
+        self.tcp.hash_out(index);
+        if let Kind::Socket(socket) = &mut self.tcp.entries[index as usize].kind {
+            socket.conn.tuple = tuple;
+            socket.conn.path = path_of(&route, &self.interfaces);
+            socket.route = Some(route);
+            socket.route_generation = self.routes.generation();
+            if let Some(old) = &mut socket.bind {
+                let new = BindKey {
+                    addr: tuple.local,
+                    ..*old
+                };
+                self.tcp_ports.replace(old, new);
+                *old = new;
+            }
+        }
+        self.tcp.hash_in(index);
+    }
+
     /// A timer fired.
     pub(crate) fn tcp_timer(&mut self, now: Instant, id: TcpId) {
         let Some(entry) = self.tcp.entries.get_mut(id.index as usize) else {
@@ -453,6 +503,9 @@ impl Stack {
                     sysctl: &self.sysctl,
                 });
                 self.counters.tcp_ended(before, socket.conn.state);
+                if self.sysctl.ip_dynaddr > 0 {
+                    self.tcp_reselect_source(id.index);
+                }
                 self.tcp_flush(now, id.index);
             }
             Kind::Request(_) => self.tcp_request_timer(now, id.index),

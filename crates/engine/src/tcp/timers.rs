@@ -275,6 +275,7 @@ impl Connection {
             self.rtt.back_off();
         }
         self.timed = Timed::NONE;
+        self.queue_cwr();
         self.out |= Out::SYN;
         self.arm_clamped(cx);
     }

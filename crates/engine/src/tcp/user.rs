@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::congestion::Congestion;
 use super::connection::{Connection, Cx, Out};
 use super::options::{Linger2, TcpOptionsSet, TcpSet};
 use super::state::{Shutdown, State, TcpError};
@@ -28,6 +29,9 @@ pub(crate) struct InitialWindow {
     pub(crate) scale: u8,
 }
 
+/// The largest window that is none below zero to a peer that takes it for signed (MAX_TCP_WINDOW).
+pub(crate) const SIGNED_WINDOW: u32 = 0x7fff;
+
 /// tcp_select_initial_window.
 pub(crate) fn initial_window(
     opts: &TcpOptionsSet,
@@ -47,7 +51,11 @@ pub(crate) fn initial_window(
     if space > mss && mss > 0 {
         space = space / mss * mss;
     }
-    let window = space.min(0xffff);
+    let window = if sysctl.tcp_workaround_signed_windows {
+        space.min(SIGNED_WINDOW)
+    } else {
+        space.min(0xffff)
+    };
     let mut scale = 0;
     if scaling {
         // The scale must do for the largest buffer that autotuning may give.
@@ -88,10 +96,13 @@ impl Connection {
         };
         self.ts_offset = ts_offset;
         // tcp_connect_init.
+        (self.max_window, self.snd_wnd) = (0, 0);
+        self.mss = super::connection::MSS_DEFAULT;
         self.rcv_mss = super::receive::RCV_MSS_MIN;
         if cx.sysctl.tcp_timestamps {
             self.mss = super::connection::MSS_DEFAULT - 12;
         }
+        self.cc = Congestion::new(self.opts.congestion, super::connection::MSS_DEFAULT);
         let initial = initial_window(
             &self.opts,
             cx.sysctl,

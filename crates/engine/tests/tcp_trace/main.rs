@@ -2,6 +2,7 @@
 
 mod attacks;
 mod close;
+mod dynaddr;
 mod ecn;
 mod fastopen;
 mod flood;
@@ -12,3 +13,4 @@ mod recovery;
 mod script;
 mod send;
 mod timing;
+mod tunables;

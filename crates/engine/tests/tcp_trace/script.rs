@@ -354,6 +354,10 @@ impl Trace {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(info.reordering, number(1), "{}", self.line);
             }
+            "pace" => {
+                let info = self.stack.tcp_info(now, self.id());
+                assert_eq!(info.pacing_rate, u64::from(number(1)), "{}", self.line);
+            }
             "mss" => {
                 let info = self.stack.tcp_info(now, self.id());
                 assert_eq!(info.snd_mss, number(1), "{}", self.line);

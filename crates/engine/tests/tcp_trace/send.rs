@@ -329,6 +329,9 @@ fn three_duplicates_retransmit_at_once() {
          1   > A 7001:8001
          1   > A 8001:9001
          1   > A 9001:10001
+         // The first after the SYN says what the window is, and is no duplicate.
+         20  < A 1 ack 1
+         20  > nothing
          20  < A 1 ack 1
          20  > PA 10001:11001
          20  < A 1 ack 1

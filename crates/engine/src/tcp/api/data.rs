@@ -118,7 +118,8 @@ impl Stack {
         if matches!(conn.state, State::SynSent | State::SynRecv) {
             return 0;
         }
-        conn.queue.len() + usize::from(conn.fin_queued && !conn.fin_acked)
+        // Also of a connection that is over: the numbers stay, those of the SYN and the FIN too.
+        conn.unacknowledged() as usize
     }
 
     /// The first sequence number that is not acknowledged, and the first that is not written yet (snd_una, write_seq).
@@ -130,6 +131,6 @@ impl Stack {
     /// SIOCOUTQNSD: bytes written and never sent.
     pub fn tcp_outq_unsent(&self, id: TcpId) -> usize {
         let conn = &self.tcp.open(id).conn;
-        (conn.write_seq() - conn.snd_max).max(0) as usize
+        conn.never_sent() as usize
     }
 }

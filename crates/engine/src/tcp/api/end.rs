@@ -6,8 +6,10 @@ use super::{NotConnected, unspecified};
 use crate::event::{SocketHandle, TcpId};
 use crate::ports::{BindKey, BindState};
 use crate::stack::Stack;
+use crate::tcp::congestion::Congestion;
 use crate::tcp::connection::Connection;
 use crate::tcp::options::Linger2;
+use crate::tcp::receive::RCV_MSS_MIN;
 use crate::tcp::state::{Shutdown, State, TcpError};
 use crate::tcp::table::Kind;
 use crate::time::Instant;
@@ -146,6 +148,22 @@ impl Stack {
         let fresh = Connection::with_options(conn.family, tuple, opts);
         let old = core::mem::replace(conn, fresh);
         conn.error = old.error;
+        // The numbers of the next connection begin well behind those of the last.
+        let gap = old.max_window.wrapping_add(2);
+        let (all, unsent) = old.opts.left();
+        let left = (all.wrapping_add(gap), unsent.wrapping_add(gap));
+        conn.opts.set_left(left);
+        // What TCP_INFO still tells of it.
+        conn.max_window = old.max_window;
+        conn.snd_wnd = old.snd_wnd;
+        conn.mss = old.mss;
+        conn.cc = Congestion::new(conn.opts.congestion, old.mss);
+        conn.advmss = old.advmss;
+        conn.path.mtu = old.path.mtu;
+        conn.rcv_wnd = old.rcv_wnd;
+        conn.rcv_ssthresh = old.rcv_ssthresh;
+        conn.rcv_mss = RCV_MSS_MIN;
+        conn.tune.space = old.tune.space;
         socket.route = None;
         if let Some(old) = socket.bind {
             let new = BindKey {

@@ -6,7 +6,9 @@ use core::net::{IpAddr, SocketAddr};
 use super::Status;
 use crate::event::TcpId;
 use crate::extended::SendExtra;
+use crate::ports::Family;
 use crate::stack::Stack;
+use crate::tcp::connection::Cx;
 use crate::tcp::info::TcpInfo;
 use crate::tcp::options::{Linger2, TcpOptions, TcpOptionsSet, TcpSet};
 use crate::tcp::state::{State, TcpError};
@@ -54,8 +56,12 @@ impl Stack {
 
     /// Where the socket is or was connected to, or connects to, if only to port 0.
     pub fn tcp_destination(&self, id: TcpId) -> Option<IpAddr> {
-        let remote = self.tcp.open(id).conn.tuple.remote;
-        (!remote.is_unspecified()).then_some(remote)
+        let socket = self.tcp.open(id);
+        let remote = socket.conn.tuple.remote;
+        // __inet6_bind() leaves the way to an earlier peer, __inet_bind() does not.
+        let kept = socket.route.filter(|_| socket.conn.family == Family::V6);
+        let kept = kept.map(|route| route.destination);
+        Some(remote).filter(|ip| !ip.is_unspecified()).or(kept)
     }
 
     /// Whether the socket holds a port, so that it cannot be bound again.
@@ -154,7 +160,7 @@ impl Stack {
         let conn = &mut self.tcp.open_mut(id).conn;
         conn.opts.set_extra(extra);
         if conn.state.is_synchronized() {
-            conn.sync_mss();
+            conn.sync_mss(&self.sysctl);
         }
     }
 
@@ -175,7 +181,8 @@ impl Stack {
 
     /// `getsockopt(fd, IPPROTO_TCP, TCP_INFO, ...)`
     pub fn tcp_info(&self, now: Instant, id: TcpId) -> TcpInfo {
-        self.tcp.open(id).conn.info(now)
+        let sysctl = &self.sysctl;
+        self.tcp.open(id).conn.info(Cx { now, sysctl })
     }
 
     /// How many connections there are, half-open ones and those in TIME_WAIT included.

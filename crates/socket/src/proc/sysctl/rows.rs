@@ -216,6 +216,23 @@ const fn stored(name: &'static str, range: (i64, i64), default: i64, note: &'sta
     row(name, Stored, note, Form::Int, range, Value::Stored(default))
 }
 
+/// The same of a number that Linux keeps in a byte.
+const fn stored_byte(
+    name: &'static str,
+    range: (i64, i64),
+    default: i64,
+    note: &'static str,
+) -> Row {
+    row(
+        name,
+        Stored,
+        note,
+        Form::Uint,
+        range,
+        Value::Stored(default),
+    )
+}
+
 /// What the layer does and cannot be told otherwise: another value is `EINVAL`.
 const fn fixed(name: &'static str, value: i64, note: &'static str) -> Row {
     row(
@@ -462,21 +479,33 @@ pub(super) const ROWS: &[Row] = &[
     number!("ipv4/tcp_mtu_probe_floor", Int, (48, 65_535), tcp_mtu_probe_floor),
     number!("ipv4/tcp_ecn", Uint, (0, 2), tcp_ecn),
     stored("ipv4/tcp_low_latency", ANY, 0, "without effect on Linux too, since 4.14"),
-    fixed("ipv4/tcp_app_win", 31, "31: of a window nothing is kept back; another value is EINVAL"),
-    fixed("ipv4/tcp_tso_win_divisor", 3, "3; another value is EINVAL"),
-    fixed("ipv4/tcp_pacing_ss_ratio", 200, "200; another value is EINVAL"),
-    fixed("ipv4/tcp_pacing_ca_ratio", 120, "120; another value is EINVAL"),
-    fixed("ipv4/ip_dynaddr", 0, "0: a connection keeps its address; another value is EINVAL"),
+    number!("ipv4/tcp_app_win", Uint, (0, 31), tcp_app_win),
+    number!("ipv4/tcp_pacing_ss_ratio", Int, (0, 1000), tcp_pacing_ss_ratio),
+    number!("ipv4/tcp_pacing_ca_ratio", Int, (0, 1000), tcp_pacing_ca_ratio),
+    number!("ipv4/ip_dynaddr", Uint, BYTE, ip_dynaddr),
     stored("ipv4/tcp_adv_win_scale", (-31, 31), 1, "without effect on Linux too, since 6.6"),
     fixed("ipv4/tcp_no_metrics_save", 1, "1: no measures of past connections are kept; another value is EINVAL"),
-    fixed("ipv4/tcp_autocorking", 0, "0: small writes do not wait for a driver; another value is EINVAL"),
-    fixed("ipv4/tcp_recovery", 1, "1: RACK (RFC 8985); another value is EINVAL"),
-    fixed("ipv4/tcp_reordering", 3, "3; another value is EINVAL"),
-    fixed("ipv4/tcp_max_reordering", 300, "300; another value is EINVAL"),
-    fixed("ipv4/tcp_min_snd_mss", 48, "48; another value is EINVAL"),
-    fixed("ipv4/tcp_ecn_fallback", 1, "1: a SYN that is sent again asks for no ECN; another value is EINVAL"),
-    fixed("ipv4/tcp_workaround_signed_windows", 0, "0: windows are unsigned; another value is EINVAL"),
-    fixed("ipv4/tcp_fack", 0, "without effect on Linux too; another value is EINVAL"),
+    stored_byte("ipv4/tcp_autocorking", BIT, 1, "what has left a socket waits in no driver that the socket is charged for"),
+    stored_byte("ipv4/tcp_tso_win_divisor", BYTE, 3, "no segments are held back so that an adapter may take more at once"),
+    number!("ipv4/tcp_recovery", Uint, BYTE, tcp_recovery),
+    row("ipv4/tcp_reordering", Done, "", Form::Int, (1, INT), Value::Vector {
+        len: 1,
+        whole: true,
+        get: |host| [host.stack.sysctl().tcp_reordering.into(), 0, 0],
+        set: |host, [segments, ..]| {
+            let sysctl = host.stack.sysctl_mut();
+            let fits = segments <= sysctl.tcp_max_reordering.into();
+            if fits {
+                sysctl.tcp_reordering = segments as u32;
+            }
+            fits
+        },
+    }),
+    number!("ipv4/tcp_max_reordering", Int, (1, INT), tcp_max_reordering),
+    number!("ipv4/tcp_min_snd_mss", Int, (48, 65_535), tcp_min_snd_mss),
+    switch!("ipv4/tcp_ecn_fallback", BIT, tcp_ecn_fallback),
+    switch!("ipv4/tcp_workaround_signed_windows", BYTE, tcp_workaround_signed_windows),
+    stored_byte("ipv4/tcp_fack", BYTE, 0, "without effect on Linux too, since 4.15"),
     row("ipv4/tcp_congestion_control", Done, "", Form::Text, (0, 0), Value::Text {
         get: |host| host.stack.sysctl().tcp_congestion_control.name().into(),
         set: |host, name| {
