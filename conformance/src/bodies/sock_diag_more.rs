@@ -1,6 +1,7 @@
-//! NETLINK_SOCK_DIAG of netlink and packet sockets (`ss -f netlink`, `ss -0`), and SOCK_DESTROY (`ss -K`).
+//! NETLINK_SOCK_DIAG of netlink and packet sockets (`ss -f netlink`, `ss -0`), SOCK_DESTROY (`ss -K`), and the request
+//! before all those, TCPDIAG_GETSOCK.
 
-use super::netlink::{Answer, nl};
+use super::netlink::{Answer, attribute, nl};
 use super::packet;
 use super::sock_diag::{
     ALL, BY_FAMILY, DESTROY, TCP, UDP, ask, inet, listed, listener, port, refused, word,
@@ -13,8 +14,8 @@ use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::{Fd, R, W, WB};
 use libc::{
-    AF_INET, AF_NETLINK, AF_PACKET, POLLERR as ERR, POLLHUP as HUP, POLLRDHUP as RDHUP, SOCK_DGRAM,
-    SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
+    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, POLLERR as ERR, POLLHUP as HUP, POLLRDHUP as RDHUP,
+    SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
 };
 
 tests! {
@@ -28,6 +29,8 @@ tests! {
     destroyed_listener [ROOT],
     destroyed_datagram_sockets [ROOT],
     destroying_what_is_not_there [ROOT],
+    requests_of_old,
+    requests_of_old_that_are_refused,
 }
 
 const NETLINK: u8 = AF_NETLINK as u8;
@@ -338,5 +341,88 @@ fn destroying_what_is_not_there(k: &mut dyn Kernel) -> Outcome {
     one[12..16].copy_from_slice(&[127, 0, 0, 1]);
     one[48..].copy_from_slice(&[1, 0, 0, 0, 0xfe, 0xff, 0, 0]);
     eq!(refused(k, DESTROY, 5, &one)?, libc::ENOENT);
+    Ok(())
+}
+
+/// TCPDIAG_GETSOCK.
+const GET_SOCK: u16 = 18;
+/// NLM_F_REQUEST, and NLM_F_DUMP with it.
+const REQUEST: u16 = 1;
+const DUMP: u16 = 0x301;
+
+/// `struct inet_diag_req`: family, address lengths, extensions, then ports, addresses, device and cookie, then states.
+fn old(family: i32, ext: u8, states: u32, here: u16) -> Vec<u8> {
+    let mut m = vec![family as u8, 0, 0, ext];
+    m.extend(here.to_be_bytes());
+    m.resize(52, 0);
+    m[44..].fill(0xff);
+    m.extend(states.to_ne_bytes());
+    m.extend([0; 4]);
+    m
+}
+
+/// What a dump shows of IPv4.
+fn listed_of_old(k: &mut dyn Kernel, body: &[u8]) -> Got<Vec<Answer>> {
+    let mut all = ask(k, GET_SOCK, DUMP, body)?;
+    check!(all.pop().is_some_and(|m| m.kind == 3), "no NLMSG_DONE");
+    check!(all.iter().all(|m| m.kind == GET_SOCK), "other messages");
+    all.retain(|m| i32::from(m.body[0]) == AF_INET);
+    Ok(all)
+}
+
+fn requests_of_old(k: &mut dyn Kernel) -> Outcome {
+    let (_, here) = listener(k, 5)?;
+    // A dump is of both families, whichever it names; AF_UNIX, too.
+    for family in [0, AF_INET, AF_INET6, libc::AF_UNIX] {
+        let all = listed_of_old(k, &old(family, 0, 1 << 10, here))?;
+        eq!((all.len(), all[0].body[1]), (1, 10));
+        eq!(all[0].body[4..6].to_vec(), here.to_be_bytes().to_vec());
+        eq!(all[0].body[8..12].to_vec(), vec![127, 0, 0, 1]);
+        eq!(all[0].attribute(72, 5), None);
+    }
+    eq!(listed_of_old(k, &old(AF_INET, 0, 1 << 3, here))?.len(), 0);
+    // INET_DIAG_TOS
+    let all = listed_of_old(k, &old(AF_INET, 1 << 4, 1 << 10, here))?;
+    eq!(all[0].attribute(72, 5), Some(vec![0]));
+    // INET_DIAG_REQ_BYTECODE: a port of no more than this; INET_DIAG_REQ_PROTOCOL: UDP has no such socket.
+    let port_is = |port: u16| {
+        let [low, high] = port.to_ne_bytes();
+        attribute(1, &[3, 8, 12, 0, 0, 0, low, high])
+    };
+    for (port, count) in [(here, 1), (1, 0)] {
+        let body = [old(AF_INET, 0, 1 << 10, here), port_is(port)].concat();
+        eq!(listed_of_old(k, &body)?.len(), count);
+    }
+    let protocol = attribute(3, &u32::from(UDP).to_ne_bytes());
+    let body = [old(AF_INET, 0, 1 << 10, here), protocol].concat();
+    eq!(listed_of_old(k, &body)?.len(), 0);
+    // One by its name.
+    let mut one = old(AF_INET, 0, 0, here);
+    one[8..12].copy_from_slice(&[127, 0, 0, 1]);
+    let all = ask(k, GET_SOCK, REQUEST, &one)?;
+    eq!((all.len(), all[0].kind, all[0].flags), (1, GET_SOCK, 0));
+    eq!(all[0].body[4..6].to_vec(), here.to_be_bytes().to_vec());
+    Ok(())
+}
+
+fn requests_of_old_that_are_refused(k: &mut dyn Kernel) -> Outcome {
+    let (_, here) = listener(k, 5)?;
+    let mut one = old(AF_INET, 0, 0, here);
+    one[8..12].copy_from_slice(&[127, 0, 0, 1]);
+    for flags in [REQUEST, DUMP] {
+        eq!(refused(k, GET_SOCK, flags, &one[..59])?, libc::EINVAL);
+        // DCCPDIAG_GETSOCK
+        eq!(refused(k, 19, flags, &one)?, libc::EINVAL);
+    }
+    let nothing = [one.clone(), attribute(1, &[])].concat();
+    eq!(refused(k, GET_SOCK, DUMP, &nothing)?, libc::EINVAL);
+    for family in [0, libc::AF_UNIX] {
+        one[0] = family as u8;
+        eq!(refused(k, GET_SOCK, REQUEST, &one)?, libc::EINVAL);
+    }
+    one[0] = AF_INET as u8;
+    // The cookie of another.
+    one[44..52].fill(0x55);
+    eq!(refused(k, GET_SOCK, REQUEST, &one)?, libc::ENOENT);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! inet_diag: TCP and UDP sockets.
 
 use super::bytecode::{Entry, Program};
-use super::{NO_COOKIE, cookie_bytes, cookie_of, read_cookie, read_word, start};
+use super::{GET_SOCK, NO_COOKIE, cookie_bytes, cookie_of, read_cookie, read_word, start};
 use crate::call::Cx;
 use crate::host::Host;
 use crate::inet::{InetFlags, InetOptions};
@@ -21,6 +21,8 @@ use switchboard_engine::{Family, SocketHandle, State, TcpEntry, TcpId};
 const REQUEST: usize = 56;
 /// Where its `struct inet_diag_sockid` is.
 const ID: usize = 8;
+/// `sizeof(struct inet_diag_req)`, of TCPDIAG_GETSOCK.
+const OLD_REQUEST: usize = 60;
 
 /// INET_DIAG_*: attributes, whose numbers less one are bits of `idiag_ext`.
 const MEMINFO: u16 = 1;
@@ -83,8 +85,29 @@ impl Wanted {
         })
     }
 
+    /// Of `struct inet_diag_req`. A dump by it tells of both families, whatever it names (inet_diag_dump_compat()).
+    fn of_old(body: &[u8], dump: bool) -> Result<Wanted, Errno> {
+        let body: &[u8; OLD_REQUEST] = body.first_chunk().ok_or(Errno::EINVAL)?;
+        let (head, id, states) = (&body[..4], &body[4..52], &body[52..56]);
+        let family = if dump { AF_UNSPEC as u8 } else { head[0] };
+        Wanted::of(&[&[family, 0, head[3], 0], states, id].concat())
+    }
+
+    /// Whether a dump is to show sockets of this family.
+    fn is_of(&self, v6: bool) -> bool {
+        self.family == AF_UNSPEC || v6 == (self.family == AF_INET6)
+    }
+
     fn asks(&self, attribute: u16) -> bool {
         self.ext & 1 << (attribute - 1) != 0
+    }
+}
+
+/// Where a request's attributes begin.
+fn length(request: &Request<'_>) -> usize {
+    match request.kind {
+        GET_SOCK => OLD_REQUEST,
+        _ => REQUEST,
     }
 }
 
@@ -109,8 +132,11 @@ impl Host {
         request: &Request<'_>,
         protocol: u8,
     ) -> Result<(Wanted, i32, Option<Vec<Found>>), Errno> {
-        let wanted = Wanted::of(request.body())?;
-        let protocol = match request.attribute(REQUEST, PROTOCOL) {
+        let wanted = match request.kind {
+            GET_SOCK => Wanted::of_old(request.body(), request.is_dump())?,
+            _ => Wanted::of(request.body())?,
+        };
+        let protocol = match request.attribute(length(request), PROTOCOL) {
             Some(data) => read_word(data, 0) as i32,
             None => protocol.into(),
         };
@@ -165,7 +191,7 @@ impl Host {
         protocol: u8,
     ) -> Result<Answer, Refusal> {
         let (wanted, _, all) = self.inet_asked(cx, request, protocol)?;
-        let program = match request.attribute(REQUEST, BYTECODE) {
+        let program = match request.attribute(length(request), BYTECODE) {
             Some(code) if request.is_dump() => Some(Program::new(code, asker.admin)?),
             _ => None,
         };
@@ -176,13 +202,16 @@ impl Host {
             };
         };
         if !request.is_dump() {
+            if !matches!(wanted.family, AF_INET | AF_INET6) {
+                return Err(Errno::EINVAL.into());
+            }
             let found = all.iter().find(|f| self.is_named(f, &wanted));
             let found = found.ok_or(Errno::ENOENT)?;
             let message = self.inet_message(cx, asker, request, &wanted, found);
             return Ok(Answer::One(message));
         }
         let shown = all.iter().filter(|f| {
-            (f.v6 == (wanted.family == AF_INET6))
+            wanted.is_of(f.v6)
                 && wanted.states >> (f.state as u32) & 1 == 1
                 && (wanted.ports.0 == 0 || wanted.ports.0 == f.local.port())
                 && (wanted.ports.1 == 0 || wanted.ports.1 == f.remote.port())

@@ -19,7 +19,9 @@ use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
 
-/// SOCK_DIAG_BY_FAMILY and SOCK_DESTROY; what was before them, of inet_diag alone.
+/// TCPDIAG_GETSOCK, which was before the others and is of TCP alone; collectd(1) still asks by it.
+const GET_SOCK: u16 = 18;
+/// SOCK_DIAG_BY_FAMILY and SOCK_DESTROY.
 const BY_FAMILY: u16 = 20;
 const DESTROY: u16 = 21;
 
@@ -35,7 +37,7 @@ impl Host {
         request: &Request<'_>,
         dumping: bool,
     ) -> Result<Answer, Refusal> {
-        if !matches!(request.kind, BY_FAMILY | DESTROY) {
+        if !matches!(request.kind, GET_SOCK | BY_FAMILY | DESTROY) {
             return Err(Errno::EINVAL.into());
         }
         // struct sock_diag_req
@@ -45,6 +47,9 @@ impl Host {
         let destroys = request.kind == DESTROY;
         if request.is_dump() && dumping {
             return Err(Errno::EBUSY.into());
+        }
+        if request.kind == GET_SOCK {
+            return self.inet_diag(cx, asker, request, IPPROTO_TCP as u8);
         }
         match i32::from(family) {
             AF_INET | AF_INET6 if destroys => self.inet_destroy(cx, asker, request, protocol),
@@ -105,7 +110,7 @@ fn read_cookie(bytes: &[u8], at: usize) -> u64 {
 
 fn start(request: &Request<'_>, port: u32, head: &[u8]) -> Message {
     Message::new(
-        BY_FAMILY,
+        request.kind,
         request.reply_flags(),
         request.sequence,
         port,
