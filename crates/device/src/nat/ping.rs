@@ -1,5 +1,5 @@
 //! Echo requests through the gateway, by ping sockets (net.ipv4.ping_group_range): the kernel has an identifier of its
-//! own for each of them, which is changed back here.
+//! own for each of them, which is changed back here. Where there are none, by raw sockets, if those may be had (CAP_NET_RAW).
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use switchboard_engine::Instant;
-use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet};
+use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, checksum};
 
 use super::fault::Fault;
-use super::sockets::Datagrams;
+use super::sockets::{Datagrams, Echoes};
 use super::{Gateway, Kind, MOST_PINGS, PING_IDLE, sockets};
 
 /// Type, code, checksum, identifier, sequence number (RFC 792, RFC 4443).
@@ -20,6 +20,8 @@ const HEADER: usize = 8;
 
 struct Flow {
     socket: Datagrams,
+    /// The identifier of a raw socket.
+    raw: Option<u16>,
     source: IpAddr,
     ident: u16,
     last: Instant,
@@ -60,8 +62,8 @@ impl Flows {
                 if self.flows.len() >= MOST_PINGS {
                     return;
                 }
-                let socket = match sockets::ping(v6) {
-                    Ok(socket) => socket,
+                let Echoes { socket, raw } = match sockets::ping(v6) {
+                    Ok(echoes) => echoes,
                     // This user may have no ping socket: a filter of the real host, to whom it stands in its way.
                     Err(Errno::ACCESS | Errno::PERM) => {
                         return gateway.fail(now, packet, None, Fault::Prohibited);
@@ -72,8 +74,13 @@ impl Flows {
                 if gateway.watch(&socket, Kind::Ping, key).is_err() {
                     return;
                 }
+                // One that other processes of the machine hardly have.
+                let own = (std::process::id() as u16)
+                    .rotate_left(8)
+                    .wrapping_add(key as u16);
                 let flow = Flow {
                     socket: Datagrams::new(socket, v6),
+                    raw: raw.then_some(own),
                     source: packet.ip.src,
                     ident: *ident,
                     last: now,
@@ -90,8 +97,14 @@ impl Flows {
         flow.socket.set_hops(packet.ip.hop_limit);
         let mut message = vec![0; HEADER];
         message[0] = if v6 { 128 } else { 8 };
+        message[4..6].copy_from_slice(&flow.raw.unwrap_or(0).to_be_bytes());
         message[6..].copy_from_slice(&sequence.to_be_bytes());
         message.extend_from_slice(payload);
+        if flow.raw.is_some() && !v6 {
+            // The kernel makes that of ICMPv6 only.
+            let sum = checksum(None, &message);
+            message[2..4].copy_from_slice(&sum);
+        }
         let to = SocketAddr::new(real, 0);
         let sent = (flow.socket).send(&message, to, || flow.report(gateway, now));
         if let Err(Some(fault)) = sent {
@@ -118,11 +131,11 @@ impl Flows {
         }
         let mut buffer = sockets::buffer();
         while let Some((n, from)) = (flow.socket).recv(&mut buffer, || flow.report(gateway, now)) {
-            let Some((sequence, payload)) = parts(&buffer[..n]) else {
+            let Some((kind, sequence, payload)) = flow.own(flow.without_ip(&buffer[..n])) else {
                 continue;
             };
             // 0: echo reply; 129: that of ICMPv6.
-            if buffer[0] != if flow.source.is_ipv6() { 129 } else { 0 } {
+            if kind != if flow.source.is_ipv6() { 129 } else { 0 } {
                 continue;
             }
             flow.last = now;
@@ -152,10 +165,29 @@ impl Flows {
 }
 
 impl Flow {
+    /// A message that came, less the header of IPv4 that a raw socket hears.
+    fn without_ip<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        if self.raw.is_none() || self.source.is_ipv6() {
+            return message;
+        }
+        let header = message
+            .first()
+            .map_or(0, |first| usize::from(first & 15) * 4);
+        message.get(header..).unwrap_or_default()
+    }
+
+    /// Type, sequence number and data of an echo message, if it is this flow's.
+    fn own<'a>(&self, message: &'a [u8]) -> Option<(u8, u16, &'a [u8])> {
+        let (header, payload) = message.split_at_checked(HEADER)?;
+        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let own = self.raw.is_none_or(|ident| ident == word(4));
+        own.then(|| (header[0], word(6), payload))
+    }
+
     /// Passes on what the error queue says.
     fn report(&self, gateway: &mut Gateway, now: Instant) {
         for report in self.socket.reports() {
-            let Some((sequence, payload)) = parts(&report.data) else {
+            let Some((_, sequence, payload)) = self.own(&report.data) else {
                 continue;
             };
             let request = IcmpMessage::EchoRequest {
@@ -171,10 +203,4 @@ impl Flow {
             gateway.fail(now, &about, Some(by), report.fault);
         }
     }
-}
-
-/// The sequence number and the data of an echo message.
-fn parts(message: &[u8]) -> Option<(u16, &[u8])> {
-    let (header, payload) = message.split_at_checked(HEADER)?;
-    Some((u16::from_be_bytes([header[6], header[7]]), payload))
 }

@@ -33,12 +33,26 @@ pub(super) fn datagram(v6: bool) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A ping socket; EACCES where ping_group_range does not allow it.
-pub(super) fn ping(v6: bool) -> Result<OwnedFd> {
+/// A ping socket; where ping_group_range does not allow it, a raw one if there is CAP_NET_RAW, and else EACCES.
+pub(super) fn ping(v6: bool) -> Result<Echoes> {
     let protocol = if v6 { ipproto::ICMPV6 } else { ipproto::ICMP };
-    let socket = open(v6, SocketType::DGRAM, Some(protocol))?;
+    let of_kind = |kind| open(v6, kind, Some(protocol));
+    let (socket, raw) = match of_kind(SocketType::DGRAM) {
+        Err(Errno::ACCESS) => match of_kind(SocketType::RAW) {
+            Ok(socket) => (socket, true),
+            Err(_) => return Err(Errno::ACCESS),
+        },
+        socket => (socket?, false),
+    };
     report_errors(&socket, v6);
-    Ok(socket)
+    Ok(Echoes { socket, raw })
+}
+
+/// A socket for echo messages.
+pub(super) struct Echoes {
+    pub(super) socket: OwnedFd,
+    /// It hears those of everybody, with IPv4's header, and the kernel gives it no identifier.
+    pub(super) raw: bool,
 }
 
 fn open(v6: bool, kind: SocketType, protocol: Option<Protocol>) -> Result<OwnedFd> {
@@ -49,7 +63,8 @@ fn open(v6: bool, kind: SocketType, protocol: Option<Protocol>) -> Result<OwnedF
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, kind, flags, protocol)?;
-    if v6 {
+    // A raw socket has its number already, and hears IPv6 only.
+    if v6 && kind != SocketType::RAW {
         options::set_ipv6_v6only(&socket, true)?;
     }
     Ok(socket)
@@ -80,7 +95,7 @@ pub(super) fn buffer() -> Buffer {
     vec![0; LARGEST].into_boxed_slice()
 }
 
-/// One of [`datagram`] or [`ping`], and what its datagrams have.
+/// What [`datagram`] or [`ping`] has opened, and what its datagrams have.
 pub(super) struct Datagrams {
     socket: OwnedFd,
     v6: bool,
