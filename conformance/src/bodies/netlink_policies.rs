@@ -12,6 +12,7 @@ tests! {
     lengths_of_attributes [ROOT],
     policies_are_told [ROOT],
     the_last_of_several_counts [ROOT],
+    what_is_too_long_is_cut,
     one_address_of_ipv6,
     tables_of_neighbours,
 }
@@ -295,6 +296,28 @@ fn the_last_of_several_counts(k: &mut dyn Kernel) -> Outcome {
         eq!(found(k, &named(&[b"lo\0", b"none0\0"]))?, libc::ENODEV);
         Ok(())
     })
+}
+
+fn what_is_too_long_is_cut(k: &mut dyn Kernel) -> Outcome {
+    // RTM_GETROUTE to 127.0.0.1, RTA_DST and RTA_OIF with bytes behind.
+    let way = |dst: &[u8], by: &[u8]| {
+        let head = [2, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        [&head[..], &attribute(1, dst), &attribute(4, by)].concat()
+    };
+    let lo = 1u32.to_ne_bytes();
+    for (dst, by) in [
+        (&[127, 0, 0, 1][..], &lo[..]),
+        (&[127, 0, 0, 1, 9], &lo),
+        (&[127, 0, 0, 1, 9, 9, 9, 9], &[&lo[..], &[9]].concat()),
+    ] {
+        let m = single(k, 26, 1, &way(dst, by))?;
+        eq!(
+            (dst.len(), m.kind, m.attribute(12, 1)),
+            (dst.len(), 24, Some(vec![127, 0, 0, 1]))
+        );
+        eq!(m.attribute(12, 4), Some(lo.to_vec()));
+    }
+    Ok(())
 }
 
 fn one_address_of_ipv6(k: &mut dyn Kernel) -> Outcome {

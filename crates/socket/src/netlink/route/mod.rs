@@ -169,13 +169,11 @@ pub(crate) fn network(addr: IpAddr, len: u8) -> IpAddr {
     }
 }
 
-/// An address of a family, as an attribute has it.
+/// An address of a family, as an attribute has it. What is too much of the attribute is not looked at, nor with a word.
 fn address_of(family: u8, data: &[u8]) -> Result<IpAddr, Refusal> {
     match i32::from(family) {
-        AF_INET => Ok(<[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?.into()),
-        AF_INET6 => Ok(<[u8; 16]>::try_from(data)
-            .map_err(|_| Errno::EINVAL)?
-            .into()),
+        AF_INET => Ok((*data.first_chunk::<4>().ok_or(Errno::EINVAL)?).into()),
+        AF_INET6 => Ok((*data.first_chunk::<16>().ok_or(Errno::EINVAL)?).into()),
         _ => Err(Errno::EOPNOTSUPP.into()),
     }
 }
@@ -194,8 +192,8 @@ impl Request<'_> {
 }
 
 fn word_of(data: &[u8]) -> Result<u32, Refusal> {
-    let word = <[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?;
-    Ok(u32::from_ne_bytes(word))
+    let word = data.first_chunk().ok_or(Errno::EINVAL)?;
+    Ok(u32::from_ne_bytes(*word))
 }
 
 /// Up to the NUL.

@@ -127,7 +127,13 @@ impl Host {
         neigh_family(family)?;
         let text = "Invalid network address in neighbor get request";
         let addr = match request.attribute(NDMSG, NDA_DST) {
-            Some(data) => Some(super::address_of(family, data).map_err(|_| refuse(text))?),
+            Some(data) => {
+                let addr = super::address_of(family, data).map_err(|_| refuse(text))?;
+                if data.len() != octets(addr).len() {
+                    return Err(refuse(text));
+                }
+                Some(addr)
+            }
             None => None,
         };
         let text = "Unsupported attribute in neighbor get request";
