@@ -46,12 +46,12 @@ impl Stack {
 
     fn untapped_input(&mut self, now: Instant, interface: IfIndex, tag: Tag, packet: Packet) {
         let Packet { ip, mut body } = packet;
-        // The host's own broadcasts come back by the loopback queue.
         // ip6_rcv_core()
         if !ip.src.is_ipv4() && !self.interfaces.has_v6(interface) {
             self.counters.ip_in_discards += 1;
             return;
         }
+        // The host's own broadcasts come back by the loopback queue.
         if interface != IfIndex::LO && ip.src.is_ipv4() && !self.may_come(interface, &ip) {
             let bytes = (ip.header_len() + body.wire_len()) as u64;
             self.count_input(interface, &ip, bytes);
