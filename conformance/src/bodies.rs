@@ -121,6 +121,7 @@ mod unix_path;
 mod unix_seqpacket;
 mod unix_stream;
 mod waiting;
+mod waiting_parts;
 mod walked;
 mod woken;
 
@@ -244,6 +245,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     unix_seqpacket::TESTS,
     unix_stream::TESTS,
     waiting::TESTS,
+    waiting_parts::TESTS,
     walked::TESTS,
     woken::TESTS,
     // Leases outlive their sockets, and forbid others to send with labels of their own.

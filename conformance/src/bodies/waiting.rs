@@ -46,7 +46,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// Long enough for another thread to block.
 const MOMENT: Duration = Duration::from_millis(60);
 /// Longer than the first probe of a window takes.
-const PROBE: Duration = Duration::from_millis(350);
+pub(super) const PROBE: Duration = Duration::from_millis(350);
 
 pub(super) fn blocking(k: &mut dyn Kernel, fd: Fd) -> Fd {
     k.fcntl(fd, libc::F_SETFL, 0);

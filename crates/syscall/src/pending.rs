@@ -18,7 +18,7 @@
 
 use crate::call::Call;
 use crate::effect::Reply;
-use crate::exec::{RecvWork, SendWork, Sendmmsg, Target};
+use crate::exec::{Had, RecvWork, SendWork, Sendmmsg, Target};
 use crate::files::Files;
 use crate::memory::Memory;
 use crate::msghdr::Name;
@@ -92,7 +92,7 @@ pub(crate) enum Work {
     /// recvmmsg(2).
     Recvmmsg {
         /// Messages that were there before the call had to wait.
-        had: usize,
+        had: Had,
         /// What the first one has taken.
         first: RecvProgress,
         /// When the call was made.

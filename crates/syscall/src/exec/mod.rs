@@ -17,6 +17,7 @@ mod sendmmsg;
 mod splice;
 
 pub(crate) use recv::RecvWork;
+pub(crate) use recvmmsg::Had;
 pub(crate) use send::SendWork;
 pub(crate) use sendmmsg::Sendmmsg;
 

@@ -66,6 +66,11 @@ impl RecvWork {
         }
     }
 
+    /// Receives no more than `len` bytes, wherever they go.
+    pub(crate) fn limit(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     fn attempt(
         &mut self,
         env: &mut Env<'_, '_>,

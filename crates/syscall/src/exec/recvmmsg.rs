@@ -13,6 +13,10 @@ use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
 use switchboard_socket::{Attempt, Fail, RecvProgress, Skip};
 
+/// The lengths of the messages that were there before a call had to wait. What a stream gets while it waits belongs to the
+/// messages that follow.
+pub(crate) type Had = SmallVec<[usize; 4]>;
+
 impl Pending {
     /// do_recvmmsg(): an error counts only when no message came; the socket keeps it for the next
     /// call. The timeout is looked at after each message.
@@ -39,7 +43,7 @@ impl Pending {
                 {
                     return Ok(Reply::fail(target.id, fail, true).into());
                 }
-                (0, RecvProgress::default(), env.cx.now)
+                (Had::new(), RecvProgress::default(), env.cx.now)
             }
         };
         let mut effect = RecvEffect {
@@ -67,8 +71,13 @@ impl Pending {
                 }
             };
             // What was there is all that there is of it.
-            let last = count < had || self.is_last(env, &target, flags);
+            let last = count < had.len() || self.is_last(env, &target, flags);
             let mut work = RecvWork::from_header(header, flags & !MSG_WAITFORONE);
+            if let Some(&had) = had.get(count)
+                && target.stream
+            {
+                work.limit(had);
+            }
             if count == 0 {
                 work.progress = core::mem::take(&mut first);
             }
@@ -86,7 +95,11 @@ impl Pending {
                     if count == 0 {
                         first = work.progress;
                     }
-                    let had = count;
+                    let had = effect
+                        .received
+                        .iter()
+                        .map(|received| received.ret)
+                        .collect();
                     self.work = Work::Recvmmsg { had, first, began };
                     return Ok(Step::Wait(target.id, blocked));
                 }
@@ -123,7 +136,7 @@ impl Pending {
                 failed = Some(Errno::from(fault).into());
                 break;
             }
-            if count >= had {
+            if count >= had.len() {
                 // SO_RCVTIMEO is for each message anew.
                 self.started = Some(env.cx.now);
                 if core::mem::take(&mut self.overdue) {
@@ -135,7 +148,7 @@ impl Pending {
                 flags |= MSG_DONTWAIT;
             }
             if let Some(limit) = limit
-                && count > had
+                && count > had.len()
             {
                 left = Some(limit.saturating_sub(env.cx.now.saturating_sub(began)));
                 if left == Some(Duration::ZERO) {

@@ -180,33 +180,50 @@ impl Pending {
         flags: u32,
     ) -> Result<Step, Errno> {
         let nonblock = flags & SPLICE_F_NONBLOCK != 0;
-        // splice_to_socket(): of the two ends the flag means the pipe.
+        // splice_to_socket(): of the two ends the flag means the pipe. It goes on until the pipe is empty.
         let last = self.is_last(env, &target, 0);
-        let mut bytes = vec![0; len.min(PIECE)];
-        let n = match env.files.pipe_peek(pipe, &mut bytes) {
-            Ok(0) => return Ok(Reply::value(0).into()),
-            Ok(n) => n,
-            Err(Errno::EAGAIN) if !nonblock && !self.last => {
-                return Ok(Step::WaitFile(target.id, pipe, PollMask::IN));
-            }
-            Err(errno) => return Err(errno),
-        };
-        bytes.truncate(n);
         let more = if flags & SPLICE_F_MORE != 0 {
             MSG_MORE
         } else {
             0
         };
-        match self.plan_bytes(env, &target, bytes, more, last) {
-            Ok(Attempt::Ready((plan, data))) => {
+        loop {
+            let done = self.moved();
+            let want = (len - done).min(PIECE);
+            let mut bytes = vec![0; want];
+            let n = match env.files.pipe_peek(pipe, &mut bytes) {
+                _ if want == 0 => 0,
+                Ok(n) => n,
+                Err(_) if done > 0 => 0,
+                Err(Errno::EAGAIN) if !nonblock && !self.last => {
+                    return Ok(Step::WaitFile(target.id, pipe, PollMask::IN));
+                }
+                Err(errno) => return Err(errno),
+            };
+            if n == 0 {
+                return Ok(moved_reply(done).into());
+            }
+            bytes.truncate(n);
+            let (plan, data) = match self.plan_bytes(env, &target, bytes, more, last) {
+                Ok(Attempt::Ready(ready)) => ready,
+                Ok(Attempt::Blocked(blocked)) => return Ok(Step::Wait(target.id, blocked)),
+                Err(_) if done > 0 => return Ok(moved_reply(done).into()),
+                Err(fail) => return Ok(Reply::fail(target.id, fail, false).into()),
+            };
+            let take = plan.take;
+            if done == 0 && take == len {
                 let source = Source::Pipe {
                     fd: pipe,
-                    count: plan.take,
+                    count: take,
                 };
-                Ok(Step::Done(send_reply(&target, plan, data, Some(source))))
+                return Ok(Step::Done(send_reply(&target, plan, data, Some(source))));
             }
-            Ok(Attempt::Blocked(blocked)) => Ok(Step::Wait(target.id, blocked)),
-            Err(fail) => Ok(Reply::fail(target.id, fail, false).into()),
+            env.host.commit_send(env.cx, target.id, plan, data);
+            env.files.pipe_consume(pipe, take);
+            self.work = Work::Moved(done + take);
+            if last && take < n {
+                return Ok(moved_reply(done + take).into());
+            }
         }
     }
 
@@ -329,6 +346,15 @@ fn pipe_flags(env: &mut Env<'_, '_>, pipe: i32) -> u32 {
     match env.files.nonblocking(pipe) {
         true => SPLICE_F_NONBLOCK,
         false => 0,
+    }
+}
+
+/// What ends a call whose bytes have gone already.
+fn moved_reply(done: usize) -> Reply {
+    if done > 0 {
+        Reply::happened(done as i64)
+    } else {
+        Reply::value(0)
     }
 }
 
