@@ -22,6 +22,7 @@ mod filter;
 mod filter_group;
 mod flow_labels;
 mod found;
+mod found_again;
 mod found_datagram;
 mod found_late;
 mod found_ways;
@@ -146,6 +147,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     filter::TESTS,
     filter_group::TESTS,
     found::TESTS,
+    found_again::TESTS,
     found_datagram::TESTS,
     found_late::TESTS,
     found_ways::TESTS,

@@ -162,10 +162,14 @@ impl BindKey {
         !self.v6only && other.family == Family::V4 && (other.addr.is_unspecified() || by_name)
     }
 
-    /// Whether a packet could be for both (inet_rcv_saddr_equal).
+    /// Whether a packet could be for both (inet_rcv_saddr_equal, whose second socket this is).
     fn overlaps(&self, other: &BindKey, transport: Transport) -> bool {
         match (self.addr, other.addr) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
+            // An IPv6 socket that was bound to an IPv4 address and disconnected may have set IPV6_V6ONLY since.
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                !(self.v6only && self.family == Family::V6)
+                    && (a == b || a.is_unspecified() || b.is_unspecified())
+            }
             (IpAddr::V6(a), IpAddr::V6(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
             // Only an IPv6 wildcard that takes IPv4 too meets an IPv4 address.
             (IpAddr::V6(a), IpAddr::V4(_)) => {
@@ -274,7 +278,7 @@ impl BindTable {
         key.reuse_port
             && guide.is_some_and(|guide| {
                 let meets =
-                    guide.overlaps(key, self.transport) && (!wild || guide.addr.is_unspecified());
+                    key.overlaps(guide, self.transport) && (!wild || guide.addr.is_unspecified());
                 guide.uid == key.uid && meets
             })
     }

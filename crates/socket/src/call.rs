@@ -5,7 +5,7 @@ use crate::mask::PollMask;
 use crate::table::SocketId;
 use crate::unix::paths::Paths;
 use alloc::sync::Arc;
-use core::net::{SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use switchboard_abi::{Errno, SockAddr};
 use switchboard_engine::{Instant, TcpId};
@@ -83,8 +83,15 @@ pub(crate) enum FailEffect {
     UnixWaited,
     /// A message was made, and went nowhere.
     UnixUnsent,
-    /// The pending error, of a datagram that would have been held back: its destination stays.
-    UdpStrayed(SocketAddrV4),
+    /// A datagram that would have been held back was not made: its addresses stay (inet->cork.fl). With `pending` the
+    /// error is the socket's.
+    UdpStrayed {
+        to: SocketAddrV4,
+        from: Option<Ipv4Addr>,
+        pending: bool,
+    },
+    /// A connected socket's datagram was not made, and its way found all the same (sk_dst_set()).
+    UdpFoundWay { pending: bool },
     /// A batch of datagrams was refused, with what was held back for it.
     UdpDropped,
     /// A packet socket's frame was taken, and there was no room for what goes before it.
@@ -128,7 +135,8 @@ impl Fail {
         matches!(
             self.effect,
             FailEffect::Pending
-                | FailEffect::UdpStrayed(_)
+                | FailEffect::UdpStrayed { pending: true, .. }
+                | FailEffect::UdpFoundWay { pending: true }
                 | FailEffect::Skipped { pending: true, .. }
                 | FailEffect::UnixSkipped { pending: true }
         )

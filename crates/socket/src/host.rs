@@ -327,11 +327,14 @@ impl Host {
 
     /// A message could not be read: EFAULT, and what a datagram socket held back is lost with it
     /// (udp_flush_pending_frames()).
-    pub fn send_fault(&self, id: SocketId) -> Fail {
-        match self.udp(id) {
-            Ok(s) if s.held_back() => Fail::with(Errno::EFAULT, FailEffect::UdpDropped),
-            _ => Errno::EFAULT.into(),
-        }
+    /// `plan`: of the message, as far as Linux has come by then.
+    pub fn send_fault(&self, id: SocketId, plan: Option<&SendPlan>) -> Fail {
+        let effect = match (self.udp(id), plan.map(|plan| &plan.kind)) {
+            (Ok(s), _) if s.held_back() => FailEffect::UdpDropped,
+            (Ok(s), Some(PlanKind::Udp(plan))) => s.left_by(plan, false),
+            _ => FailEffect::Nothing,
+        };
+        Fail::with(Errno::EFAULT, effect)
     }
 
     /// recv(2), second half: takes what was returned off the queue. Several receives of one
@@ -390,9 +393,14 @@ impl Host {
                 }
                 self.local_error(id, fail.errno, dst, mtu);
             }
-            FailEffect::UdpStrayed(to) => {
+            FailEffect::UdpStrayed { to, from, .. } => {
                 if let Ok(s) = self.udp_mut(id) {
-                    s.stray(to);
+                    s.stray(to, from);
+                }
+            }
+            FailEffect::UdpFoundWay { .. } => {
+                if let Ok(s) = self.udp_mut(id) {
+                    s.no_way = false;
                 }
             }
             FailEffect::UdpDropped => self.udp_drop_corked(id),

@@ -189,7 +189,10 @@ impl Demux {
             Some(remote) if !local.is_wildcard() => Table::Connected(Endpoint::new(remote)),
             _ => Table::Bound,
         };
-        let dual = local.addr == ANY6 && !registration.v6only;
+        // udp4's compute_score() takes no socket with IPV6_V6ONLY, whatever its address.
+        let v6only = registration.v6only && registration.candidate.family == Family::V6;
+        let never = v6only && registration.local.is_ipv4();
+        let dual = local.addr == ANY6 && !v6only;
         let second = dual.then_some((
             Endpoint {
                 addr: ANY4,
@@ -197,7 +200,7 @@ impl Demux {
             },
             Table::Bound,
         ));
-        core::iter::once((local, first)).chain(second)
+        (!never).then_some((local, first)).into_iter().chain(second)
     }
 
     /// RFC 6437, 3: the label of a flow is a hash of it (ip6_make_flowlabel).

@@ -13,7 +13,7 @@ use crate::mask::PollMask;
 use crate::socket::{CommonFlags, Kind};
 use crate::table::SocketId;
 use alloc::boxed::Box;
-use core::net::{IpAddr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use switchboard_abi::Errno;
 use switchboard_abi::number::*;
 use switchboard_abi::sockaddr;
@@ -28,7 +28,7 @@ pub(crate) struct UdpSocket {
     /// Where a corked datagram went, and from which address if one was chosen: see [`UdpSocket::astray`].
     pub(super) flow: Option<Box<Flow>>,
     /// The next plain send looks for the connection's way (sk_dst_check() finds none), and finds it.
-    pub(super) no_way: bool,
+    pub(crate) no_way: bool,
     pub(crate) offload: Offload,
     pub(crate) stamp: Stamp,
     /// A pending error that no ICMP message made: see `Host::set_pending_error`.
@@ -58,8 +58,8 @@ impl UdpSocket {
         self.flow.as_deref().copied().filter(|_| !self.no_way)
     }
 
-    pub(crate) fn stray(&mut self, to: SocketAddrV4) {
-        self.flow = Some(Box::new((to.into(), None)));
+    pub(crate) fn stray(&mut self, to: SocketAddrV4, from: Option<Ipv4Addr>) {
+        self.flow = Some(Box::new((to.into(), from.map(IpAddr::V4))));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::flow_label::LABEL;
 use super::udp::UdpSocket;
 use super::{InetFlags, InetOptions, needs_scope};
+use crate::call::FailEffect;
 use crate::options::control::Cookie;
 use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
@@ -245,6 +246,20 @@ impl UdpSocket {
     /// Whether it is not simply sent: something is held back, or will be.
     pub(super) fn corks(&self, to: &UdpSendPlan) -> bool {
         to.more || to.probe || self.corked.is_some()
+    }
+
+    /// What a first datagram that could not be made leaves behind: udp_sendmsg() has settled by then where it goes. `pending`:
+    /// the error is the socket's.
+    pub(crate) fn left_by(&self, plan: &UdpSendPlan, pending: bool) -> FailEffect {
+        let from = match plan.src {
+            Some(IpAddr::V4(from)) => Some(from),
+            _ => None,
+        };
+        match plan.dst {
+            SocketAddr::V4(to) if plan.more => FailEffect::UdpStrayed { to, from, pending },
+            _ if plan.finds_way && self.no_way => FailEffect::UdpFoundWay { pending },
+            _ => FailEffect::Nothing,
+        }
     }
 
     /// Joins data to what MSG_MORE held back. `None`: nothing is sent yet.

@@ -159,12 +159,13 @@ impl Host {
         }
         // sock_alloc_send_pskb(): a pending error is reported by the next send.
         if let Some(errno) = self.udp_pending_error(s).filter(|_| !joins) {
-            return Err(match dst {
-                SocketAddr::V4(to) if v4 && plan.more => {
-                    Fail::with(errno, FailEffect::UdpStrayed(to))
-                }
-                _ => Fail::pending(errno),
-            });
+            return Err(Fail::with(
+                errno,
+                match s.left_by(&plan, true) {
+                    FailEffect::Nothing => FailEffect::Pending,
+                    effect => effect,
+                },
+            ));
         }
         if s.shut.write && !joins {
             // sock_alloc_send_pskb(): without a signal.

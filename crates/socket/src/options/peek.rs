@@ -70,12 +70,20 @@ impl Host {
         }
         let Ok(socket) = self.get_mut(id) else { return };
         socket.common.peek_forward(effect.by);
-        if let Kind::Udp(s) = &socket.kind {
-            let handle = s.handle;
-            self.stack.udp_batch(handle);
-            if let Some(index) = effect.empty {
-                self.stack.udp_mark_peeked(handle, index);
+        match &mut socket.kind {
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                self.stack.udp_batch(handle);
+                if let Some(index) = effect.empty {
+                    self.stack.udp_mark_peeked(handle, index);
+                }
             }
+            Kind::Unix(s) => {
+                if let Some(index) = effect.empty {
+                    s.mark_peeked(index);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -210,6 +210,7 @@ impl Host {
                 taken: 0,
                 truesize,
                 sender: id,
+                peeked: false,
                 extra,
             });
         }
@@ -239,18 +240,25 @@ impl Host {
         }
         let peek_at = socket.common.peek_offset(request.flags, request.skip);
         let mut offset = peek_at.unwrap_or(0);
+        let mut shown = request.skip.empty;
+        let mut queue = unix.queue.iter().enumerate();
         let next = match peek_at {
-            None => unix.queue.get(request.skip.messages),
-            // __skb_try_recv_from_queue(): what lies before the offset is passed over.
-            Some(_) => unix.queue.iter().find(|chunk| {
-                let before = offset >= chunk.len() && (chunk.len() > 0 || offset > 0);
+            None => queue.nth(request.skip.messages),
+            // __skb_try_recv_from_queue(): what lies before the offset is passed over, and so is an empty datagram
+            // that was shown before.
+            Some(_) => queue.find(|(_, chunk)| {
+                let len = chunk.len();
+                // One that an earlier message of the same recvmmsg(2) has shown is marked later.
+                let marked = chunk.peeked || (len == 0 && offset == 0 && shown > 0);
+                shown -= usize::from(marked && !chunk.peeked);
+                let before = offset >= len && (len > 0 || offset > 0 || marked);
                 if before {
-                    offset -= chunk.len();
+                    offset -= len;
                 }
                 !before
             }),
         };
-        let Some(chunk) = next else {
+        let Some((index, chunk)) = next else {
             let last = request.last || request.flags & MSG_DONTWAIT != 0;
             // A datagram socket that may not wait does not see its shutdown.
             if unix.shut.contains(Shut::READ) && (seqpacket || !last) {
@@ -296,8 +304,8 @@ impl Host {
             msg_flags: if n < whole { MSG_TRUNC } else { 0 },
             name: name.map(|name| address_of(Some(name))),
             control,
-            effect: if peek_at.is_some() {
-                let (by, empty) = (n, None);
+            effect: if peek_at.is_some() || (request.flags & MSG_PEEK != 0 && whole == 0) {
+                let (by, empty) = (n, (whole == 0).then_some(index));
                 RecvEffect::Peek(PeekEffect {
                     by,
                     empty,

@@ -257,6 +257,13 @@ impl UnixRecvEffect {
 }
 
 impl UnixSocket {
+    /// An empty datagram was peeked at.
+    pub(crate) fn mark_peeked(&mut self, index: usize) {
+        if let Some(chunk) = self.queue.get_mut(index) {
+            chunk.peeked = true;
+        }
+    }
+
     /// What was sent and nobody has read yet, as SO_SNDBUF counts it.
     pub(crate) fn charged(&self) -> u32 {
         self.charged

@@ -31,6 +31,8 @@ pub(super) struct Chunk {
     /// What the sender is charged until all of it is read.
     pub(super) truesize: u32,
     pub(super) sender: SocketId,
+    /// An empty datagram that was peeked at (skb->peeked): the next peek passes it over.
+    pub(super) peeked: bool,
     pub(super) extra: Option<Box<Extra>>,
 }
 

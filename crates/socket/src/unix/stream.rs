@@ -159,6 +159,7 @@ impl Host {
                 taken: 0,
                 truesize,
                 sender: id,
+                peeked: false,
                 extra: ancillary::extra(cx, credentials, wanted, mem::take(&mut rights)),
             });
             done += size;
@@ -452,6 +453,7 @@ impl Host {
             taken: 0,
             truesize,
             sender,
+            peeked: false,
             extra: credentials.map(|_| {
                 Box::new(Extra {
                     credentials,

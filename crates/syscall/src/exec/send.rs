@@ -105,7 +105,7 @@ impl SendWork {
                 Ok(Attempt::Blocked(_)) if last => return Err(Errno::EAGAIN.into()),
                 Ok(Attempt::Blocked(blocked)) => return Ok(Attempt::Blocked(blocked)),
                 Err(fail) if fail.after_copy && self.gather(env, self.len).1 < self.len => {
-                    return Err(env.host.send_fault(target.id));
+                    return Err(env.host.send_fault(target.id, None));
                 }
                 Err(fail) => return Err(fail),
             };
@@ -120,7 +120,7 @@ impl SendWork {
                 0
             };
             if got == 0 {
-                return Err(env.host.send_fault(target.id));
+                return Err(env.host.send_fault(target.id, Some(&plan)));
             }
             len = self.done + got;
         }
