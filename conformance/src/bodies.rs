@@ -119,6 +119,7 @@ mod unix_inq;
 mod unix_name;
 mod unix_options;
 mod unix_path;
+mod unix_root;
 mod unix_seqpacket;
 mod unix_stream;
 mod waiting;
@@ -244,6 +245,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     unix_name::TESTS,
     unix_options::TESTS,
     unix_path::TESTS,
+    unix_root::TESTS,
     unix_seqpacket::TESTS,
     unix_stream::TESTS,
     waiting::TESTS,

@@ -7,11 +7,11 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use switchboard_abi::Errno;
 use switchboard_notify::{Processes, Status};
@@ -32,45 +32,131 @@ fn errno(error: rustix::io::Errno) -> Errno {
     Errno(error.raw_os_error() as u16)
 }
 
+/// Where a path starts.
+struct Start {
+    dir: OwnedFd,
+    path: PathBuf,
+    /// IN_ROOT where `dir` is the program's root, and not the supervisor's.
+    resolve: ResolveFlags,
+}
+
+impl Start {
+    fn plain(dir: OwnedFd, path: &Path) -> Start {
+        Start {
+            dir,
+            path: path.into(),
+            resolve: ResolveFlags::empty(),
+        }
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+        if self.resolve.is_empty() {
+            return fs::openat(&self.dir, path, flags, Mode::empty()).map_err(errno);
+        }
+        // EAGAIN: something was renamed on the way, and it is not known whether `..` has left the root.
+        let open = || fs::openat2(&self.dir, path, flags, Mode::empty(), self.resolve);
+        let mut opened = open();
+        for _ in 0..RENAMED_MEANWHILE {
+            match opened {
+                Err(rustix::io::Errno::AGAIN) => opened = open(),
+                _ => break,
+            }
+        }
+        opened.map_err(errno)
+    }
+
+    /// The directory that a file is made in, and its name there: mknodat(2) and unlinkat(2) know of no other root.
+    fn place(self) -> Result<(OwnedFd, PathBuf), Errno> {
+        if self.resolve.is_empty() {
+            return Ok((self.dir, self.path));
+        }
+        let bytes = self.path.as_os_str().as_bytes();
+        // A slash at the end stays with the name: such a file cannot be made.
+        let end = bytes
+            .iter()
+            .rposition(|b| *b != b'/')
+            .map_or(0, |at| at + 1);
+        let cut = bytes[..end]
+            .iter()
+            .rposition(|b| *b == b'/')
+            .map_or(0, |at| at + 1);
+        let above = match &bytes[..cut] {
+            b"" => b".",
+            above => above,
+        };
+        let dir = self.open(Path::new(OsStr::from_bytes(above)), OFlags::DIRECTORY)?;
+        Ok((dir, OsStr::from_bytes(&bytes[cut..]).into()))
+    }
+}
+
+/// How often a path is looked up again that was renamed meanwhile.
+const RENAMED_MEANWHILE: u32 = 16;
+
+/// What tells one mount of a directory from all others.
+fn identity(dir: BorrowedFd<'_>, path: &str) -> Result<[u64; 4], Errno> {
+    let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+    let stat = fs::statx(dir, path, AtFlags::EMPTY_PATH, wanted).map_err(errno)?;
+    let device = [stat.stx_dev_major, stat.stx_dev_minor].map(u64::from);
+    Ok([device[0], device[1], stat.stx_ino, stat.stx_mnt_id])
+}
+
+/// Whether a root is the supervisor's. In a mount namespace of its own it is another mount of the same directory, and what is
+/// mounted below it may be something else.
+fn is_own_root(root: &OwnedFd) -> Result<bool, Errno> {
+    Ok(identity(CWD, "/")? == identity(root.as_fd(), "")?)
+}
+
+/// The path of a directory that is below a root, from there.
+fn below(root: &OwnedFd, dir: &OwnedFd) -> Option<PathBuf> {
+    let path = |fd| std::fs::read_link(proc_path(fd)).ok();
+    let rest = PathBuf::from(path(dir)?.strip_prefix(path(root)?).ok()?);
+    let at = Path::new(".").join(&rest);
+    let seen = fs::openat2(root, at, DIRECTORY, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
+    let (seen, known) = (fs::fstat(seen).ok()?, fs::fstat(dir).ok()?);
+    ((seen.st_dev, seen.st_ino) == (known.st_dev, known.st_ino)).then_some(rest)
+}
+
 impl TargetPaths<'_> {
-    /// The directory a path starts at, and the path from there.
-    fn start<'p>(&mut self, path: &'p [u8]) -> Result<(OwnedFd, &'p Path), Errno> {
+    /// Where a path starts, and the path from there.
+    fn start(&mut self, path: &[u8]) -> Result<Start, Errno> {
         let path = Path::new(OsStr::from_bytes(path));
-        if !path.is_absolute() {
-            let cwd = self
-                .processes
-                .borrow_mut()
-                .cwd(self.tid)
-                .map_err(|_| Errno::ENOENT)?;
-            let own = self.in_own_proc(&cwd, path, ResolveFlags::empty());
-            return Ok(own.unwrap_or((cwd, path)));
+        let mut processes = self.processes.borrow_mut();
+        let root = processes.root(self.tid).map_err(|_| Errno::ENOENT)?;
+        let cwd = match path.is_absolute() {
+            true => None,
+            false => Some(processes.cwd(self.tid).map_err(|_| Errno::ENOENT)?),
+        };
+        drop(processes);
+        let resolve = match is_own_root(&root)? {
+            true => ResolveFlags::empty(),
+            false => ResolveFlags::IN_ROOT,
+        };
+        let from = cwd.as_ref().unwrap_or(&root);
+        let inside = match cwd {
+            Some(_) => ResolveFlags::empty(),
+            None => resolve,
+        };
+        if let Some((dir, path)) = self.in_own_proc(from, path, inside) {
+            return Ok(Start::plain(dir, path));
         }
-        let root = self
-            .processes
-            .borrow_mut()
-            .root(self.tid)
-            .map_err(|_| Errno::ENOENT)?;
-        let ours = fs::stat("/").map_err(errno)?;
-        let theirs = fs::fstat(&root).map_err(errno)?;
-        if (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino) {
-            let own = self.in_own_proc(&root, path, ResolveFlags::empty());
-            return Ok(own.unwrap_or((root, path)));
+        match cwd {
+            Some(cwd) if resolve.is_empty() => Ok(Start::plain(cwd, path)),
+            // Symbolic links and `..` end at the program's root, so the path is taken from there.
+            Some(cwd) => Ok(match below(&root, &cwd) {
+                Some(here) => Start {
+                    dir: root,
+                    path: here.join(path),
+                    resolve,
+                },
+                None => Start::plain(cwd, path),
+            }),
+            None => Ok(Start {
+                dir: root,
+                path: path.into(),
+                resolve,
+            }),
         }
-        if let Some(own) = self.in_own_proc(&root, path, ResolveFlags::IN_ROOT) {
-            return Ok(own);
-        }
-        // Another root: its directory part is resolved inside it.
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let name = path.file_name().map_or(Path::new("."), Path::new);
-        let parent = fs::openat2(
-            &root,
-            parent,
-            DIRECTORY,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT,
-        )
-        .map_err(errno)?;
-        Ok((parent, name))
     }
 
     /// A path by `/proc/self` or `/dev/fd`, which for the supervisor are its own: from the program's. A socket whose path is
@@ -133,11 +219,12 @@ impl TargetPaths<'_> {
 
 impl Paths for TargetPaths<'_> {
     fn create(&mut self, path: &[u8]) -> Result<Inode, Errno> {
-        let (dir, name) = self.start(path)?;
+        let start = self.start(path)?;
         let mode = self.mode()?;
         let _as_target = AsTarget::enter(&self.status()?);
-        fs::mknodat(&dir, name, FileType::Socket, mode, 0).map_err(errno)?;
-        let made = fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;
+        let (dir, name) = start.place()?;
+        fs::mknodat(&dir, &name, FileType::Socket, mode, 0).map_err(errno)?;
+        let made = fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)?;
         Ok(Inode {
             dev: made.st_dev,
             ino: made.st_ino,
@@ -146,17 +233,17 @@ impl Paths for TargetPaths<'_> {
 
     fn check_create(&mut self, path: &[u8]) -> Result<(), Errno> {
         // As Linux finds out: by making the file, and unlinking it again.
-        let (dir, name) = self.start(path)?;
+        let start = self.start(path)?;
         let _as_target = AsTarget::enter(&self.status()?);
-        fs::mknodat(&dir, name, FileType::Socket, Mode::empty(), 0).map_err(errno)?;
-        fs::unlinkat(&dir, name, AtFlags::empty()).map_err(errno)
+        let (dir, name) = start.place()?;
+        fs::mknodat(&dir, &name, FileType::Socket, Mode::empty(), 0).map_err(errno)?;
+        fs::unlinkat(&dir, &name, AtFlags::empty()).map_err(errno)
     }
 
     fn resolve(&mut self, path: &[u8]) -> Result<Inode, Errno> {
-        let (dir, name) = self.start(path)?;
+        let start = self.start(path)?;
         let _as_target = AsTarget::enter(&self.status()?);
-        let found =
-            fs::openat(&dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(errno)?;
+        let found = start.open(&start.path, OFlags::empty())?;
         // unix_find_bsd(): write permission first, the type after it.
         fs::accessat(
             CWD,
