@@ -402,17 +402,18 @@ fn quoted_no_further(k: &mut dyn Kernel) -> Outcome {
 }
 
 fn several_by_recvmmsg(k: &mut dyn Kernel) -> Outcome {
-    let fd = two(k)?;
-    let room = || Msg::room(&[16]).name_room(16).control_room(128);
-    let mut batch = Batch::new(vec![room(), room(), room()]);
-    ret!(
-        k.recvmmsg_raw(fd, batch.ptr(), batch.len(), MSG_ERRQUEUE, 0),
-        2
-    );
-    batch.take_back();
-    eq!(batch.lens()[..2].to_vec(), vec![3, 6]);
-    eq!(batch.msgs[1].data(6), b"second");
-    mask!(k, fd, WB);
+    // ip_recv_error() does not know MSG_PEEK.
+    for peek in [0, MSG_PEEK] {
+        let fd = two(k)?;
+        let room = || Msg::room(&[16]).name_room(16).control_room(128);
+        let mut batch = Batch::new(vec![room(), room(), room()]);
+        let flags = MSG_ERRQUEUE | peek;
+        ret!(k.recvmmsg_raw(fd, batch.ptr(), batch.len(), flags, 0), 2);
+        batch.take_back();
+        eq!(batch.lens()[..2].to_vec(), vec![3, 6]);
+        eq!(batch.msgs[1].data(6), b"second");
+        mask!(k, fd, WB);
+    }
     Ok(())
 }
 

@@ -114,7 +114,8 @@ impl Pending {
                 effect.progress = work.progress;
             }
             if let Some(received) = shown.received {
-                if flags & MSG_PEEK == 0 {
+                // The error queue does not know MSG_PEEK.
+                if flags & MSG_PEEK == 0 || received.msg_flags & MSG_ERRQUEUE != 0 {
                     skip.bytes += received.ret.saturating_sub(held);
                     skip.messages += 1;
                     skip.error |= received.takes_error();
