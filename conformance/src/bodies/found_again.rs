@@ -7,10 +7,10 @@ use crate::mem::BAD;
 use crate::msg::{Msg, cmsg};
 use crate::registry::tests;
 use crate::scene::NB;
-use crate::sys::{R, W, WB};
+use crate::sys::{Fd, R, W, WB};
 use libc::{
-    AF_INET, AF_INET6, AF_UNIX, IPPROTO_IP, IPPROTO_IPV6, MSG_MORE, MSG_PEEK, SO_BINDTOIFINDEX,
-    SO_PEEK_OFF, SOCK_DGRAM, SOCK_SEQPACKET, SOL_SOCKET,
+    AF_INET, AF_INET6, AF_UNIX, IPPROTO_IP, IPPROTO_IPV6, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK,
+    SO_BINDTOIFINDEX, SO_PEEK_OFF, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
 };
 
 tests! {
@@ -19,6 +19,9 @@ tests! {
     a_fault_finds_the_way,
     an_empty_datagram_is_peeked_at_once,
     ipv6_only_after_a_disconnect,
+    a_peer_that_never_read,
+    arrivals_wake_for_urgent_data [EPOLL],
+    a_batch_without_a_checksum,
 }
 
 /// The mask of a datagram socket that an error waits for.
@@ -140,5 +143,85 @@ fn ipv6_only_after_a_disconnect(k: &mut dyn Kernel) -> Outcome {
     ret!(k.bind(new, &Addr::lo4(port)), 0);
     let new = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
     err!(k.bind(new, &Addr::any(AF_INET6, port)), EADDRINUSE);
+    Ok(())
+}
+
+/// shutdown(2) of a stream that is not connected yet: its peer cannot write.
+fn a_peer_that_never_read(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_STREAM, SOCK_SEQPACKET] {
+        let listener = ok!(k.socket(AF_UNIX, kind | NB, 0));
+        ret!(k.bind(listener, &Addr::unix(b"")), 0);
+        ret!(k.listen(listener, 1), 0);
+        let client = ok!(k.socket(AF_UNIX, kind | NB, 0));
+        ret!(k.shutdown(client, libc::SHUT_RD), 0);
+        let name = k.sockname(listener)?;
+        ret!(k.connect(client, &name), 0);
+        let server = ok!(k.accept(listener));
+        for _ in 0..2 {
+            err!(k.send(server, b"x", MSG_NOSIGNAL), EPIPE);
+        }
+        if kind == SOCK_STREAM {
+            err!(k.send_raw(server, BAD, 1, MSG_NOSIGNAL), EFAULT);
+            ret!(k.send(server, b"", MSG_NOSIGNAL), 0);
+        }
+        ret!(k.recv(client, &mut [0; 4], 0), 0);
+        ret!(k.send(client, b"y", 0), 1);
+        eq!(k.recv_now(server)?, b"y");
+    }
+    Ok(())
+}
+
+/// How many events are there now.
+fn edges(k: &mut dyn Kernel, watch: Fd) -> i64 {
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    let args = [watch as u64, &raw mut event as u64, 1, 0];
+    k.call(libc::SYS_epoll_wait, &args)
+}
+
+/// sock_def_readable(): edges come for EPOLLPRI and EPOLLRDBAND, too.
+fn arrivals_wake_for_urgent_data(k: &mut dyn Kernel) -> Outcome {
+    let edge = (libc::EPOLLET | libc::EPOLLOUT) as u32;
+    let tcp = k.tcp(AF_INET)?;
+    let (sender, to) = k.udp_pair(AF_INET)?;
+    let mut pairs = vec![(tcp.client, tcp.server), (sender, to)];
+    for kind in [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET] {
+        pairs.push(k.pair(AF_UNIX, kind | NB)?);
+    }
+    for (from, to) in pairs {
+        for (beside, again) in [
+            (libc::EPOLLPRI, 1),
+            (libc::EPOLLRDBAND, 1),
+            (libc::EPOLLRDHUP, 0),
+        ] {
+            let watch = ok!(k.call(libc::SYS_epoll_create1, &[0]));
+            let events = edge | beside as u32;
+            let asked = libc::epoll_event { events, u64: 0 };
+            let add = libc::EPOLL_CTL_ADD as u64;
+            let args = [watch as u64, add, to as u64, &raw const asked as u64];
+            ret!(k.call(libc::SYS_epoll_ctl, &args), 0);
+            eq!(edges(k, watch), 1);
+            ret!(k.send(from, b"z", 0), 1);
+            let writable = k.poll_mask(to) & !R;
+            mask!(k, to, writable | R);
+            eq!(edges(k, watch), again);
+            eq!(k.recv_now(to)?, b"z");
+            k.close(watch);
+        }
+    }
+    Ok(())
+}
+
+/// udp_send_skb() looks at the socket when the batch is whole.
+fn a_batch_without_a_checksum(k: &mut dyn Kernel) -> Outcome {
+    let (to, addr) = k.udp(AF_INET)?;
+    let fd = ok!(k.socket(AF_INET, SOCK_DGRAM | NB, 0));
+    ret!(k.connect(fd, &addr), 0);
+    ret!(k.set_int(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 200), 0);
+    ret!(k.send(fd, &[1; 1000], MSG_MORE), 1000);
+    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_NO_CHECK, 1), 0);
+    err!(k.send(fd, b"last", 0), EINVAL);
+    ret!(k.set_int(fd, SOL_SOCKET, libc::SO_NO_CHECK, 0), 0);
+    ret!(k.send(fd, b"next", 0), 4);
+    eq!(k.recv_now(to)?, b"next");
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! pages. A socket takes a datagram if it fits the rest of its receive buffer, or if nothing is charged
 //! (__udp_enqueue_schedule_skb, Linux 6.18). What a reader takes is not uncharged at once: the reader works on a batch
 //! of its own, and gives memory back when it has taken a quarter of the buffer or the batch is empty
-//! (udp_rmem_release). So how many datagrams fit depends on how they were read, here as there.
+//! (udp_rmem_release); what has arrived by then is in the next batch. So how many datagrams fit depends on how they were read, here as there.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -167,6 +167,8 @@ impl ReceiveQueue {
         if self.plain || self.deficit >= self.limit >> 2 || self.batch == 0 {
             self.charged -= self.deficit;
             self.deficit = 0;
+            // "this can save us from acquiring the rx queue lock on next receive"
+            self.batch = self.items.len();
         }
         Some(datagram)
     }

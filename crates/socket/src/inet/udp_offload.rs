@@ -57,7 +57,7 @@ impl UdpSocket {
         let headers = 8 + if to.dst.is_ipv4() { 20 } else { 40 };
         let errno = if headers + len.min(size) > mtu as usize {
             Errno::EMSGSIZE
-        } else if len > size * MAX_SEGMENTS || to.unsummed {
+        } else if len > size * MAX_SEGMENTS || plan.unsummed {
             Errno::EINVAL
         } else if lite {
             Errno::EIO

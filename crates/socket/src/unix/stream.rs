@@ -92,6 +92,14 @@ impl Host {
             }
             return outcome;
         }
+        // A peer that had shut its reading down before it connected: found when a buffer has been filled.
+        if left > 0
+            && self
+                .unix(to)
+                .is_some_and(|other| other.shut.contains(Shut::READ))
+        {
+            return Err(Fail::PIPE.after_copy());
+        }
         // "Only send the fds in the first buffer."
         let first = request.done == 0;
         if left > 0

@@ -130,6 +130,11 @@ impl Epolls {
         if self.watchers.is_empty() {
             return;
         }
+        // sock_def_readable() wakes whoever waits for urgent data, too.
+        let mut wake = event.wake;
+        if wake.contains(PollMask::RDNORM) {
+            wake |= PollMask::PRI | PollMask::RDBAND;
+        }
         for id in self.watchers.get(&event.socket).into_iter().flatten() {
             if let Some(instance) = self.instances.get_mut(id) {
                 let range = (event.socket, i32::MIN)..=(event.socket, i32::MAX);
@@ -138,7 +143,7 @@ impl Epolls {
                 for key in keys {
                     let wanted = instance.items.get(&key).map_or(0, |item| item.wanted);
                     let wanted = PollMask::from_bits_truncate(wanted as u16);
-                    if event.wake.intersects(wanted | always) {
+                    if wake.intersects(wanted | always) {
                         instance.list(key);
                     }
                 }

@@ -129,3 +129,16 @@ fn drops_are_counted_and_an_empty_queue_owes_nothing() {
     assert_eq!(queue.charged(), 0);
     assert_eq!(queue.front(), None);
 }
+
+#[test]
+fn what_has_arrived_when_memory_comes_back_is_the_next_batch() {
+    let mut queue = ReceiveQueue::new(212_992);
+    queue.push(datagram(1500, false));
+    queue.look();
+    queue.push(datagram(1500, false));
+    queue.pop();
+    assert_eq!(queue.charged(), 2304);
+    queue.push(datagram(0, false));
+    queue.pop();
+    assert_eq!(queue.charged(), 832, "the second was a batch by itself");
+}
