@@ -1,9 +1,10 @@
 //! Which binds conflict: SO_REUSEADDR, SO_REUSEPORT, listening, families, as tables.
 
 use crate::addr::Addr;
-use crate::check::{Got, Outcome, check, err, mask, ok, ret};
+use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret, skip};
 use crate::kernel::Kernel;
 use crate::registry::tests;
+use crate::scene::NB;
 use crate::sys::{Fd, R, W};
 use libc::{AF_INET, AF_INET6, SO_REUSEADDR, SO_REUSEPORT, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET};
 
@@ -18,6 +19,9 @@ tests! {
     udp_reuseaddr_table,
     reuseport_table,
     reuseport_differs_by_user [ROOT],
+    reuseport_differs_by_owner [ROOT],
+    udp_reuseport_taken_back,
+    udp_reuseport_taken_back_gets_what_it_finds,
     reuseport_tcp_both_listen,
     dual_stack_table,
     v6only_lets_both_bind,
@@ -462,5 +466,109 @@ fn reuseaddr_bound_pair_may_not_both_connect(k: &mut dyn Kernel) -> Outcome {
     k.connect_now(first, &addr)?;
     // The four-tuple exists already.
     err!(k.connect(second, &addr), EADDRNOTAVAIL);
+    Ok(())
+}
+
+/// fchown(2) of a socket (sockfs_setattr).
+fn reuseport_differs_by_owner(k: &mut dyn Kernel) -> Outcome {
+    for kind in [SOCK_DGRAM, SOCK_STREAM] {
+        let mut b = Binder { k, kind };
+        let port = b.k.free_port()?;
+        let addr = Addr::lo4(port);
+        let own = |b: &mut Binder<'_>, uid: u64| -> Got<Fd> {
+            let fd = b.with(AF_INET, &[SO_REUSEPORT])?;
+            let nobody = u64::from(u32::MAX);
+            let got = b.k.call(libc::SYS_fchown, &[fd as u64, uid, nobody]);
+            if got == -i64::from(libc::ENOSYS) {
+                skip!("no fchown(2)");
+            }
+            ret!(got, 0);
+            Ok(fd)
+        };
+        let first = own(&mut b, 65_534)?;
+        ret!(b.k.bind(first, &addr), 0);
+        let root = b.with(AF_INET, &[SO_REUSEPORT])?;
+        err!(b.k.bind(root, &addr), EADDRINUSE);
+        let other = own(&mut b, 65_533)?;
+        err!(b.k.bind(other, &addr), EADDRINUSE);
+        let same = own(&mut b, 65_534)?;
+        ret!(b.k.bind(same, &addr), 0);
+        for fd in [first, root, other, same] {
+            b.k.close(fd);
+        }
+    }
+    Ok(())
+}
+
+/// udp_lib_lport_inuse(): the first one of the chain decides, which is the newest, but the oldest of IPv6.
+fn udp_reuseport_taken_back(k: &mut dyn Kernel) -> Outcome {
+    for (local, wild, deciding) in [
+        (Addr::lo4(0), Addr::any4(0), 2),
+        (Addr::lo6(0), Addr::any6(0), 0),
+    ] {
+        for off in 0..3 {
+            for to in [&local, &wild] {
+                let mut b = Binder {
+                    k: &mut *k,
+                    kind: SOCK_DGRAM,
+                };
+                let port = b.k.free_port()?;
+                let mut all = Vec::new();
+                for _ in 0..3 {
+                    let fd = b.with(local.family(), &[SO_REUSEPORT])?;
+                    ret!(b.k.bind(fd, &local.with_port(port)), 0);
+                    all.push(fd);
+                }
+                ret!(b.k.set_int(all[off], SOL_SOCKET, SO_REUSEPORT, 0), 0);
+                let late = b.with(local.family(), &[SO_REUSEPORT])?;
+                let got = b.k.bind(late, &to.with_port(port));
+                let want = match off == deciding {
+                    true => -i64::from(libc::EADDRINUSE),
+                    false => 0,
+                };
+                check!(got == want, "{to:?}, {off} turned off: {got}");
+                all.push(late);
+                for fd in all {
+                    b.k.close(fd);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// compute_score(): who is found first and has no SO_REUSEPORT any more takes all; else the group does, with who left it.
+fn udp_reuseport_taken_back_gets_what_it_finds(k: &mut dyn Kernel) -> Outcome {
+    for (local, first) in [(Addr::lo4(0), 1), (Addr::lo6(0), 0)] {
+        for off in 0..2 {
+            let mut all = Vec::new();
+            let mut addr = local.clone();
+            for _ in 0..2 {
+                let fd = ok!(k.socket(local.family(), SOCK_DGRAM | NB, 0));
+                ret!(k.set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1), 0);
+                ret!(k.bind(fd, &addr), 0);
+                addr = k.sockname(fd)?;
+                all.push(fd);
+            }
+            ret!(k.set_int(all[off], SOL_SOCKET, SO_REUSEPORT, 0), 0);
+            for _ in 0..32 {
+                let sender = ok!(k.socket(local.family(), SOCK_DGRAM, 0));
+                ret!(k.sendto(sender, b"x", 0, &addr), 1);
+                k.close(sender);
+            }
+            let mut got = [0; 2];
+            for (n, fd) in all.iter().enumerate() {
+                while k.recv(*fd, &mut [0; 4], 0) == 1 {
+                    got[n] += 1;
+                }
+            }
+            eq!(got[0] + got[1], 32);
+            let alone = got[off] == 32;
+            check!(
+                alone == (off == first),
+                "{addr:?}, {off} turned off: {got:?}"
+            );
+        }
+    }
     Ok(())
 }

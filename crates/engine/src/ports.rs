@@ -122,6 +122,8 @@ pub(crate) struct BindKey {
     pub(crate) reuse_port: bool,
     pub(crate) uid: u32,
     pub(crate) state: BindState,
+    /// UDP tells its owners apart: 0 for TCP.
+    pub(crate) stamp: u32,
 }
 
 /// What Linux writes for the IPv4 address of an IPv6 socket that has an IPv6 address (LOOPBACK4_IPV6). Where connect(2)
@@ -153,6 +155,7 @@ impl BindKey {
             reuse_port,
             uid,
             state,
+            stamp: 0,
         }
     }
 
@@ -181,6 +184,11 @@ impl BindKey {
         }
     }
 
+    /// sk_add_node_rcu(): such a socket goes to the end of a chain, others to its head.
+    fn is_last_in_chain(&self) -> bool {
+        self.reuse_port && self.family == Family::V6
+    }
+
     fn shares_device(&self, other: &BindKey) -> bool {
         self.device.is_none() || other.device.is_none() || self.device == other.device
     }
@@ -188,6 +196,7 @@ impl BindKey {
 
 #[derive(Debug, Default)]
 struct Bucket {
+    /// UDP's stand as in Linux's chain, whose head is the last of them.
     owners: SmallVec<[(BindKey, u32); 1]>,
     /// Only connect(2) has chosen this port so far, so it may choose it again for another peer (`fastreuse == -1`).
     connect_only: bool,
@@ -201,6 +210,7 @@ struct Bucket {
 pub(crate) struct BindTable {
     transport: Transport,
     buckets: KeyedMap<u16, Bucket>,
+    last_stamp: u32,
     /// net.ipv4.ip_autobind_reuse.
     pub(crate) autobind_reuse: bool,
     /// Per destination class: how far connect(2) has gone through its ports (`table_perturb`).
@@ -216,6 +226,7 @@ impl BindTable {
         BindTable {
             transport,
             buckets: KeyedMap::with_hasher(hash),
+            last_stamp: 0,
             autobind_reuse: false,
             perturb,
         }
@@ -264,7 +275,11 @@ impl BindTable {
             };
             port.ok_or(BindError::PortsExhausted)?
         };
-        let key = BindKey::new(own, port);
+        let mut key = BindKey::new(own, port);
+        if self.transport == Transport::Udp {
+            self.last_stamp = self.last_stamp.wrapping_add(1).max(1);
+            key.stamp = self.last_stamp;
+        }
         self.insert(key);
         self.guide(&key, fast);
         Ok(key)
@@ -306,7 +321,11 @@ impl BindTable {
     pub(crate) fn insert(&mut self, key: BindKey) {
         let bucket = self.buckets.entry(key.port).or_default();
         bucket.connect_only &= key.reuse_addr;
-        bucket.insert(key);
+        if key.stamp != 0 && key.is_last_in_chain() {
+            bucket.owners.insert(0, (key, 1));
+        } else {
+            bucket.insert(key);
+        }
     }
 
     /// Removes an owner.
@@ -318,7 +337,9 @@ impl BindTable {
         let owners = &mut bucket.get_mut().owners;
         if let Some(at) = owners.iter().position(|(owner, _)| owner == key) {
             owners[at].1 -= 1;
-            if owners[at].1 == 0 {
+            if owners[at].1 == 0 && key.stamp != 0 {
+                owners.remove(at);
+            } else if owners[at].1 == 0 {
                 owners.swap_remove(at);
             }
         } else {
@@ -333,6 +354,13 @@ impl BindTable {
     pub(crate) fn replace(&mut self, old: &BindKey, new: BindKey) {
         debug_assert_eq!(old.port, new.port);
         if let Some(bucket) = self.buckets.get_mut(&new.port) {
+            if old.stamp != 0
+                && let Some(owner) = bucket.owners.iter_mut().find(|(owner, _)| owner == old)
+            {
+                // It keeps its place.
+                owner.0 = new;
+                return;
+            }
             bucket.insert(new);
             self.remove(old);
         }
@@ -482,15 +510,14 @@ impl BindTable {
         let Some(bucket) = self.buckets.get(&key.port) else {
             return false;
         };
-        let conflict = match self.transport {
-            Transport::Tcp => tcp_conflict,
-            Transport::Udp => udp_conflict,
-        };
-        bucket.owners.iter().any(|(owner, _)| {
-            owner.shares_device(key)
-                && owner.overlaps(key, self.transport)
-                && conflict(key, owner, strictness)
-        })
+        let mut met = bucket.owners.iter().rev().filter_map(|(owner, _)| {
+            let meets = owner.shares_device(key) && owner.overlaps(key, self.transport);
+            meets.then_some(owner)
+        });
+        match self.transport {
+            Transport::Tcp => met.any(|owner| tcp_conflict(key, owner, strictness)),
+            Transport::Udp => udp_conflict(key, met, strictness),
+        }
     }
 }
 
@@ -520,11 +547,19 @@ fn tcp_conflict(new: &BindKey, owner: &BindKey, strictness: Strictness) -> bool 
     !(strictness == Strictness::Explicit && same_group)
 }
 
-/// udp_lib_lport_inuse(), for owners whose device and address meet.
-fn udp_conflict(new: &BindKey, owner: &BindKey, _: Strictness) -> bool {
-    let reuse_addr = new.reuse_addr && owner.reuse_addr;
-    let reuse_port = new.reuse_port && owner.reuse_port && new.uid == owner.uid;
-    !reuse_addr && !reuse_port
+/// udp_lib_lport_inuse(), for owners whose device and address meet: of those that do not share by SO_REUSEADDR the first
+/// one decides over a port that was named.
+fn udp_conflict<'a>(
+    new: &BindKey,
+    owners: impl Iterator<Item = &'a BindKey>,
+    strictness: Strictness,
+) -> bool {
+    let mut owners = owners.filter(|owner| !(new.reuse_addr && owner.reuse_addr));
+    let differs = |owner: &BindKey| !(new.reuse_port && owner.reuse_port && new.uid == owner.uid);
+    match strictness {
+        Strictness::Explicit => owners.next().is_some_and(differs),
+        _ => owners.any(differs),
+    }
 }
 
 impl Bucket {

@@ -313,6 +313,7 @@ impl UdpSocket {
             family,
             device,
             reuse_port: self.grouped,
+            shares: self.attributes.reuse_port,
             prefers: self.notes.contains(Notes::PREFERS),
             selects: self.filters.as_ref().is_some_and(|f| f.group.is_some()),
             uid,
@@ -473,11 +474,7 @@ impl Stack {
             UdpSet::ReuseAddr(on) => attributes.reuse_addr = on,
             UdpSet::ReusePort(on) => attributes.reuse_port = on,
             UdpSet::Device(device) => attributes.device = device,
-            UdpSet::Owner(uid) => {
-                attributes.uid = uid;
-                socket.route = None;
-                return;
-            }
+            UdpSet::Owner(uid) => attributes.uid = uid,
             UdpSet::Mark(mark) => {
                 attributes.mark = mark;
                 socket.route = None;
@@ -525,9 +522,11 @@ impl Stack {
                 device,
                 reuse_addr,
                 reuse_port,
+                uid,
                 ..
             } = socket.attributes;
             let new = BindKey {
+                uid,
                 device,
                 reuse_addr,
                 reuse_port,

@@ -17,7 +17,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, SockAddr};
-use switchboard_engine::{Config, Departure, IfIndex, Instant, Outgoing, Stack, State, Tag};
+use switchboard_engine::{
+    Config, Departure, IfIndex, Instant, Outgoing, Stack, State, Tag, UdpSet,
+};
 use switchboard_wire::{Frame, Packet, Payload};
 
 /// How to make a [`Host`].
@@ -145,6 +147,29 @@ impl Host {
         let id = self.socket(cx, domain, ty, protocol)?;
         let _ = self.close(cx, id);
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whose the socket is from now on (sk_uid): fchown(2), which SO_REUSEPORT, rules by user and listings look at.
+    pub fn set_owner(&mut self, id: SocketId, uid: u32) -> Result<(), Errno> {
+        self.get_mut(id)?.common.uid = uid;
+        match self.kind(id)? {
+            Kind::Tcp(s) => {
+                let handle = s.handle;
+                self.stack.tcp_set_owner(handle, uid);
+            }
+            Kind::Udp(s) => {
+                let handle = s.handle;
+                self.stack.udp_set(handle, UdpSet::Owner(uid));
+            }
+            Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether bind(2) compares the socket's owner with others (SO_REUSEPORT).
+    pub fn owner_counts(&self, id: SocketId) -> bool {
+        self.get(id)
+            .is_ok_and(|socket| socket.common.has(CommonFlags::REUSEPORT))
     }
 
     /// bind(2). `addr` holds the bytes of the `sockaddr`.

@@ -48,6 +48,12 @@ pub trait Files {
         Err(Errno::ENOTTY)
     }
 
+    /// Whose the descriptor's file has become by fchown(2), where that is not seen as a call; `None`: nobody else's.
+    fn changed_owner(&mut self, fd: i32) -> Option<u32> {
+        let _ = fd;
+        None
+    }
+
     /// Whether `count` more descriptors fit in the table; `EMFILE` or `ENFILE` when not.
     fn reserve(&mut self, count: usize) -> Result<(), Errno> {
         let _ = count;

@@ -267,6 +267,7 @@ impl Stack {
             reuse_port: socket.reuse_port,
             uid: socket.uid,
             state: BindState::Bound,
+            stamp: 0,
         }
     }
 

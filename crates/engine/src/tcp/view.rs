@@ -8,6 +8,7 @@ use super::table::NAMELESS;
 use super::urgent::UrgentView;
 use crate::config::Sysctl;
 use crate::event::TcpId;
+use crate::ports::BindKey;
 use crate::stack::Stack;
 use crate::time::Instant;
 
@@ -31,7 +32,13 @@ impl Stack {
 
     /// Whose it is (sk_uid), which bind tells as well.
     pub fn tcp_set_owner(&mut self, id: TcpId, uid: u32) {
-        self.tcp.open_mut(id).uid = uid;
+        let socket = self.tcp.open_mut(id);
+        socket.uid = uid;
+        if let Some(old) = socket.bind {
+            let new = BindKey { uid, ..old };
+            socket.bind = Some(new);
+            self.tcp_ports.replace(&old, new);
+        }
     }
 
     /// The name it was given; none when it has none or is closed.

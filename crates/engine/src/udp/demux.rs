@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) family: Family,
     pub(crate) device: Option<IfIndex>,
     pub(crate) reuse_port: bool,
+    /// It has SO_REUSEPORT still.
+    pub(crate) shares: bool,
     /// Its group has a filter.
     pub(crate) selects: bool,
     pub(crate) uid: u32,
@@ -290,16 +292,20 @@ impl Demux {
         local: Endpoint,
         choose: &mut Choose<'_>,
     ) -> Option<Option<UdpId>> {
-        // Newest first: Linux adds sockets at the head of the chain.
+        // Newest first: Linux adds sockets at the head of the chain, but IPv6's with SO_REUSEPORT at its end.
+        let at_end = |c: &Candidate| c.reuse_port && c.family == Family::V6;
+        let head = list.iter().rev().filter(|c| !at_end(c));
+        let chain = head.chain(list.iter().filter(|c| at_end(c)));
         let mut best: Option<(u8, &Candidate)> = None;
-        for candidate in list.iter().rev().filter(|c| c.hears(interface, remote)) {
+        for candidate in chain.filter(|c| c.hears(interface, remote)) {
             let score = candidate.score();
             if best.is_none_or(|(most, _)| score > most) {
                 best = Some((score, candidate));
             }
         }
         let (_, best) = best?;
-        if !best.reuse_port || (list.len() == 1 && !best.selects) {
+        // inet_lookup_reuseport(): one that has turned it off gets what it finds by itself.
+        if !best.reuse_port || !best.shares || (list.len() == 1 && !best.selects) {
             return Some(Some(best.id));
         }
         // inet_ehashfn over the four-tuple, then reuseport_select_sock.

@@ -88,6 +88,11 @@ impl Pending {
     ) -> Result<Step, Errno> {
         let target = self.target(env, fd)?;
         let name = read_name(env.mem, addr, len)?;
+        if env.host.owner_counts(target.id)
+            && let Some(uid) = env.files.changed_owner(fd)
+        {
+            env.host.set_owner(target.id, uid)?;
+        }
         env.host.bind(env.cx, target.id, name.as_slice())?;
         Ok(Reply::happened(0).into())
     }

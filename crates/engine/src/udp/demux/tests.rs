@@ -24,6 +24,7 @@ fn socket(index: u32, local: &str) -> Registration {
         family,
         device: None,
         reuse_port: false,
+        shares: true,
         selects: false,
         prefers: false,
         uid: 0,
