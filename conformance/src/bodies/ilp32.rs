@@ -22,6 +22,8 @@ tests! {
     recvmmsg_timeout_in_ilp32 [INT80],
     linger_in_ilp32 [INT80],
     msghdr_has_28_bytes [INT80],
+    policies_in_ilp32 [INT80 | ROOT],
+    packet_options_in_ilp32 [INT80],
 }
 
 /// An address that no 32-bit mapping has.
@@ -333,5 +335,48 @@ fn msghdr_has_28_bytes(k: &mut dyn Kernel) -> Outcome {
         k.socketcall32(&mut low, C::Sendmsg, &[a, edge.at(28) as u32, 0])?,
         0
     );
+    Ok(())
+}
+
+/// xfrm_user_policy(): there is no translator for them.
+fn policies_in_ilp32(k: &mut dyn Kernel) -> Outcome {
+    const IP_XFRM_POLICY: u32 = 17;
+    const IPV6_XFRM_POLICY: u32 = 35;
+    let mut low = Low::new();
+    let value = low.words(&[0; 64]);
+    for (family, level, name) in [
+        (AF_INET, libc::IPPROTO_IP, IP_XFRM_POLICY),
+        (libc::AF_INET6, libc::IPPROTO_IPV6, IPV6_XFRM_POLICY),
+    ] {
+        let fd = ok!(k.socket(family, SOCK_DGRAM, 0)) as u32;
+        let level = level as u32;
+        for len in [1, 12, 164, 168, 232] {
+            let args = [fd, level, name, value, len];
+            err!(k.socketcall32(&mut low, C::Setsockopt, &args)?, EOPNOTSUPP);
+            let native = k.setsockopt(fd.into(), level as i32, name as i32, &vec![0; len as usize]);
+            err!(native, EINVAL);
+        }
+        let args = [fd, level, name, BAD, 168];
+        err!(k.socketcall32(&mut low, C::Setsockopt, &args)?, EFAULT);
+        let args = [fd, level, name, value, 5000];
+        err!(k.socketcall32(&mut low, C::Setsockopt, &args)?, EMSGSIZE);
+    }
+    Ok(())
+}
+
+/// IPV6_2292PKTOPTIONS: its messages are those of the kernel's own word, for everyone.
+fn packet_options_in_ilp32(k: &mut dyn Kernel) -> Outcome {
+    const IPV6_2292PKTOPTIONS: u32 = 6;
+    const IPV6_2292HOPLIMIT: u32 = 8;
+    let mut low = Low::new();
+    let fd = ok!(k.socket(libc::AF_INET6, SOCK_DGRAM, 0)) as u32;
+    let level = libc::IPPROTO_IPV6 as u32;
+    // What looks like a message of 16 bytes in 32 bits; less than 16 bytes hold none in 64.
+    let value = low.words(&[16, level, IPV6_2292HOPLIMIT, 9]);
+    for (len, want) in [(0, 0), (4, 0), (12, 0), (15, 0), (16, -libc::EINVAL)] {
+        let args = [fd, level, IPV6_2292PKTOPTIONS, value, len];
+        let got = k.socketcall32(&mut low, C::Setsockopt, &args)?;
+        eq!((len, got), (len, want as i64));
+    }
     Ok(())
 }

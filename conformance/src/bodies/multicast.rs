@@ -4,7 +4,7 @@ use crate::addr::Addr;
 use crate::check::{Got, Outcome, check, eq, err, ok, ret};
 use crate::compat::Low;
 use crate::kernel::{Kernel, SocketCall as C};
-use crate::mem::int;
+use crate::mem::{Edge, int};
 use crate::registry::tests;
 use crate::scene::NB;
 use crate::sys::Fd;
@@ -37,6 +37,7 @@ tests! {
     closing_leaves,
     broadcast,
     layout_of_32_bits [INT80],
+    anycast_refused [ROOT],
     anycast_needs_privilege [DROP],
 }
 
@@ -427,6 +428,20 @@ fn filter_of_ip(k: &mut dyn Kernel) -> Outcome {
         ENOBUFS
     );
     err!(set(k, fd, IP_MSFILTER, &[0; 15]), EINVAL);
+    // All that is offered has to be readable, needed or not.
+    let edge = Edge::new();
+    let at = edge.put(&ip_filter(EXCLUDE, 0, &[]));
+    for (len, want) in [
+        (17, libc::EFAULT),
+        (20_000, libc::EFAULT),
+        (131_072, libc::EFAULT),
+        (1 << 20, libc::ENOBUFS),
+    ] {
+        let got = k.setsockopt_raw(fd, IPPROTO_IP, IP_MSFILTER, at, len);
+        eq!((len, got), (len, -i64::from(want)));
+        let got = k.setsockopt_raw(fd, IPPROTO_IP, MCAST_MSFILTER, edge.at(200), len.max(201));
+        eq!((len, got), (len, -i64::from(want)));
+    }
     ret!(set(k, fd, IP_MSFILTER, &ip_filter(EXCLUDE, 0, &[])), 0);
     eq!(heard(k, from, &to, &[fd])?, vec![true]);
     // To hear nobody is to leave.
@@ -743,6 +758,35 @@ fn layout_of_32_bits(k: &mut dyn Kernel) -> Outcome {
     ret!(k.socketcall32(&mut low, C::Getsockopt, &args)?, 0);
     eq!(low.word(len) as usize, filter.len());
     eq!(low.read(at, filter.len()), filter);
+    Ok(())
+}
+
+/// ipv6_sock_ac_join(): on lo nothing can be joined.
+fn anycast_refused(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let here: std::net::Ipv6Addr = "::1".parse().unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
+    let fd = ok!(k.socket(AF_INET6, SOCK_DGRAM | NB, 0));
+    for (addr, index, want) in [
+        ("::1", 1, libc::EINVAL),
+        ("::1", 0, libc::EINVAL),
+        ("::1", 99, libc::EINVAL),
+        ("ff02::1", 1, libc::EINVAL),
+        ("ff02::1", 99, libc::EINVAL),
+        ("fe80::5", 1, libc::EADDRNOTAVAIL),
+        ("fd00::5", 1, libc::EADDRNOTAVAIL),
+        ("fd00::5", 0, libc::EADDRNOTAVAIL),
+        ("::", 1, libc::EADDRNOTAVAIL),
+        ("::ffff:127.0.0.1", 1, libc::EADDRNOTAVAIL),
+        ("fd00::5", 99, libc::ENODEV),
+        ("fd00::5", -1, libc::ENODEV),
+    ] {
+        let octets = addr.parse().unwrap_or(here).octets();
+        let value = mreq6(&octets, index);
+        let got = k.setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, &value);
+        eq!((addr, index, got), (addr, index, -i64::from(want)));
+        let got = k.setsockopt(fd, IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, &value);
+        eq!((addr, got), (addr, -i64::from(libc::ENOENT)));
+    }
     Ok(())
 }
 

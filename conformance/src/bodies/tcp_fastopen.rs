@@ -31,6 +31,7 @@ tests! {
     send_needs_a_name,
     send_when_connected,
     connect_without_cookie,
+    send_after_asking_for_a_cookie,
     connect_is_put_off,
     put_off_until_written,
     put_off_and_refused,
@@ -374,5 +375,27 @@ fn data_before_the_handshake(k: &mut dyn Kernel) -> Outcome {
     eq!(k.recv_now(server)?, b"12345");
     ret!(k.sendto(fd, b"678", MSG_FASTOPEN, &addr), 3);
     err!(k.sendto(fd, b"9", MSG_FASTOPEN, &addr), EISCONN);
+    Ok(())
+}
+
+/// tcp_sendmsg_fastopen(): what connect(2) has asked for with TCP_FASTOPEN_CONNECT stays in the way of MSG_FASTOPEN.
+fn send_after_asking_for_a_cookie(k: &mut dyn Kernel) -> Outcome {
+    client_only(k)?;
+    let (_, addr) = k.tcp_listener(AF_INET, 4)?;
+    let fd = k.tcp_socket(AF_INET, NB)?;
+    ret!(set(k, fd, TCP_FASTOPEN_CONNECT, 1), 0);
+    k.connect_now(fd, &addr)?;
+    err!(k.send(fd, b"x", MSG_FASTOPEN), EALREADY);
+    err!(k.sendto(fd, b"x", MSG_FASTOPEN, &addr), EALREADY);
+    ret!(k.send(fd, b"x", 0), 1);
+    err!(k.send(fd, b"x", MSG_FASTOPEN), EALREADY);
+    // Until it is disconnected.
+    ret!(k.connect(fd, &Addr::unspec()), 0);
+    ret!(set(k, fd, TCP_FASTOPEN_CONNECT, 0), 0);
+    k.so_error(fd)?;
+    k.connect_now(fd, &addr)?;
+    // The first one is who learns that it is connected.
+    ret!(k.send(fd, b"x", MSG_FASTOPEN), 1);
+    err!(k.send(fd, b"x", MSG_FASTOPEN), EISCONN);
     Ok(())
 }

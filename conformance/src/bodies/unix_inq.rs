@@ -51,6 +51,8 @@ fn values_and_types(k: &mut dyn Kernel) -> Outcome {
         let fd = ok!(k.socket(family, kind, 0));
         err!(k.set_int(fd, SOL_SOCKET, SO_INQ, 1), ENOPROTOOPT);
         err!(k.setsockopt(fd, SOL_SOCKET, SO_INQ, &[1]), EINVAL);
+        // Only the streams of AF_UNIX look at the length.
+        err!(k.setsockopt(fd, SOL_SOCKET, SO_INQ, &[1; 8]), ENOPROTOOPT);
         err!(k.getsockopt(fd, SOL_SOCKET, SO_INQ, 4).0, ENOPROTOOPT);
     }
     Ok(())

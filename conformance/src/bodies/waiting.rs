@@ -30,6 +30,7 @@ tests! {
     receive_is_ended_by_shutdown [THREADS],
     receive_is_ended_by_the_peer [THREADS],
     receive_is_ended_by_a_reset [THREADS],
+    receive_is_ended_by_a_disconnect [THREADS],
     accept_is_ended_by_shutdown [THREADS],
     send_is_ended_by_shutdown [THREADS],
     send_is_ended_by_the_peer [THREADS],
@@ -409,6 +410,29 @@ fn receive_is_ended_by_a_reset(k: &mut dyn Kernel) -> Outcome {
     let call = meanwhile(k, move |k| k.recv(fd, &mut [0; 4], 0))?;
     k.close(peer);
     ret!(ended(call), -libc::ECONNRESET);
+    Ok(())
+}
+
+/// sk_wait_event(): EPIPE, and the error of the connection stays for who comes next.
+fn receive_is_ended_by_a_disconnect(k: &mut dyn Kernel) -> Outcome {
+    let t = k.tcp(AF_INET)?;
+    let fd = blocking(k, t.server);
+    let call = meanwhile(k, move |k| k.recv(fd, &mut [0; 4], 0))?;
+    ret!(k.connect(fd, &Addr::unspec()), 0);
+    ret!(ended(call), -libc::EPIPE);
+    eq!(k.so_error(fd)?, libc::ECONNRESET);
+    // What it has taken already it gives.
+    let t = k.tcp(AF_INET)?;
+    let fd = blocking(k, t.server);
+    let call = meanwhile(k, move |k| k.recv(fd, &mut [0; 4], MSG_WAITALL))?;
+    ret!(k.send(t.client, b"x", 0), 1);
+    k.pause(MOMENT);
+    ret!(k.connect(fd, &Addr::unspec()), 0);
+    ret!(ended(call), 1);
+    // Who was not there hears of it by the error.
+    let t = k.tcp(AF_INET)?;
+    ret!(k.connect(t.server, &Addr::unspec()), 0);
+    err!(k.recv(t.server, &mut [0; 4], 0), ECONNRESET);
     Ok(())
 }
 

@@ -151,6 +151,8 @@ pub struct RecvProgress {
     pub(crate) held: Payload,
     /// A TCP reader sleeps: it takes nothing until as much as SO_RCVLOWAT lies in the queue.
     pub(crate) asleep: bool,
+    /// How often the socket had been disconnected when it fell asleep.
+    pub(crate) disconnects: u32,
     /// Whose the held bytes are, once that counts (AF_UNIX with `SO_PASSCRED`).
     pub(crate) creds: Option<Option<Ucred>>,
 }

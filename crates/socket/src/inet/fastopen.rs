@@ -51,6 +51,7 @@ impl Host {
     ) -> Result<Opening, Fail> {
         let s = self.tcp(id)?;
         let (handle, state, opening) = (s.handle, s.state, s.opening);
+        let asks = s.asks_for_cookie;
         let deferred = self.stack.tcp_is_deferred(handle);
         if request.flags & MSG_FASTOPEN == 0 && !deferred {
             return Ok(Opening::Ordinary);
@@ -61,10 +62,13 @@ impl Host {
         if !self.stack.tcp_fastopen_allowed() {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        let unspec = |raw: &[u8]| switchboard_abi::sockaddr::family(raw) == Some(AF_UNSPEC);
         if !deferred {
-            let unspec = |raw: &[u8]| switchboard_abi::sockaddr::family(raw) == Some(AF_UNSPEC);
             if request.name.is_some_and(unspec) {
                 return Err(Errno::EOPNOTSUPP.into());
+            }
+            if asks {
+                return Err(Errno::EALREADY.into());
             }
             match state {
                 SockState::Connected => return Err(Errno::EISCONN.into()),

@@ -38,6 +38,10 @@ pub(crate) struct TcpSocket {
     pub(crate) told: Option<Errno>,
     /// A send opens the connection, and waits (MSG_FASTOPEN).
     pub(crate) opening: bool,
+    /// TCP_FASTOPEN_CONNECT had no cookie for the SYN: tcp_sock.fastopen_req stays with the connection.
+    pub(crate) asks_for_cookie: bool,
+    /// How often connect(AF_UNSPEC) has ended what it was (sk_disconnects).
+    pub(crate) disconnects: u32,
     /// Of a listener: what connections have that came before an option was changed and still wait.
     #[allow(clippy::box_collection)] // One word in every socket, for what few listeners have.
     pub(crate) waiting: Option<Box<Vec<Inherited>>>,
@@ -108,6 +112,8 @@ impl TcpSocket {
             inet,
             told: None,
             opening: false,
+            asks_for_cookie: false,
+            disconnects: 0,
             waiting: None,
         }
     }
@@ -167,6 +173,8 @@ impl Host {
             return Err(Errno::EINVAL.into());
         }
         if switchboard_abi::sockaddr::family(raw) == Some(AF_UNSPEC) {
+            let s = self.tcp_mut(id)?;
+            s.disconnects = s.disconnects.wrapping_add(1);
             self.tcp_unconnect(cx, id)?;
             return Ok(Attempt::Ready(()));
         }
@@ -203,6 +211,7 @@ impl Host {
                 let mut deferred = false;
                 if self.tcp_opens_fast(id) {
                     deferred = self.tcp_open_fast(cx, id, remote)?;
+                    self.tcp_mut(id)?.asks_for_cookie = !deferred;
                 } else {
                     let connected = self.stack.tcp_connect(cx.now, handle, remote);
                     connected.map_err(crate::error::connect)?;
@@ -251,7 +260,12 @@ impl Host {
     pub(super) fn tcp_unconnect(&mut self, cx: &mut Cx<'_>, id: SocketId) -> Result<(), Errno> {
         let s = self.tcp_mut(id)?;
         s.state = SockState::Unconnected;
+        s.asks_for_cookie = false;
         let handle = s.handle;
+        if self.stack.tcp_state(handle) == State::Listen {
+            // reuseport_detach_sock()
+            self.bpf_forget_socket(id);
+        }
         self.stack.tcp_disconnect(cx.now, handle);
         self.collect_stack_events();
         // The one option that does not outlive a connection.
@@ -583,7 +597,10 @@ impl Host {
         let Kind::Tcp(s) = socket.kind else {
             return CloseOutcome::Done;
         };
-        self.stack.tcp_set_name(s.handle, None);
+        // The program of its group may ask for a listener's cookie while it ends.
+        if self.stack.tcp_state(s.handle) != State::Listen {
+            self.stack.tcp_set_name(s.handle, None);
+        }
         let linger = socket.common.linger;
         let time = linger
             .on

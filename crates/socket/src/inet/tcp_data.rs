@@ -192,6 +192,11 @@ impl Host {
         let view = self.stack.tcp_view(s.handle);
         let status = view.status();
         let state = status.state;
+        // sk_wait_event(): another thread has disconnected it meanwhile, whose error stays for the next call.
+        let cut = request.progress.asleep && request.progress.disconnects != s.disconnects;
+        if cut && request.progress.held.is_empty() {
+            return Err(Errno::EPIPE.into());
+        }
         if state == State::Listen {
             return Err(Errno::ENOTCONN.into());
         }
@@ -308,6 +313,7 @@ impl Host {
             // opens for the rest.
             let (interest, timeout) = (PollMask::IN, socket.common.rcvtimeo);
             request.progress.asleep = true;
+            request.progress.disconnects = s.disconnects;
             if !peek && request.skip == Skip::default() {
                 self.tcp_hold(cx, id, request, available, hole);
             }

@@ -11,8 +11,8 @@ use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use switchboard_abi::Errno;
 use switchboard_abi::number::*;
+use switchboard_abi::{Errno, Word};
 use switchboard_engine::{IfIndex, TcpSet};
 
 /// Reads a boolean option.
@@ -369,6 +369,8 @@ fn read_policy(a: &SetArg<'_>, refused: Errno) -> Result<(), Errno> {
     match a.len {
         0 if a.null => Ok(()),
         1..=MOST if a.raw.len() < a.len => Err(Errno::EFAULT),
+        // Nobody translates it (CONFIG_XFRM_USER_COMPAT).
+        1..=MOST if a.word == Word::Ilp32 => Err(Errno::EOPNOTSUPP),
         1..=MOST => Err(refused),
         _ => Err(Errno::EMSGSIZE),
     }

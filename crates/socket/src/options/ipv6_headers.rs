@@ -140,7 +140,8 @@ pub(super) fn set_pktoptions(
     if a.len > MOST {
         return Err(Errno::EINVAL);
     }
-    let control = messages(a.bytes(a.len)?, a.word)?;
+    // do_ipv6_setsockopt() takes them for messages of its own layout, whoever asks.
+    let control = messages(a.bytes(a.len)?, Word::Lp64)?;
     let headers = h.headers_of(cx, id, &control)?;
     h.change_extra(id, |extra| extra.headers = headers)
 }

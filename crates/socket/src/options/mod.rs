@@ -313,8 +313,13 @@ impl Host {
             // sk_setsockopt(), do_tcp_setsockopt() and udp_lib_setsockopt() read an int before they
             // look at the name, but for what is a string.
             SOL_SOCKET if name == SO_BINDTODEVICE => {}
-            // unix_setsockopt() looks at the length before.
-            SOL_SOCKET if name == SO_INQ && len != 4 && matches!(self.kind(id)?, Kind::Unix(_)) => {
+            // unix_setsockopt(), which streams alone have, looks at the length before.
+            SOL_SOCKET
+                if name == SO_INQ
+                    && len != 4
+                    && i32::from(self.get(id)?.common.ty) == SOCK_STREAM
+                    && matches!(self.kind(id)?, Kind::Unix(_)) =>
+            {
                 return Err(Errno::EINVAL);
             }
             SOL_TCP if matches!(name, TCP_CONGESTION | TCP_ULP | TCP_FASTOPEN_KEY) => {}

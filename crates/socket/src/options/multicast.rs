@@ -4,6 +4,7 @@
 use super::source::{Filter, Layout, group_of};
 use super::{GetArg, OptValue, SetArg};
 use crate::call::Cx;
+use crate::cred::Caps;
 use crate::groups::Named;
 use crate::host::Host;
 use crate::socket::Kind;
@@ -184,6 +185,14 @@ pub(super) fn set_group_source<const OPTION: i32, const V6: bool>(
 /// The most bytes of a filter that are looked at: net.core.optmem_max.
 const OPTMEM_MAX: usize = 131_072;
 
+/// memdup_sockptr(): all that is offered, needed or not.
+fn readable(a: &SetArg<'_>) -> Result<(), Errno> {
+    match a.raw.len() < a.len {
+        true => Err(Errno::EFAULT),
+        false => Ok(()),
+    }
+}
+
 /// `IP_MSFILTER`: `struct ip_msfilter`.
 pub(super) fn set_msfilter(
     h: &mut Host,
@@ -197,6 +206,7 @@ pub(super) fn set_msfilter(
     if a.len > OPTMEM_MAX {
         return Err(Errno::ENOBUFS);
     }
+    readable(a)?;
     let filter = Filter::read_ip(a, h.stack.sysctl().igmp_max_msf)?;
     let named = Named {
         address: filter.address,
@@ -234,6 +244,7 @@ pub(super) fn set_group_filter<const V6: bool>(
     if a.len > OPTMEM_MAX {
         return Err(Errno::ENOBUFS);
     }
+    readable(a)?;
     let sysctl = h.stack.sysctl();
     let most = if V6 {
         sysctl.mld_max_msf
@@ -355,19 +366,54 @@ pub(super) fn set_interface6(
     Ok(())
 }
 
-/// `IPV6_JOIN_ANYCAST` and `IPV6_LEAVE_ANYCAST`: not here, and not for everyone.
+/// `IPV6_JOIN_ANYCAST` and `IPV6_LEAVE_ANYCAST`, ipv6_sock_ac_join(): what Linux refuses is refused as there; what it would
+/// let in is ENOPROTOOPT, so nobody is in one.
 pub(super) fn set_anycast<const JOIN: bool>(
-    _: &mut Host,
+    h: &mut Host,
     cx: &mut Cx<'_>,
     _: SocketId,
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
-    a.bytes(20)?;
-    let may = cx.cred.caps.contains(crate::cred::Caps::NET_ADMIN);
-    match (JOIN, may) {
-        (true, false) => Err(Errno::EPERM),
-        (true, true) => Err(Errno::ENOPROTOOPT),
-        // Nobody is in one.
-        (false, _) => Err(Errno::ENOENT),
+    let raw = a.bytes(20)?;
+    if !JOIN {
+        return Err(Errno::ENOENT);
+    }
+    if !cx.cred.caps.contains(Caps::NET_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let octets = <[u8; 16]>::try_from(&raw[..16]).unwrap_or_default();
+    let addr = Ipv6Addr::from(octets);
+    // An IPv4-mapped address is none of IPv4's here.
+    let mapped = addr.to_ipv4_mapped().is_some();
+    if addr.is_multicast() || (!mapped && h.stack.is_local(addr.into())) {
+        return Err(Errno::EINVAL);
+    }
+    let interface = match raw[16..] {
+        [0, 0, 0, 0, ..] if mapped => None,
+        [0, 0, 0, 0, ..] => {
+            let route = h.stack.route(addr.into(), None, None).ok();
+            route.and_then(|route| h.stack.interface(route.interface))
+        }
+        _ => {
+            let named = index(&raw[16..]).and_then(|index| h.stack.interface(index));
+            Some(named.ok_or(Errno::ENODEV)?)
+        }
+    };
+    // ipv6_chk_prefix(): a host is in those of its own subnets only.
+    let on_link = interface.is_some_and(|interface| {
+        interface.addresses().iter().any(|own| match own.addr {
+            IpAddr::V6(own6) => {
+                let rest = 128 - u32::from(own.prefix_len);
+                (own6.to_bits() ^ addr.to_bits())
+                    .checked_shr(rest)
+                    .unwrap_or(0)
+                    == 0
+            }
+            IpAddr::V4(_) => false,
+        })
+    });
+    match on_link || h.stack.sysctl().ipv6_forwarding {
+        true => Err(Errno::ENOPROTOOPT),
+        false => Err(Errno::EADDRNOTAVAIL),
     }
 }

@@ -7,7 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use switchboard_abi::Errno;
 use switchboard_abi::number::{
-    IPV6_FLOWLABEL_MGR, PACKET_FANOUT_DATA, SOL_IPV6, SOL_PACKET, SOL_SOCKET,
+    IP_MSFILTER, IPV6_FLOWLABEL_MGR, MCAST_MSFILTER, PACKET_FANOUT_DATA, SOL_IP, SOL_IPV6,
+    SOL_PACKET, SOL_SOCKET,
 };
 use switchboard_socket::Host;
 use switchboard_socket::OptValue;
@@ -15,6 +16,9 @@ use switchboard_socket::OptValue;
 /// The most bytes of an option's value that are looked at. Linux reads what the option needs and
 /// ignores the rest; none that the layer has needs more.
 const VALUE_MAX: usize = 16_384;
+
+/// Of filters of groups all that is offered has to be readable, up to net.core.optmem_max.
+const FILTER_MAX: usize = 131_072;
 
 impl Pending {
     /// __sys_setsockopt()
@@ -29,7 +33,11 @@ impl Pending {
     ) -> Result<Step, Errno> {
         let target = self.target(env, fd)?;
         let offered = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-        let len = offered.min(VALUE_MAX);
+        let most = match (level, name) {
+            (SOL_IP, IP_MSFILTER) | (SOL_IP | SOL_IPV6, MCAST_MSFILTER) => FILTER_MAX,
+            _ => VALUE_MAX,
+        };
+        let len = offered.min(most);
         let mut small = [0; 64];
         let mut large;
         let bytes = if len <= small.len() {
