@@ -39,6 +39,7 @@ mod ipv6_headers;
 mod lingering;
 mod listen;
 mod manual;
+mod migration;
 mod mmsg;
 mod msg_header;
 mod multicast;
@@ -164,6 +165,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     ipv6_headers::TESTS,
     lingering::TESTS,
     listen::TESTS,
+    migration::TESTS,
     manual::TESTS,
     mmsg::TESTS,
     msg_header::TESTS,

@@ -97,6 +97,16 @@ impl<'k> dyn Kernel + 'k {
 
     /// `BPF_PROG_LOAD`: the result, and the log.
     pub(crate) fn prog_load(&mut self, kind: u32, program: &[[u8; 8]]) -> (i64, String) {
+        self.prog_load_as(kind, 0, program)
+    }
+
+    /// The same with `expected_attach_type`.
+    pub(crate) fn prog_load_as(
+        &mut self,
+        kind: u32,
+        attach: u32,
+        program: &[[u8; 8]],
+    ) -> (i64, String) {
         let insns = program.concat();
         let mut log = vec![0u8; 65536];
         let license = c"GPL";
@@ -105,6 +115,9 @@ impl<'k> dyn Kernel + 'k {
         words.extend(halves(license.as_ptr() as u64));
         words.extend([1, log.len() as u32]);
         words.extend(halves(log.as_mut_ptr() as u64));
+        // kern_version, prog_flags, prog_name, prog_ifindex
+        words.extend([0; 7]);
+        words.push(attach);
         let got = self.bpf(5, &mut attr(&words));
         let end = log.iter().position(|byte| *byte == 0).unwrap_or(0);
         (got, String::from_utf8_lossy(&log[..end]).into_owned())
@@ -112,7 +125,12 @@ impl<'k> dyn Kernel + 'k {
 
     /// A program that must load.
     pub(crate) fn program(&mut self, kind: u32, program: &[[u8; 8]]) -> Got<Fd> {
-        match self.prog_load(kind, program) {
+        self.program_as(kind, 0, program)
+    }
+
+    /// The same with `expected_attach_type`.
+    pub(crate) fn program_as(&mut self, kind: u32, attach: u32, program: &[[u8; 8]]) -> Got<Fd> {
+        match self.prog_load_as(kind, attach, program) {
             (fd, _) if fd >= 0 => Ok(fd),
             (got, log) => fail("prog_load", format!("{}: {log}", ret_name(got))),
         }

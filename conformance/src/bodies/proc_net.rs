@@ -25,6 +25,8 @@ tests! {
     inodes_are_fstats [FILES],
     owner_is_told [ROOT],
     names_match_values,
+    names_are_linuxs,
+    columns_of_icmp_types [ROOT],
 }
 
 /// First lines, without the spaces that fill them.
@@ -389,6 +391,12 @@ fn socket_counts(k: &mut dyn Kernel) -> Outcome {
 /// A column of a group in snmp or netstat.
 fn column(k: &mut dyn Kernel, file: &str, group: &str, name: &str) -> Got<i64> {
     let text = k.file_text(&format!("/proc/net/{file}"))?;
+    if file == "snmp6" {
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        return Ok(value.unwrap_or(0));
+    }
     let group = format!("{group}: ");
     let mut lines = text.lines().filter(|line| line.starts_with(&group));
     let names = lines.next().unwrap_or_default().split(' ');
@@ -538,6 +546,116 @@ fn owner_is_told(k: &mut dyn Kernel) -> Outcome {
     ret!(k.bind(udp, &Addr::lo4(0)), 0);
     let port = k.sockname(udp)?.port();
     eq!(line(k, "udp", 1, &lo4(port))?[7].as_str(), "65534");
+    Ok(())
+}
+
+/// Programs look for columns by name; those that look by place find Linux's order.
+fn names_are_linuxs(k: &mut dyn Kernel) -> Outcome {
+    for (group, len, some) in [
+        (
+            "TcpExt:",
+            126,
+            ["ListenOverflows", "TCPTimeouts", "TCPMigrateReqFailure"],
+        ),
+        ("IpExt:", 18, ["InOctets", "InNoECTPkts", "ReasmOverlaps"]),
+    ] {
+        let text = k.file_text("/proc/net/netstat")?;
+        let line = text.lines().find(|line| line.starts_with(group));
+        let names: Vec<&str> = line.unwrap_or("").split(' ').skip(1).collect();
+        // Later kernels have more of them.
+        check!(names.len() >= len, "{group} {}", names.len());
+        let places = some.map(|name| names.iter().position(|have| *have == name));
+        check!(places.is_sorted() && places[0].is_some(), "{places:?}");
+    }
+    for file in ["snmp6", "dev_snmp6/lo"] {
+        let path = format!("/proc/net/{file}");
+        if file != "snmp6" && k.open(&path, O_RDONLY) < 0 {
+            continue;
+        }
+        let text = k.file_text(&path)?;
+        let names: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        let order = [
+            "Ip6OutNoRoutes",
+            "Ip6ReasmTimeout",
+            "Ip6ReasmReqds",
+            "Ip6ReasmOKs",
+            "Ip6ReasmFails",
+            "Ip6FragOKs",
+            "Ip6FragFails",
+            "Ip6FragCreates",
+            "Ip6InMcastPkts",
+            "Ip6OutMcastPkts",
+            "Ip6InOctets",
+            "Ip6OutOctets",
+            "Ip6InMcastOctets",
+            "Ip6OutMcastOctets",
+            "Ip6InBcastOctets",
+            "Ip6OutBcastOctets",
+            "Ip6InNoECTPkts",
+            "Ip6InECT1Pkts",
+            "Ip6InECT0Pkts",
+            "Ip6InCEPkts",
+            "Ip6OutTransmits",
+            "Icmp6InMsgs",
+            "Icmp6InErrors",
+            "Icmp6OutMsgs",
+            "Icmp6OutErrors",
+            "Icmp6InCsumErrors",
+        ];
+        let at = names.iter().position(|name| *name == order[0]).unwrap_or(0);
+        eq!(names.get(at..at + order.len()), Some(&order[..]));
+        let kinds = [
+            "Icmp6InDestUnreachs",
+            "Icmp6InPktTooBigs",
+            "Icmp6InTimeExcds",
+            "Icmp6InParmProblems",
+            "Icmp6InEchos",
+            "Icmp6InEchoReplies",
+            "Icmp6InGroupMembQueries",
+            "Icmp6InGroupMembResponses",
+            "Icmp6InGroupMembReductions",
+            "Icmp6InRouterSolicits",
+            "Icmp6InRouterAdvertisements",
+            "Icmp6InNeighborSolicits",
+            "Icmp6InNeighborAdvertisements",
+            "Icmp6InRedirects",
+            "Icmp6InMLDv2Reports",
+            "Icmp6OutDestUnreachs",
+        ];
+        let at = names.iter().position(|name| *name == kinds[0]).unwrap_or(0);
+        eq!(names.get(at..at + kinds.len()), Some(&kinds[..]));
+    }
+    Ok(())
+}
+
+/// Every type of ICMP that came or went has a column of its own.
+fn columns_of_icmp_types(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let send = |k: &mut dyn Kernel, family| -> Outcome {
+        let nobody = k.closed_port(family, SOCK_DGRAM)?;
+        let fd = ok!(k.socket(family, SOCK_DGRAM, 0));
+        ret!(k.sendto(fd, b"x", 0, &nobody), 1);
+        k.close(fd);
+        Ok(())
+    };
+    send(k, AF_INET)?;
+    let columns = [
+        ("snmp", "IcmpMsg", "InType3"),
+        ("snmp", "IcmpMsg", "OutType3"),
+    ];
+    let grown = growth(k, &columns, |k| send(k, AF_INET))?;
+    eq!(grown, [1, 1]);
+    send(k, libc::AF_INET6)?;
+    let columns = [
+        ("snmp6", "", "Icmp6InType1"),
+        ("snmp6", "", "Icmp6OutType1"),
+        ("snmp6", "", "Icmp6InDestUnreachs"),
+    ];
+    let grown = growth(k, &columns, |k| send(k, libc::AF_INET6))?;
+    eq!(grown, [1, 1, 1]);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ tests! {
     ephemeral_ports [ROOT],
     reserved_ports [ROOT],
     reserved_ports_are_a_set [ROOT],
+    limited_icmp_types_are_a_set [ROOT],
     challenge_acks_are_counted [ROOT],
     syn_backlog [ROOT],
     default_buffers [ROOT],
@@ -182,6 +183,37 @@ fn reserved_ports(k: &mut dyn Kernel) -> Outcome {
             },
         )
     })
+}
+
+/// net.ipv6.icmp.ratemask: the same up to 255.
+fn limited_icmp_types_are_a_set(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let name = "ipv6/icmp/ratemask";
+    eq!(k.get_tunable(name)?, "0-1,3-127");
+    for (written, shown) in [
+        ("1,3", "1,3"),
+        ("0-255", "0-255"),
+        ("255", "255"),
+        ("7,", "7"),
+        ("0-1,3-127,200,202-204", "0-1,3-127,200,202-204"),
+    ] {
+        with(k, name, written, |k| {
+            eq!(k.get_tunable(name)?, shown);
+            for bad in [
+                "3-1", "256", "-1", "1-", "1,,2", "1 2", " 5 ", "abc", "1-2-3", "5x",
+            ] {
+                eq!(
+                    (bad, k.set_tunable(name, bad)?),
+                    (bad, -i64::from(libc::EINVAL))
+                );
+            }
+            eq!(k.get_tunable(name)?, shown);
+            ret!(k.set_tunable(name, "\n")?, 1);
+            eq!(k.get_tunable(name)?, "");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 fn reserved_ports_are_a_set(k: &mut dyn Kernel) -> Outcome {

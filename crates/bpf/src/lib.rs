@@ -24,4 +24,4 @@ mod env;
 mod packet;
 
 pub use env::Env;
-pub use packet::{Bytes, Meta, Packet};
+pub use packet::{Bytes, Meta, Packet, SocketFields, Which};

@@ -52,6 +52,34 @@ pub trait Packet {
 
     /// The rest of what is known.
     fn meta(&self) -> &Meta;
+
+    /// A socket that the program may look at, if it is there.
+    fn socket(&self, _which: Which) -> Option<&SocketFields> {
+        None
+    }
+}
+
+/// A socket of a `struct sk_reuseport_md`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// `sk`: the member that was found, or the listener that ended.
+    Found,
+    /// `migrating_sk`: what goes to another listener.
+    Migrating,
+}
+
+/// A socket as a program sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SocketFields {
+    /// `struct bpf_sock`, in words as a program reads them.
+    pub words: [u32; SocketFields::WORDS],
+    /// `SO_COOKIE`
+    pub cookie: u64,
+}
+
+impl SocketFields {
+    /// How long a `struct bpf_sock` is, in words.
+    pub const WORDS: usize = 20;
 }
 
 /// A packet in one piece of memory.

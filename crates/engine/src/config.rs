@@ -104,6 +104,8 @@ pub struct Sysctl {
     pub icmp6_echo_ignore_all: bool,
     /// net.ipv6.icmp.echo_ignore_multicast.
     pub icmp6_echo_ignore_multicast: bool,
+    /// net.ipv6.icmp.ratemask: ranges of types of ICMPv6 that are limited, in order and apart.
+    pub icmp6_ratemask: Vec<(u16, u16)>,
     /// net.ipv6.icmp.ratelimit: as `icmp_ratelimit`.
     pub icmp6_ratelimit: Duration,
     /// net.ipv4.icmp_msgs_per_sec: ICMP errors per second to all destinations.
@@ -227,6 +229,8 @@ pub struct Sysctl {
     pub tcp_workaround_signed_windows: bool,
     /// net.ipv4.ip_dynaddr: a SYN that is sent again comes from another address if the host has lost the one it came from.
     pub ip_dynaddr: u8,
+    /// net.ipv4.tcp_migrate_req: what waits at a listener that ends goes to another one of its SO_REUSEPORT group.
+    pub tcp_migrate_req: bool,
     /// net.ipv4.tcp_ecn_fallback: a SYN that is sent again does not ask for ECN.
     pub tcp_ecn_fallback: bool,
 }
@@ -307,6 +311,8 @@ impl Default for Sysctl {
             icmp_ratelimit: Duration::from_secs(1),
             icmp6_echo_ignore_all: false,
             icmp6_echo_ignore_multicast: false,
+            // All errors but "packet too big".
+            icmp6_ratemask: Vec::from([(0, 1), (3, 127)]),
             icmp6_ratelimit: Duration::from_millis(100),
             icmp_msgs_per_sec: 1000,
             icmp_msgs_burst: 50,
@@ -369,6 +375,7 @@ impl Default for Sysctl {
             tcp_pacing_ca_ratio: 120,
             tcp_workaround_signed_windows: false,
             ip_dynaddr: 0,
+            tcp_migrate_req: false,
             tcp_ecn_fallback: true,
         }
     }

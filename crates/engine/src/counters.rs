@@ -15,6 +15,25 @@ pub struct V6Counters {
     pub loop_octets: u64,
     /// Packets handed to a transport.
     pub in_delivers: u64,
+    /// Packets to many that came in, and their bytes.
+    pub in_mcast: [u64; 2],
+    /// The same of those that went out.
+    pub out_mcast: [u64; 2],
+    /// Packets that were cut, those that could not be, and the pieces.
+    pub frag_oks: u64,
+    /// See above.
+    pub frag_fails: u64,
+    /// See above.
+    pub frag_creates: u64,
+    /// Pieces that came in, packets that were joined, pieces and packets that were given up, packets that were not whole
+    /// in time.
+    pub reasm_reqds: u64,
+    /// See above.
+    pub reasm_oks: u64,
+    /// See above.
+    pub reasm_fails: u64,
+    /// See above.
+    pub reasm_timeout: u64,
     /// Packets that were handed on.
     pub forw_datagrams: u64,
     /// Packets that were too long for the next link.
@@ -52,38 +71,47 @@ pub struct LiteCounters {
     pub out_datagrams: u64,
 }
 
-/// ICMP messages by what they say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IcmpCounters {
-    /// Destination unreachable, but for the next.
-    pub unreachable: u64,
-    /// Packet too big (fragmentation needed).
-    pub too_big: u64,
-    /// Time exceeded.
-    pub time_exceeded: u64,
-    /// Parameter problem.
-    pub parameter_problem: u64,
-    /// Echo request.
-    pub echo: u64,
-    /// Echo reply.
-    pub echo_reply: u64,
+/// ICMP messages of one version, by their type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpCounters([u64; 256]);
+
+impl Default for IcmpCounters {
+    fn default() -> IcmpCounters {
+        IcmpCounters([0; 256])
+    }
 }
 
 impl IcmpCounters {
-    pub(crate) fn count(&mut self, message: &IcmpMessage) {
-        let counter = match message {
+    /// How many were of this type.
+    pub fn of(&self, kind: u8) -> u64 {
+        self.0[usize::from(kind)]
+    }
+
+    /// The types that there were, and how many.
+    pub fn seen(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
+        let all = self.0.iter().enumerate().filter(|(_, n)| **n > 0);
+        all.map(|(kind, n)| (kind as u8, *n))
+    }
+
+    pub(crate) fn count(&mut self, v6: bool, message: &IcmpMessage) {
+        let kind = match message {
+            IcmpMessage::EchoRequest { .. } if v6 => 128,
+            IcmpMessage::EchoReply { .. } if v6 => 129,
             IcmpMessage::Unreachable {
                 code: Unreachable::PacketTooBig,
                 ..
-            } => &mut self.too_big,
-            IcmpMessage::Unreachable { .. } => &mut self.unreachable,
-            IcmpMessage::TimeExceeded { .. } => &mut self.time_exceeded,
-            IcmpMessage::ParameterProblem { .. } => &mut self.parameter_problem,
-            IcmpMessage::EchoRequest { .. } => &mut self.echo,
-            IcmpMessage::EchoReply { .. } => &mut self.echo_reply,
-            _ => return,
+            } if v6 => 2,
+            IcmpMessage::Unreachable { .. } if v6 => 1,
+            IcmpMessage::TimeExceeded { .. } if v6 => 3,
+            IcmpMessage::ParameterProblem { .. } if v6 => 4,
+            IcmpMessage::EchoRequest { .. } => 8,
+            IcmpMessage::EchoReply { .. } => 0,
+            IcmpMessage::Unreachable { .. } => 3,
+            IcmpMessage::TimeExceeded { .. } => 11,
+            IcmpMessage::ParameterProblem { .. } => 12,
+            IcmpMessage::Other { kind, .. } => *kind,
         };
-        *counter += 1;
+        self.0[usize::from(kind)] += 1;
     }
 }
 
@@ -156,6 +184,10 @@ pub struct Counters {
     pub icmp_in: [IcmpCounters; 2],
     /// ICMP messages that were sent.
     pub icmp_out: [IcmpCounters; 2],
+    /// Packets to many of both versions that came in, and their bytes.
+    pub ip_in_mcast: [u64; 2],
+    /// The same of those that went out.
+    pub ip_out_mcast: [u64; 2],
     /// Bytes of packets that came in.
     pub ip_in_octets: u64,
     /// Of these, bytes on `lo`.
@@ -182,6 +214,28 @@ pub struct Counters {
     pub tcp_listen_overflows: u64,
     /// SYNs that a listener dropped, for that or another reason.
     pub tcp_listen_drops: u64,
+    /// SYN cookies sent, come back, and those that were none.
+    pub syncookies_sent: u64,
+    /// See above.
+    pub syncookies_recv: u64,
+    /// See above.
+    pub syncookies_failed: u64,
+    /// SYNs that found a full queue of requests and were answered with a cookie, or dropped.
+    pub tcp_req_q_full_do_cookies: u64,
+    /// See above.
+    pub tcp_req_q_full_drop: u64,
+    /// Bare acknowledgments that made no connection yet (TCP_DEFER_ACCEPT).
+    pub tcp_defer_accept_drop: u64,
+    /// Connections that a SYN with a cookie made.
+    pub tcp_fast_open_passive: u64,
+    /// SYNs that asked for a cookie.
+    pub tcp_fast_open_cookie_reqd: u64,
+    /// SYNs that found TCP_FASTOPEN's queue full.
+    pub tcp_fast_open_listen_overflow: u64,
+    /// Connections and requests that went to another listener, and those that found none.
+    pub tcp_migrate_req_success: u64,
+    /// See above.
+    pub tcp_migrate_req_failure: u64,
     /// Segments without the signature that TCP_MD5SIG asks for.
     pub tcp_md5_not_found: u64,
     /// Segments with a signature that nobody has a key for.
@@ -193,6 +247,24 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A packet to many went out.
+    #[cold]
+    pub(crate) fn sent_to_many(&mut self, v6: bool, bytes: u64) {
+        add(&mut self.ip_out_mcast, bytes);
+        if v6 {
+            add(&mut self.v6.out_mcast, bytes);
+        }
+    }
+
+    /// A packet to many came in.
+    #[cold]
+    pub(crate) fn came_to_many(&mut self, v6: bool, bytes: u64) {
+        add(&mut self.ip_in_mcast, bytes);
+        if v6 {
+            add(&mut self.v6.in_mcast, bytes);
+        }
+    }
+
     /// A segment or a timer took a connection from one state to another.
     #[inline]
     pub(crate) fn tcp_ended(&mut self, before: State, after: State) {
@@ -205,4 +277,9 @@ impl Counters {
             _ => {}
         }
     }
+}
+
+fn add([packets, octets]: &mut [u64; 2], bytes: u64) {
+    *packets += 1;
+    *octets += bytes;
 }

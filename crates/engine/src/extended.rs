@@ -360,6 +360,7 @@ impl Stack {
     ) -> Option<Box<Whole>> {
         let v6 = ip.is_v6();
         self.counters.ip_reasm_reqds += 1;
+        self.counters.v6.reasm_reqds += u64::from(v6);
         let (protocol, bytes) = match &extended.body {
             Body::Other { protocol, payload } => (*protocol, payload.clone()),
             body => (body.protocol(v6), Bytes::from(emit_body(ip, body))),
@@ -419,10 +420,12 @@ impl Stack {
             Joined::Waits => None,
             Joined::Dropped => {
                 self.counters.ip_reasm_fails += 1;
+                self.counters.v6.reasm_fails += u64::from(v6);
                 None
             }
             Joined::Whole(whole) => {
                 self.counters.ip_reasm_oks += 1;
+                self.counters.v6.reasm_oks += u64::from(v6);
                 Some(whole)
             }
         }

@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt::Debug;
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 use switchboard_wire::{IpHeader, TcpSegment, UdpDatagram};
@@ -77,9 +78,51 @@ pub trait SocketFilter: Debug + Send + Sync {
 
 /// The filter of a SO_REUSEPORT group.
 pub trait GroupFilter: Debug + Send + Sync {
-    /// reuseport_select_sock(): which member gets the packet. Members stand in the order in which they came, the last
-    /// one in the place of one that has left. `hash` is what would choose otherwise.
-    fn choose(&self, packet: &Inspected<'_>, members: &[SocketHandle], hash: u32) -> Choice;
+    /// reuseport_select_sock(), reuseport_migrate_sock(): which member gets it.
+    fn choose(&self, ask: &Ask<'_>) -> Choice;
+
+    /// Whether it is asked for what a listener leaves behind too (BPF_SK_REUSEPORT_SELECT_OR_MIGRATE).
+    fn migrates(&self) -> bool {
+        false
+    }
+}
+
+/// What a [`GroupFilter`] is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The time.
+    pub now: Instant,
+    /// What the run's random numbers are made of.
+    pub seed: u64,
+    /// What came in; nothing did when a connection moves because its listener ends, or a timer runs.
+    pub packet: Option<&'a Inspected<'a>>,
+    /// They stand in the order in which they came, the last one in the place of one that has left.
+    pub members: &'a [SocketHandle],
+    /// What would choose otherwise.
+    pub hash: u32,
+    /// The member that was found, or the listener that ended.
+    pub socket: Described,
+    /// The connection, or half-open one, that moves to another listener.
+    pub migrating: Option<Described>,
+}
+
+/// A socket as a program sees it (`struct bpf_sock`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What the layer above calls it.
+    pub name: Option<u64>,
+    /// SO_BINDTODEVICE.
+    pub device: Option<IfIndex>,
+    /// Of IPv6, whatever its addresses are.
+    pub v6: bool,
+    /// SO_MARK.
+    pub mark: u32,
+    /// Its own address, and that of its peer.
+    pub local: SocketAddr,
+    /// Of nobody when it has none.
+    pub remote: SocketAddr,
+    /// The number of its state, a TCP_* of linux/tcp.h.
+    pub state: u8,
 }
 
 /// What a [`GroupFilter`] chose.

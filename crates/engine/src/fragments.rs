@@ -111,6 +111,7 @@ pub(crate) struct Piece {
 /// A packet was given up: what came of it first, and by which interface.
 #[derive(Debug)]
 pub(crate) struct Expired {
+    pub(crate) v6: bool,
     pub(crate) interface: IfIndex,
     pub(crate) first: Option<Packet>,
 }
@@ -265,6 +266,7 @@ impl Fragments {
         let key = self.deadlines.iter().find_map(due)?;
         let queue = self.forget(&key)?;
         Some(Expired {
+            v6: key.dst.is_ipv6(),
             interface: queue.interface,
             first: queue.first.map(|first| first.packet),
         })

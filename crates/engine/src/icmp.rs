@@ -100,9 +100,13 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The type of ICMPv4 that tells of it.
-    fn kind(self) -> u8 {
+    /// The type of ICMP that tells of it.
+    fn kind(self, v6: bool) -> u8 {
         match self {
+            Fault::Hops | Fault::Reassembly if v6 => 3,
+            Fault::Field { .. } | Fault::Protocol if v6 => 4,
+            Fault::TooBig(_) if v6 => 2,
+            _ if v6 => 1,
             Fault::Hops | Fault::Reassembly => 11,
             Fault::Field { .. } => 12,
             _ => 3,
@@ -111,9 +115,13 @@ impl Fault {
 }
 
 impl Stack {
-    /// icmpv4_mask_allow(), the other way round.
-    fn is_limited(&self, kind: u8) -> bool {
-        self.sysctl.icmp_ratemask & 1 << kind != 0
+    /// icmpv4_mask_allow() and icmpv6_mask_allow(), the other way round.
+    fn is_limited(&self, v6: bool, kind: u8) -> bool {
+        if !v6 {
+            return self.sysctl.icmp_ratemask & 1 << kind != 0;
+        }
+        let mut limited = self.sysctl.icmp6_ratemask.iter();
+        limited.any(|(first, last)| (*first..=*last).contains(&u16::from(kind)))
     }
 
     /// An ICMP message came in.
@@ -127,7 +135,7 @@ impl Stack {
     ) {
         self.counters.icmp_in_msgs += 1;
         self.counters.v6.icmp_in_msgs += u64::from(ip.is_v6());
-        self.counters.icmp_in[usize::from(ip.is_v6())].count(&message);
+        self.counters.icmp_in[usize::from(ip.is_v6())].count(ip.is_v6(), &message);
         match message {
             IcmpMessage::EchoRequest {
                 ident,
@@ -146,7 +154,7 @@ impl Stack {
                     )
                 };
                 let ignored = all || (cast != Cast::Unicast && group);
-                let limited = !ip.is_v6() && self.is_limited(0);
+                let limited = self.is_limited(ip.is_v6(), if ip.is_v6() { 129 } else { 0 });
                 if !ignored && (!limited || self.icmp_may_send(now, interface, ip.src)) {
                     let reply = IcmpMessage::EchoReply {
                         ident,
@@ -282,8 +290,10 @@ impl Stack {
         if forbidden {
             return;
         }
-        // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up.
-        let limited = !matches!(fault, Fault::TooBig(_)) && (v6 || self.is_limited(fault.kind()));
+        // icmpv4_global_allow, icmpv6_global_allow: path MTU discovery is not held up, that of IPv6 as long as its type is
+        // not among the limited.
+        let discovery = !v6 && matches!(fault, Fault::TooBig(_));
+        let limited = !discovery && self.is_limited(v6, fault.kind(v6));
         if limited && !self.icmp_may_send(now, interface, packet.ip.src) {
             return;
         }
@@ -377,7 +387,7 @@ impl Stack {
         }
         self.counters.icmp_out_msgs += 1;
         self.counters.v6.icmp_out_msgs += u64::from(ip.is_v6());
-        self.counters.icmp_out[usize::from(ip.is_v6())].count(&message);
+        self.counters.icmp_out[usize::from(ip.is_v6())].count(ip.is_v6(), &message);
         let mut body = Body::Icmp(message);
         if let Some(arrived) = self.arriving.as_ref().filter(|_| !ip.is_v6()) {
             // icmp_reply, __icmp_send: the options come back, or nothing does.

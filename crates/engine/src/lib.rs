@@ -48,7 +48,9 @@ pub use counters::{Counters, IcmpCounters, LiteCounters, V6Counters};
 pub use divert::Diverted;
 pub use event::{Event, EventKind, SocketHandle, TcpId, UdpId};
 pub use extended::{Arrived, SendExtra, SendHeaders};
-pub use filter::{Choice, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport};
+pub use filter::{
+    Ask, Choice, Described, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport,
+};
 pub use iface::{
     AddressTraits, IfIndex, Interface, InterfaceAddress, InterfaceConfig, Lifetime, Traffic,
 };

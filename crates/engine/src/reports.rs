@@ -388,7 +388,7 @@ impl Stack {
         };
         self.counters.icmp_out_msgs += 1;
         self.counters.v6.icmp_out_msgs += 1;
-        self.counters.icmp_out[1].count(&message);
+        self.counters.icmp_out[1].count(true, &message);
         let alert = ExtHeader {
             kind: HOP_OPTIONS,
             // Router alert of MLD, and two octets of padding.

@@ -491,6 +491,8 @@ impl Stack {
         while let Some(expired) = self.fragments.expire(now) {
             self.counters.ip_reasm_timeout += 1;
             self.counters.ip_reasm_fails += 1;
+            self.counters.v6.reasm_timeout += u64::from(expired.v6);
+            self.counters.v6.reasm_fails += u64::from(expired.v6);
             // RFC 792, RFC 8200, 4.5: of a packet whose first piece is there its sender is told.
             if let Some(first) = expired.first {
                 let interface = expired.interface;

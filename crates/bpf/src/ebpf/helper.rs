@@ -66,7 +66,7 @@ impl Helper {
     /// Whether programs of a kind may call it.
     pub(super) fn is_for(self, kind: ProgramKind) -> bool {
         match self {
-            Helper::SocketCookie | Helper::SocketUid => kind == ProgramKind::SocketFilter,
+            Helper::SocketUid => kind == ProgramKind::SocketFilter,
             Helper::SelectReuseport => kind == ProgramKind::SkReuseport,
             _ => true,
         }

@@ -12,7 +12,7 @@ use super::insn::*;
 use super::program::Program;
 use super::verify::context::{Field, find};
 use crate::env::Env;
-use crate::packet::Packet;
+use crate::packet::{Packet, Which};
 
 /// How many instructions one run takes at most.
 const BUDGET: usize = 1 << 22;
@@ -23,6 +23,8 @@ const STACK_TOP: u64 = (0x02 << 56) + (1 << 20);
 const STACK_REGION: u64 = 0x02 << 56;
 const PACKET: u64 = 0x03 << 56;
 const MAP: u64 = 0x04 << 56;
+const SOCKET: u64 = 0x05 << 56;
+const MIGRATING: u64 = 0x06 << 56;
 /// Of the first map; the number of the map is added to the highest byte.
 const VALUE: u64 = 0x40 << 56;
 const PLACE: u64 = !REGION;
@@ -231,6 +233,18 @@ impl Machine<'_> {
                     return None;
                 }
             }
+            region @ (SOCKET | MIGRATING) => {
+                // What stands for no socket reads as zero.
+                let fields = self
+                    .packet
+                    .socket(which(region))
+                    .copied()
+                    .unwrap_or_default();
+                let word = fields.words.get(usize::try_from(place / 4).ok()?)?;
+                let first = (place % 4) as usize;
+                let bytes = word.to_le_bytes();
+                out.copy_from_slice(bytes.get(first..first + out.len())?);
+            }
             region if region >= VALUE => {
                 let map = self.program.maps.get(((region - VALUE) >> 56) as usize)?;
                 if !map.load(place, out) {
@@ -282,6 +296,11 @@ impl Machine<'_> {
         let value = match field {
             Field::Data => return Some(PACKET),
             Field::DataEnd => return Some(PACKET + len),
+            Field::Socket(Which::Found) => return Some(SOCKET),
+            Field::Socket(Which::Migrating) => {
+                let there = self.packet.socket(Which::Migrating).is_some();
+                return Some(if there { MIGRATING } else { 0 });
+            }
             Field::Len => len,
             Field::PktType => meta.pkt_type.into(),
             Field::Mark => meta.mark.into(),
@@ -332,7 +351,14 @@ impl Machine<'_> {
             Helper::PrandomU32 => self.env.random().into(),
             Helper::ProcessorId => self.env.cpu.into(),
             Helper::NumaNode => 0,
-            Helper::SocketCookie => self.packet.meta().cookie,
+            Helper::SocketCookie => match args[0] {
+                region @ (SOCKET | MIGRATING) => {
+                    let fields = self.packet.socket(which(region));
+                    fields.map_or(0, |fields| fields.cookie)
+                }
+                0 => 0,
+                _ => self.packet.meta().cookie,
+            },
             Helper::SocketUid => self.packet.meta().uid.into(),
             Helper::MapLookup => {
                 let (index, map) = map(args[0])?;
@@ -410,6 +436,13 @@ impl Machine<'_> {
             }
             Some(_) => OTHER_GROUP.negated(),
         }
+    }
+}
+
+fn which(region: u64) -> Which {
+    match region {
+        MIGRATING => Which::Migrating,
+        _ => Which::Found,
     }
 }
 

@@ -460,7 +460,7 @@ impl Stack {
         };
         self.counters.icmp_out_msgs += 1;
         self.counters.v6.icmp_out_msgs += 1;
-        self.counters.icmp_out[1].count(&message);
+        self.counters.icmp_out[1].count(true, &message);
         self.counters.v6.out_requests += 1;
         let body = Body::Icmp(message);
         let mac = Mac::of_group(ALL_ROUTERS.into());

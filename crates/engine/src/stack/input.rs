@@ -239,6 +239,9 @@ impl Stack {
             counters.v6.in_octets += bytes;
             counters.v6.loop_octets += lo;
         }
+        if ip.dst.is_multicast() {
+            counters.came_to_many(ip.is_v6(), bytes);
+        }
         self.interfaces
             .received(interface, bytes, ip.dst.is_multicast());
     }

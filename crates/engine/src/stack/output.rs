@@ -86,8 +86,12 @@ impl Stack {
                 return self.cut_output(route, &packet);
             }
             self.counters.ip_out_octets += bytes;
+            let to_many = packet.ip.dst.is_multicast();
             if packet.ip.is_v6() {
                 self.counters.v6.out_octets += bytes;
+            }
+            if to_many {
+                self.counters.sent_to_many(packet.ip.is_v6(), bytes);
             }
             // With a link layer it is not on the link yet.
             if !self.interfaces.is_ethernet(route.interface) {
@@ -125,11 +129,16 @@ impl Stack {
     /// The pieces of a packet; none where there is no room for any.
     pub(crate) fn cut_counted(&mut self, packet: &Packet, mtu: u32) -> alloc::vec::Vec<Packet> {
         let pieces = cut(packet, mtu, self.random.u32());
+        let v6 = u64::from(packet.ip.is_v6());
+        let (counters, made) = (&mut self.counters, pieces.len() as u64);
         if pieces.is_empty() {
-            self.counters.ip_frag_fails += 1;
+            counters.ip_frag_fails += 1;
+            counters.v6.frag_fails += v6;
         } else {
-            self.counters.ip_frag_oks += 1;
-            self.counters.ip_frag_creates += pieces.len() as u64;
+            counters.ip_frag_oks += 1;
+            counters.ip_frag_creates += made;
+            counters.v6.frag_oks += v6;
+            counters.v6.frag_creates += v6 * made;
         }
         pieces
     }

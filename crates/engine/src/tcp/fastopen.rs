@@ -266,6 +266,11 @@ impl Stack {
         if segment.options.fastopen.is_none() && !with_data {
             return Decision::Ordinary;
         }
+        let asks = segment
+            .options
+            .fastopen
+            .is_some_and(|cookie| cookie.is_request());
+        self.counters.tcp_fast_open_cookie_reqd += u64::from(asks);
         let flags = self.sysctl.tcp_fastopen;
         let Some(socket) = self.tcp.get(listener) else {
             return Decision::Ordinary;
@@ -276,7 +281,11 @@ impl Stack {
             0 if flags & SERVER_WITHOUT_OPTION != 0 => backlog,
             n => n,
         };
-        if flags & SERVER == 0 || limit == 0 || self.fastopen_pending(listener) >= limit as usize {
+        if flags & SERVER == 0 || limit == 0 {
+            return Decision::Ordinary;
+        }
+        if self.fastopen_pending(listener) >= limit as usize {
+            self.counters.tcp_fast_open_listen_overflow += 1;
             return Decision::Ordinary;
         }
         if options.no_cookie || flags & SERVER_COOKIE_NOT_REQUIRED != 0 {
@@ -327,6 +336,7 @@ impl Stack {
         let Some(socket) = self.tcp.get(listener) else {
             return;
         };
+        self.counters.tcp_fast_open_passive += 1;
         let mut child = child_of(
             socket,
             request,

@@ -9,7 +9,7 @@ use super::connection::FourTuple;
 use super::state::State;
 use crate::event::TcpId;
 use crate::filter::{
-    self, Filters, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport,
+    self, Ask, Filters, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport,
 };
 use crate::iface::IfIndex;
 use crate::stack::Stack;
@@ -72,7 +72,19 @@ impl Stack {
     /// reuseport_add_sock: a listener that joins a group has the group's filter and no longer its own.
     pub(super) fn tcp_join_group(&mut self, id: TcpId) {
         let group = self.tcp.group(id);
-        let Some(other) = group.into_iter().find(|member| *member != id) else {
+        if group.is_empty() {
+            return;
+        }
+        let other = group.into_iter().find(|member| *member != id);
+        let theirs = |other| Some(self.tcp.get(other)?.conn.listener.as_ref()?.group);
+        let number = other.and_then(theirs).unwrap_or_else(|| {
+            self.tcp.last_group = self.tcp.last_group.wrapping_add(1).max(1);
+            self.tcp.last_group
+        });
+        if let Some(listener) = &mut self.tcp.open_mut(id).conn.listener {
+            listener.group = number;
+        }
+        let Some(other) = other else {
             return;
         };
         let theirs = Filters::group_of(&self.tcp.open(other).filters);
@@ -89,7 +101,7 @@ impl Stack {
         segment: &TcpSegment,
     ) -> Option<TcpId> {
         let Stack { tcp, random, .. } = self;
-        let mut choose = |filter: &dyn GroupFilter, members: &[_], hash| {
+        let mut choose = |filter: &dyn GroupFilter, members: &[_], hash, socket| {
             let packet = Inspected {
                 now,
                 seed: filter::seed(random),
@@ -101,7 +113,15 @@ impl Stack {
                 ip,
                 transport: Transport::Tcp(segment),
             };
-            filter.choose(&packet, members, hash)
+            filter.choose(&Ask {
+                now,
+                seed: packet.seed,
+                packet: Some(&packet),
+                members,
+                hash,
+                socket,
+                migrating: None,
+            })
         };
         tcp.find_listener(tuple, interface, Some(&mut choose))
     }

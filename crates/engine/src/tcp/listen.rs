@@ -41,6 +41,8 @@ pub(crate) struct Listener {
     pub(crate) fast: Vec<TcpId>,
     /// When a SYN was last answered with a cookie.
     pub(crate) flooded_at: Option<Instant>,
+    /// Its SO_REUSEPORT group; 0: none.
+    pub(crate) group: u32,
 }
 
 impl Listener {
@@ -100,6 +102,8 @@ pub(crate) struct Request {
     pub(crate) cookie: Option<FastOpenCookie>,
     /// TCP_RTO_MAX_MS of the listener.
     pub(crate) rto_max: Duration,
+    /// The listener has ended, and its group may have another one for it.
+    pub(crate) left: Option<Box<super::migrate::Left>>,
     pub(crate) tos: u8,
     pub(crate) ttl: Option<u8>,
     /// The answer to the IPv4 options of the SYN, or the listener's IPv6 extension headers.

@@ -27,6 +27,7 @@ mod listen;
 mod listing;
 mod loss;
 mod md5;
+mod migrate;
 mod mtu;
 mod options;
 mod output;

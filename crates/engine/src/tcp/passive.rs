@@ -98,6 +98,9 @@ impl Stack {
             && most - i64::from(listener.requests) < most >> 2;
         let full = listener.requests_full();
         let cookie = isn.is_none() && self.wants_syn_cookie(full);
+        let counters = &mut self.counters;
+        counters.tcp_req_q_full_do_cookies += u64::from(cookie);
+        counters.tcp_req_q_full_drop += u64::from(full && isn.is_none() && !cookie);
         if kept || (full && !cookie) || listener.accept_full() {
             self.counters.tcp_listen_overflows += u64::from(listener.accept_full());
             self.counters.tcp_listen_drops += 1;
@@ -191,6 +194,7 @@ impl Stack {
             last_answer: Instant::BOOT,
             cookie: None,
             saved_syn: saved_syn(opts.save_syn(), ip, segment),
+            left: None,
             rto_max: opts.timing().rto_bounds().max(),
             tos: opts.tos_of(tuple.remote.is_ipv6()),
             ttl: if tuple.remote.is_ipv4() {
@@ -217,7 +221,19 @@ impl Stack {
         let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
             return;
         };
-        let listener = request.listener;
+        let mut listener = request.listener;
+        if !self.tcp_listens(listener) {
+            // The listener is gone, and its requests with it unless another one takes them.
+            match self.tcp_request_heir(now, index, Some((interface, ip, segment))) {
+                Some(heir) => listener = heir,
+                None => {
+                    let tuple = request_tuple(&self.tcp.entries[index as usize].kind);
+                    self.tcp_release(index);
+                    let Some(tuple) = tuple else { return };
+                    return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
+                }
+            }
+        }
         if self.tcp.has_filter(listener) {
             match self.tcp_filtered(now, listener, interface, ip, segment) {
                 Some(payload) => segment.payload = payload,
@@ -235,15 +251,6 @@ impl Stack {
         let may_answer = always_answered(segment)
             || request.last_answer == Instant::BOOT
             || since >= self.sysctl.tcp_invalid_ratelimit;
-        let listening = self
-            .tcp
-            .get(listener)
-            .is_some_and(|s| s.conn.state == State::Listen);
-        if !listening {
-            // The listener is gone, and its requests with it.
-            self.tcp_release(index);
-            return self.tcp_listener_input(now, interface, ip, &tuple, segment, None);
-        }
         match judgement {
             Judgement::Drop => {}
             Judgement::RepeatSynAck | Judgement::Acknowledge if may_answer => {
@@ -272,23 +279,25 @@ impl Stack {
                 self.tcp_reset_reply(ip, Head::of(segment));
                 self.tcp_drop_request(index);
             }
-            Judgement::Establish => self.tcp_establish(now, ip, index, segment),
+            Judgement::Establish => self.tcp_establish(now, ip, index, listener, segment),
         }
     }
 
     /// The handshake is complete: the request becomes a connection in the accept queue (tcp_check_req,
-    /// tcp_v4_syn_recv_sock, tcp_child_process).
+    /// tcp_v4_syn_recv_sock, tcp_child_process), at `parent`, which may not be the listener that answered the SYN.
     pub(super) fn tcp_establish(
         &mut self,
         now: Instant,
         ip: &IpHeader,
         index: u32,
+        parent: TcpId,
         segment: &mut TcpSegment,
     ) {
         let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind else {
             return;
         };
-        let (parent, timeouts, irs) = (request.listener, request.timeouts, request.irs);
+        let (timeouts, irs) = (request.timeouts, request.irs);
+        let moves = request.listener != parent;
         let Some(socket) = self.tcp.get(parent) else {
             return;
         };
@@ -302,7 +311,9 @@ impl Stack {
         if full && !deferred {
             self.counters.tcp_listen_overflows += 1;
             self.counters.tcp_listen_drops += 1;
+            self.counters.tcp_migrate_req_failure += u64::from(moves);
         }
+        self.counters.tcp_defer_accept_drop += u64::from(deferred);
         if deferred || (full && !self.sysctl.tcp_abort_on_overflow) {
             if let Kind::Request(request) = &mut self.tcp.entries[index as usize].kind {
                 request.acked = true;
@@ -330,6 +341,7 @@ impl Stack {
             )
         };
         self.counters.tcp_passive_opens += 1;
+        self.counters.tcp_migrate_req_success += u64::from(moves);
         if let Some(key) = child.bind {
             self.tcp_ports.insert(key);
         }
@@ -360,6 +372,11 @@ impl Stack {
         self.tcp_flush(now, index);
     }
 
+    fn tcp_listens(&self, id: TcpId) -> bool {
+        let socket = self.tcp.get(id);
+        socket.is_some_and(|socket| socket.conn.state == State::Listen)
+    }
+
     fn tcp_uncount_request(&mut self, index: u32) {
         let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
             return;
@@ -385,6 +402,16 @@ impl Stack {
         let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
             return;
         };
+        let moves = !self.tcp_listens(request.listener);
+        if moves {
+            match self.tcp_request_heir(now, index, None) {
+                Some(heir) => self.tcp_request_moves(index, heir),
+                None => return self.tcp_release(index),
+            }
+        }
+        let Kind::Request(request) = &self.tcp.entries[index as usize].kind else {
+            return;
+        };
         let Some(socket) = self.tcp.get(request.listener) else {
             return self.tcp_release(index);
         };
@@ -401,6 +428,9 @@ impl Stack {
         // syn_ack_recalc.
         let expired = timeouts >= retries && (defer == 0 || !acked || timeouts >= defer);
         let resend = defer == 0 || !acked || timeouts + 1 >= defer;
+        let counters = &mut self.counters;
+        counters.tcp_migrate_req_failure += u64::from(moves && expired);
+        counters.tcp_migrate_req_success += u64::from(moves && !expired);
         if expired {
             return self.tcp_drop_request(index);
         }
@@ -430,6 +460,13 @@ impl Stack {
         if let Some((route, tuple, segment)) = out {
             self.tcp_emit_with(now, &route, tuple, tos, ttl, extra.as_deref(), segment);
         }
+    }
+}
+
+fn request_tuple(kind: &Kind) -> Option<FourTuple> {
+    match kind {
+        Kind::Request(request) => Some(request.tuple),
+        _ => None,
     }
 }
 

@@ -130,6 +130,7 @@ impl Stack {
             let clock = ts.value.wrapping_sub(request.ts_offset);
             ts.value = stamp(clock, &request).wrapping_add(request.ts_offset);
         }
+        self.counters.syncookies_sent += 1;
         let (tos, ttl, extra) = (request.tos, request.ttl, request.extra.clone());
         self.tcp_emit_with(
             now,
@@ -169,8 +170,10 @@ impl Stack {
         }
         let (irs, iss) = (segment.seq - 1u32, segment.ack - 1u32);
         let Some(data) = keys.check(tuple, irs, minute(now), iss) else {
+            self.counters.syncookies_failed += 1;
             return false;
         };
+        self.counters.syncookies_recv += 1;
         // What the SYN had said.
         let mut syn = TcpSegment {
             seq: irs,
@@ -210,7 +213,7 @@ impl Stack {
         listener.young += 1;
         let request = self.tcp.insert(Kind::Request(Box::new(request)));
         self.tcp.hash_in(request.index);
-        self.tcp_establish(now, ip, request.index, &mut segment.clone());
+        self.tcp_establish(now, ip, request.index, id, &mut segment.clone());
         true
     }
 }

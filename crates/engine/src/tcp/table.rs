@@ -24,7 +24,7 @@ use super::fastopen::{Cookies, FastOpenKeys};
 use super::listen::Request;
 use super::time_wait::TimeWait;
 use crate::event::{EventKind, SocketHandle, TcpId};
-use crate::filter::{Choice, Filters, GroupFilter};
+use crate::filter::{Choice, Described, Filters, GroupFilter};
 use crate::hash::{KeyedMap, KeyedState, Random, sip_round};
 use crate::iface::IfIndex;
 use crate::policy::Flow;
@@ -116,9 +116,9 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
 }
 
-/// Asks the filter of a group: the members in their order, and the hash.
+/// Asks the filter of a group: the members in their order, the hash, and the listener that was found.
 pub(crate) type Choose<'a> =
-    Option<&'a mut dyn FnMut(&dyn GroupFilter, &[SocketHandle], u32) -> Choice>;
+    Option<&'a mut dyn FnMut(&dyn GroupFilter, &[SocketHandle], u32, Described) -> Choice>;
 
 /// The TCP part of a stack.
 #[derive(Debug)]
@@ -134,6 +134,8 @@ pub(crate) struct TcpTable {
     /// Those of SYN cookies, from the first flood on.
     pub(crate) cookie_keys: Option<super::syncookies::CookieKeys>,
     next_generation: u32,
+    /// The SO_REUSEPORT group that was founded last.
+    pub(super) last_group: u32,
     /// Connections that wait for room in the transmit queue.
     pub(crate) throttled: VecDeque<TcpId>,
     pub(crate) orphans: u32,
@@ -159,6 +161,7 @@ impl TcpTable {
             port_key: Key::new(random),
             cookie_keys: None,
             next_generation: 1,
+            last_group: 0,
             throttled: VecDeque::new(),
             orphans: 0,
             signs: false,
@@ -425,7 +428,11 @@ impl TcpTable {
                 let ids: SmallVec<[SocketHandle; 8]> = members()
                     .map(|index| SocketHandle::Tcp(self.id_at(index)))
                     .collect();
-                match choose(filter, &ids, hash) {
+                let found = match &self.entries.get(index as usize)?.kind {
+                    Kind::Socket(socket) => socket.described(),
+                    _ => return None,
+                };
+                match choose(filter, &ids, hash, found) {
                     Choice::Hash => {}
                     Choice::Member(chosen) if chosen >= ids.len() => {}
                     Choice::Member(chosen) => pick = chosen,
@@ -449,6 +456,17 @@ impl TcpTable {
         let list = self.listeners.get(&socket.conn.tuple.local_port);
         let listeners = list.into_iter().flatten().map(|&index| self.id_at(index));
         listeners.filter(|other| key(*other) == Some(own)).collect()
+    }
+
+    /// The listeners of a group, in their order.
+    pub(super) fn members(&self, port: u16, group: u32) -> SmallVec<[TcpId; 4]> {
+        let list = self.listeners.get(&port);
+        let listeners = list.into_iter().flatten().map(|&index| self.id_at(index));
+        let of = |id: &TcpId| {
+            let listener = self.get(*id).and_then(|s| s.conn.listener.as_ref());
+            listener.is_some_and(|listener| listener.group == group)
+        };
+        listeners.filter(of).collect()
     }
 
     fn group_filter(&self, index: u32) -> Option<&dyn GroupFilter> {

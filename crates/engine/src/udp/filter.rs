@@ -6,14 +6,41 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 use switchboard_wire::{IpHeader, Payload, UdpDatagram};
 
+use super::UdpSocket;
 use crate::event::UdpId;
 use crate::filter::{
-    self, Choice, Filters, GroupError, GroupFilter, Inspected, PacketType, SocketFilter, Transport,
+    self, Ask, Choice, Described, Filters, GroupError, GroupFilter, Inspected, PacketType,
+    SocketFilter, Transport,
 };
 use crate::iface::IfIndex;
+use crate::ports::Family;
 use crate::stack::{Cast, Stack};
 use crate::tag::Tag;
 use crate::time::Instant;
+
+impl UdpSocket {
+    /// As a program sees it.
+    fn described(&self) -> Described {
+        // TCP_ESTABLISHED and TCP_CLOSE, which UDP has too.
+        const CONNECTED: u8 = 1;
+        const UNCONNECTED: u8 = 7;
+        Described {
+            name: None,
+            device: self.attributes.device,
+            v6: self.family == Family::V6,
+            mark: self.attributes.mark,
+            local: self.local,
+            remote: (self.remote).unwrap_or_else(|| match self.family {
+                Family::V4 => SocketAddr::from(([0; 4], 0)),
+                Family::V6 => SocketAddr::from(([0u16; 8], 0)),
+            }),
+            state: match self.remote {
+                Some(_) => CONNECTED,
+                None => UNCONNECTED,
+            },
+        }
+    }
+}
 
 impl Stack {
     /// `setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, ...)`, and without a filter SO_DETACH_FILTER.
@@ -98,7 +125,10 @@ impl Stack {
         let packet_type = self.packet_type(cast, ip);
         let Stack { udp, random, .. } = self;
         let mut choose = |id: UdpId, members: &[_], hash| {
-            let Some(filter) = udp.get(id).and_then(|s| Filters::group_of(&s.filters)) else {
+            let Some(socket) = udp.get(id) else {
+                return Choice::Hash;
+            };
+            let Some(filter) = Filters::group_of(&socket.filters) else {
                 return Choice::Hash;
             };
             let packet = Inspected {
@@ -112,7 +142,15 @@ impl Stack {
                 ip,
                 transport: Transport::Udp(datagram),
             };
-            filter.choose(&packet, members, hash)
+            filter.choose(&Ask {
+                now,
+                seed: packet.seed,
+                packet: Some(&packet),
+                members,
+                hash,
+                socket: socket.described(),
+                migrating: None,
+            })
         };
         let lite = datagram.lite.is_some();
         udp.lookup(lite, interface, from, to, Some(&mut choose))

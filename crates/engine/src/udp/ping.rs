@@ -141,6 +141,9 @@ impl Stack {
             self.let_cut(&mut ip);
         }
         self.label(&mut ip, send.flow_label, (0, 0));
+        let v6 = ip.is_v6();
+        let mut counted = self.counters.icmp_out[usize::from(v6)];
+        counted.count(v6, &message);
         let mut body = Body::Icmp(message);
         if let Some(extra) = &send.extra {
             body = extra.wrap(now, &ip, send.dst.ip().to_canonical(), body);
@@ -148,6 +151,8 @@ impl Stack {
         let len = body.wire_len();
         check_size(&ip, len)?;
         self.counters.icmp_out_msgs += 1;
+        self.counters.v6.icmp_out_msgs += u64::from(v6);
+        self.counters.icmp_out[usize::from(v6)] = counted;
         let packet = Packet { ip, body };
         let seen = see.then(|| packet.clone());
         self.udp_output(id, &route, send.tag, send.fragment_size, packet);

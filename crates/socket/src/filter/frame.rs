@@ -4,8 +4,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use switchboard_bpf::{Meta, Packet};
-use switchboard_engine::{IfIndex, Inspected, Transport};
+use core::net::IpAddr;
+use switchboard_abi::number::*;
+use switchboard_bpf::{Meta, Packet, SocketFields, Which};
+use switchboard_engine::{Ask, Described, IfIndex, Inspected, Transport};
 use switchboard_wire::{
     IpHeader, Payload, UdpDatagram, emit_ip_header, emit_tcp_headers, emit_udp_headers,
 };
@@ -42,6 +44,46 @@ pub(super) struct Frame {
     network: usize,
     link: bool,
     pub(super) meta: Meta,
+    /// `sk`, and `migrating_sk`.
+    sockets: [Option<SocketFields>; 2],
+}
+
+/// `struct bpf_sock`.
+fn fields(of: &Described, tcp: bool, cookie: u64) -> SocketFields {
+    const ADDR4: usize = 6;
+    const PORT: usize = 11;
+    const PEER_PORT: usize = 12;
+    const PEER4: usize = 13;
+    let mut words = [0; SocketFields::WORDS];
+    words[0] = of.device.map_or(0, |device| device.get());
+    let family = if of.v6 { AF_INET6 } else { AF_INET };
+    let (kind, protocol) = match tcp {
+        true => (SOCK_STREAM, IPPROTO_TCP),
+        false => (SOCK_DGRAM, IPPROTO_UDP),
+    };
+    words[1] = family as u32;
+    words[2] = kind as u32;
+    words[3] = protocol as u32;
+    words[4] = of.mark;
+    let mut put = |at: usize, addr: IpAddr| match addr {
+        IpAddr::V4(addr) => words[at] = u32::from_ne_bytes(addr.octets()),
+        IpAddr::V6(addr) => {
+            let octets = addr.octets();
+            let (parts, _) = octets.as_chunks::<4>();
+            for (n, part) in parts.iter().enumerate() {
+                words[at + 1 + n] = u32::from_ne_bytes(*part);
+            }
+        }
+    };
+    put(ADDR4, of.local.ip());
+    put(PEER4, of.remote.ip());
+    // The own port is a number, the peer's as it stands in a header.
+    words[PORT] = of.local.port().into();
+    words[PEER_PORT] = of.remote.port().to_be().into();
+    words[18] = of.state.into();
+    // rx_queue_mapping: none is known.
+    words[19] = u32::MAX;
+    SocketFields { words, cookie }
 }
 
 /// A packet's headers from the link's on, whose addresses are zero, and its data.
@@ -130,6 +172,7 @@ impl Frame {
             network,
             link: true,
             meta,
+            sockets: [None; 2],
         }
     }
 
@@ -145,7 +188,19 @@ impl Frame {
             network,
             link: true,
             meta,
+            sockets: [None; 2],
         }
+    }
+
+    /// Lets the program see the sockets it is asked about. `cookie` is that of a socket whose own is not known.
+    pub(super) fn show_sockets(&mut self, ask: &Ask<'_>, tcp: bool, cookie: u64) {
+        let found = ask.socket.name.map_or(cookie, |name| name + 1);
+        // A connection nobody has accepted has no name yet, and a number of its own all the same.
+        let moving = |of: Described| fields(&of, tcp, 1 << 63 | u64::from(ask.hash));
+        self.sockets = [
+            Some(fields(&ask.socket, tcp, found)),
+            ask.migrating.map(moving),
+        ];
     }
 
     /// A message without headers.
@@ -157,6 +212,7 @@ impl Frame {
             network: 0,
             link: false,
             meta,
+            sockets: [None; 2],
         }
     }
 }
@@ -203,5 +259,9 @@ impl Packet for Frame {
 
     fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    fn socket(&self, which: Which) -> Option<&SocketFields> {
+        self.sockets[which as usize].as_ref()
     }
 }

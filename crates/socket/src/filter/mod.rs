@@ -31,7 +31,7 @@ use switchboard_bpf::classic::{Insn, Program};
 use switchboard_bpf::ebpf::{self, ProgramKind};
 use switchboard_bpf::{Env, Meta, Packet};
 use switchboard_engine::{
-    Choice, GroupError, GroupFilter, Inspected, Instant, SocketFilter, SocketHandle,
+    Ask, Choice, GroupError, GroupFilter, Inspected, Instant, SocketFilter, SocketHandle,
 };
 use switchboard_wire::Payload;
 
@@ -140,31 +140,50 @@ impl SocketFilter for Attached {
 }
 
 impl GroupFilter for Attached {
-    fn choose(&self, packet: &Inspected<'_>, members: &[SocketHandle], hash: u32) -> Choice {
+    fn choose(&self, ask: &Ask<'_>) -> Choice {
         if let FilterProgram::Extended(named) = &*self.program
             && named.program.kind() == ProgramKind::SkReuseport
         {
-            return self.choose_by_map(&named.program, packet, members, hash);
+            return self.choose_by_map(&named.program, ask);
         }
         // run_bpf_filter(): what it returns is the number of a member.
-        Choice::Member(self.run(packet, Start::Data) as usize)
+        match ask.packet {
+            Some(packet) => Choice::Member(self.run(packet, Start::Data) as usize),
+            None => Choice::Hash,
+        }
+    }
+
+    fn migrates(&self) -> bool {
+        matches!(&*self.program, FilterProgram::Extended(named) if named.migrates)
     }
 }
 
 impl Attached {
     /// bpf_run_sk_reuseport(): it passes the packet or not, and may have chosen a socket of the group.
-    fn choose_by_map(
-        &self,
-        program: &ebpf::Program,
-        packet: &Inspected<'_>,
-        members: &[SocketHandle],
-        hash: u32,
-    ) -> Choice {
+    fn choose_by_map(&self, program: &ebpf::Program, ask: &Ask<'_>) -> Choice {
         /// `SK_PASS`
         const PASS: u32 = 1;
-        let (mut frame, mut env) = self.frame(packet, Start::Transport);
-        frame.meta.hash = hash;
-        let member = |socket: u64| members.iter().position(|m| m.to_u64() == socket);
+        let mut frame = match ask.packet {
+            Some(packet) => Frame::of(packet, Start::Transport),
+            // An empty packet, which came over no link.
+            None => Frame::message(&Payload::new(), Meta::default()),
+        };
+        let tcp = matches!(ask.members.first(), Some(SocketHandle::Tcp(_)));
+        frame.meta = Meta {
+            cookie: self.cookie,
+            uid: self.uid,
+            hash: ask.hash,
+            ip_protocol: if tcp { 6 } else { 17 },
+            bind_any: ask.socket.local.ip().is_unspecified(),
+            ..frame.meta
+        };
+        frame.show_sockets(ask, tcp, self.cookie);
+        let mut env = Env {
+            now: ask.now.as_nanos(),
+            seed: ask.seed,
+            cpu: 0,
+        };
+        let member = |socket: u64| ask.members.iter().position(|m| m.to_u64() == socket);
         let verdict = program.run(&mut env, &frame, &|socket| member(socket).is_some());
         match (verdict.value, verdict.selected.and_then(member)) {
             (PASS, Some(member)) => Choice::Member(member),

@@ -34,6 +34,8 @@ pub struct NamedProgram {
     pub program: Program,
     /// `prog_name`
     pub name: [u8; 16],
+    /// `BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`
+    pub migrates: bool,
 }
 
 /// The objects of a host.
@@ -67,8 +69,12 @@ impl Host {
     }
 
     /// `BPF_PROG_LOAD`, but for the program's descriptor.
-    pub fn bpf_new_program(&mut self, program: Program, name: [u8; 16]) -> BpfId {
-        self.bpf_insert(BpfObject::Program(Arc::new(NamedProgram { program, name })))
+    pub fn bpf_new_program(&mut self, program: Program, name: [u8; 16], migrates: bool) -> BpfId {
+        self.bpf_insert(BpfObject::Program(Arc::new(NamedProgram {
+            program,
+            name,
+            migrates,
+        })))
     }
 
     fn bpf_insert(&mut self, object: BpfObject) -> BpfId {

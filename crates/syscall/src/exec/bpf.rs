@@ -261,7 +261,7 @@ fn prog_load(env: &mut Env<'_, '_>, attr: &Attr) -> Result<Step, Errno> {
         return Err(Errno::E2BIG);
     }
     let kind = ProgramKind::from_number(attr.u32(0)).ok_or(Errno::EINVAL)?;
-    check_attach_type(kind, attr.u32(68))?;
+    let migrates = check_attach_type(kind, attr.u32(68))?;
     let name = attr.name(48)?;
     let mut bytes = vec![0; insn_cnt as usize * Insn::SIZE];
     env.mem.read(attr.u64(8), &mut bytes)?;
@@ -293,19 +293,21 @@ fn prog_load(env: &mut Env<'_, '_>, attr: &Attr) -> Result<Step, Errno> {
         }
     }
     let program = loaded.map_err(|rejected| Errno(rejected.errno.0))?;
-    let id = env.host.bpf_new_program(program, name);
+    let id = env.host.bpf_new_program(program, name, migrates);
     installed(env, id)
 }
 
-/// bpf_prog_load_check_attach()
-fn check_attach_type(kind: ProgramKind, attach: u32) -> Result<(), Errno> {
+/// bpf_prog_load_check_attach(): whether it is asked for what goes to another listener too.
+fn check_attach_type(kind: ProgramKind, attach: u32) -> Result<bool, Errno> {
     /// `BPF_SK_REUSEPORT_SELECT`
     const SELECT: u32 = 39;
-    match kind {
-        ProgramKind::SocketFilter => Ok(()),
-        // BPF_SK_REUSEPORT_SELECT_OR_MIGRATE: nothing migrates here.
-        ProgramKind::SkReuseport if matches!(attach, 0 | SELECT) => Ok(()),
-        ProgramKind::SkReuseport => Err(Errno::EINVAL),
+    /// `BPF_SK_REUSEPORT_SELECT_OR_MIGRATE`
+    const SELECT_OR_MIGRATE: u32 = 40;
+    match (kind, attach) {
+        (ProgramKind::SocketFilter, _) => Ok(false),
+        (ProgramKind::SkReuseport, 0 | SELECT) => Ok(false),
+        (ProgramKind::SkReuseport, SELECT_OR_MIGRATE) => Ok(true),
+        (ProgramKind::SkReuseport, _) => Err(Errno::EINVAL),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::super::helper::{Arg, Helper};
 use super::super::insn::*;
 use super::super::map::MapKind;
+use super::super::program::ProgramKind;
 use super::context;
 use super::scalar::Scalar;
 use super::state::{Reg, State};
@@ -35,6 +36,11 @@ impl Verifier<'_> {
                 Ok(Reg::Number(Scalar::of_size(size)))
             }
             Reg::ValueOrNull(..) => access("invalid mem access 'map_value_or_null'"),
+            Reg::Socket(which) if context::in_socket(which, off, size) => {
+                Ok(Reg::Number(Scalar::of_size(size)))
+            }
+            Reg::Socket(_) => access(format!("invalid sock access off={off} size={size}")),
+            Reg::SocketOrNull(_) => access("invalid mem access 'sock_common_or_null'"),
             _ => access("invalid mem access 'scalar'"),
         }
     }
@@ -137,6 +143,8 @@ impl Verifier<'_> {
         helper: Helper,
     ) -> Result<Option<usize>, Bad> {
         let mut map = None;
+        // bpf_get_socket_ptr_cookie(): its argument is a socket or null, and no context.
+        let by_socket = self.kind == ProgramKind::SkReuseport && helper == Helper::SocketCookie;
         let args = helper.args();
         for (n, arg) in args.iter().enumerate() {
             let number = n as u8 + 1;
@@ -146,6 +154,11 @@ impl Verifier<'_> {
             let reg = readable(state, number)?;
             let spec = |map: Option<usize>| map.map(|map| *self.maps[map].spec());
             match (arg, reg) {
+                (Arg::Context, Reg::Socket(_) | Reg::SocketOrNull(_)) if by_socket => {}
+                (Arg::Context, Reg::Number(n)) if by_socket && n.value() == Some(0) => {}
+                (Arg::Context, Reg::Context) if by_socket => {
+                    return access(format!("R{number} type=ctx expected=sock_common"));
+                }
                 (Arg::Scalar, Reg::Number(_)) | (Arg::Context, Reg::Context) => {}
                 (Arg::Map, Reg::Map(index)) => {
                     let sockets = self.maps[index].spec().kind == MapKind::ReuseportSockarray;

@@ -3,6 +3,7 @@
 use super::super::program::ProgramKind;
 use super::scalar::Scalar;
 use super::state::Reg;
+use crate::packet::{SocketFields, Which};
 
 /// A field that a program may read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,8 @@ pub(in super::super) enum Field {
     DataEnd,
     IpProtocol,
     BindInany,
+    /// `sk` and `migrating_sk`.
+    Socket(Which),
 }
 
 /// The field at an offset, where it starts and how long it is.
@@ -55,6 +58,8 @@ fn field(kind: ProgramKind, off: i64) -> Option<(Field, i64, usize)> {
         ProgramKind::SkReuseport => match off {
             0..8 => (Data, 0, 8),
             8..16 => (DataEnd, 8, 8),
+            40..48 => (Socket(Which::Found), 40, 8),
+            48..56 => (Socket(Which::Migrating), 48, 8),
             _ => {
                 let at = off & !3;
                 let field = match at {
@@ -81,17 +86,39 @@ pub(super) fn load(kind: ProgramKind, off: i64, size: usize) -> Option<Reg> {
         return None;
     }
     match field {
-        Field::Data | Field::DataEnd if size != 8 => None,
+        Field::Data | Field::DataEnd | Field::Socket(_) if size != 8 => None,
         Field::Data => Some(Reg::Packet {
             id: 0,
             off: 0,
             range: 0,
         }),
         Field::DataEnd => Some(Reg::PacketEnd),
+        Field::Socket(Which::Found) => Some(Reg::Socket(Which::Found)),
+        Field::Socket(Which::Migrating) => Some(Reg::SocketOrNull(0)),
         // sk_reuseport_is_valid_access()
         Field::Hash if kind == ProgramKind::SkReuseport && size != 4 => None,
         Field::Protocol if kind == ProgramKind::SkReuseport && size < 2 => None,
         _ => Some(Reg::Number(Scalar::of_size(size))),
+    }
+}
+
+/// Whether a field of a socket may be read: bpf_sock_is_valid_access(), and of a `struct sock_common` what both have.
+pub(super) fn in_socket(which: Which, off: i64, size: usize) -> bool {
+    let (end, width) = (4 * SocketFields::WORDS as i64, size as i64);
+    if off < 0 || off >= end || off % width != 0 {
+        return false;
+    }
+    match off & !3 {
+        // type, protocol, mark and priority are none of the common part.
+        8..=20 if which == Which::Migrating => false,
+        // bound_dev_if, mark, priority
+        0 | 16 | 20 => size == 4,
+        // Of addresses any part.
+        24..=40 | 52..=68 => size <= 4,
+        // dst_port has two bytes, behind which nothing is; a word reads both.
+        48 => size == 4 || off + width <= 50,
+        // The others from their start.
+        _ => size == 4 || (size < 4 && off % 4 == 0),
     }
 }
 

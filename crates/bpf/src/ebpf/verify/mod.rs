@@ -183,6 +183,10 @@ impl Verifier<'_> {
                 } else {
                     loaded
                 };
+                let loaded = match loaded {
+                    Reg::SocketOrNull(0) => Reg::SocketOrNull(state.fresh_id()),
+                    loaded => loaded,
+                };
                 write(state, insn.dst, loaded)?;
             }
             ST => {
@@ -335,7 +339,7 @@ impl Verifier<'_> {
             _ if insn.class() == JMP32 => {
                 access(format!("R{} pointer comparison prohibited", insn.dst))
             }
-            (Reg::ValueOrNull(_, id), Reg::Number(zero))
+            (Reg::ValueOrNull(_, id) | Reg::SocketOrNull(id), Reg::Number(zero))
                 if zero.value() == Some(0) && matches!(insn.op(), JEQ | JNE) =>
             {
                 let mut other = state.clone();

@@ -2,6 +2,7 @@
 
 use super::super::insn::{FP, STACK};
 use super::scalar::Scalar;
+use crate::packet::Which;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -28,6 +29,10 @@ pub(super) enum Reg {
         range: i64,
     },
     PacketEnd,
+    /// A socket of the context.
+    Socket(Which),
+    /// `migrating_sk`, or null, which is one of its number everywhere; 0 is not numbered yet.
+    SocketOrNull(u32),
 }
 
 impl Reg {
@@ -166,15 +171,16 @@ impl State {
     /// A null check came out: every copy of the pointer is a pointer now, or null.
     pub(super) fn settle_null(&mut self, id: u32, null: bool) {
         let settle = |reg: &mut Reg| {
-            if let Reg::ValueOrNull(map, own) = *reg
-                && own == id
-            {
-                *reg = if null {
-                    Reg::Number(Scalar::exactly(0))
-                } else {
-                    Reg::Value(map, Scalar::exactly(0))
-                };
-            }
+            let there = match *reg {
+                Reg::ValueOrNull(map, own) if own == id => Reg::Value(map, Scalar::exactly(0)),
+                Reg::SocketOrNull(own) if own == id => Reg::Socket(Which::Migrating),
+                _ => return,
+            };
+            *reg = if null {
+                Reg::Number(Scalar::exactly(0))
+            } else {
+                there
+            };
         };
         self.each(settle);
     }

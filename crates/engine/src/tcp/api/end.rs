@@ -74,6 +74,7 @@ impl Stack {
 
     /// inet_csk_listen_stop: connections nobody accepted are reset.
     fn tcp_stop_listening(&mut self, now: Instant, id: TcpId) {
+        let heirs = self.tcp_leaves_to(id);
         let socket = self.tcp.open_mut(id);
         socket.conn.state = State::Close;
         let Some(listener) = socket.conn.listener.take() else {
@@ -94,7 +95,17 @@ impl Stack {
             }
         }
         self.tcp.remove_listener(port, id);
+        if listener.requests > 0
+            && let Some(left) = heirs
+        {
+            self.tcp_requests_left(id, left);
+        }
         for child in listener.accept {
+            if let Some(left) = &heirs
+                && self.tcp_child_moves(now, left, child)
+            {
+                continue;
+            }
             self.tcp.orphans += 1;
             let conn = &mut self.tcp.open_mut(child).conn;
             conn.abort();

@@ -1,12 +1,15 @@
 //! /proc/net/snmp, snmp6, netstat, sockstat, sockstat6 and protocols.
 
+use super::netstat_names;
 use super::sockets::{Datagrams, datagram_sockets};
 use crate::host::Host;
 use crate::socket::{Kind, Socket};
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use switchboard_abi::number::*;
-use switchboard_engine::{Family, IcmpCounters, Instant, LiteCounters, State, TcpEntry};
+use switchboard_engine::{Family, Instant, LiteCounters, State, TcpEntry};
 
 /// Two lines: the names, and the values.
 fn group(out: &mut String, name: &str, columns: &[(&str, i64)]) {
@@ -66,13 +69,13 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("OutRequests", requests),
             ("OutDiscards", number(c.ip_out_discards)),
             ("OutNoRoutes", number(c.ip_out_no_routes)),
-            ("ReasmTimeout", number(c.ip_reasm_timeout)),
-            ("ReasmReqds", number(c.ip_reasm_reqds)),
-            ("ReasmOKs", number(c.ip_reasm_oks)),
-            ("ReasmFails", number(c.ip_reasm_fails)),
-            ("FragOKs", number(c.ip_frag_oks)),
-            ("FragFails", number(c.ip_frag_fails)),
-            ("FragCreates", number(c.ip_frag_creates)),
+            ("ReasmTimeout", four(c.ip_reasm_timeout, c.v6.reasm_timeout)),
+            ("ReasmReqds", four(c.ip_reasm_reqds, c.v6.reasm_reqds)),
+            ("ReasmOKs", four(c.ip_reasm_oks, c.v6.reasm_oks)),
+            ("ReasmFails", four(c.ip_reasm_fails, c.v6.reasm_fails)),
+            ("FragOKs", four(c.ip_frag_oks, c.v6.frag_oks)),
+            ("FragFails", four(c.ip_frag_fails, c.v6.frag_fails)),
+            ("FragCreates", four(c.ip_frag_creates, c.v6.frag_creates)),
             ("OutTransmits", requests + forwarded),
         ],
     );
@@ -84,34 +87,46 @@ pub(super) fn snmp(host: &Host, now: Instant, out: &mut String) {
             ("InMsgs", four(c.icmp_in_msgs, c.v6.icmp_in_msgs)),
             ("InErrors", 0),
             ("InCsumErrors", 0),
-            ("InDestUnreachs", number(i.unreachable + i.too_big)),
-            ("InTimeExcds", number(i.time_exceeded)),
-            ("InParmProbs", number(i.parameter_problem)),
-            ("InSrcQuenchs", 0),
-            ("InRedirects", 0),
-            ("InEchos", number(i.echo)),
-            ("InEchoReps", number(i.echo_reply)),
-            ("InTimestamps", 0),
-            ("InTimestampReps", 0),
-            ("InAddrMasks", 0),
-            ("InAddrMaskReps", 0),
+            ("InDestUnreachs", number(i.of(3))),
+            ("InTimeExcds", number(i.of(11))),
+            ("InParmProbs", number(i.of(12))),
+            ("InSrcQuenchs", number(i.of(4))),
+            ("InRedirects", number(i.of(5))),
+            ("InEchos", number(i.of(8))),
+            ("InEchoReps", number(i.of(0))),
+            ("InTimestamps", number(i.of(13))),
+            ("InTimestampReps", number(i.of(14))),
+            ("InAddrMasks", number(i.of(17))),
+            ("InAddrMaskReps", number(i.of(18))),
             ("OutMsgs", four(c.icmp_out_msgs, c.v6.icmp_out_msgs)),
             ("OutErrors", 0),
             ("OutRateLimitGlobal", number(c.icmp_out_rate_limit_global)),
             ("OutRateLimitHost", number(c.icmp_out_rate_limit_host)),
-            ("OutDestUnreachs", number(o.unreachable + o.too_big)),
-            ("OutTimeExcds", number(o.time_exceeded)),
-            ("OutParmProbs", number(o.parameter_problem)),
-            ("OutSrcQuenchs", 0),
-            ("OutRedirects", 0),
-            ("OutEchos", number(o.echo)),
-            ("OutEchoReps", number(o.echo_reply)),
-            ("OutTimestamps", 0),
-            ("OutTimestampReps", 0),
-            ("OutAddrMasks", 0),
-            ("OutAddrMaskReps", 0),
+            ("OutDestUnreachs", number(o.of(3))),
+            ("OutTimeExcds", number(o.of(11))),
+            ("OutParmProbs", number(o.of(12))),
+            ("OutSrcQuenchs", number(o.of(4))),
+            ("OutRedirects", number(o.of(5))),
+            ("OutEchos", number(o.of(8))),
+            ("OutEchoReps", number(o.of(0))),
+            ("OutTimestamps", number(o.of(13))),
+            ("OutTimestampReps", number(o.of(14))),
+            ("OutAddrMasks", number(o.of(17))),
+            ("OutAddrMaskReps", number(o.of(18))),
         ],
     );
+    // icmpmsg_put(): nothing before there was one.
+    let seen: Vec<(String, i64)> = [("InType", i), ("OutType", o)]
+        .into_iter()
+        .flat_map(|(direction, counters)| {
+            let column = move |(kind, n)| (format!("{direction}{kind}"), number(n));
+            counters.seen().map(column)
+        })
+        .collect();
+    if !seen.is_empty() {
+        let columns: Vec<(&str, i64)> = seen.iter().map(|(name, n)| (&name[..], *n)).collect();
+        group(out, "IcmpMsg", &columns);
+    }
     // TCP counts both families together, on Linux too.
     group(
         out,
@@ -173,6 +188,25 @@ fn lite_counters(c: &LiteCounters) -> [(&'static str, i64); 9] {
     ]
 }
 
+/// icmp6type2name
+const ICMP6_TYPES: &[(&str, u8)] = &[
+    ("DestUnreachs", 1),
+    ("PktTooBigs", 2),
+    ("TimeExcds", 3),
+    ("ParmProblems", 4),
+    ("Echos", 128),
+    ("EchoReplies", 129),
+    ("GroupMembQueries", 130),
+    ("GroupMembResponses", 131),
+    ("GroupMembReductions", 132),
+    ("RouterSolicits", 133),
+    ("RouterAdvertisements", 134),
+    ("NeighborSolicits", 135),
+    ("NeighborAdvertisements", 136),
+    ("Redirects", 137),
+    ("MLDv2Reports", 143),
+];
+
 pub(super) fn snmp6(host: &Host, out: &mut String) {
     let c = host.stack.counters();
     let six = &c.v6;
@@ -193,39 +227,44 @@ pub(super) fn snmp6(host: &Host, out: &mut String) {
         ("Ip6OutRequests", six.out_requests),
         ("Ip6OutDiscards", 0),
         ("Ip6OutNoRoutes", 0),
+        ("Ip6ReasmTimeout", six.reasm_timeout),
+        ("Ip6ReasmReqds", six.reasm_reqds),
+        ("Ip6ReasmOKs", six.reasm_oks),
+        ("Ip6ReasmFails", six.reasm_fails),
+        ("Ip6FragOKs", six.frag_oks),
+        ("Ip6FragFails", six.frag_fails),
+        ("Ip6FragCreates", six.frag_creates),
+        ("Ip6InMcastPkts", six.in_mcast[0]),
+        ("Ip6OutMcastPkts", six.out_mcast[0]),
         ("Ip6InOctets", six.in_octets),
         ("Ip6OutOctets", out_octets(host).1),
+        ("Ip6InMcastOctets", six.in_mcast[1]),
+        ("Ip6OutMcastOctets", six.out_mcast[1]),
+        ("Ip6InBcastOctets", 0),
+        ("Ip6OutBcastOctets", 0),
         ("Ip6InNoECTPkts", six.in_receives),
+        ("Ip6InECT1Pkts", 0),
+        ("Ip6InECT0Pkts", 0),
+        ("Ip6InCEPkts", 0),
         ("Ip6OutTransmits", six.out_requests + six.forw_datagrams),
         ("Icmp6InMsgs", six.icmp_in_msgs),
         ("Icmp6InErrors", 0),
         ("Icmp6OutMsgs", six.icmp_out_msgs),
         ("Icmp6OutErrors", 0),
         ("Icmp6InCsumErrors", 0),
+        ("Icmp6OutRateLimitHost", 0),
     ] {
         line(name, value);
     }
-    for (direction, kinds) in [("In", &c.icmp_in[1]), ("Out", &c.icmp_out[1])] {
-        let IcmpCounters {
-            unreachable,
-            too_big,
-            time_exceeded,
-            parameter_problem,
-            echo,
-            echo_reply,
-        } = *kinds;
-        for (kind, value) in [
-            ("DestUnreachs", unreachable),
-            ("PktTooBigs", too_big),
-            ("TimeExcds", time_exceeded),
-            ("ParmProblems", parameter_problem),
-            ("Echos", echo),
-            ("EchoReplies", echo_reply),
-        ] {
-            let mut name = String::from("Icmp6");
-            name.push_str(direction);
-            name.push_str(kind);
-            line(&name, value);
+    let directions = [("In", &c.icmp_in[1]), ("Out", &c.icmp_out[1])];
+    for (direction, counters) in directions {
+        for (kind, number) in ICMP6_TYPES {
+            line(&format!("Icmp6{direction}{kind}"), counters.of(*number));
+        }
+    }
+    for (direction, counters) in directions {
+        for (kind, n) in counters.seen() {
+            line(&format!("Icmp6{direction}Type{kind}"), n);
         }
     }
     for (name, value) in [
@@ -250,42 +289,56 @@ pub(super) fn snmp6(host: &Host, out: &mut String) {
     }
 }
 
-/// The columns that are counted here, and those that are 0 since what they count does not happen.
+/// All of Linux's columns, in its order: 0 where what they count is not counted here, or does not happen.
 pub(super) fn netstat(host: &Host, out: &mut String) {
     let c = host.stack.counters();
-    group(
-        out,
-        "TcpExt",
-        &[
-            ("SyncookiesSent", 0),
-            ("SyncookiesRecv", 0),
-            ("SyncookiesFailed", 0),
-            ("ListenOverflows", number(c.tcp_listen_overflows)),
-            ("ListenDrops", number(c.tcp_listen_drops)),
-            ("TCPMD5NotFound", number(c.tcp_md5_not_found)),
-            ("TCPMD5Unexpected", number(c.tcp_md5_unexpected)),
-            ("TCPMD5Failure", number(c.tcp_md5_failure)),
-            ("TCPMemoryPressures", 0),
-            ("TCPBacklogDrop", 0),
-            ("IPReversePathFilter", number(c.ip_reverse_path_filter)),
-        ],
-    );
     let (both, six) = out_octets(host);
-    group(
-        out,
-        "IpExt",
-        &[
-            ("InNoRoutes", 0),
-            ("InTruncatedPkts", 0),
-            (
-                "InOctets",
-                number(c.ip_in_octets.saturating_sub(c.v6.in_octets)),
-            ),
-            ("OutOctets", number(both.saturating_sub(six))),
-            ("InCsumErrors", 0),
-            ("ReasmOverlaps", 0),
-        ],
-    );
+    let tcp = |name: &str| {
+        number(match name {
+            "SyncookiesSent" => c.syncookies_sent,
+            "SyncookiesRecv" => c.syncookies_recv,
+            "SyncookiesFailed" => c.syncookies_failed,
+            "ListenOverflows" => c.tcp_listen_overflows,
+            "ListenDrops" => c.tcp_listen_drops,
+            "TCPMD5NotFound" => c.tcp_md5_not_found,
+            "TCPMD5Unexpected" => c.tcp_md5_unexpected,
+            "TCPMD5Failure" => c.tcp_md5_failure,
+            "TCPDeferAcceptDrop" => c.tcp_defer_accept_drop,
+            "TCPReqQFullDoCookies" => c.tcp_req_q_full_do_cookies,
+            "TCPReqQFullDrop" => c.tcp_req_q_full_drop,
+            "TCPFastOpenPassive" => c.tcp_fast_open_passive,
+            "TCPFastOpenCookieReqd" => c.tcp_fast_open_cookie_reqd,
+            "TCPFastOpenListenOverflow" => c.tcp_fast_open_listen_overflow,
+            "TCPMigrateReqSuccess" => c.tcp_migrate_req_success,
+            "TCPMigrateReqFailure" => c.tcp_migrate_req_failure,
+            "IPReversePathFilter" => c.ip_reverse_path_filter,
+            _ => 0,
+        })
+    };
+    let ip = |name: &str| {
+        number(match name {
+            "InOctets" => c.ip_in_octets.saturating_sub(c.v6.in_octets),
+            "OutOctets" => both.saturating_sub(six),
+            "InMcastPkts" => c.ip_in_mcast[0] - c.v6.in_mcast[0],
+            "OutMcastPkts" => c.ip_out_mcast[0] - c.v6.out_mcast[0],
+            "InMcastOctets" => c.ip_in_mcast[1] - c.v6.in_mcast[1],
+            "OutMcastOctets" => c.ip_out_mcast[1] - c.v6.out_mcast[1],
+            // None is marked here.
+            "InNoECTPkts" => c.ip_in_receives.saturating_sub(c.v6.in_receives),
+            _ => 0,
+        })
+    };
+    line_pair(out, "TcpExt", netstat_names::TCP, tcp);
+    line_pair(out, "IpExt", netstat_names::IP, ip);
+    line_pair(out, "MPTcpExt", netstat_names::MPTCP, |_| 0);
+}
+
+fn line_pair(out: &mut String, name: &str, columns: &[&str], value: impl Fn(&str) -> i64) {
+    let columns: Vec<(&str, i64)> = columns
+        .iter()
+        .map(|column| (*column, value(column)))
+        .collect();
+    group(out, name, &columns);
 }
 
 /// Sockets of a family and kind that Linux would have hashed.

@@ -7,6 +7,7 @@
 mod counters;
 mod devices;
 mod fib_trie;
+mod netstat_names;
 mod sockets;
 mod special;
 

@@ -74,7 +74,7 @@ enum Value {
         get: fn(&Host) -> String,
         set: fn(&mut Host, &[u8]) -> Result<(), Errno>,
     },
-    /// Ports and ranges of them, with commas between (proc_do_large_bitmap()).
+    /// Numbers up to the greatest and ranges of them, with commas between (proc_do_large_bitmap()).
     Ports {
         get: fn(&Host) -> &[(u16, u16)],
         set: fn(&mut Host, Vec<(u16, u16)>),
@@ -509,7 +509,12 @@ impl Host {
         let set = match row.value {
             Value::Text { set, .. } => set,
             Value::Ports { set, .. } => {
-                set(self, ports::parse(data)?);
+                let ranges = ports::parse(data)?;
+                let last = ranges.last().map_or(0, |(_, last)| i64::from(*last));
+                if last > row.max {
+                    return Err(Errno::EINVAL);
+                }
+                set(self, ranges);
                 return Ok(data.len());
             }
             _ => return Err(Errno::EINVAL),

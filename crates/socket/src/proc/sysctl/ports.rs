@@ -1,4 +1,4 @@
-//! Sets of ports, as net.ipv4.ip_local_reserved_ports has them (proc_do_large_bitmap()).
+//! Sets of numbers, as net.ipv4.ip_local_reserved_ports and net.ipv6.icmp.ratemask have them (proc_do_large_bitmap()).
 
 use alloc::format;
 use alloc::string::String;

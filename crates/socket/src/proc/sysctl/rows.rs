@@ -396,7 +396,7 @@ pub(super) const ROWS: &[Row] = &[
             true
         },
     }),
-    row("ipv4/ip_local_reserved_ports", Done, "", Form::Text, (0, 0), Value::Ports {
+    row("ipv4/ip_local_reserved_ports", Done, "", Form::Text, (0, 65_535), Value::Ports {
         get: |host| &host.stack.sysctl().ip_local_reserved_ports,
         set: |host, ports| host.stack.sysctl_mut().ip_local_reserved_ports = ports,
     }),
@@ -503,6 +503,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     number!("ipv4/tcp_max_reordering", Int, (1, INT), tcp_max_reordering),
     number!("ipv4/tcp_min_snd_mss", Int, (48, 65_535), tcp_min_snd_mss),
+    switch!("ipv4/tcp_migrate_req", BIT, tcp_migrate_req),
     switch!("ipv4/tcp_ecn_fallback", BIT, tcp_ecn_fallback),
     switch!("ipv4/tcp_workaround_signed_windows", BYTE, tcp_workaround_signed_windows),
     stored_byte("ipv4/tcp_fack", BYTE, 0, "without effect on Linux too, since 4.15"),
@@ -585,6 +586,10 @@ pub(super) const ROWS: &[Row] = &[
     switch!("ipv6/ip_nonlocal_bind", BYTE, ipv6_nonlocal_bind),
     switch!("ipv6/icmp/echo_ignore_all", BYTE, icmp6_echo_ignore_all),
     switch!("ipv6/icmp/echo_ignore_multicast", BYTE, icmp6_echo_ignore_multicast),
+    row("ipv6/icmp/ratemask", Done, "", Form::Text, (0, 255), Value::Ports {
+        get: |host| &host.stack.sysctl().icmp6_ratemask,
+        set: |host, types| host.stack.sysctl_mut().icmp6_ratemask = types,
+    }),
     time!("ipv6/icmp/ratelimit", NATURAL, from_millis, as_millis, icmp6_ratelimit),
     row("ipv6/conf/*/forwarding", Done, "", Form::Int, ANY, Value::Forwarding(true)),
     Row { mode: 0o444, ..fixed("ipv6/conf/*/mc_forwarding", 0, NO_FORWARDING) },
