@@ -1,6 +1,6 @@
 //! SO_SNDBUF, SO_RCVBUF and their kin.
 
-use crate::check::{Outcome, check, eq, err, mask, ok, ret};
+use crate::check::{Got, Outcome, check, eq, err, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::{NB, sysctl};
@@ -22,6 +22,8 @@ tests! {
     rcvlowat_values,
     rcvlowat_of_datagram,
     sndlowat_is_fixed,
+    tcp_buffer_grows_with_its_reader,
+    tcp_buffer_that_was_set_stays,
 }
 
 fn each(k: &mut dyn Kernel) -> Result<Vec<(i32, i32, Fd)>, crate::check::Stop> {
@@ -196,5 +198,55 @@ fn sndlowat_is_fixed(k: &mut dyn Kernel) -> Outcome {
     let fd = k.tcp_socket(AF_INET, 0)?;
     err!(k.set_int(fd, SOL_SOCKET, libc::SO_SNDLOWAT, 2), ENOPROTOOPT);
     eq!(k.get_int(fd, SOL_SOCKET, libc::SO_SNDLOWAT)?, 1);
+    Ok(())
+}
+
+/// What a reader that takes all there is, eight times, leaves of SO_RCVBUF, tcpi_rcv_rtt and tcpi_rcv_space, before and after.
+fn read_much(k: &mut dyn Kernel, buffer: Option<i32>) -> Got<[(i32, i32, i32); 2]> {
+    let (listener, addr) = k.tcp_listener(AF_INET, 4)?;
+    if let Some(size) = buffer {
+        ret!(k.set_int(listener, SOL_SOCKET, libc::SO_RCVBUF, size), 0);
+    }
+    let client = k.tcp_socket(AF_INET, NB)?;
+    k.connect_now(client, &addr)?;
+    let server = k.accept_now(listener)?;
+    let now = |k: &mut dyn Kernel| -> Got<(i32, i32, i32)> {
+        let (got, info) = k.getsockopt(server, libc::IPPROTO_TCP, libc::TCP_INFO, 104);
+        eq!((got, info.len()), (0, 104));
+        let word = |at: usize| crate::mem::as_int(&info[at..at + 4]);
+        Ok((
+            k.get_int(server, SOL_SOCKET, libc::SO_RCVBUF)?,
+            word(92),
+            word(96),
+        ))
+    };
+    let before = now(k)?;
+    for _ in 0..8 {
+        k.fill(client, 1 << 16)?;
+        // The clock of a virtual host stands still within a call.
+        k.pause(std::time::Duration::from_millis(1));
+        k.drain(server)?;
+    }
+    Ok([before, now(k)?])
+}
+
+fn tcp_buffer_grows_with_its_reader(k: &mut dyn Kernel) -> Outcome {
+    let [(old, no_rtt, old_space), (new, rtt, space)] = read_much(k, None)?;
+    // Nothing has come yet that could be measured; then windows have, microseconds after they were offered.
+    eq!(no_rtt, 0);
+    check!(rtt > 0, "rtt {rtt}");
+    check!(space > old_space, "space {old_space}, {space}");
+    check!(new > 2 * old, "buffer {old}, {new}");
+    Ok(())
+}
+
+fn tcp_buffer_that_was_set_stays(k: &mut dyn Kernel) -> Outcome {
+    let [(old, _, old_space), (new, rtt, space)] = read_much(k, Some(65_536))?;
+    eq!((old, new), (131_072, 131_072));
+    // It is measured all the same.
+    check!(
+        rtt > 0 && space > old_space,
+        "rtt {rtt}, space {old_space}, {space}"
+    );
     Ok(())
 }

@@ -88,7 +88,7 @@ pub struct Outcome {
     pub bits_per_second: f64,
     /// The longest time in which nothing arrived, from the handshake on: a SYN that is lost costs a second.
     pub stall: Duration,
-    /// The largest retransmission timeout in effect when a stall ended.
+    /// The largest retransmission timeout in effect in the longest stall.
     pub rto: Duration,
     /// What the sender says at the end.
     pub info: TcpInfo,
@@ -104,6 +104,8 @@ struct Flow {
     last: Instant,
     stall: Duration,
     rto: Duration,
+    /// The largest since something arrived.
+    rto_now: Duration,
     done: Option<(Instant, TcpInfo)>,
 }
 
@@ -193,6 +195,7 @@ impl Pair {
             last: self.now,
             stall: Duration::ZERO,
             rto: Duration::ZERO,
+            rto_now: Duration::ZERO,
             done: None,
         });
         self.carry();
@@ -265,11 +268,16 @@ impl Pair {
             assert_eq!(error, None, "the transfer failed");
             let Some(server) = flow.server else { continue };
             let n = self.hosts[1].tcp_recv_available(server);
+            let silence = now.saturating_sub(flow.last);
+            if n > 0 || silence > Duration::from_millis(100) {
+                let rto = self.hosts[0].tcp_info(now, client).rto;
+                flow.rto_now = flow.rto_now.max(rto);
+            }
             if n > 0 {
-                let silence = now.saturating_sub(flow.last);
+                let rto = core::mem::take(&mut flow.rto_now);
                 if silence > flow.stall {
                     flow.stall = silence;
-                    flow.rto = self.hosts[0].tcp_info(now, client).rto;
+                    flow.rto = rto;
                 }
                 flow.last = now;
                 flow.got += n;

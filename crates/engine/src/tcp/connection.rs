@@ -30,6 +30,7 @@ use super::stamps::Stamps;
 use super::state::{State, TcpError};
 use super::stream_queue::StreamQueue;
 use super::timers::Deadlines;
+use super::tune::Tune;
 use super::urgent::Urgent;
 use crate::config::Sysctl;
 use crate::event::EventKind;
@@ -255,19 +256,6 @@ pub(crate) struct AckState {
     pub(crate) unstamped: bool,
 }
 
-/// Receive buffer autotuning.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tune {
-    /// Round trip as the receiver sees it, microseconds.
-    pub(crate) rtt_us: u32,
-    /// Echoed timestamp of the last sample.
-    pub(crate) last_echo: u32,
-    /// Bytes the application took in the last round, and when that began.
-    pub(crate) space: u32,
-    pub(crate) since: Instant,
-    pub(crate) taken: u32,
-}
-
 /// TCP_INFO's counters (RFC 4898).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
@@ -375,13 +363,7 @@ impl Connection {
                 last_received: Instant::BOOT,
                 unstamped: false,
             },
-            tune: Tune {
-                rtt_us: 0,
-                last_echo: 0,
-                space: 0,
-                since: Instant::BOOT,
-                taken: 0,
-            },
+            tune: Tune::new(),
             ts_recent: 0,
             ts_offset: 0,
             ts_recent_at: Instant::BOOT,

@@ -217,7 +217,7 @@ impl Connection {
             advmss: u32::from(self.advmss),
             reordering: (self.track.as_ref())
                 .map_or_else(|| self.opts.reordering(), |t| t.reordering),
-            rcv_rtt: us(self.tune.rtt_us),
+            rcv_rtt: us(self.tune.rtt_us()),
             rcv_space: self.tune.space,
             total_retrans: self.counters.retrans,
             bytes_acked: self.counters.bytes_acked,

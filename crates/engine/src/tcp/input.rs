@@ -232,8 +232,8 @@ impl Connection {
         self.expand_send_buffer(cx);
         self.init_window_clamp(cx);
         let initial = super::congestion::INITIAL_WINDOW * u32::from(self.advmss);
-        self.tune.space = self.rcv_wnd.min(initial);
-        self.tune.since = cx.now;
+        let space = self.rcv_ssthresh.min(self.rcv_wnd).min(initial);
+        self.tune.begin(cx.now, space);
     }
 
     /// tcp_init_buffer_space.
@@ -400,7 +400,7 @@ impl Connection {
                 self.ts_recent_at = cx.now;
             }
             if ts.echo != 0 && !segment.payload.is_empty() {
-                self.measure_receiver_rtt(cx.now, ts.echo, segment.payload.len() as u32);
+                self.measure_echo(cx.now, ts.echo, segment.payload.len() as u32);
             }
         }
         if let Some(reply) = self.after_ack(cx, segment, end) {

@@ -52,6 +52,7 @@ mod table;
 mod time_wait;
 mod timers;
 mod timing;
+mod tune;
 mod urgent;
 mod user;
 mod view;

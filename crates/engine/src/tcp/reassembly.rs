@@ -55,6 +55,12 @@ impl Reassembly {
         blocks.iter().map(|(_, right)| *right).max()
     }
 
+    /// The stream offset after the last byte held.
+    pub(crate) fn end(&self) -> Option<u64> {
+        let (at, data) = self.pieces.last_key_value()?;
+        Some(at + data.len() as u64)
+    }
+
     /// What the SACK option takes of a header.
     pub(crate) fn option_len(&self, timestamps: bool) -> u32 {
         let most = if timestamps { BLOCKS - 1 } else { BLOCKS };

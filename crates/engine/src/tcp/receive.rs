@@ -103,6 +103,7 @@ impl Connection {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let psh = segment.flags.contains(TcpFlags::PSH);
         let (count, gso) = (segment.segments(), u32::from(segment.gso));
+        let len = segment.payload.len() as u32;
         self.ecn_of_data(segment.flags);
         let limit = self.received + u64::from(window);
         let base = self.received;
@@ -142,6 +143,13 @@ impl Connection {
             }
             self.counters.data_segs_in += count;
             self.counters.out_of_order += count;
+            if self.sack_ok && len >= 128 {
+                // Without SACK a window that grows would make of a duplicate acknowledgment another.
+                self.grow_window(len);
+            }
+            if !self.orphan {
+                self.grow_buffer(cx, self.tune.space);
+            }
         }
         // RFC 5681, 4.2: a duplicate ACK at once for a gap, and an ACK at once when one is filled.
         self.out |= Out::ACK;
@@ -230,6 +238,7 @@ impl Connection {
         self.counters.data_segs_in += count;
         self.ack.scheduled = true;
         self.measure_segment(len, gso, psh);
+        self.measure_window(cx.now);
         if self.ack.ato_us == 0 {
             // First data: slow start of the sender wants each segment acknowledged.
             self.raise_quickack(MAX_QUICKACKS);
@@ -422,9 +431,9 @@ impl Connection {
 
     /// The application took `n` bytes: autotune, and say so if the window opened (tcp_cleanup_rbuf).
     pub(crate) fn consumed(&mut self, cx: Cx<'_>, n: usize) {
+        self.adjust_space(cx, n as u32);
         self.recv.consume(n);
         self.forget_passed_mark();
-        self.tune(cx, n as u32);
         self.after_read(n);
     }
 
@@ -451,49 +460,6 @@ impl Connection {
                     self.out |= Out::ACK;
                 }
             }
-        }
-    }
-
-    /// Dynamic right-sizing (tcp_rcv_space_adjust): twice what the application takes in a round trip.
-    fn tune(&mut self, cx: Cx<'_>, n: u32) {
-        self.tune.taken = self.tune.taken.saturating_add(n);
-        let round = u64::from(self.tune.rtt_us);
-        if round == 0 || cx.now.micros_since(self.tune.since) < round {
-            return;
-        }
-        let taken = self.tune.taken;
-        if taken > self.tune.space {
-            if cx.sysctl.tcp_moderate_rcvbuf && !self.opts.recv_buffer_locked {
-                let mut want = 2 * u64::from(taken) + 16 * u64::from(self.advmss);
-                let space = u64::from(self.tune.space.max(1));
-                want += 2 * want * u64::from(taken - self.tune.space) / space;
-                let buffer = (want << 8) / u64::from(self.rcv_ratio.max(1));
-                let buffer = buffer.min(u64::from(cx.sysctl.tcp_rmem[2])) as u32;
-                if buffer > self.opts.recv_buffer {
-                    self.opts.recv_buffer = buffer;
-                    self.window_clamp = self.full_space();
-                }
-            }
-            self.tune.space = taken;
-        }
-        self.tune.taken = 0;
-        self.tune.since = cx.now;
-    }
-
-    /// Receiver's RTT from the echoed timestamp of full segments (tcp_rcv_rtt_measure_ts).
-    #[inline]
-    pub(crate) fn measure_receiver_rtt(&mut self, now: Instant, echo: u32, len: u32) {
-        if echo == self.tune.last_echo || len < self.rcv_mss {
-            return;
-        }
-        self.tune.last_echo = echo;
-        let delta = self.ts_now(now).wrapping_sub(echo);
-        if delta < 1 << 20 {
-            let us = delta.max(1) * 1000;
-            self.tune.rtt_us = match self.tune.rtt_us {
-                0 => us,
-                old => old.min(us).max(old - old / 8),
-            };
         }
     }
 }

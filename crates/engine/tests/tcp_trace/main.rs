@@ -14,3 +14,4 @@ mod script;
 mod send;
 mod timing;
 mod tunables;
+mod tune;

@@ -3,13 +3,14 @@
 //! - `> A 1:1001 ack 1 win 64240` the host sends exactly this, at that time; `<` the peer sends it.
 //!   Flags are the letters S F R P A U, E (ECE), W (CWR) and N (AE); `ect` and `ce` are the IP header's. Numbers count from
 //!   the initial ones, of each side. What is not named is not compared. `sackok` and `sack 1001:2001,3001:4001` (or `none`)
-//!   are those options, with the numbers of who is acknowledged; `ts VAL/=` echoes the last one sent. `mss`, `wscale`,
+//!   are those options, with the numbers of who is acknowledged; `ts VAL/=` echoes the last one sent, and `ts VAL/+N` one N later. `mss`, `wscale`,
 //!   `ts VAL/ECR`, `urg` are the other fields.
 //! - `> PA 1:5001 each 1000`: five segments, of which the last has the P.
-//! - `> nothing`: nothing was sent up to that time.
+//! - `> nothing`: nothing was sent up to that time; `> anything`: what was does not matter.
 //! - calls: `connect`, `listen N`, `accept`, `send N [more] [oob] [eor]`, `read N`, `shutdown r|w|rw`, `close`, `abort`,
 //!   `set OPTION VALUE`.
-//! - checks: `state S`, `error E`, `available N`, `events ...`.
+//! - checks: `state S`, `error E`, `available N`, `rcv_rtt MICROSECONDS`,
+//!   `tune RTT SPACE BUFFER`, `events ...`.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -317,6 +318,19 @@ impl Trace {
                 let n = self.stack.tcp_recv_available(self.id());
                 assert_eq!(n, number(1) as usize, "{}", self.line);
             }
+            "rcv_rtt" => {
+                let got = self.stack.tcp_info(now, self.id()).rcv_rtt;
+                assert_eq!(got.as_micros(), u128::from(number(1)), "{}", self.line);
+            }
+            "tune" => {
+                let info = self.stack.tcp_info(now, self.id());
+                let got = (
+                    info.rcv_rtt.as_micros() as u32,
+                    info.rcv_space,
+                    self.stack.tcp_buffers(self.id()).1,
+                );
+                assert_eq!(got, (number(1), number(2), number(3)), "{}", self.line);
+            }
             "urgent" => {
                 let urgent = self.stack.tcp_urgent(self.id());
                 assert_eq!(urgent.offset, Some(number(1) as usize), "{}", self.line);
@@ -404,6 +418,11 @@ impl Trace {
         let shown = self.shown();
         if words == ["nothing"] {
             assert!(self.sent.is_empty(), "{}: but {shown:?}", self.line);
+            return;
+        }
+        if words == ["anything"] {
+            self.sent.clear();
+            self.tos.clear();
             return;
         }
         let Some((at, sent)) = self.sent.pop_front() else {
@@ -502,7 +521,11 @@ impl Trace {
         };
         options.timestamps = want.ts.map(|(value, echo)| Timestamps {
             value,
-            echo: if want.echo_last { self.clock } else { echo },
+            echo: if want.echo_last {
+                self.clock.wrapping_add(echo)
+            } else {
+                echo
+            },
         });
         for &(left, right) in want.sack.iter().flatten() {
             assert!(options.sack.push(isn + left, isn + right));
@@ -548,7 +571,7 @@ struct Segment {
     mss: Option<u16>,
     scale: Option<u8>,
     ts: Option<(u32, u32)>,
-    /// `ts VAL/=`: the echo of what was sent last.
+    /// `ts VAL/=`, `ts VAL/+N`: the echo of what was sent last, or so much later.
     echo_last: bool,
     /// `ect` or `ce` in the IP header.
     ecn: u8,
@@ -603,7 +626,7 @@ impl Segment {
                 "fo" => segment.cookie = Some(value().to_owned()),
                 "ts" => {
                     let (v, e) = value().split_once('/').expect("VAL/ECR");
-                    segment.echo_last = e == "=";
+                    segment.echo_last = e == "=" || e.starts_with('+');
                     segment.ts = Some((v.parse().unwrap(), e.parse().unwrap_or(0)));
                 }
                 seq => {
