@@ -1,7 +1,7 @@
 //! What lockstep found when it had found nothing for long: sends that fail and leave something behind.
 
 use crate::addr::Addr;
-use crate::check::{Outcome, eq, err, mask, ok, ret};
+use crate::check::{Got, Outcome, eq, err, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::mem::BAD;
 use crate::msg::{Msg, cmsg};
@@ -22,6 +22,9 @@ tests! {
     a_peer_that_never_read,
     arrivals_wake_for_urgent_data [EPOLL],
     a_batch_without_a_checksum,
+    what_a_batch_takes_of_the_receive_buffer,
+    a_low_water_mark_wakes_readers_only [EPOLL],
+    a_message_without_a_receiver_is_an_edge [EPOLL],
 }
 
 /// The mask of a datagram socket that an error waits for.
@@ -223,5 +226,77 @@ fn a_batch_without_a_checksum(k: &mut dyn Kernel) -> Outcome {
     ret!(k.set_int(fd, SOL_SOCKET, libc::SO_NO_CHECK, 0), 0);
     ret!(k.send(fd, b"next", 0), 4);
     eq!(k.recv_now(to)?, b"next");
+    Ok(())
+}
+
+/// udp_rcv_segment(): what came in pages is charged by the byte.
+fn what_a_batch_takes_of_the_receive_buffer(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        for (gro, len, holds) in [(0, 200, 4), (0, 100, 4), (1, 200, 1)] {
+            let (to, addr) = k.udp(family)?;
+            ret!(k.set_int(to, SOL_SOCKET, libc::SO_RCVBUF, 2100), 0);
+            ret!(k.set_int(to, libc::SOL_UDP, libc::UDP_GRO, gro), 0);
+            let fd = ok!(k.socket(family, SOCK_DGRAM | NB, 0));
+            ret!(k.connect(fd, &addr), 0);
+            ret!(k.set_int(fd, libc::SOL_UDP, libc::UDP_SEGMENT, len), 0);
+            let data = vec![7; len as usize * 5];
+            ret!(k.send(fd, &data, 0), data.len() as i64);
+            mask!(k, to, R | W | WB);
+            let mut got = 0;
+            while k.recv(to, &mut [0; 4000], 0) > 0 {
+                got += 1;
+            }
+            eq!((len, got), (len, holds));
+        }
+    }
+    Ok(())
+}
+
+/// A watch of an edge, which has told what there is.
+fn watched(k: &mut dyn Kernel, fd: Fd, events: i32) -> Got<Fd> {
+    let watch = ok!(k.call(libc::SYS_epoll_create1, &[0]));
+    let events = (libc::EPOLLET | events) as u32;
+    let asked = libc::epoll_event { events, u64: 0 };
+    let add = libc::EPOLL_CTL_ADD as u64;
+    let args = [watch as u64, add, fd as u64, &raw const asked as u64];
+    ret!(k.call(libc::SYS_epoll_ctl, &args), 0);
+    edges(k, watch);
+    Ok(watch)
+}
+
+/// tcp_data_ready(): nothing to read is nothing to wake for.
+fn a_low_water_mark_wakes_readers_only(k: &mut dyn Kernel) -> Outcome {
+    let refused = ok!(k.socket(AF_INET, SOCK_STREAM | NB, 0));
+    err!(k.connect(refused, &Addr::lo4(1)), EINPROGRESS);
+    let gone = R | W | libc::POLLERR | libc::POLLHUP | libc::POLLRDHUP;
+    mask!(k, refused, gone);
+    let tcp = k.tcp(AF_INET)?;
+    ret!(k.send(tcp.client, b"abc", 0), 3);
+    mask!(k, tcp.server, R | W);
+    let ended = k.tcp(AF_INET)?;
+    ret!(k.shutdown(ended.client, libc::SHUT_WR), 0);
+    mask!(k, ended.server, R | W | libc::POLLRDHUP);
+    let (unix, peer) = k.pair(AF_UNIX, SOCK_STREAM | NB)?;
+    ret!(k.send(peer, b"abc", 0), 3);
+    for (fd, wakes) in [(refused, 0), (tcp.server, 1), (ended.server, 1), (unix, 0)] {
+        let watch = watched(k, fd, libc::EPOLLIN)?;
+        eq!(edges(k, watch), 0);
+        ret!(k.set_int(fd, SOL_SOCKET, libc::SO_RCVLOWAT, 2), 0);
+        eq!(edges(k, watch), wakes);
+    }
+    Ok(())
+}
+
+/// sock_wfree(): of a message that was made, and whose receiver is not there any more.
+fn a_message_without_a_receiver_is_an_edge(k: &mut dyn Kernel) -> Outcome {
+    let (a, b) = k.pair(AF_UNIX, SOCK_DGRAM | NB)?;
+    k.close(b);
+    mask!(k, a, W | WB);
+    let watch = watched(k, a, libc::EPOLLOUT)?;
+    eq!(edges(k, watch), 0);
+    err!(k.send(a, b"x", 0), ECONNREFUSED);
+    eq!(edges(k, watch), 1);
+    err!(k.send(a, b"x", 0), ENOTCONN);
+    eq!(edges(k, watch), 1);
     Ok(())
 }

@@ -7,4 +7,6 @@ pub struct Tag {
     pub mark: u32,
     /// SO_PRIORITY.
     pub priority: u32,
+    /// Its data came in pages, as a batch's does (UDP_SEGMENT): what a receiver is charged goes by that.
+    pub paged: bool,
 }

@@ -408,7 +408,11 @@ impl Host {
             FailEffect::Nothing | FailEffect::Pending => {}
             FailEffect::Skipped { bytes, .. } => self.tcp_skip(cx, id, bytes),
             FailEffect::UnixSkipped { .. } => self.unix_skip_oob(id),
-            FailEffect::UnixDetached => self.unix_detach(id),
+            FailEffect::UnixDetached => {
+                self.unix_detach(id);
+                // The message had been made.
+                self.datagram_left(id);
+            }
             FailEffect::UnixWaited => self.unix_waited(id),
             FailEffect::UnixUnsent => self.datagram_left(id),
             FailEffect::TooBig { dst, mtu, noted } => {

@@ -119,7 +119,12 @@ impl ReceiveQueue {
 
     /// Takes a datagram, or drops and counts it when it does not fit.
     pub(crate) fn push(&mut self, datagram: UdpReceived) -> bool {
-        let size = datagram_memory(datagram.payload.len(), datagram.to.is_ipv6());
+        let len = datagram.payload.len();
+        let size = match datagram.tag.paged {
+            // Headers in a small head, data in pages that are charged by the byte (udp_rcv_segment(), too).
+            true => SKB + SMALL_HEAD + len as u32,
+            false => datagram_memory(len, datagram.to.is_ipv6()),
+        };
         // With nothing charged any datagram is taken, however small the buffer.
         let full = match self.plain {
             true => self.is_full(),

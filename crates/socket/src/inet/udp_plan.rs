@@ -9,7 +9,7 @@ use crate::socket::{Common, CommonFlags};
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use switchboard_abi::number::*;
-use switchboard_engine::{IfIndex, IpOptions, SendExtra, UdpSend, Way};
+use switchboard_engine::{IfIndex, IpOptions, SendExtra, Tag, UdpSend, Way};
 use switchboard_wire::Payload;
 
 #[derive(Clone, Debug)]
@@ -221,7 +221,10 @@ impl UdpSendPlan {
             unsummed: self.unsummed,
             may_be_cut: self.may_be_cut,
             fragment_size: self.fragment_size,
-            tag: self.cookie.tag,
+            tag: Tag {
+                paged: self.segment > 0,
+                ..self.cookie.tag
+            },
             flow_label: self.flow_label,
             extra: self.extra,
             payload,

@@ -92,6 +92,7 @@ impl Cookie {
             tag: Tag {
                 mark: rare.mark,
                 priority: common.priority,
+                paged: false,
             },
             stamps: rare.stamping.flags,
             stamp_id: None,

@@ -275,6 +275,7 @@ pub(super) fn set_rcvlowat(
     } else {
         value as u32
     };
+    let mut wakes = false;
     if let Kind::Tcp(s) = h.kind(id)? {
         // tcp_set_rcvlowat(): no more than half of what the buffer may become.
         let locked = h.get(id)?.common.has(CommonFlags::RCVBUF_LOCKED);
@@ -287,10 +288,21 @@ pub(super) fn set_rcvlowat(
         let handle = s.handle;
         let mark = TcpSet::RecvLowWater(value);
         h.stack.tcp_set(cx.now, handle, mark);
+        // tcp_data_ready(): a FIN came (SOCK_DONE), or there is something to read.
+        let ended = [
+            State::CloseWait,
+            State::LastAck,
+            State::Closing,
+            State::TimeWait,
+        ];
+        wakes =
+            ended.contains(&h.stack.tcp_state(handle)) || h.stack.tcp_recv_available(handle) > 0;
     }
     h.get_mut(id)?.common.rcvlowat = value.max(1);
     // A lower mark may have made the socket readable.
-    h.wake(id, h.poll(id) & crate::mask::PollMask::READABLE);
+    if wakes {
+        h.wake(id, h.poll(id) & crate::mask::PollMask::READABLE);
+    }
     Ok(())
 }
 
