@@ -10,6 +10,8 @@ fail() {
 has() {
     grep -Eq "$2" "$1" || { cat "$1" >&2; fail "$3"; }
 }
+# same GOT WANTED WHAT
+same() { [ "$1" = "$2" ] || fail "$3: '$1', not '$2'"; }
 run() { timeout 60 "$SWITCHBOARD" run "$@"; }
 # pings STATUS PATTERN WHAT ARGUMENT...: how ping ends in a run, and what it says. 1: nothing came back, or an error.
 pings() {
@@ -25,7 +27,7 @@ unshare -n sleep 600 &
 ROUTER=$!
 unshare -n sleep 600 &
 FAR=$!
-trap 'kill $ROUTER $FAR' EXIT
+trap 'kill $ROUTER $FAR; [ ! -e dns.pid ] || kill "$(cat dns.pid)"' EXIT
 router() { nsenter -t $ROUTER -n "$@"; }
 far() { nsenter -t $FAR -n "$@"; }
 for pid in $ROUTER $FAR; do
@@ -125,6 +127,53 @@ for to in "10.77.1.2", "2001:db8:78::2", "10.77.9.9", "10.77.8.1", "10.77.0.77":
         print(to, errno.errorcode.get(error.errno))
 PYTHON
 diff errors.txt wanted.txt >&2 || fail "errors are not the kernel's"
+
+# Names: by a server that is far away, and by one on the machine's own loopback, as systemd-resolved's is. Who starts before
+# there is one starts all the same.
+lookups() {
+    run --net nat -- sh -c 'echo started; getent ahosts db; getent ahosts db.corp.test; getent ahosts none' 2>&1 || true
+}
+for server in 10.77.1.2 2001:db8:78::2 127.0.0.1 ::1; do
+    printf 'nameserver %s\nsearch corp.test\noptions timeout:2 attempts:2\n' $server >resolv.conf
+    mount --bind resolv.conf /etc/resolv.conf
+    in=env
+    case $server in 10.* | 2001:*) in=far ;; esac
+    same "$(lookups)" started "without a name server at $server"
+    text=$(printf ',%.0s' $(seq 9) | sed "s/,/,$(printf 'x%.0s' $(seq 200))/g")
+    $in dnsmasq --keep-in-foreground --log-facility=- --conf-file=/dev/null --user=root --pid-file="$PWD/dns.pid" --no-resolv --no-hosts --bind-interfaces \
+        --listen-address=$server --address=/db.corp.test/10.77.1.9 --address=/db.corp.test/2001:db8:78::9 \
+        --txt-record="long.corp.test$text" >dnsmasq.txt 2>&1 &
+    DNS=$!
+    for _ in $(seq 100); do
+        grep -q started dnsmasq.txt && break
+        sleep 0.05
+    done
+    lookups | awk '{ print $1 }' | uniq >names.txt
+    # Each is asked for by both names, and told for three types of sockets.
+    printf '%s\n' started 2001:db8:78::9 10.77.1.9 2001:db8:78::9 10.77.1.9 | sort >wanted.txt
+    sort names.txt | diff - wanted.txt >&2 || fail "names from $server: $(cat names.txt dnsmasq.txt)"
+    # An answer that does not fit a datagram is asked for once more, by TCP.
+    run --net nat -- python3 - >long.txt <<'PYTHON' || fail "a long answer from $server"
+import socket, struct
+question = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"\4long\4corp\4test\0" + struct.pack(">2H", 16, 1)
+server = open("/etc/resolv.conf").readline().split()[1]
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(10)
+sock.connect((server, 53))
+sock.send(question)
+print("cut" if sock.recv(2000)[2] & 2 else "whole")
+sock = socket.create_connection((server, 53), 10)
+sock.sendall(struct.pack(">H", len(question)) + question)
+stream = sock.makefile("rb")
+answer = stream.read(*struct.unpack(">H", stream.read(2)))
+print("cut" if answer[2] & 2 else "whole", len(answer) > 1800)
+PYTHON
+    same "$(xargs <long.txt)" "cut whole True" "a long answer from $server"
+    kill "$(cat dns.pid)"
+    wait $DNS || true
+    rm -f dns.pid
+    umount /etc/resolv.conf
+done
 
 # Published ports: clients from elsewhere keep their addresses.
 run -p 8080:80 -p 5353:53/udp -- python3 - >peers.txt <<'PYTHON' &

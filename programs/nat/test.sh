@@ -1,13 +1,14 @@
 #!/bin/bash
 # The way out: what programs reach by `--net nat`. The outside is the host's own loopback, under a name of its own: bytes both
 # ways, halves of connections, refusals, resets, datagrams of every length. As root there are routers too, in network
-# namespaces of the test's own: traceroute, ping, ICMP errors, TUN and TAP devices.
+# namespaces of the test's own: traceroute, ping, ICMP errors, names, TUN and TAP devices.
 . "$(dirname "$0")/../lib/outer.sh"
 need python3 python3
 need curl curl
 need iperf3 iperf3
 need ip iproute2
 need ping iputils-ping
+need dnsmasq dnsmasq-base
 
 python3 "$HERE/outside.py" "$WORK/ports" &
 OUTSIDE=$!
@@ -38,7 +39,8 @@ export NAME4=198.51.100.4 NAME6=2001:db8:5b::4
 run 120 --sysctl "net.ipv4.ping_group_range=0 2147483647" --net nat --host-loopback $NAME4 --host-loopback $NAME6
 
 if [ "$(id -u)" = 0 ] && unshare -n true 2>/dev/null; then
-    unshare -n bash "$HERE/namespaces.sh"
+    # A file system of its own for what stands in /etc/resolv.conf.
+    unshare -n -m bash "$HERE/namespaces.sh"
 else
     echo "left out: routers and devices, as no network namespace may be made here"
 fi
