@@ -1,11 +1,13 @@
 //! /proc/net: the format to the column, and true numbers.
 
 use crate::addr::Addr;
-use crate::check::{Got, Outcome, check, eq, fail, here, ok, ret};
+use crate::check::{Got, Outcome, check, eq, fail, here, mask, ok, ret};
 use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::NB;
+use crate::sys::{R, W};
 use libc::{AF_INET, AF_INET6, AF_UNIX, O_RDONLY, SEEK_SET, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
+use libc::{POLLERR, POLLHUP, POLLRDHUP};
 
 tests! {
     headers,
@@ -20,6 +22,7 @@ tests! {
     socket_counts [ROOT],
     udp_counters [ROOT],
     tcp_counters [ROOT],
+    more_tcp_counters [ROOT],
     read_again_from_the_beginning,
     read_in_small_pieces,
     inodes_are_fstats [FILES],
@@ -487,6 +490,58 @@ fn tcp_counters(k: &mut dyn Kernel) -> Outcome {
         Ok(())
     })?;
     eq!(grown, [1, 0, 0, 1, 1, 2, 2]);
+    Ok(())
+}
+
+fn more_tcp_counters(k: &mut dyn Kernel) -> Outcome {
+    k.own_network()?;
+    let columns = [
+        ("netstat", "TcpExt", "TCPOrigDataSent"),
+        ("netstat", "TcpExt", "TCPAbortOnClose"),
+        ("netstat", "TcpExt", "TCPAbortOnData"),
+        ("netstat", "TcpExt", "TCPAbortOnLinger"),
+        ("netstat", "TcpExt", "TCPDeferAcceptDrop"),
+        ("netstat", "TcpExt", "TCPSynRetrans"),
+        ("netstat", "TcpExt", "TCPTimeouts"),
+    ];
+    let grown = growth(k, &columns, |k| {
+        let tcp = k.tcp(AF_INET)?;
+        ret!(k.send(tcp.client, b"hello", 0), 5);
+        ret!(k.recv(tcp.server, &mut [0; 8], 0), 5);
+        // Of a FIN, too.
+        ret!(k.shutdown(tcp.client, libc::SHUT_WR), 0);
+        Ok(())
+    })?;
+    eq!(grown, [2, 0, 0, 0, 0, 0, 0]);
+    let grown = growth(k, &columns, |k| {
+        let tcp = k.tcp(AF_INET)?;
+        ret!(k.send(tcp.client, b"unread", 0), 6);
+        k.close(tcp.server);
+        // The runner hears of a close a moment later.
+        mask!(k, tcp.client, R | W | POLLERR | POLLHUP | POLLRDHUP);
+        Ok(())
+    })?;
+    eq!(grown, [1, 1, 0, 0, 0, 0, 0]);
+    let grown = growth(k, &columns, |k| {
+        let tcp = k.tcp(AF_INET)?;
+        let linger = [1i32, 0].map(i32::to_ne_bytes).concat();
+        let set = k.setsockopt(tcp.server, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+        ret!(set, 0);
+        k.close(tcp.server);
+        // The runner hears of a close a moment later.
+        mask!(k, tcp.client, R | W | POLLERR | POLLHUP | POLLRDHUP);
+        Ok(())
+    })?;
+    eq!(grown, [0, 0, 1, 0, 0, 0, 0]);
+    let grown = growth(k, &columns, |k| {
+        let (listener, addr) = k.tcp_listener(AF_INET, 4)?;
+        let defer = libc::TCP_DEFER_ACCEPT;
+        ret!(k.set_int(listener, libc::IPPROTO_TCP, defer, 30), 0);
+        let fd = k.tcp_socket(AF_INET, 0)?;
+        ret!(k.connect(fd, &addr), 0);
+        Ok(())
+    })?;
+    eq!(grown, [0, 0, 0, 0, 1, 0, 0]);
     Ok(())
 }
 

@@ -214,6 +214,30 @@ pub struct Counters {
     pub tcp_listen_overflows: u64,
     /// SYNs that a listener dropped, for that or another reason.
     pub tcp_listen_drops: u64,
+    /// What timers did: acknowledgments that were due, retransmissions, probes of losses, of peers, and of windows.
+    pub tcp_delayed_acks: u64,
+    /// See above.
+    pub tcp_timeouts: u64,
+    /// See above.
+    pub tcp_loss_probes: u64,
+    /// See above.
+    pub tcp_keep_alive: u64,
+    /// See above.
+    pub tcp_win_probe: u64,
+    /// SYNs and their answers that were sent again.
+    pub tcp_syn_retrans: u64,
+    /// Segments with data or a FIN that were sent for the first time.
+    pub tcp_orig_data_sent: u64,
+    /// Requests that ended with a RST.
+    pub embryonic_rsts: u64,
+    /// Connections reset by close(2): with data unread, with SO_LINGER of zero, with a negative TCP_LINGER2.
+    pub tcp_abort_on_close: u64,
+    /// See above.
+    pub tcp_abort_on_data: u64,
+    /// See above.
+    pub tcp_abort_on_linger: u64,
+    /// TIME_WAIT entries whose time has passed.
+    pub time_waited: u64,
     /// SYN cookies sent, come back, and those that were none.
     pub syncookies_sent: u64,
     /// See above.

@@ -1,3 +1,4 @@
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -154,6 +155,33 @@ fn one_destination_gets_six_errors_and_then_one_a_second() {
     assert_eq!(sent(4500), 2);
     assert_eq!(sent(60_000), 6);
     assert!(stack.counters().icmp_out_rate_limit_host > 0);
+}
+
+/// net.ipv4.icmp_ratemask and net.ipv6.icmp.ratemask: what is not among the limited types is not counted against anybody.
+#[test]
+fn only_the_types_of_the_mask_are_limited() {
+    for (from, to) in [("10.0.0.2", "10.0.0.1"), ("fd00::2", "fd00::1")] {
+        let sent = |set: &dyn Fn(&mut Sysctl)| {
+            let mut stack = host();
+            set(stack.sysctl_mut());
+            for _ in 0..20 {
+                stack.deliver(Instant::from_millis(1000), ETH0, datagram(from, to));
+            }
+            out(&mut stack).len()
+        };
+        assert_eq!(sent(&|_| {}), 6, "{from}");
+        // Destination unreachable is 3 in IPv4 and 1 in IPv6.
+        let others = |sysctl: &mut Sysctl| {
+            sysctl.icmp_ratemask = !(1 << 3);
+            sysctl.icmp6_ratemask = vec![(0, 0), (2, 255)];
+        };
+        assert_eq!(sent(&others), 20, "{from}");
+        let alone = |sysctl: &mut Sysctl| {
+            sysctl.icmp_ratemask = 1 << 3;
+            sysctl.icmp6_ratemask = vec![(1, 1)];
+        };
+        assert_eq!(sent(&alone), 6, "{from}");
+    }
 }
 
 #[test]

@@ -274,8 +274,12 @@ impl Stack {
             }
             Judgement::RepeatSynAck | Judgement::Acknowledge => {}
             Judgement::Reset => self.tcp_reset_reply(ip, Head::of(segment)),
-            Judgement::Forget => self.tcp_drop_request(index),
+            Judgement::Forget => {
+                self.counters.embryonic_rsts += 1;
+                self.tcp_drop_request(index);
+            }
             Judgement::ResetAndForget => {
+                self.counters.embryonic_rsts += 1;
                 self.tcp_reset_reply(ip, Head::of(segment));
                 self.tcp_drop_request(index);
             }
@@ -458,6 +462,9 @@ impl Stack {
         }
         self.tcp_arm(index, again);
         if let Some((route, tuple, segment)) = out {
+            // tcp_rtx_synack
+            self.counters.tcp_syn_retrans += 1;
+            self.counters.tcp_retrans_segs += 1;
             self.tcp_emit_with(now, &route, tuple, tos, ttl, extra.as_deref(), segment);
         }
     }

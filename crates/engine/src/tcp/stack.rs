@@ -271,6 +271,12 @@ impl Stack {
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
             self.counters.tcp_out_segs += u64::from(segment.segments());
             self.counters.tcp_retrans_segs += u64::from(again);
+            let syn = segment.flags.contains(TcpFlags::SYN);
+            self.counters.tcp_syn_retrans += u64::from(again > 0 && syn);
+            let carries = !segment.payload.is_empty() || segment.flags.contains(TcpFlags::FIN);
+            if again == 0 && carries {
+                self.counters.tcp_orig_data_sent += u64::from(segment.segments());
+            }
             self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
@@ -498,10 +504,18 @@ impl Stack {
             }
             Kind::Socket(socket) => {
                 let before = socket.conn.state;
+                socket.conn.count_due(now, &mut self.counters);
+                let flags = socket.conn.out;
+                let keep = socket.conn.deadlines.keep <= now;
                 socket.conn.on_timer(Cx {
                     now,
                     sysctl: &self.sysctl,
                 });
+                let set = socket.conn.out - flags;
+                let probed = set.contains(Out::PROBE);
+                self.counters.tcp_keep_alive += u64::from(probed && keep);
+                self.counters.tcp_win_probe += u64::from(probed && !keep);
+                self.counters.tcp_loss_probes += u64::from(set.contains(Out::LOSS_PROBE));
                 self.counters.tcp_ended(before, socket.conn.state);
                 if self.sysctl.ip_dynaddr > 0 {
                     self.tcp_reselect_source(id.index);
@@ -511,6 +525,7 @@ impl Stack {
             Kind::Request(_) => self.tcp_request_timer(now, id.index),
             Kind::TimeWait(time_wait) => {
                 if time_wait.deadline <= now {
+                    self.counters.time_waited += 1;
                     self.tcp_release(id.index);
                 } else {
                     let deadline = time_wait.deadline;

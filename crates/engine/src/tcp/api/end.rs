@@ -55,9 +55,16 @@ impl Stack {
         if conn.opts.repair().on {
             conn.forget();
         }
+        let counters = &mut self.counters;
+        if !matches!(conn.state, State::Close | State::Listen) {
+            let (unread, aborts) = (!conn.recv.is_empty(), linger == Some(Duration::ZERO));
+            counters.tcp_abort_on_close += u64::from(unread);
+            counters.tcp_abort_on_data += u64::from(aborts && !unread);
+        }
         conn.close(linger == Some(Duration::ZERO) || crowded);
         // tcp_close: TCP_LINGER2 negative, the connection ends here.
         if conn.state == State::FinWait2 && conn.opts.linger2() == Linger2::Never {
+            counters.tcp_abort_on_linger += 1;
             conn.abort();
         }
         self.tcp_finish(now, id.index);
