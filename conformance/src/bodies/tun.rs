@@ -17,6 +17,7 @@ tests! {
     shows_as_an_interface [ROOT | FILES],
     settings [ROOT | FILES],
     carrier [ROOT | FILES],
+    ipv6_addresses_given_while_down [ROOT | FILES],
     stays_when_told [ROOT | FILES],
     of_an_ordinary_user [ROOT | FILES | DROP],
     packets_out_and_in [ROOT | FILES],
@@ -347,6 +348,55 @@ fn carrier(k: &mut dyn Kernel) -> Outcome {
     ret!(k.ioctl_int(fd, TUNSETCARRIER, &mut on), 0);
     eq!(running(k)?, UP);
     k.close(fd);
+    Ok(())
+}
+
+/// As wg-quick(8) and many others do it: the address first, then the interface up. Going down takes it away.
+fn ipv6_addresses_given_while_down(k: &mut dyn Kernel) -> Outcome {
+    const SIOCGIFINDEX: u64 = 0x8933;
+    let ours: [u8; 16] = [0xfd, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let first = tun(k, "early0", TUN | NO_PI)?;
+    let second = another(k)?;
+    eq!(
+        set_iff(k, second, "early1", TAP | NO_PI),
+        (0, "early1".to_string())
+    );
+    let (s, v6) = (inet(k)?, ok!(k.socket(libc::AF_INET6, SOCK_DGRAM, 0)));
+    for name in ["early0", "early1"] {
+        let index = ifreq(k, s, SIOCGIFINDEX, name, &[]).1;
+        // struct in6_ifreq
+        let mut request = [0u8; 24];
+        request[..16].copy_from_slice(&ours);
+        request[16] = 64;
+        request[20..].copy_from_slice(&index[16..20]);
+        let mut give =
+            |k: &mut dyn Kernel| k.ioctl_raw(v6, SIOCSIFADDR, request.as_mut_ptr() as u64);
+        let has_it = |k: &mut dyn Kernel| -> Got<bool> {
+            let all = k.file_text("/proc/net/if_inet6")?;
+            let its = |line: &str| line.starts_with("fd07") && line.ends_with(name);
+            Ok(all.lines().any(its))
+        };
+        ret!(give(k), 0);
+        check!(has_it(k)?, "{name}: given while down");
+        ret!(ifreq(k, s, SIOCSIFFLAGS, name, &UP.to_ne_bytes()).0, 0);
+        check!(has_it(k)?, "{name}: given before, now up");
+        // Again what it is.
+        ret!(ifreq(k, s, SIOCSIFFLAGS, name, &UP.to_ne_bytes()).0, 0);
+        check!(has_it(k)?, "{name}: up again");
+        if name == "early0" {
+            let sender = ok!(k.socket(libc::AF_INET6, SOCK_DGRAM | O_NONBLOCK, 0));
+            ret!(k.bind(sender, &Addr::v6(ours, 0)), 0);
+            let mut other = ours;
+            other[15] = 2;
+            ret!(k.connect(sender, &Addr::v6(other, 9)), 0);
+        }
+        ret!(ifreq(k, s, SIOCSIFFLAGS, name, &[0, 0]).0, 0);
+        check!(!has_it(k)?, "{name}: down");
+        ret!(ifreq(k, s, SIOCSIFFLAGS, name, &UP.to_ne_bytes()).0, 0);
+        check!(!has_it(k)?, "{name}: up without it");
+    }
+    k.close(first);
+    k.close(second);
     Ok(())
 }
 

@@ -304,10 +304,14 @@ impl Interface {
         self.name = String::from(name);
     }
 
-    /// IFF_UP. What IPv6 has goes with it (addrconf_ifdown), IPv4's addresses stay; `lo` gets its own back.
+    /// IFF_UP. What IPv6 has goes with it (addrconf_ifdown), IPv4's addresses stay; `lo` gets its own back. What was given
+    /// while the interface was down is there when it comes up.
     pub(crate) fn set_up(&mut self, up: bool) {
         self.up = up;
-        self.renew_v6();
+        match up {
+            true => self.own_v6(),
+            false => self.forget_v6(),
+        }
         let has_v4 = self.addresses.iter().any(|a| a.addr.is_ipv4());
         if up && self.is_loopback() && !has_v4 {
             self.addresses.insert(0, LOOPBACK_V4);
@@ -377,19 +381,27 @@ impl Interface {
     pub(crate) fn disable_v6(&mut self, disabled: bool) {
         if self.disabled6 != disabled {
             self.disabled6 = disabled;
-            self.renew_v6();
+            self.forget_v6();
+            self.own_v6();
         }
     }
 
-    fn renew_v6(&mut self) {
+    fn forget_v6(&mut self) {
         self.tentative.clear();
         self.addresses.retain(|a| a.addr.is_ipv4());
         self.forget_traits();
-        if self.up && self.is_loopback() && self.has_v6() {
-            self.addresses.push(LOOPBACK_V6);
-        } else if self.up && self.ethernet && self.has_v6() {
-            let own = Mac(self.hardware).link_local();
-            self.addresses.push(InterfaceAddress::new(own.into(), 64));
+    }
+
+    /// What an interface that is up has by itself.
+    fn own_v6(&mut self) {
+        let own = if self.is_loopback() {
+            LOOPBACK_V6
+        } else {
+            InterfaceAddress::new(Mac(self.hardware).link_local().into(), 64)
+        };
+        let has_one = self.up && (self.is_loopback() || self.ethernet) && self.has_v6();
+        if has_one && self.addresses.iter().all(|a| a.addr != own.addr) {
+            self.insert(own);
         }
     }
 
