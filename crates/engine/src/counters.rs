@@ -1,5 +1,7 @@
 //! What happened to packets, counted as in /proc/net/snmp.
 
+use alloc::collections::BTreeMap;
+
 use switchboard_wire::{IcmpMessage, Unreachable};
 
 use crate::tcp::State;
@@ -71,30 +73,32 @@ pub struct LiteCounters {
     pub out_datagrams: u64,
 }
 
-/// ICMP messages of one version, by their type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IcmpCounters([u64; 256]);
-
-impl Default for IcmpCounters {
-    fn default() -> IcmpCounters {
-        IcmpCounters([0; 256])
-    }
-}
+/// ICMP messages of one version, by their type: a host sees few of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IcmpCounters(BTreeMap<u8, u64>);
 
 impl IcmpCounters {
     /// How many were of this type.
     pub fn of(&self, kind: u8) -> u64 {
-        self.0[usize::from(kind)]
+        self.0.get(&kind).copied().unwrap_or(0)
     }
 
     /// The types that there were, and how many.
     pub fn seen(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
-        let all = self.0.iter().enumerate().filter(|(_, n)| **n > 0);
-        all.map(|(kind, n)| (kind as u8, *n))
+        self.0.iter().map(|(kind, n)| (*kind, *n))
     }
 
     pub(crate) fn count(&mut self, v6: bool, message: &IcmpMessage) {
-        let kind = match message {
+        self.add(IcmpCounters::kind(v6, message));
+    }
+
+    pub(crate) fn add(&mut self, kind: u8) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+
+    /// The message's type.
+    pub(crate) fn kind(v6: bool, message: &IcmpMessage) -> u8 {
+        match message {
             IcmpMessage::EchoRequest { .. } if v6 => 128,
             IcmpMessage::EchoReply { .. } if v6 => 129,
             IcmpMessage::Unreachable {
@@ -110,13 +114,12 @@ impl IcmpCounters {
             IcmpMessage::TimeExceeded { .. } => 11,
             IcmpMessage::ParameterProblem { .. } => 12,
             IcmpMessage::Other { kind, .. } => *kind,
-        };
-        self.0[usize::from(kind)] += 1;
+        }
     }
 }
 
 /// The host's counters, of both families together but for [`Counters::v6`]. Names are those of /proc/net/snmp and /proc/net/netstat, in snake case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// UDP-Lite of IPv4, and of IPv6.
     pub lite: [LiteCounters; 2],

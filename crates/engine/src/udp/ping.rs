@@ -13,6 +13,7 @@ use switchboard_wire::{Body, IcmpMessage, IpHeader, Packet, Payload, emit_body};
 use super::queue::UdpReceived;
 use super::send::check_size;
 use super::{Role, UdpSend, UdpSendError, any};
+use crate::counters::IcmpCounters;
 use crate::event::UdpId;
 use crate::hash::prune;
 use crate::iface::IfIndex;
@@ -142,8 +143,7 @@ impl Stack {
         }
         self.label(&mut ip, send.flow_label, (0, 0));
         let v6 = ip.is_v6();
-        let mut counted = self.counters.icmp_out[usize::from(v6)];
-        counted.count(v6, &message);
+        let kind = IcmpCounters::kind(v6, &message);
         let mut body = Body::Icmp(message);
         if let Some(extra) = &send.extra {
             body = extra.wrap(now, &ip, send.dst.ip().to_canonical(), body);
@@ -152,7 +152,7 @@ impl Stack {
         check_size(&ip, len)?;
         self.counters.icmp_out_msgs += 1;
         self.counters.v6.icmp_out_msgs += u64::from(v6);
-        self.counters.icmp_out[usize::from(v6)] = counted;
+        self.counters.icmp_out[usize::from(v6)].add(kind);
         let packet = Packet { ip, body };
         let seen = see.then(|| packet.clone());
         self.udp_output(id, &route, send.tag, send.fragment_size, packet);
