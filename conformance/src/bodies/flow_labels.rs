@@ -17,6 +17,7 @@ use libc::{
 tests! {
     lengths_and_actions,
     leased_and_put [ROOT],
+    options_of_a_label [ROOT],
     shared_or_not [ROOT],
     destinations [ROOT],
     any_label [ROOT],
@@ -572,4 +573,40 @@ fn values_of_auto_flowlabels(k: &mut dyn Kernel) -> Outcome {
         }
         Ok(())
     })
+}
+
+/// fl_create(): what follows the request are control messages, whose headers go with the label; none may be one that is in
+/// every piece of a packet's data.
+fn options_of_a_label(k: &mut dyn Kernel) -> Outcome {
+    let message = |kind: i32, data: &[u8]| {
+        let mut bytes = (16 + data.len() as u64).to_ne_bytes().to_vec();
+        bytes.extend(IPPROTO_IPV6.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    let dst = [0, 0, 1, 4, 0, 0, 0, 0];
+    for (n, (options, want)) in [
+        (vec![0; 4], 0),
+        (vec![0; 8], 0),
+        (vec![0; 15], 0),
+        (vec![0; 16], EINVAL),
+        (message(libc::IPV6_HOPLIMIT, &[9, 0, 0, 0]), 0),
+        (message(libc::IPV6_TCLASS, &[9, 0, 0, 0]), 0),
+        (message(libc::IPV6_PKTINFO, &[0; 20]), 0),
+        (message(libc::IPV6_DSTOPTS, &dst), EINVAL),
+        (message(99, b"x"), EINVAL),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fd = open(k)?;
+        let mut value = req(0x2000 + n as u32, GET, ALONE, CREATE).bytes();
+        value.extend(options);
+        let got = -k.setsockopt(fd, IPPROTO_IPV6, MGR, &value) as i32;
+        eq!((n, got), (n, want));
+        k.close(fd);
+    }
+    Ok(())
 }

@@ -10,13 +10,14 @@ use super::{InetFlags, InetOptions};
 use crate::call::Cx;
 use crate::cred::Caps;
 use crate::host::Host;
+use crate::options::ipv6_headers::messages;
 use crate::table::SocketId;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use core::time::Duration;
 use switchboard_abi::Errno;
-use switchboard_engine::Instant;
+use switchboard_engine::{Instant, SendHeaders};
 
 /// `IPV6_FLOWINFO_FLOWLABEL`: of `sin6_flowinfo` the label.
 pub(crate) const LABEL: u32 = 0xf_ffff;
@@ -149,12 +150,12 @@ impl Host {
         cx: &Cx<'_>,
         id: SocketId,
         request: &LabelRequest,
-        has_options: bool,
+        options: &[u8],
     ) -> Result<(), Errno> {
         let now = since_boot(cx.now);
         self.inet.leases.collect(now);
         match request.action {
-            0 => self.lease_label(cx, id, request, has_options),
+            0 => self.lease_label(cx, id, request, options),
             1 => self.put_label(now, id, request),
             2 => self.renew_label(cx, id, request),
             _ => Err(Errno::EINVAL),
@@ -167,7 +168,7 @@ impl Host {
         cx: &Cx<'_>,
         id: SocketId,
         request: &LabelRequest,
-        has_options: bool,
+        options: &[u8],
     ) -> Result<(), Errno> {
         if request.flags & REFLECT != 0 {
             // net.ipv6.flowlabel_consistency
@@ -180,7 +181,12 @@ impl Host {
         if ranges && request.label & STATELESS != 0 {
             return Err(Errno::ERANGE);
         }
-        if has_options {
+        // What is shorter than a control message is none.
+        let headers = self.headers_of(cx, id, &messages(options)?)?;
+        if headers.destination.is_some() || headers.routing.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        if headers != SendHeaders::default() {
             // Extension headers that go with the label.
             return Err(Errno::EOPNOTSUPP);
         }

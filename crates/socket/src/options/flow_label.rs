@@ -36,7 +36,15 @@ pub(super) fn set(
     a: &SetArg<'_>,
 ) -> Result<(), Errno> {
     let request = read(a.bytes(REQUEST)?);
-    h.flow_label_request(cx, id, &request, a.len > REQUEST)
+    // fl_create()
+    if a.len > REQUEST + (64 << 10) {
+        return Err(Errno::EINVAL);
+    }
+    let options = match request.action {
+        0 => &a.bytes(a.len)?[REQUEST..],
+        _ => &[],
+    };
+    h.flow_label_request(cx, id, &request, options)
 }
 
 /// `getsockopt(fd, IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, ...)`: the label of the connection.

@@ -140,14 +140,15 @@ pub(super) fn set_pktoptions(
     if a.len > MOST {
         return Err(Errno::EINVAL);
     }
-    // do_ipv6_setsockopt() takes them for messages of its own layout, whoever asks.
-    let control = messages(a.bytes(a.len)?, Word::Lp64)?;
+    let control = messages(a.bytes(a.len)?)?;
     let headers = h.headers_of(cx, id, &control)?;
     h.change_extra(id, |extra| extra.headers = headers)
 }
 
-/// `CMSG_FIRSTHDR()` to the end.
-fn messages(bytes: &[u8], word: Word) -> Result<SendControl, Errno> {
+/// `CMSG_FIRSTHDR()` to the end: ip6_datagram_send_ctl() takes an option's value for messages of the kernel's own layout,
+/// whoever asks.
+pub(crate) fn messages(bytes: &[u8]) -> Result<SendControl, Errno> {
+    let word = Word::Lp64;
     let mut control = SendControl::default();
     let header = word.cmsghdr_size();
     let mut rest = bytes;
