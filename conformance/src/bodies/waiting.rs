@@ -125,7 +125,7 @@ fn full(k: &mut dyn Kernel, family: i32) -> Got<(Fd, Fd)> {
 }
 
 /// A listener with no room left, and a socket that is about to connect to it.
-fn busy(k: &mut dyn Kernel, family: i32) -> Got<(Fd, Fd, Addr)> {
+pub(super) fn busy(k: &mut dyn Kernel, family: i32) -> Got<(Fd, Fd, Addr)> {
     let (listener, addr) = if family == AF_UNIX {
         k.unix_listener(SOCK_STREAM, 0)?
     } else {

@@ -15,6 +15,7 @@ mod loopback;
 mod memory;
 mod mirror;
 mod names;
+mod namespaces;
 mod opens;
 pub(crate) mod outside;
 mod owners;

@@ -194,6 +194,8 @@ pub(crate) enum AcceptChild {
 pub struct ConnectProgress {
     /// This call has started the connection (so it reports `EINPROGRESS`, not `EALREADY`).
     pub started: bool,
+    /// It waits since the socket had been disconnected so often.
+    pub(crate) waits: Option<u32>,
 }
 
 /// What close(2) did.

@@ -43,7 +43,7 @@ mod unix;
 mod virtio;
 
 pub use call::{AcceptPlan, Attempt, Blocked, CloseOutcome, ConnectProgress, Cx, Event, Fail};
-pub use cred::{Caps, Cred};
+pub use cred::{Caps, Cred, IdMap};
 pub use filter::{Attach, BpfId, BpfObject, FilterProgram, NamedProgram};
 pub use host::{Host, HostConfig};
 pub use inet::interface::{InterfaceSetting, interface_flags, may_administer};

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use switchboard_abi::layout::read_i32;
 use switchboard_abi::number::*;
 use switchboard_abi::{Errno, Word};
-use switchboard_socket::{ControlOut, Right, SendControl, Ucred};
+use switchboard_socket::{ControlOut, Cred, IdMap, Right, SendControl, Ucred};
 
 /// `sizeof(struct ucred)`: the same for both word sizes.
 const UCRED_SIZE: usize = 12;
@@ -25,15 +25,15 @@ pub(crate) enum Passes {
 }
 
 /// The control part of ____sys_sendmsg(). The rights taken are the caller's to release. Messages of `limit`
-/// bytes (net.core.optmem_max) or more are refused.
+/// bytes (net.core.optmem_max) or more are refused; `ids`: how the sender numbers users.
 pub(crate) fn read_control(
     mem: &mut dyn Memory,
     files: &mut dyn Files,
     word: Word,
-    addr: u64,
-    len: u64,
+    (addr, len): (u64, u64),
     passes: Passes,
     limit: u32,
+    ids: Option<&IdMap>,
 ) -> Result<SendControl, Errno> {
     let mut control = SendControl::default();
     // A kernel's msg_controllen is a long also when the caller's is not.
@@ -45,7 +45,7 @@ pub(crate) fn read_control(
     }
     let mut bytes = vec![0; len as usize];
     mem.read(addr, &mut bytes)?;
-    let result = parse(&bytes, files, word, passes, &mut control);
+    let result = parse(&bytes, files, word, passes, ids, &mut control);
     if let Err(errno) = result {
         release(files, &mut control.rights);
         // cmsghdr_from_user_compat_to_kern() looks at all of them first.
@@ -62,6 +62,7 @@ fn parse(
     files: &mut dyn Files,
     word: Word,
     passes: Passes,
+    ids: Option<&IdMap>,
     control: &mut SendControl,
 ) -> Result<(), Errno> {
     let header = word.cmsghdr_size();
@@ -96,10 +97,12 @@ fn parse(
                     control.former.push((former, control.stranger));
                 }
                 control.stranger = !files.process_exists(word(0));
+                // Of a namespace: what is no user there is (uid_t) -1, which nobody may give.
+                let (uid, gid) = (word(4), word(8));
                 control.credentials = Some(Ucred {
                     pid: word(0),
-                    uid: word(4),
-                    gid: word(8),
+                    uid: ids.map_or(uid, |ids| ids.host_user(uid)),
+                    gid: ids.map_or(gid, |ids| ids.host_group(gid)),
                 });
             }
             // What comes after it is not looked at (__scm_send).
@@ -155,6 +158,8 @@ pub(crate) struct ControlWriter<'a> {
     pub(crate) used: usize,
     /// `MSG_CMSG_CLOEXEC` was asked for.
     pub(crate) cloexec: bool,
+    /// Who receives.
+    pub(crate) reader: &'a Cred,
     /// Descriptors made.
     pub(crate) installed: &'a mut SmallVec<[i32; 4]>,
 }
@@ -172,8 +177,10 @@ impl ControlWriter<'_> {
                 ControlOut::Credentials(cred) => {
                     let mut data = [0; UCRED_SIZE];
                     data[..4].copy_from_slice(&cred.pid.to_ne_bytes());
-                    data[4..8].copy_from_slice(&cred.uid.to_ne_bytes());
-                    data[8..].copy_from_slice(&cred.gid.to_ne_bytes());
+                    let uid = self.reader.user_seen(cred.uid);
+                    let gid = self.reader.group_seen(cred.gid);
+                    data[4..8].copy_from_slice(&uid.to_ne_bytes());
+                    data[8..].copy_from_slice(&gid.to_ne_bytes());
                     self.put(mem, SOL_SOCKET, SCM_CREDENTIALS, &data);
                 }
                 ControlOut::Pidfd(pid) => self.put_pidfd(mem, files, *pid),

@@ -179,7 +179,7 @@ impl Pending {
         if let (Ok(Step::Wait(..)), Some(target)) = (&step, self.target)
             && self.nonblocking.is_none()
             && !self.last
-            && env.files.nonblocking(target.fd)
+            && self.is_last(&mut env, &target, 0)
         {
             // It was sure not to wait, and does.
             self.last = true;

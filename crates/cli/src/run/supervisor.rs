@@ -46,6 +46,7 @@ use super::loopback::Loopback;
 use super::memory::TargetMemory;
 use super::mirror::Mirror;
 use super::names::Named;
+use super::namespaces::Namespaces;
 use super::opens::{Names, OPENS_I386, OPENS_X86_64, Open};
 use super::owners::Owners;
 use super::parking::{Parking, Waiter};
@@ -80,6 +81,7 @@ pub(super) struct Supervisor {
     processes: RefCell<Processes>,
     rights: Rights,
     creds: HashMap<i32, Arc<Cred>>,
+    namespaces: Namespaces,
     parking: Parking,
     remembered: Remembered,
     pub(super) trace: Option<Trace>,
@@ -174,6 +176,7 @@ impl Supervisor {
             processes: RefCell::new(processes),
             rights: Rights::default(),
             creds: HashMap::new(),
+            namespaces: Namespaces::own(),
             parking: Parking::default(),
             remembered: Remembered::default(),
             trace: None,
@@ -599,7 +602,7 @@ impl Supervisor {
                 && nofile != cred.nofile
             {
                 Arc::make_mut(&mut cred).nofile = nofile;
-                self.creds.insert(call.tid, cred.clone());
+                self.keep_cred(call.tid, &cred);
             }
         }
         let mut memory = TargetMemory(RemoteMemory::new(call.tid));

@@ -4,6 +4,7 @@
 //! needs privileges.
 #![allow(clippy::disallowed_methods, reason = "tests of a program in real time")]
 
+mod identity;
 mod killed;
 mod left_behind;
 mod loopback;

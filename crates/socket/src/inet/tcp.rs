@@ -40,7 +40,7 @@ pub(crate) struct TcpSocket {
     pub(crate) opening: bool,
     /// TCP_FASTOPEN_CONNECT had no cookie for the SYN: tcp_sock.fastopen_req stays with the connection.
     pub(crate) asks_for_cookie: bool,
-    /// How often connect(AF_UNSPEC) has ended what it was (sk_disconnects).
+    /// How often connect(AF_UNSPEC), or the end of a connect(2), has ended what it was (sk_disconnects).
     pub(crate) disconnects: u32,
     /// Of a listener: what connections have that came before an option was changed and still wait.
     #[allow(clippy::box_collection)] // One word in every socket, for what few listeners have.
@@ -173,19 +173,25 @@ impl Host {
             return Err(Errno::EINVAL.into());
         }
         if switchboard_abi::sockaddr::family(raw) == Some(AF_UNSPEC) {
-            let s = self.tcp_mut(id)?;
-            s.disconnects = s.disconnects.wrapping_add(1);
             self.tcp_unconnect(cx, id)?;
+            self.count_disconnect(id)?;
             return Ok(Attempt::Ready(()));
         }
         let s = self.tcp(id)?;
         let handle = s.handle;
+        if progress.waits.is_some_and(|began| began != s.disconnects) {
+            // By another thread, or it was another that has heard of the end.
+            return Err(Errno::EPIPE.into());
+        }
+        let waited = progress.waits.is_some();
         let in_progress = match s.state {
             // Another thread has shut it down while this one waited: sock_error(), or ECONNABORTED.
-            SockState::Unconnected | SockState::Disconnecting if progress.started => {
+            SockState::Unconnected | SockState::Disconnecting if waited => {
                 let error = self.take_pending_error(id).unwrap_or(Errno::ECONNABORTED);
+                self.count_disconnect(id)?;
                 return Err(error.into());
             }
+            SockState::Connected if waited => return Ok(Attempt::Ready(())),
             SockState::Connected => return Err(Errno::EISCONN.into()),
             SockState::Disconnecting => return Err(Errno::EINVAL.into()),
             SockState::Connecting if self.stack.tcp_is_deferred(handle) => {
@@ -237,6 +243,7 @@ impl Host {
                 if last {
                     return Err(in_progress.into());
                 }
+                progress.waits = Some(self.tcp(id)?.disconnects);
                 let timeout = self.get(id)?.common.sndtimeo;
                 Ok(Attempt::Blocked(Blocked {
                     interest: PollMask::OUT,
@@ -247,6 +254,7 @@ impl Host {
                 // Reset, timed out or unreachable: the error once, then a socket to try again.
                 let error = self.take_pending_error(id).unwrap_or(Errno::ECONNABORTED);
                 self.tcp_unconnect(cx, id)?;
+                self.count_disconnect(id)?;
                 Err(error.into())
             }
             _ => {
@@ -254,6 +262,12 @@ impl Host {
                 Ok(Attempt::Ready(()))
             }
         }
+    }
+
+    fn count_disconnect(&mut self, id: SocketId) -> Result<(), Errno> {
+        let s = self.tcp_mut(id)?;
+        s.disconnects = s.disconnects.wrapping_add(1);
+        Ok(())
     }
 
     /// tcp_disconnect(): back to a socket that may connect or listen.

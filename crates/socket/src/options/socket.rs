@@ -195,14 +195,17 @@ pub(super) fn set_passcred(
 
 pub(super) fn get_peercred(
     h: &Host,
-    _: &Cx<'_>,
+    cx: &Cx<'_>,
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
     let (pid, uid, gid) = match h.kind(id)? {
         Kind::Unix(_) | Kind::Netlink(_) | Kind::Packet(_) => {
             let c = h.unix_peercred(id);
-            (c.pid, c.uid, c.gid)
+            // (uid_t) -1 is told as it is.
+            let seen = |id, as_seen: u32| if id == u32::MAX { id } else { as_seen };
+            let (uid, gid) = (cx.cred.user_seen(c.uid), cx.cred.group_seen(c.gid));
+            (c.pid, seen(c.uid, uid), seen(c.gid, gid))
         }
         // cred_to_ucred() of no credentials.
         _ => (0, u32::MAX, u32::MAX),

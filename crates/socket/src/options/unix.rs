@@ -139,7 +139,7 @@ pub(super) fn get_peerpidfd(
 /// `SO_PEERGROUPS`: `ERANGE`, and how much room it takes, where there is too little.
 pub(super) fn get_peergroups(
     h: &Host,
-    _: &Cx<'_>,
+    cx: &Cx<'_>,
     id: SocketId,
     a: &GetArg,
 ) -> Result<OptValue, Errno> {
@@ -147,7 +147,7 @@ pub(super) fn get_peergroups(
     let bytes: Vec<u8> = peer
         .groups
         .iter()
-        .flat_map(|gid| gid.to_ne_bytes())
+        .flat_map(|gid| cx.cred.group_seen(*gid).to_ne_bytes())
         .collect();
     let wanted = (a.len < bytes.len()).then_some(bytes.len());
     Ok(OptValue {

@@ -174,6 +174,7 @@ fn tell(
         flags: 0,
         used: 0,
         cloexec: *msg_flags & MSG_CMSG_CLOEXEC != 0,
+        reader: env.cx.cred,
         installed,
     };
     writer.put_all(env.mem, env.files, &received.control);

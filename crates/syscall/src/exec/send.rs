@@ -63,10 +63,10 @@ impl SendWork {
             env.mem,
             env.files,
             word,
-            header.control,
-            header.controllen,
+            (header.control, header.controllen),
             target.passes,
             env.host.stack().sysctl().optmem_max,
+            env.cx.cred.ids.as_deref(),
         )?;
         let flags = flags | (header.flags & allowed);
         Ok(SendWork {

@@ -89,6 +89,10 @@ impl Supervisor {
         let Ok(status) = self.processes.borrow_mut().status(tid) else {
             return nobody();
         };
+        let inside = self.namespaces.inside(tid);
+        let without = inside
+            .as_ref()
+            .map_or(Caps::empty(), |inside| inside.without);
         let cred = Arc::new(Cred {
             pid: status.tgid as u32,
             ruid: status.uid[0],
@@ -98,14 +102,27 @@ impl Supervisor {
             egid: status.gid[1],
             sgid: status.gid[2],
             groups: status.groups.into(),
-            caps: Caps::from_bits_truncate(status.cap_effective) | self.caps,
+            caps: Caps::from_bits_truncate(status.cap_effective).difference(without) | self.caps,
             nofile: 1024,
+            ids: inside.map(|inside| inside.ids),
         });
         if self.creds.len() > 4096 {
             self.creds.clear();
         }
-        self.creds.insert(tid, cred.clone());
+        self.keep_cred(tid, &cred);
         cred
+    }
+
+    pub(super) fn keep_cred(&mut self, tid: i32, cred: &Arc<Cred>) {
+        // The maps of a user namespace are written some calls after it was made, and once.
+        let numbered = cred.ids.as_ref().is_none_or(|ids| ids.is_complete());
+        // Nobody tells us of execve(2), which takes saved ids, and capabilities from all but root.
+        let root = cred.user_seen(cred.euid) == 0;
+        let lasting = (root || cred.caps.difference(self.caps).is_empty())
+            && (cred.suid, cred.sgid) == (cred.euid, cred.egid);
+        if numbered && lasting {
+            self.creds.insert(tid, cred.clone());
+        }
     }
 }
 
