@@ -104,6 +104,7 @@ mod sysctl_effects;
 mod sysctl_tcp;
 mod tcp_blocking;
 mod tcp_close;
+mod tcp_counters;
 mod tcp_data;
 mod tcp_fastopen;
 mod tcp_md5;
@@ -230,6 +231,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     sysctl_tcp::TESTS,
     tcp_blocking::TESTS,
     tcp_close::TESTS,
+    tcp_counters::TESTS,
     tcp_data::TESTS,
     tcp_fastopen::TESTS,
     // Behind `sysctl`: a listener with TCP_FASTOPEN makes the host's key.

@@ -217,30 +217,8 @@ pub struct Counters {
     pub tcp_listen_overflows: u64,
     /// SYNs that a listener dropped, for that or another reason.
     pub tcp_listen_drops: u64,
-    /// What timers did: acknowledgments that were due, retransmissions, probes of losses, of peers, and of windows.
-    pub tcp_delayed_acks: u64,
-    /// See above.
-    pub tcp_timeouts: u64,
-    /// See above.
-    pub tcp_loss_probes: u64,
-    /// See above.
-    pub tcp_keep_alive: u64,
-    /// See above.
-    pub tcp_win_probe: u64,
-    /// SYNs and their answers that were sent again.
-    pub tcp_syn_retrans: u64,
-    /// Segments with data or a FIN that were sent for the first time.
-    pub tcp_orig_data_sent: u64,
     /// Requests that ended with a RST.
     pub embryonic_rsts: u64,
-    /// Connections reset by close(2): with data unread, with SO_LINGER of zero, with a negative TCP_LINGER2.
-    pub tcp_abort_on_close: u64,
-    /// See above.
-    pub tcp_abort_on_data: u64,
-    /// See above.
-    pub tcp_abort_on_linger: u64,
-    /// TIME_WAIT entries whose time has passed.
-    pub time_waited: u64,
     /// SYN cookies sent, come back, and those that were none.
     pub syncookies_sent: u64,
     /// See above.
@@ -269,6 +247,42 @@ pub struct Counters {
     pub tcp_md5_unexpected: u64,
     /// Segments with a wrong signature.
     pub tcp_md5_failure: u64,
+    /// Connections that went into TIME_WAIT, or FIN_WAIT2 without a program.
+    pub tcp_time_waited: u64,
+    /// Those of them that stay for no more than four seconds.
+    pub tcp_time_wait_killed: u64,
+    /// Acknowledgments that the timer sent.
+    pub tcp_delayed_acks: u64,
+    /// Segments that came again: the acknowledgment was lost or late.
+    pub tcp_delayed_ack_lost: u64,
+    /// Acknowledgments without data that came in.
+    pub tcp_pure_acks: u64,
+    /// Retransmission timeouts.
+    pub tcp_timeouts: u64,
+    /// Probes of a tail that may be lost (RFC 8985).
+    pub tcp_loss_probes: u64,
+    /// Connections that were reset by SO_LINGER with a time of 0, or by data that nobody would read.
+    pub tcp_abort_on_data: u64,
+    /// Connections that were closed with data unread.
+    pub tcp_abort_on_close: u64,
+    /// Connections that were reset since there were too many without a program (tcp_max_orphans).
+    pub tcp_abort_on_memory: u64,
+    /// Connections that were given up, as the peer did not answer.
+    pub tcp_abort_on_timeout: u64,
+    /// Connections that ended with their close, by TCP_LINGER2.
+    pub tcp_abort_on_linger: u64,
+    /// SYNs and their answers that were sent again.
+    pub tcp_syn_retrans: u64,
+    /// Segments with data or a FIN that were sent for the first time.
+    pub tcp_orig_data_sent: u64,
+    /// Probes of SO_KEEPALIVE.
+    pub tcp_keep_alive: u64,
+    /// Probes of a closed window.
+    pub tcp_win_probe: u64,
+    /// Windows that were closed.
+    pub tcp_to_zero_window_adv: u64,
+    /// Closed windows that were opened again.
+    pub tcp_from_zero_window_adv: u64,
     /// TCP segments that were cut short or had a wrong checksum.
     pub tcp_in_errs: u64,
 }

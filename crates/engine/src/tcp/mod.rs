@@ -49,6 +49,7 @@ mod state;
 mod stream_queue;
 mod syncookies;
 mod table;
+mod tally;
 mod time_wait;
 mod timers;
 mod timing;

@@ -16,6 +16,7 @@ use super::listen::{Judgement, Request};
 use super::stack::{Head, path_of};
 use super::state::State;
 use super::table::{Kind, Socket};
+use super::tally::Arriving;
 use super::timers::syn_ack_timeout;
 use super::user::{announced_mss, initial_window};
 use crate::event::{EventKind, TcpId};
@@ -361,6 +362,7 @@ impl Stack {
         let Kind::Socket(child) = &mut self.tcp.entries[index as usize].kind else {
             return;
         };
+        let arriving = Arriving::new(&child.conn, segment);
         let reply = child.conn.on_segment(
             Cx {
                 now,
@@ -368,7 +370,9 @@ impl Stack {
             },
             segment,
         );
-        if reply == Reply::Reset {
+        let reset = reply == Reply::Reset;
+        arriving.count(now, &child.conn, reset, &mut self.counters);
+        if reset {
             self.tcp_reset_reply(ip, head);
         }
         let kind = EventKind::ACCEPTABLE | EventKind::READABLE;
@@ -462,9 +466,9 @@ impl Stack {
         }
         self.tcp_arm(index, again);
         if let Some((route, tuple, segment)) = out {
-            // tcp_rtx_synack
-            self.counters.tcp_syn_retrans += 1;
+            // tcp_rtx_synack.
             self.counters.tcp_retrans_segs += 1;
+            self.counters.tcp_syn_retrans += 1;
             self.tcp_emit_with(now, &route, tuple, tos, ttl, extra.as_deref(), segment);
         }
     }

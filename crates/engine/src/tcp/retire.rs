@@ -134,6 +134,7 @@ impl Stack {
         conn.done();
         conn.out = super::connection::Out::empty();
         self.tcp.time_waits += 1;
+        self.counters.tcp_waits(wait);
         let kind = Kind::TimeWait(Box::new(time_wait));
         if orphan {
             // Same place in the tables. The name changes, since the old one was the socket's.

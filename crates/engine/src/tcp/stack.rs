@@ -9,6 +9,7 @@ use super::ecn::CE;
 use super::input::Reply;
 use super::state::State;
 use super::table::Kind;
+use super::tally::{Arriving, Due};
 use super::time_wait::TimeWaitVerdict;
 use crate::event::{EventKind, Queued, TcpId};
 use crate::iface::{IfIndex, Interfaces};
@@ -114,7 +115,7 @@ impl Stack {
                 }
                 let head = Head::of(segment);
                 let fastopen = segment.options.fastopen;
-                let before = socket.conn.state;
+                let arriving = Arriving::new(&socket.conn, segment);
                 if ip.tos & CE != 0 {
                     socket.conn.ecn_arrives(ip.tos);
                 }
@@ -125,8 +126,9 @@ impl Stack {
                     },
                     segment,
                 );
-                self.counters.tcp_ended(before, socket.conn.state);
-                if reply == Reply::Reset {
+                let reset = reply == Reply::Reset;
+                arriving.count(now, &socket.conn, reset, &mut self.counters);
+                if reset {
                     self.tcp_reset_reply(ip, head);
                 }
                 if let Some(cookie) = fastopen {
@@ -266,18 +268,10 @@ impl Stack {
                     .out
                     .set(Out::ACK, allowed || socket.conn.out.contains(Out::ACK));
             }
-            let retransmitted = socket.conn.counters.retrans;
+            let (retransmitted, window) = (socket.conn.counters.retrans, socket.conn.rcv_wnd);
             let mut segment = socket.conn.poll_transmit(cx)?;
             let again = socket.conn.counters.retrans.wrapping_sub(retransmitted);
-            self.counters.tcp_out_segs += u64::from(segment.segments());
-            self.counters.tcp_retrans_segs += u64::from(again);
-            let syn = segment.flags.contains(TcpFlags::SYN);
-            self.counters.tcp_syn_retrans += u64::from(again > 0 && syn);
-            let carries = !segment.payload.is_empty() || segment.flags.contains(TcpFlags::FIN);
-            if again == 0 && carries {
-                self.counters.tcp_orig_data_sent += u64::from(segment.segments());
-            }
-            self.counters.tcp_out_rsts += u64::from(segment.flags.contains(TcpFlags::RST));
+            (self.counters).tcp_leaves(&socket.conn, &segment, again, window);
             if socket.route.is_none() || socket.route_generation != routes.generation() {
                 let tuple = &socket.conn.tuple;
                 let flow = Flow {
@@ -503,20 +497,12 @@ impl Stack {
                 self.tcp_arm(id.index, deadline);
             }
             Kind::Socket(socket) => {
-                let before = socket.conn.state;
-                socket.conn.count_due(now, &mut self.counters);
-                let flags = socket.conn.out;
-                let keep = socket.conn.deadlines.keep <= now;
+                let due = Due::new(now, &socket.conn);
                 socket.conn.on_timer(Cx {
                     now,
                     sysctl: &self.sysctl,
                 });
-                let set = socket.conn.out - flags;
-                let probed = set.contains(Out::PROBE);
-                self.counters.tcp_keep_alive += u64::from(probed && keep);
-                self.counters.tcp_win_probe += u64::from(probed && !keep);
-                self.counters.tcp_loss_probes += u64::from(set.contains(Out::LOSS_PROBE));
-                self.counters.tcp_ended(before, socket.conn.state);
+                due.count(&socket.conn, &mut self.counters);
                 if self.sysctl.ip_dynaddr > 0 {
                     self.tcp_reselect_source(id.index);
                 }
@@ -525,7 +511,6 @@ impl Stack {
             Kind::Request(_) => self.tcp_request_timer(now, id.index),
             Kind::TimeWait(time_wait) => {
                 if time_wait.deadline <= now {
-                    self.counters.time_waited += 1;
                     self.tcp_release(id.index);
                 } else {
                     let deadline = time_wait.deadline;

@@ -95,21 +95,6 @@ impl Connection {
         self.deadlines.retransmit = now + self.rtt.rto();
     }
 
-    /// What is due, for /proc/net/netstat.
-    pub(crate) fn count_due(&self, now: Instant, counters: &mut crate::counters::Counters) {
-        let delayed = self.deadlines.delayed_ack <= now && self.ack.scheduled;
-        counters.tcp_delayed_acks += u64::from(delayed && self.state != State::Close);
-        let due = self.deadlines.retransmit <= now
-            && matches!(self.deadlines.purpose, Purpose::Retransmit);
-        // tcp_retransmit_timer: a window that is closed is probed, and no timeout.
-        let lost = match self.state {
-            State::Close | State::Listen | State::TimeWait | State::SynRecv => false,
-            State::SynSent => true,
-            _ => self.outstanding() > 0 && (self.snd_wnd > 0 || self.orphan),
-        };
-        counters.tcp_timeouts += u64::from(due && lost);
-    }
-
     /// tcp_delack_timer_handler.
     fn on_delayed_ack(&mut self) {
         if self.state == State::Close || !self.ack.scheduled {

@@ -55,18 +55,23 @@ impl Stack {
         if conn.opts.repair().on {
             conn.forget();
         }
+        let before = conn.state;
+        let hard = linger == Some(Duration::ZERO);
         let counters = &mut self.counters;
-        if !matches!(conn.state, State::Close | State::Listen) {
-            let (unread, aborts) = (!conn.recv.is_empty(), linger == Some(Duration::ZERO));
-            counters.tcp_abort_on_close += u64::from(unread);
-            counters.tcp_abort_on_data += u64::from(aborts && !unread);
+        match before {
+            State::Close => {}
+            _ if !conn.recv.is_empty() => counters.tcp_abort_on_close += 1,
+            _ if hard => counters.tcp_abort_on_data += 1,
+            _ if crowded => counters.tcp_abort_on_memory += 1,
+            _ => {}
         }
-        conn.close(linger == Some(Duration::ZERO) || crowded);
+        conn.close(hard || crowded);
         // tcp_close: TCP_LINGER2 negative, the connection ends here.
         if conn.state == State::FinWait2 && conn.opts.linger2() == Linger2::Never {
             counters.tcp_abort_on_linger += 1;
             conn.abort();
         }
+        counters.tcp_aborted(before, conn.state);
         self.tcp_finish(now, id.index);
     }
 
@@ -115,8 +120,10 @@ impl Stack {
             }
             self.tcp.orphans += 1;
             let conn = &mut self.tcp.open_mut(child).conn;
+            let before = conn.state;
             conn.abort();
             conn.orphan = true;
+            self.counters.tcp_aborted(before, State::Close);
             self.tcp_flush(now, child.index);
         }
     }
@@ -136,6 +143,7 @@ impl Stack {
             self.tcp_stop_listening(now, id);
         }
         let conn = &mut self.tcp.open_mut(id).conn;
+        self.counters.tcp_aborted(conn.state, State::Close);
         conn.abort();
         conn.fail(TcpError::Aborted);
         self.tcp_finish(now, id.index);
@@ -147,6 +155,7 @@ impl Stack {
             self.tcp_stop_listening(now, id);
         }
         let conn = &mut self.tcp.open_mut(id).conn;
+        self.counters.tcp_aborted(conn.state, State::Close);
         if conn.opts.repair().on {
             conn.forget();
         } else {
