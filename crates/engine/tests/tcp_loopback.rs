@@ -123,6 +123,9 @@ fn numbers_are_those_of_linux() {
     assert_eq!((c.rcv_ssthresh, s.rcv_ssthresh), (65_495, 65_483));
     assert_eq!((c.rcv_space, s.rcv_space), (65_495, 65_483));
     assert_eq!((c.snd_cwnd, s.snd_cwnd), (10, 10));
+    // In ticks of 4 ms, however short the round trip.
+    let ticks = Duration::from_millis(204);
+    assert_eq!((c.rto, s.rto), (ticks, ticks));
     assert_eq!((c.pmtu, c.snd_wscale, c.rcv_wscale), (65_535, 7, 7));
     assert_eq!(stack.tcp_buffers(client), (2_626_560, 131_072));
     send(&mut stack, T0, client, b"x");

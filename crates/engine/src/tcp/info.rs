@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::connection::{Connection, Cx};
 use super::ecn::Ecn;
+use super::receive::TICK;
 use super::state::State;
 use crate::time::Instant;
 
@@ -136,6 +137,12 @@ pub struct TcpInfo {
     pub total_rto_time: u32,
 }
 
+/// Linux counts timeouts in ticks of its timers, and rounds up (usecs_to_jiffies).
+fn in_ticks(time: Duration) -> Duration {
+    let tick = TICK.as_micros();
+    Duration::from_micros((time.as_micros().div_ceil(tick) * tick) as u64)
+}
+
 impl Connection {
     /// tp->delivered: what was sent once, less what is in flight.
     fn delivered(&self) -> u32 {
@@ -192,7 +199,7 @@ impl Connection {
             // Until they are agreed on there are none.
             snd_wscale: if self.wscale_ok { self.snd_wscale } else { 0 },
             rcv_wscale: if self.wscale_ok { self.rcv_wscale } else { 0 },
-            rto: self.rtt.rto(),
+            rto: in_ticks(self.rtt.rto()),
             ato: us(self.ack.ato_us),
             snd_mss: self.mss,
             rcv_mss: self.rcv_mss,

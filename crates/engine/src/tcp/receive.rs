@@ -17,7 +17,7 @@ use crate::time::Instant;
 /// Segments acknowledged at once when a connection begins or resumes (TCP_MAX_QUICKACKS).
 const MAX_QUICKACKS: u32 = 16;
 /// One tick of Linux's timers at HZ=250.
-const TICK: Duration = Duration::from_millis(4);
+pub(crate) const TICK: Duration = Duration::from_millis(4);
 /// Smallest segment size assumed of the peer (TCP_MIN_MSS).
 pub(crate) const RCV_MSS_MIN: u32 = 88;
 
