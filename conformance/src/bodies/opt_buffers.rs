@@ -5,7 +5,11 @@ use crate::kernel::Kernel;
 use crate::registry::tests;
 use crate::scene::{NB, sysctl};
 use crate::sys::{Fd, R, WB};
-use libc::{AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET};
+use libc::{
+    AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SO_SNDBUF, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
+    SOL_SOCKET,
+};
+use std::time::Duration;
 
 tests! {
     sndbuf_doubles,
@@ -24,6 +28,8 @@ tests! {
     sndlowat_is_fixed,
     tcp_buffer_grows_with_its_reader,
     tcp_buffer_that_was_set_stays,
+    tcp_takes_more_than_the_first_window,
+    bbr_keeps_a_window_more,
 }
 
 fn each(k: &mut dyn Kernel) -> Result<Vec<(i32, i32, Fd)>, crate::check::Stop> {
@@ -248,5 +254,40 @@ fn tcp_buffer_that_was_set_stays(k: &mut dyn Kernel) -> Outcome {
         rtt > 0 && space > old_space,
         "rtt {rtt}, space {old_space}, {space}"
     );
+    Ok(())
+}
+
+/// A packet takes at most half of the window (tcp_bound_to_half_wnd()), so the rest opens before it is full.
+fn tcp_takes_more_than_the_first_window(k: &mut dyn Kernel) -> Outcome {
+    for family in [AF_INET, AF_INET6] {
+        let tcp = k.tcp(family)?;
+        ret!(k.send(tcp.client, &[7; 100_000], 0), 100_000);
+        let mut waits = 0;
+        while k.fionread(tcp.server)? < 100_000 && waits < 100 {
+            k.pause(Duration::from_millis(1));
+            waits += 1;
+        }
+        eq!(k.fionread(tcp.server)?, 100_000);
+    }
+    Ok(())
+}
+
+/// Its sndbuf_expand() is 3, where others have 2.
+fn bbr_keeps_a_window_more(k: &mut dyn Kernel) -> Outcome {
+    let (listener, addr) = k.tcp_listener(AF_INET, 4)?;
+    let mut room = [0; 2];
+    for (name, room) in [&b"reno"[..], b"bbr"].iter().zip(&mut room) {
+        let fd = ok!(k.socket(AF_INET, SOCK_STREAM, 0));
+        let set = k.setsockopt(fd, IPPROTO_TCP, libc::TCP_CONGESTION, name);
+        if set == -i64::from(libc::ENOENT) || set == -i64::from(libc::EPERM) {
+            // The machine's kernel has no BBR, or not for everyone.
+            return Ok(());
+        }
+        ret!(set, 0);
+        ret!(k.connect(fd, &addr), 0);
+        *room = k.get_int(fd, SOL_SOCKET, SO_SNDBUF)?;
+    }
+    check!(room[1] > room[0], "{room:?}");
+    k.close(listener);
     Ok(())
 }

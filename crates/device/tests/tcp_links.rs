@@ -90,7 +90,7 @@ const SHARES: &str = "\
 algorithm        queue  seconds  farthest %  Jain's index
      reno     FQ-CoDel       15         2.0         1.000
     cubic     FQ-CoDel       15         0.5         1.000
-      bbr     FQ-CoDel       15         1.9         1.000
+      bbr     FQ-CoDel       15         3.2         0.999
      reno  250 packets      200         3.2         1.000
     cubic  250 packets      200         6.9         0.998
 ";

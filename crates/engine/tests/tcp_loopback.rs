@@ -299,13 +299,11 @@ fn closing_a_listener_resets_what_was_not_accepted() {
 fn a_full_receiver_stops_the_sender_until_it_reads() {
     let mut stack = stack();
     let (client, server, _) = pair(&mut stack);
+    let mut total = 0;
     while stack.tcp_send_room(client) > 0 {
-        stack.tcp_send(
-            T0,
-            client,
-            Bytes::from(vec![1; 65_536]),
-            SendFlags::default(),
-        );
+        let data = Bytes::from(vec![1; 65_536]);
+        total += data.len();
+        stack.tcp_send(T0, client, data, SendFlags::default());
     }
     assert!(!stack.tcp_is_writable(client));
     assert!(
@@ -314,9 +312,9 @@ fn a_full_receiver_stops_the_sender_until_it_reads() {
         stack.tcp_outq(client)
     );
     let before = stack.tcp_recv_available(server);
-    assert!((50_000..140_000).contains(&before), "{before}");
+    // Linux: 127,973.
+    assert!((100_000..140_000).contains(&before), "{before}");
     events(&mut stack, client);
-    let total = before + stack.tcp_outq(client);
     let mut got = 0;
     while got < total {
         let n = recv(&mut stack, T0, server).len();

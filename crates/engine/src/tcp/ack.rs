@@ -234,11 +234,12 @@ impl Connection {
         }
         // Linux: headers and shared info (640), to a power of two, and the sk_buff (256).
         let per_segment = (u32::from(self.mss_clamp).max(self.mss) + 640).next_power_of_two() + 256;
-        let segments = self
-            .cc
-            .cwnd_segments(self.mss)
-            .max(super::congestion::INITIAL_WINDOW);
-        let want = 2 * u64::from(segments) * u64::from(per_segment);
+        let reordering =
+            (self.track.as_ref()).map_or_else(|| self.opts.reordering(), |t| t.reordering);
+        let segments = (self.cc.cwnd_segments(self.mss))
+            .max(super::congestion::INITIAL_WINDOW)
+            .max(reordering.saturating_add(1));
+        let want = self.cc.windows_kept() * u64::from(segments) * u64::from(per_segment);
         let want = want.min(u64::from(cx.sysctl.tcp_wmem[2])) as u32;
         self.opts.send_buffer = self.opts.send_buffer.max(want);
     }

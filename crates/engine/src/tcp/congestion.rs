@@ -118,6 +118,11 @@ impl Congestion {
         }
     }
 
+    /// How many congestion windows the send buffer has room for (sndbuf_expand): BBR may double its window while it repairs.
+    pub(crate) const fn windows_kept(&self) -> u64 {
+        if self.governs() { 3 } else { 2 }
+    }
+
     /// Whether segments leave at the algorithm's pace.
     pub(crate) const fn paces(&self) -> bool {
         self.governs()

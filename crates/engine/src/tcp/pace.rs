@@ -107,7 +107,8 @@ impl Connection {
     /// How much leaves as one packet (tcp_tso_autosize): about a millisecond's worth, and more the shorter the way is.
     #[inline]
     pub(crate) fn most_at_once(&self, sysctl: &Sysctl, mss: u32) -> u32 {
-        let most = self.path.max_payload;
+        // tcp_bound_to_half_wnd(): a packet that fills the window leaves its reader nothing to open it by.
+        let most = self.path.max_payload.min(self.max_window / 2);
         if most <= mss || !self.path.tracked {
             return most.max(mss);
         }
