@@ -84,13 +84,6 @@ fn push_body(out: &mut Vec<u8>, ip: &IpHeader, body: &Body) {
             push_icmp(out, icmp, v6);
             // Only ICMPv6 has a pseudo header (RFC 4443, 2.3).
             fill_checksum(out, at, 2, v6.then_some((ip, 58)));
-            // icmp_push_reply(): of an echo reply of nothing but zeroes Linux makes 0, not all ones.
-            if !v6
-                && matches!(icmp, IcmpMessage::EchoReply { .. })
-                && out[at + 2..at + 4] == [0xff; 2]
-            {
-                out[at + 2..at + 4].fill(0);
-            }
         }
         Body::Other { payload, .. } => out.extend_from_slice(payload),
         Body::Extended(extended) => {
