@@ -199,20 +199,26 @@ fn limited_icmp_types_are_a_set(k: &mut dyn Kernel) -> Outcome {
     ] {
         with(k, name, written, |k| {
             eq!(k.get_tunable(name)?, shown);
-            for bad in [
+            let bad = [
                 "3-1", "256", "-1", "1-", "1,,2", "1 2", " 5 ", "abc", "1-2-3", "5x",
-            ] {
-                eq!(
-                    (bad, k.set_tunable(name, bad)?),
-                    (bad, -i64::from(libc::EINVAL))
-                );
-            }
-            eq!(k.get_tunable(name)?, shown);
-            ret!(k.set_tunable(name, "\n")?, 1);
-            eq!(k.get_tunable(name)?, "");
-            Ok(())
+            ];
+            keeps_and_empties(k, name, shown, &bad)
         })?;
     }
+    Ok(())
+}
+
+/// Of a set of ranges: what is wrong changes nothing, and an empty line empties it.
+fn keeps_and_empties(k: &mut dyn Kernel, name: &str, shown: &str, wrong: &[&str]) -> Outcome {
+    for bad in wrong {
+        eq!(
+            (bad, k.set_tunable(name, bad)?),
+            (bad, -i64::from(libc::EINVAL))
+        );
+    }
+    eq!(k.get_tunable(name)?, shown);
+    ret!(k.set_tunable(name, "\n")?, 1);
+    eq!(k.get_tunable(name)?, "");
     Ok(())
 }
 
@@ -231,17 +237,8 @@ fn reserved_ports_are_a_set(k: &mut dyn Kernel) -> Outcome {
                 (written, k.get_tunable(name)?),
                 (written, shown.to_string())
             );
-            // What is wrong changes nothing.
-            for bad in ["5,,6", "5, 6", "1,x", "7-6,8", "65536", "1-2-3", ",5"] {
-                eq!(
-                    (bad, k.set_tunable(name, bad)?),
-                    (bad, -i64::from(libc::EINVAL))
-                );
-            }
-            eq!(k.get_tunable(name)?, shown);
-            ret!(k.set_tunable(name, "\n")?, 1);
-            eq!(k.get_tunable(name)?, "");
-            Ok(())
+            let bad = ["5,,6", "5, 6", "1,x", "7-6,8", "65536", "1-2-3", ",5"];
+            keeps_and_empties(k, name, shown, &bad)
         })?;
     }
     Ok(())

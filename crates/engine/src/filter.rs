@@ -106,6 +106,26 @@ pub struct Ask<'a> {
     pub migrating: Option<Described>,
 }
 
+impl<'a> Ask<'a> {
+    /// Who gets a packet that came in.
+    pub(crate) fn about(
+        packet: &'a Inspected<'a>,
+        members: &'a [SocketHandle],
+        hash: u32,
+        socket: Described,
+    ) -> Ask<'a> {
+        Ask {
+            now: packet.now,
+            seed: packet.seed,
+            packet: Some(packet),
+            members,
+            hash,
+            socket,
+            migrating: None,
+        }
+    }
+}
+
 /// A socket as a program sees it (`struct bpf_sock`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Described {

@@ -113,15 +113,7 @@ impl Stack {
                 ip,
                 transport: Transport::Tcp(segment),
             };
-            filter.choose(&Ask {
-                now,
-                seed: packet.seed,
-                packet: Some(&packet),
-                members,
-                hash,
-                socket,
-                migrating: None,
-            })
+            filter.choose(&Ask::about(&packet, members, hash, socket))
         };
         tcp.find_listener(tuple, interface, Some(&mut choose))
     }

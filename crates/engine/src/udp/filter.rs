@@ -142,15 +142,7 @@ impl Stack {
                 ip,
                 transport: Transport::Udp(datagram),
             };
-            filter.choose(&Ask {
-                now,
-                seed: packet.seed,
-                packet: Some(&packet),
-                members,
-                hash,
-                socket: socket.described(),
-                migrating: None,
-            })
+            filter.choose(&Ask::about(&packet, members, hash, socket.described()))
         };
         let lite = datagram.lite.is_some();
         udp.lookup(lite, interface, from, to, Some(&mut choose))

@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{ControlOut, Received, RecvEffect, RecvRequest};
 use crate::options::control::{self, Arrival};
-use crate::options::peek::PeekEffect;
+use crate::options::peek::{PeekEffect, PeekWalk};
 use crate::socket::Socket;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -58,25 +58,13 @@ impl Host {
             // skb_recv_datagram(): as at the offset zero, so an empty one is shown once.
             false => (request.flags & MSG_PEEK != 0).then_some(0),
         };
-        let mut offset = peek_at.unwrap_or(0);
-        let mut shown = request.skip.empty;
+        let mut walk = PeekWalk::new(peek_at, request.skip);
         let mut queue = self.stack.udp_queue(s.handle).enumerate();
         let next = match peek_at {
             None => queue.nth(request.skip.messages),
-            // __skb_try_recv_from_queue(): what lies before the offset is passed over, and so is an
-            // empty datagram that was shown before.
-            Some(_) => queue.find(|(_, m)| {
-                let len = m.payload.len();
-                // One that an earlier message of the same recvmmsg(2) has shown is marked later.
-                let marked = m.peeked || (len == 0 && offset == 0 && shown > 0);
-                shown -= usize::from(marked && !m.peeked);
-                let before = offset >= len && (len > 0 || offset > 0 || marked);
-                if before {
-                    offset -= len;
-                }
-                !before
-            }),
+            Some(_) => queue.find(|(_, m)| !walk.passes(m.payload.len(), m.peeked)),
         };
+        let offset = walk.offset;
         let Some((index, message)) = next else {
             if s.shut.read && !request.last {
                 let effect = RecvEffect::None;

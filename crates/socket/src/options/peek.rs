@@ -62,6 +62,34 @@ impl Common {
     }
 }
 
+/// Which datagram a peek at an offset is about (__skb_try_recv_from_queue()).
+pub(crate) struct PeekWalk {
+    /// Where in the datagram that is not passed over it begins.
+    pub(crate) offset: usize,
+    /// Empty ones that earlier messages of the same recvmmsg(2) have shown, and that are marked later.
+    shown: usize,
+}
+
+impl PeekWalk {
+    pub(crate) fn new(at: Option<usize>, skip: Skip) -> PeekWalk {
+        PeekWalk {
+            offset: at.unwrap_or(0),
+            shown: skip.empty,
+        }
+    }
+
+    /// Whether this one is passed over: it lies before the offset, or is empty and was shown before.
+    pub(crate) fn passes(&mut self, len: usize, peeked: bool) -> bool {
+        let marked = peeked || (len == 0 && self.offset == 0 && self.shown > 0);
+        self.shown -= usize::from(marked && !peeked);
+        let before = self.offset >= len && (len > 0 || self.offset > 0 || marked);
+        if before {
+            self.offset -= len;
+        }
+        before
+    }
+}
+
 impl Host {
     /// A peek was delivered.
     pub(crate) fn commit_peek(&mut self, cx: &Cx<'_>, id: SocketId, effect: PeekEffect) {

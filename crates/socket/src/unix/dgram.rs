@@ -10,7 +10,7 @@ use crate::call::{Attempt, Cx, Fail, FailEffect};
 use crate::host::Host;
 use crate::mask::PollMask;
 use crate::message::{PlanKind, Received, RecvEffect, RecvRequest, SendPlan, SendRequest};
-use crate::options::peek::PeekEffect;
+use crate::options::peek::{PeekEffect, PeekWalk};
 use crate::socket::Kind;
 use crate::table::SocketId;
 use alloc::vec::Vec;
@@ -239,25 +239,13 @@ impl Host {
             return Err(Fail::pending(errno));
         }
         let peek_at = socket.common.peek_offset(request.flags, request.skip);
-        let mut offset = peek_at.unwrap_or(0);
-        let mut shown = request.skip.empty;
+        let mut walk = PeekWalk::new(peek_at, request.skip);
         let mut queue = unix.queue.iter().enumerate();
         let next = match peek_at {
             None => queue.nth(request.skip.messages),
-            // __skb_try_recv_from_queue(): what lies before the offset is passed over, and so is an empty datagram
-            // that was shown before.
-            Some(_) => queue.find(|(_, chunk)| {
-                let len = chunk.len();
-                // One that an earlier message of the same recvmmsg(2) has shown is marked later.
-                let marked = chunk.peeked || (len == 0 && offset == 0 && shown > 0);
-                shown -= usize::from(marked && !chunk.peeked);
-                let before = offset >= len && (len > 0 || offset > 0 || marked);
-                if before {
-                    offset -= len;
-                }
-                !before
-            }),
+            Some(_) => queue.find(|(_, chunk)| !walk.passes(chunk.len(), chunk.peeked)),
         };
+        let offset = walk.offset;
         let Some((index, chunk)) = next else {
             let last = request.last || request.flags & MSG_DONTWAIT != 0;
             // A datagram socket that may not wait does not see its shutdown.
